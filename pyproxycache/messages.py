@@ -1,0 +1,166 @@
+"""HTTP messages and stored responses: the vocabulary every other module speaks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Headers:
+    """An immutable list of header fields, looked up without regard to case (RFC 9110 section 5)."""
+
+    __slots__ = ("_index", "fields")
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self.fields: tuple[tuple[str, str], ...] = tuple(fields)
+        index: dict[str, list[str]] = {}
+        for name, value in self.fields:
+            index.setdefault(name.lower(), []).append(value)
+        self._index = index
+
+    def get(self, name: str) -> str | None:
+        """The combined value: all lines of the field joined by ", " (RFC 9110 section 5.3)."""
+        lines = self._index.get(name.lower())
+        return ", ".join(lines) if lines is not None else None
+
+    def lines(self, name: str) -> tuple[str, ...]:
+        """The field's lines one by one, for fields that do not combine."""
+        return tuple(self._index.get(name.lower(), ()))
+
+    def __contains__(self, name: str) -> bool:
+        return name.lower() in self._index
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self.fields == other.fields
+
+    def __hash__(self) -> int:
+        return hash(self.fields)
+
+    def __repr__(self) -> str:
+        return f"Headers({list(self.fields)!r})"
+
+    def names(self) -> frozenset[str]:
+        """The field names present, in lower case."""
+        return frozenset(self._index)
+
+    def without(self, *names: str) -> Headers:
+        """A copy that lacks the named fields."""
+        dropped = {name.lower() for name in names}
+        return Headers(f for f in self.fields if f[0].lower() not in dropped)
+
+    def with_field(self, name: str, value: str) -> Headers:
+        """A copy in which the field has exactly this one line, at the end."""
+        return Headers((*self.without(name).fields, (name, value)))
+
+    def with_line(self, name: str, value: str) -> Headers:
+        """A copy with one more line of the field."""
+        return Headers((*self.fields, (name, value)))
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An http or https URL in parts; `target` is the path and query exactly as they were sent."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    @property
+    def authority(self) -> str:
+        """Host, and port where it is not the scheme's default; IPv6 in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str | None:
+        path, mark, query = self.target.partition("?")
+        return query if mark else None
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileSlice:
+    """Bytes of an open file, to be sent without passing through Python (sendfile)."""
+
+    fd: int
+    offset: int
+    count: int
+
+    def read(self) -> bytes:
+        """The bytes themselves, for a receiver that cannot send from a file."""
+        return os.pread(self.fd, self.count, self.offset)
+
+
+Piece = bytes | FileSlice
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, whichever way it came in."""
+
+    method: str
+    url: Url
+    headers: Headers = field(default_factory=Headers)
+    client: str = "127.0.0.1"
+    version: tuple[int, int] = (1, 1)
+    body: Iterable[bytes] | None = field(default=None, compare=False)
+    ttl: float | None = None
+    """Seconds that replace the freshness lifetime of what is fetched (KissCache's ttl)."""
+
+    def with_headers(self, headers: Headers) -> Self:
+        return replace(self, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a response: what the caching rules look at."""
+
+    status: int
+    reason: str = ""
+    headers: Headers = field(default_factory=Headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored response: its head, its clocks, and where its body lies.
+
+    Times are seconds since the epoch. `vary` holds the request fields named by Vary with their
+    normalised values (RFC 9111 section 4.1); `digest` is the body's sha256 in hex; `peer` is the
+    address the response was read from.
+    """
+
+    key: str
+    head: Head
+    request_time: float
+    response_time: float
+    vary: tuple[tuple[str, str | None], ...] = ()
+    digest: str = ""
+    size: int = 0
+    ttl: float | None = None
+    peer: str = ""
+    id: int = 0
+
+    @property
+    def status(self) -> int:
+        return self.head.status
+
+    @property
+    def headers(self) -> Headers:
+        return self.head.headers

@@ -1,0 +1,43 @@
+"""Sizes (K/M/G/T) and ages (s/m/h/d/w) as people write them."""
+
+from __future__ import annotations
+
+import re
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
+_SIZE_FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_AGE_FACTORS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_size(text: str) -> int:
+    """Bytes from "200G"; raises ValueError saying what is accepted."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size: a number with K, M, G or T behind it, as in 200G")
+    return int(float(match[1]) * _SIZE_FACTORS[match[2].upper()])
+
+
+def parse_age(text: str) -> float:
+    """Seconds from "30d"; raises ValueError saying what is accepted."""
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not an age: a number with s, m, h, d or w behind it, as in 30d")
+    return float(match[1]) * _AGE_FACTORS[match[2]]
+
+
+def format_size(size: float) -> str:
+    """The size with one decimal in the largest unit that keeps it at 1 or more: "1.5 MiB"."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def format_age(seconds: float) -> str:
+    """The age in its largest whole unit: "3d"."""
+    for unit, factor in (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= factor:
+            return f"{seconds / factor:.0f}{unit}"
+    return f"{seconds:.0f}s"
