@@ -88,7 +88,7 @@ class Url:
 
     @property
     def query(self) -> str | None:
-        path, mark, query = self.target.partition("?")
+        _path, mark, query = self.target.partition("?")
         return query if mark else None
 
     def __str__(self) -> str:

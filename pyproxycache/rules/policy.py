@@ -1,0 +1,91 @@
+"""What HTTP leaves to the operator: overrides matched on host, path, status and content type."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from pyproxycache.messages import Url
+
+
+class QueryMode(Enum):
+    """What the query contributes to the cache key."""
+
+    KEEP = "keep"
+    SORT = "sort"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Overrides for one response; the defaults are what HTTP says.
+
+    `fresh` replaces the freshness lifetime (seconds). `stale_if_error` is how long past its
+    freshness a copy may stand in for a failing origin (seconds; None: as long as it is kept).
+    `ignore` names response fields treated as absent when deciding (lower case).
+    """
+
+    fresh: float | None = None
+    stale_if_error: float | None = None
+    ignore: frozenset[str] = frozenset()
+    no_store: bool = False
+    query: QueryMode = QueryMode.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Conditions that all have to hold; None holds for everything. Patterns are searched, not anchored."""
+
+    host: re.Pattern[str] | None = None
+    path: re.Pattern[str] | None = None
+    status: frozenset[int] | None = None
+    content_type: re.Pattern[str] | None = None
+
+    def url_matches(self, url: Url) -> bool:
+        return (self.host is None or self.host.search(url.host) is not None) and (
+            self.path is None or self.path.search(url.path) is not None
+        )
+
+    def response_matches(self, status: int, content_type: str) -> bool:
+        return (self.status is None or status in self.status) and (
+            self.content_type is None or self.content_type.search(content_type) is not None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One item of `rules:`; `fresh_by_status` maps a status to its lifetime, None being any other."""
+
+    match: Match = Match()
+    policy: Policy = Policy()
+    fresh_by_status: tuple[tuple[int | None, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """All rules in order; the first that matches decides."""
+
+    rules: tuple[Rule, ...] = ()
+
+    def query_mode(self, url: Url) -> QueryMode:
+        """How the query enters the key: only conditions on the URL are known at that time."""
+        for rule in self.rules:
+            if rule.match.url_matches(url) and rule.match.status is None and rule.match.content_type is None:
+                return rule.policy.query
+        return QueryMode.KEEP
+
+    def for_response(self, url: Url, status: int, content_type: str) -> Policy:
+        """The policy of the first matching rule, its `fresh` resolved for the status."""
+        for rule in self.rules:
+            if rule.match.url_matches(url) and rule.match.response_matches(status, content_type):
+                lifetimes = dict(rule.fresh_by_status)
+                fresh = lifetimes.get(status, lifetimes.get(None, rule.policy.fresh))
+                return Policy(
+                    fresh=fresh,
+                    stale_if_error=rule.policy.stale_if_error,
+                    ignore=rule.policy.ignore,
+                    no_store=rule.policy.no_store,
+                    query=rule.policy.query,
+                )
+        return Policy()
