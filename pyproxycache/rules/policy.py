@@ -71,7 +71,8 @@ class Policies:
     def query_mode(self, url: Url) -> QueryMode:
         """How the query enters the key: only conditions on the URL are known at that time."""
         for rule in self.rules:
-            if rule.match.url_matches(url) and rule.match.status is None and rule.match.content_type is None:
+            unconditional = rule.match.status is None and rule.match.content_type is None
+            if unconditional and rule.match.url_matches(url):
                 return rule.policy.query
         return QueryMode.KEEP
 
