@@ -138,6 +138,15 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Response:
+    """An answer to a client; `length` is that of the body (bytes), None where its end will tell."""
+
+    head: Head
+    body: Iterable[Piece] = field(default=(), compare=False)
+    length: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A stored response: its head, its clocks, and where its body lies.
 

@@ -1,0 +1,150 @@
+"""What each component may be told: plain frozen values, checked and converted before they get here.
+
+Sizes are bytes, ages seconds. The word behind an Annotated type says how people write the value;
+config.py reads it. None means that the feature is off or has no limit.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from re import Pattern
+from typing import Annotated, Literal
+
+from msgspec import Struct
+
+from pyproxycache.messages import Url
+
+Size = Annotated[int, "size"]
+Age = Annotated[float, "age"]
+Timeout = Annotated[float, "timeout"]
+Network = Annotated[IPv4Network | IPv6Network, "network"]
+Address = Annotated[str, "address"]
+HttpUrl = Annotated[Url, "url"]
+ProxyUrl = Annotated[Url, "proxy url"]
+Folder = Annotated[Path, "path"]
+ParentException = Annotated[IPv4Network | IPv6Network | str, "host or network"]
+Count = Annotated[int, "count"]
+Regex = Annotated[Pattern[str], "pattern"]
+CaselessRegex = Annotated[Pattern[str], "caseless pattern"]
+StatusSet = Annotated[str, "status"]
+FieldName = Annotated[str, "field name"]
+Lifetime = Annotated[float | tuple[tuple[str, float], ...], "lifetime"]
+"""One age, or ages by status: "200", "2xx" or "any"."""
+
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+INWARD = (
+    *LOOPBACK,
+    ip_network("169.254.0.0/16"),
+    ip_network("fe80::/10"),
+    ip_network("0.0.0.0/8"),
+    ip_network("::/128"),
+    ip_network("fd00:ec2::254/128"),
+    ip_network("100.100.100.200/32"),
+)
+"""Loopback, link-local, unspecified, and the metadata services of clouds that use neither."""
+
+
+class Reserve(Struct, frozen=True, kw_only=True):
+    """Room on the disk that the cache leaves free: a percentage of the whole disk, or bytes."""
+
+    percent: float = 0.0
+    size: int = 0
+
+    def room(self, disk_size: int) -> int:
+        """Bytes to leave free on a disk of this many bytes."""
+        return max(self.size, int(self.percent / 100 * disk_size))
+
+
+class StoreOptions(Struct, frozen=True, kw_only=True):
+    """Where the cache lies and how large it may grow; `unused`: an entry not read for so long goes."""
+
+    path: Folder
+    max_size: Size | None = 20 << 30
+    unused: Age | None = 30 * 86400.0
+    reserve: Annotated[Reserve, "reserve"] = Reserve(percent=5.0)
+    max_object: Size | None = None
+
+
+class FetchOptions(Struct, frozen=True, kw_only=True):
+    """How to download: `silence` is the longest wait for a byte, `tries` counts the first one.
+
+    `pause` is the wait before the second try and doubles up to `max_pause`. `stale_after` is how long
+    an origin may take to answer while a stale copy is at hand. `range_ahead`: how far behind the end of
+    a growing file a range may start and still wait for it. `range_whole`: objects above this size
+    are not fetched whole for a Range request. `drain`: what a stop allows running downloads.
+    """
+
+    connect_timeout: Timeout = 10.0
+    silence: Timeout = 60.0
+    stale_after: Timeout = 10.0
+    tries: Count = 10
+    pause: Age = 0.1
+    max_pause: Age = 10.0
+    not_storable_for: Age = 120.0
+    range_ahead: Size = 8 << 20
+    range_whole: Size | None = None
+    drain: Age = 30.0
+    tls_verify: bool = True
+    ca_file: Folder | None = None
+
+
+class ParentOptions(Struct, frozen=True, kw_only=True, rename={"exceptions": "except"}):
+    """The proxy to go through, and what is reached without it.
+
+    An exception is a network, a host name, or ".example.org" for a domain and all names below it
+    (lower case).
+    """
+
+    url: ProxyUrl
+    exceptions: tuple[ParentException, ...] = ()
+
+
+class GuardOptions(Struct, frozen=True, kw_only=True):
+    """Addresses that clients from elsewhere than loopback do not reach; `permit` wins over `deny`."""
+
+    deny: tuple[Network, ...] = INWARD
+    permit: tuple[Network, ...] = ()
+
+
+class LimitOptions(Struct, frozen=True, kw_only=True):
+    """What a request's head may measure: fields, bytes of one field, bytes of the request line."""
+
+    header_fields: Count = 100
+    header_size: Size = 16 << 10
+    request_line: Size = 16 << 10
+
+
+class KissCacheOptions(Struct, frozen=True, kw_only=True):
+    """KissCache's interface: its health page answers 503 while `shutdown_file` exists."""
+
+    enabled: bool = True
+    shutdown_file: Folder | None = None
+    instance: str = ""
+
+
+class LogOptions(Struct, frozen=True, kw_only=True):
+    """The level of the log, and where one line for each request goes ("-": standard output)."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    access: str | None = None
+
+
+class MatchOptions(Struct, frozen=True, kw_only=True):
+    """Conditions of a rule, as written: patterns are searched; a status is "404" or "4xx"."""
+
+    host: CaselessRegex | None = None
+    path: Regex | None = None
+    status: tuple[StatusSet, ...] = ()
+    content_type: CaselessRegex | None = None
+
+
+class RuleOptions(Struct, frozen=True, kw_only=True):
+    """One item of `rules:`, as written; rules.policy has the form that decisions use."""
+
+    match: MatchOptions = MatchOptions()
+    fresh: Lifetime | None = None
+    stale_if_error: Age | None = None
+    ignore: tuple[FieldName, ...] = ()
+    no_store: bool = False
+    query: Literal["ignore", "sort", "keep"] = "keep"

@@ -1,0 +1,176 @@
+"""Body files: whole ones under their sha256, growing ones under their flight's token."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyproxycache.errors import NoSpace, StoreError
+
+_REHASH_STEP = 1 << 20
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Blobs:
+    """The folder of bodies: `blobs/ab/cd/<sha256>` and `partial/<token>`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._blobs = root / "blobs"
+        self._partial = root / "partial"
+
+    def create_folders(self) -> None:
+        """Make the folders; raises StoreError naming the path when that cannot be done."""
+        try:
+            self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._partial.mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StoreError(f"cannot use the cache folder {self.root}: {error.strerror}") from error
+
+    def path(self, digest: str) -> Path:
+        return self._blobs / digest[:2] / digest[2:4] / digest
+
+    def open(self, digest: str) -> int:
+        """A descriptor for reading; raises FileNotFoundError when it was just evicted."""
+        return os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
+
+    def keep(self, partial: Path, digest: str) -> None:
+        """Give the partial file its digest as a second name; equal bytes keep one blob."""
+        path = self.path(digest)
+        with _space_errors(path):
+            try:
+                os.link(partial, path)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                with contextlib.suppress(FileExistsError):
+                    os.link(partial, path)
+            except FileExistsError:
+                return
+
+    def remove(self, digest: str) -> None:
+        """Unlink a blob; readers that have it open keep it until they are done."""
+        self.path(digest).unlink(missing_ok=True)
+
+    def partial_path(self, token: str) -> Path:
+        return self._partial / token
+
+    def partial_tokens(self) -> Iterator[str]:
+        """The tokens of all growing files on the disk."""
+        with os.scandir(self._partial) as found:
+            yield from (item.name for item in found)
+
+    def digests(self) -> Iterator[tuple[str, int]]:
+        """Digest and size of every blob on the disk."""
+        for first in _folders(self._blobs):
+            for second in _folders(first):
+                with os.scandir(second) as found:
+                    for item in found:
+                        with contextlib.suppress(FileNotFoundError):
+                            yield item.name, item.stat().st_size
+
+    def free_space(self) -> tuple[int, int]:
+        """Bytes free to us, and bytes in all, on the disk of the cache."""
+        disk = os.statvfs(self.root)
+        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
+
+class Partial:
+    """A growing body file, locked (flock) for as long as its writer lives.
+
+    The kernel drops the lock with the process, so whoever gets the lock knows that the former
+    writer is dead. Only the flight's leader thread writes.
+    """
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self.size = os.fstat(fd).st_size
+        self._fd = fd
+        self._hash: hashlib._Hash | None = None if self.size else hashlib.sha256()
+
+    @classmethod
+    def create(cls, path: Path) -> Partial:
+        """A new, empty, locked file."""
+        with _space_errors(path):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return cls(path, fd)
+
+    @classmethod
+    def take_over(cls, path: Path) -> Partial | None:
+        """The file of a writer that is gone, locked for us; None while its writer lives.
+
+        Raises FileNotFoundError where there is no such file.
+        """
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        return cls(path, fd)
+
+    def open_reader(self) -> int:
+        """A descriptor for readers, on an open file of its own: it does not carry the lock."""
+        return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def write(self, data: bytes) -> None:
+        """Append; raises NoSpace when the disk is full, with nothing of `data` counted."""
+        if self._hash is None:
+            self._hash = self._rehash()
+        with _space_errors(self.path):
+            written = 0
+            view = memoryview(data)
+            while written < len(data):
+                written += os.pwrite(self._fd, view[written:], self.size + written)
+        self._hash.update(data)
+        self.size += len(data)
+
+    def restart(self) -> None:
+        """Drop what is there and begin again."""
+        os.ftruncate(self._fd, 0)
+        self.size = 0
+        self._hash = hashlib.sha256()
+
+    def digest(self) -> str:
+        """The sha256 of what was written so far, in hex."""
+        if self._hash is None:
+            self._hash = self._rehash()
+        return self._hash.hexdigest()
+
+    def _rehash(self) -> hashlib._Hash:
+        digest = hashlib.sha256()
+        offset = 0
+        while offset < self.size:
+            block = os.pread(self._fd, min(_REHASH_STEP, self.size - offset), offset)
+            digest.update(block)
+            offset += len(block)
+        return digest
+
+    def release(self) -> None:
+        """Leave the file for whoever takes it over."""
+        os.close(self._fd)
+
+    def discard(self) -> None:
+        """Remove the file's own name (a blob made of it stays) and let go of it."""
+        self.path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+
+@contextlib.contextmanager
+def _space_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise NoSpace(f"{path}: {error.strerror}") from error
+        raise
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    with os.scandir(path) as found:
+        yield from (Path(item.path) for item in found if item.is_dir())

@@ -1,0 +1,163 @@
+"""The SQLite file: its schema, its migrations, one connection a thread, one writer at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyproxycache.errors import StoreError
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL,
+        vary TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        headers TEXT NOT NULL,
+        request_time REAL NOT NULL,
+        response_time REAL NOT NULL,
+        digest TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        ttl REAL,
+        peer TEXT NOT NULL,
+        accessed REAL NOT NULL,
+        hits INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (key, vary)
+    );
+    CREATE INDEX entries_by_digest ON entries (digest);
+    CREATE INDEX entries_by_access ON entries (accessed);
+    CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE usage (bytes INTEGER NOT NULL, blobs INTEGER NOT NULL);
+    INSERT INTO usage VALUES (0, 0);
+    CREATE TRIGGER blob_added AFTER INSERT ON blobs BEGIN
+        UPDATE usage SET bytes = bytes + NEW.size, blobs = blobs + 1;
+    END;
+    CREATE TRIGGER blob_removed AFTER DELETE ON blobs BEGIN
+        UPDATE usage SET bytes = bytes - OLD.size, blobs = blobs - 1;
+    END;
+    CREATE TABLE flights (
+        key TEXT PRIMARY KEY,
+        token TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        partial TEXT NOT NULL,
+        entry TEXT,
+        started REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE not_storable (key TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """,
+)
+SCHEMA_VERSION = len(_MIGRATIONS)
+
+# Small per connection, because every request thread has one; pages are shared through the map.
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA busy_timeout = 30000",
+    "PRAGMA cache_size = -128",
+    "PRAGMA mmap_size = 268435456",
+    "PRAGMA temp_store = MEMORY",
+)
+
+
+class Database:
+    """Connections to one SQLite file, safe across threads and across fork.
+
+    Writers queue on a file lock (and a thread lock in front of it), which wakes them in the kernel
+    where SQLite's own waiting would poll.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._turn = threading.Lock()  # guards _lock_fd and is held for each write transaction
+        self._lock_fd: tuple[int, int] | None = None
+
+    def migrate(self) -> None:
+        """Bring the schema to this version; raises StoreError for a file from a later one."""
+        with self.write() as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA_VERSION:
+                raise StoreError(
+                    f"{self.path} was written by a later version (schema {version}; this one knows "
+                    f"{SCHEMA_VERSION}): upgrade, or start with another --cache-dir"
+                )
+            for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+                for statement in _statements(script):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+
+    def read(self) -> sqlite3.Connection:
+        """This thread's connection, for single SELECTs (each sees all that was committed before it)."""
+        pid = os.getpid()
+        if getattr(self._local, "pid", None) != pid:
+            # A connection inherited through fork must not be used, nor closed: its locks are the parent's.
+            self._local.inherited = getattr(self._local, "connection", None)
+            self._local.connection = self._connect()
+            self._local.pid = pid
+        connection: sqlite3.Connection = self._local.connection
+        return connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed at the end of the block, rolled back on an error."""
+        connection = self.read()
+        with self._turn:
+            lock = self._write_lock()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+                connection.execute("COMMIT")
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close this thread's connection and the write lock; other threads' end with them."""
+        if getattr(self._local, "pid", None) == os.getpid():
+            self._local.connection.close()
+            del self._local.connection
+            del self._local.pid
+        with self._turn:
+            if self._lock_fd is not None and self._lock_fd[0] == os.getpid():
+                os.close(self._lock_fd[1])
+            self._lock_fd = None
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the index {self.path}: {error}") from error
+        return connection
+
+    def _write_lock(self) -> int:
+        pid = os.getpid()
+        if self._lock_fd is None or self._lock_fd[0] != pid:
+            path = self.path.with_suffix(".lock")
+            # Of its own in each process: an inherited descriptor would share the parent's lock.
+            self._lock_fd = (pid, os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        return self._lock_fd[1]
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements one by one (executescript would commit the transaction first)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,297 @@
+"""One download as its followers see it: head, growing file, and how it ended."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from pyproxycache.errors import BrokenOff, ProxyError
+from pyproxycache.messages import Entry, FileSlice, Piece
+
+_TAIL_LIMIT = 16 << 20
+_LARGEST_SLICE = 16 << 20
+
+
+class End(Enum):
+    """Every way a flight can end."""
+
+    STORED = "stored"
+    """The body is whole; the index has it, unless it was purged meanwhile."""
+    FRESHENED = "freshened"
+    """The stored response was validated: look it up again."""
+    PASSED = "passed"
+    """Not storable: each to its own upstream request."""
+    STALE = "stale"
+    """The origin failed and the stored response may be served in its place."""
+    FAILED = "failed"
+    """No response; everyone gets the leader's error."""
+    BROKEN = "broken"
+    """The body ended short for good."""
+    ORPHANED = "orphaned"
+    """The leader's process is gone: join again and take over."""
+    LOST = "lost"
+    """The leader's process does not know the flight (it has just ended): look again."""
+    UNSTORED = "unstored"
+    """The body is whole but was not kept (no space, or too large)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a flight looks like at one moment; `generation` counts how often the body began anew."""
+
+    generation: int = 0
+    size: int = 0
+    entry: Entry | None = None
+    length: int | None = None
+    end: End | None = None
+    error: ProxyError | None = None
+    in_file: bool = True
+
+
+class Flight:
+    """A download in progress, led by a thread of this process or mirrored from another one.
+
+    The leader (or the mirror's feed) publishes; any number of threads wait and read. All fields are
+    guarded by the Condition `_changed`; the descriptor is closed when leader and readers are done.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.token = ""
+        self.partial = ""
+        self._changed = threading.Condition()
+        self._progress = Progress()
+        self._fd: int | None = None
+        self._holders = 1  # the leader or the feed; each reader adds one
+        self._readers: dict[int, int] = {}  # reader number to the offset it has reached
+        self._reader_count = 0
+        self._remote_followers = 0
+        self._taken = False
+        self._tail = _Tail()
+
+    # Publishing: the leader's side.
+
+    def publish(self, progress: Progress) -> None:
+        """Replace what is known and wake everyone who waits."""
+        with self._changed:
+            self._progress = progress
+            self._changed.notify_all()
+
+    def open_file(self, fd: int) -> None:
+        """Hand over the descriptor that readers read from; the flight closes it."""
+        with self._changed:
+            if self._fd is not None:
+                os.close(self._fd)
+            self._fd = fd
+
+    def restart(self, progress: Progress) -> bool:
+        """Begin the body anew if nobody has been given bytes of it; False if somebody has."""
+        with self._changed:
+            untouched = not self._taken and (not self._remote_followers or self._progress.size == 0)
+            if untouched:
+                self._progress = progress
+                self._changed.notify_all()
+            return untouched
+
+    def append_tail(self, data: bytes, progress: Progress) -> bool:
+        """Feed bytes that the file has no room for; waits for the slowest reader. False: none is left."""
+        with self._changed:
+            self._tail.begin(self._progress.size)
+            self._changed.wait_for(lambda: not self._readers or self._tail.room(self._slowest()))
+            if not self._readers:
+                return False
+            self._tail.append(data)
+            self._progress = progress
+            self._changed.notify_all()
+            return True
+
+    def _slowest(self) -> int:
+        return min(self._readers.values())
+
+    # Waiting: the followers' side.
+
+    def progress(self) -> Progress:
+        with self._changed:
+            return self._progress
+
+    def wait(self, seen: Progress | None) -> Progress:
+        """What there is now, as soon as it differs from what was `seen`."""
+        return self._wait_for(lambda now: now is not seen)
+
+    def wait_head(self) -> Progress:
+        """As soon as the head is known or the flight has ended."""
+        return self._wait_for(lambda now: now.entry is not None or now.end is not None)
+
+    def _wait_for(self, ready: Callable[[Progress], bool]) -> Progress:
+        with self._changed:
+            self._changed.wait_for(lambda: ready(self._progress))
+            return self._progress
+
+    def follow_remotely(self) -> int:
+        """Count a follower in another process in; gives a descriptor of its own for the file."""
+        with self._changed:
+            if self._fd is None:
+                raise FileNotFoundError(self.partial)
+            self._remote_followers += 1
+            # Opened anew, not duplicated: each process counts its own reads of the same bytes.
+            return os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(
+        self, answered: Progress, start: int, stop: int | None, *, given: bool = False
+    ) -> Iterator[Piece]:
+        """The body from `start` up to `stop` (or its end) as it arrives.
+
+        `answered` is what the client's head was made of; `given` says that bytes before `start` went to
+        the client already. The file is held from this call on. Raises BrokenOff when the body ended
+        short or began anew too late for this reader, Orphaned when its leader is gone.
+        """
+        return _Reader(self, answered, start, stop, given)
+
+    def _join_reader(self, start: int) -> int:
+        with self._changed:
+            if self._fd is None:
+                raise Orphaned(start)  # over, and its file let go of
+            self._holders += 1
+            self._reader_count += 1
+            self._readers[self._reader_count] = start
+            return self._reader_count
+
+    def _next_piece(self, reader: _Reader) -> Piece | None:
+        with self._changed:
+            self._readers[reader.number] = reader.offset
+            if self._tail.begun:
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: reader.can_go_on(self._progress))
+            now = self._progress
+            if now.generation != reader.answered.generation:
+                reader.start_anew(now)
+            if now.size > reader.offset:
+                self._taken = reader.given = True
+                stop = now.size if reader.stop is None else min(reader.stop, now.size)
+                return self._piece(reader.offset, stop)
+            if now.end in (End.STORED, End.UNSTORED):
+                return None
+            if now.end in (End.ORPHANED, End.LOST, End.PASSED):
+                raise Orphaned(reader.offset)
+            raise now.error or BrokenOff("the origin broke off")
+
+    def _piece(self, offset: int, stop: int) -> Piece:
+        if self._tail.begun and offset >= self._tail.start:
+            return self._tail.read(offset, stop)
+        if self._tail.begun:
+            stop = min(stop, self._tail.file_end)
+        assert self._fd is not None, "the file outlives its readers"
+        return FileSlice(self._fd, offset, min(stop - offset, _LARGEST_SLICE))
+
+    def leave(self, reader: int | None = None) -> None:
+        """The leader (None) or a reader is done with the file."""
+        with self._changed:
+            if reader is not None:
+                del self._readers[reader]
+                self._changed.notify_all()
+            self._holders -= 1
+            if self._holders == 0 and self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
+
+
+class Orphaned(Exception):
+    """A body's leader is gone after `offset` bytes; the download can be taken over."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(offset)
+        self.offset = offset
+
+
+class _Reader:
+    """Iterates over one reader's pieces; leaves the flight at the end, on an error, or when closed."""
+
+    def __init__(
+        self, flight: Flight, answered: Progress, start: int, stop: int | None, given: bool
+    ) -> None:
+        self._flight: Flight | None = None
+        self.answered = answered
+        self.offset = start
+        self.stop = stop
+        self.given = given
+        self.number = flight._join_reader(start)
+        self._flight = flight
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        if self._flight is None or (self.stop is not None and self.offset >= self.stop):
+            self.close()
+            raise StopIteration
+        try:
+            piece = self._flight._next_piece(self)
+        except BaseException:
+            self.close()
+            raise
+        if piece is None:
+            self.close()
+            raise StopIteration
+        self.offset += piece.count if isinstance(piece, FileSlice) else len(piece)
+        return piece
+
+    def can_go_on(self, now: Progress) -> bool:
+        """Whether there is a piece, an end, or a body begun anew whose head is known."""
+        if now.end is not None or now.size > self.offset:
+            return True
+        return now.generation != self.answered.generation and (self.given or now.entry is not None)
+
+    def start_anew(self, now: Progress) -> None:
+        """Accept the new body, if none of the old was given out and the client's head fits it."""
+        if self.given or not _same_head(self.answered, now):
+            raise now.error or BrokenOff("the origin broke off, and its new answer may differ from the old")
+        self.answered = now
+
+    def close(self) -> None:
+        if self._flight is not None:
+            flight, self._flight = self._flight, None
+            flight.leave(self.number)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _same_head(old: Progress, new: Progress) -> bool:
+    """Whether a client that was sent the old head can be sent the new body."""
+    if old.entry is None or new.entry is None or old.length != new.length:
+        return False
+    fields = ("content-type", "content-encoding", "content-length", "etag", "last-modified")
+    return old.entry.status == new.entry.status and all(
+        old.entry.headers.get(name) == new.entry.headers.get(name) for name in fields
+    )
+
+
+class _Tail:
+    """The last bytes of a body whose file could not grow further, in memory (guarded by the flight)."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.start = 0
+        self.file_end = 0
+        self._data = bytearray()
+
+    def begin(self, file_end: int) -> None:
+        if not self.begun:
+            self.begun = True
+            self.start = self.file_end = file_end
+
+    def room(self, slowest: int) -> bool:
+        """Whether more fits, after dropping what every reader has passed."""
+        passed = min(max(0, slowest - self.start), len(self._data))
+        del self._data[:passed]
+        self.start += passed
+        return len(self._data) < _TAIL_LIMIT
+
+    def append(self, data: bytes) -> None:
+        self._data += data
+
+    def read(self, offset: int, stop: int) -> bytes:
+        return bytes(self._data[offset - self.start : stop - self.start])

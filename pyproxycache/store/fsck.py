@@ -1,0 +1,79 @@
+"""Checks that every entry has its whole blob, and that no file is left over."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from pyproxycache.store.blobs import Blobs
+from pyproxycache.store.index import Index
+
+_BLOCK = 1 << 20
+
+
+class Problem(Enum):
+    """What can be wrong."""
+
+    MISSING = "blob is missing"
+    SIZE = "blob has another size than its row"
+    DIGEST = "blob's bytes do not have its digest"
+    UNBACKED = "entry names a blob that has no row"
+    STRAY = "file that no row names"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One problem, and the digest it is about."""
+
+    problem: Problem
+    digest: str
+
+
+class Fsck:
+    """Works on a live cache as well: what is decided twice is decided the second time in a transaction."""
+
+    def __init__(self, index: Index, blobs: Blobs) -> None:
+        self._index = index
+        self._blobs = blobs
+
+    def check(self) -> Iterator[Finding | None]:
+        """One value for each blob row or file looked at: what is wrong with it, or None."""
+        sizes = self._index.blob_sizes()
+        for digest, size in sizes.items():
+            yield self._check_blob(digest, size)
+        for entry in self._index.unbacked():
+            yield Finding(Problem.UNBACKED, entry.digest)
+        for digest, _size in self._blobs.digests():
+            if digest not in sizes and self._index.is_stray(digest):
+                yield Finding(Problem.STRAY, digest)
+
+    def fix(self, finding: Finding) -> None:
+        """Remove the damaged: the rows first, then the file. The next request fetches it again."""
+        if finding.problem is Problem.STRAY:
+            self._index.drop_strays([finding.digest], self._blobs.remove)
+        else:
+            self._index.drop_blob(finding.digest)
+            self._index.drop_strays([finding.digest], self._blobs.remove)
+
+    def _check_blob(self, digest: str, size: int) -> Finding | None:
+        try:
+            fd = self._blobs.open(digest)
+        except FileNotFoundError:
+            # Evicted since the rows were read, or really missing.
+            return None if self._index.is_stray(digest) else Finding(Problem.MISSING, digest)
+        try:
+            if os.fstat(fd).st_size != size:
+                return Finding(Problem.SIZE, digest)
+            return None if _sha256(fd) == digest else Finding(Problem.DIGEST, digest)
+        finally:
+            os.close(fd)
+
+
+def _sha256(fd: int) -> str:
+    digest = hashlib.sha256()
+    while block := os.read(fd, _BLOCK):
+        digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,139 @@
+"""Room on the disk: what goes when the cache is too large, too old, or the disk too full."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pyproxycache.options import StoreOptions
+from pyproxycache.store.blobs import Blobs
+from pyproxycache.store.claims import Claims
+from pyproxycache.store.index import Access, Index
+
+_HIGH_WATER = 0.95
+_LOW_WATER = 0.90
+_PARTIAL_KEPT = 86400.0
+_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a collection removed (or would remove): entries, bytes of blobs, leftover files."""
+
+    entries: int = 0
+    bytes: int = 0
+    leftovers: int = 0
+
+
+class Space:
+    """Collects by least recent use; one collector at a time over all processes (a file lock)."""
+
+    def __init__(self, options: StoreOptions, index: Index, claims: Claims, blobs: Blobs) -> None:
+        self._options = options
+        self._index = index
+        self._claims = claims
+        self._blobs = blobs
+
+    def needs_collecting(self) -> bool:
+        """Whether the cache is over 95 % of its size, or the disk below the reserve."""
+        return self._excess(_HIGH_WATER, 0) > 0
+
+    def admits(self, size: int) -> bool:
+        """Whether a body of this size (bytes) may be stored at all: object limit, reserve, cache size."""
+        limit, options = self._options.max_object, self._options
+        if limit is not None and size > limit:
+            return False
+        if options.max_size is not None and size > options.max_size * _LOW_WATER:
+            return False
+        free, disk = self._blobs.free_space()
+        return free - size > options.reserve.room(disk)
+
+    def make_room(self, size: int) -> None:
+        """Evict so that `size` more bytes fit the disk above the reserve, as far as possible."""
+        self.collect(wait=True, extra=size)
+
+    def collect(
+        self,
+        *,
+        wait: bool = False,
+        dry_run: bool = False,
+        extra: int = 0,
+        progress: Callable[[Collected], None] | None = None,
+    ) -> Collected | None:
+        """Remove what is unused for too long, then the least recently used down to 90 % of the size.
+
+        None when another process is collecting and `wait` is false.
+        """
+        with self._only_collector(wait) as alone:
+            if not alone:
+                return None
+            evicted = Collected()
+            for batch in self._victims(extra):
+                if not dry_run:
+                    self._index.evict([access.entry.id for access in batch])
+                    self._drop_unnamed()
+                evicted = Collected(
+                    evicted.entries + len(batch), evicted.bytes + sum(a.entry.size for a in batch)
+                )
+                if progress is not None:
+                    progress(evicted)
+            leftovers = 0 if dry_run else self._tidy()
+            return Collected(evicted.entries, evicted.bytes, leftovers)
+
+    def recover(self) -> int:
+        """After an unclean stop: remove what dead writers left behind; gives how many files."""
+        self._drop_unnamed()
+        return self._claims.sweep(unused_since=time.time() - _PARTIAL_KEPT, unlink_twin=self._blobs.remove)
+
+    def _tidy(self) -> int:
+        self._claims.forget_expired(time.time())
+        return self.recover()
+
+    def _drop_unnamed(self) -> None:
+        while self._index.drop_unnamed(self._blobs.remove):
+            pass
+
+    def _victims(self, extra: int) -> Iterator[list[Access]]:
+        """Batches of entries to evict, oldest access first."""
+        unused = self._options.unused
+        oldest = 0.0 if unused is None else time.time() - unused
+        excess = self._excess(_LOW_WATER, extra) if self._excess(_HIGH_WATER, extra) > 0 else 0
+        freed_digests: set[str] = set()
+        batch: list[Access] = []
+        for access in list(self._index.walk()):
+            if access.accessed >= oldest and excess <= 0:
+                break
+            batch.append(access)
+            if access.entry.digest not in freed_digests:
+                freed_digests.add(access.entry.digest)
+                excess -= access.entry.size
+            if len(batch) == _BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _excess(self, water: float, extra: int) -> int:
+        """Bytes to free until the cache is at `water` of its size and the disk keeps its reserve."""
+        excess = 0
+        if self._options.max_size is not None:
+            excess = self._index.used_bytes() + extra - int(self._options.max_size * water)
+        free, disk = self._blobs.free_space()
+        return max(excess, self._options.reserve.room(disk) + extra - free)
+
+    @contextlib.contextmanager
+    def _only_collector(self, wait: bool) -> Iterator[bool]:
+        lock = os.open(self._blobs.root / "collect.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(lock)
