@@ -95,6 +95,12 @@ class Url:
         return f"{self.scheme}://{self.authority}{self.target}"
 
 
+def without_query(url: str) -> str:
+    """The URL as it may be logged: a query may carry secrets."""
+    path, mark, _query = url.partition("?")
+    return f"{path}?…" if mark else path
+
+
 @dataclass(frozen=True, slots=True)
 class FileSlice:
     """Bytes of an open file, to be sent without passing through Python (sendfile)."""

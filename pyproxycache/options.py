@@ -148,3 +148,14 @@ class RuleOptions(Struct, frozen=True, kw_only=True):
     ignore: tuple[FieldName, ...] = ()
     no_store: bool = False
     query: Literal["ignore", "sort", "keep"] = "keep"
+
+
+class ServerOptions(Struct, frozen=True, kw_only=True):
+    """What the server process itself needs."""
+
+    listen: tuple[str, ...]
+    workers: int
+    threads: int
+    drain: float
+    log_level: str
+    limits: LimitOptions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import select
 import socket
 import ssl
@@ -29,6 +30,8 @@ Admit = Callable[[str, str, int], None]
 _IDLE_PER_ROUTE = 32
 _IDLE_SECONDS = 20.0
 _READ_SIZE = 256 << 10
+_OBS_FOLD = re.compile(r"[ \t]*\r?\n[ \t]*")
+_NOT_IN_FIELDS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _REPEATABLE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
@@ -45,7 +48,10 @@ class _Route:
 class Upstream:
     """Sends requests; connections are dialled to addresses that `admit` has seen."""
 
-    def __init__(self, options: FetchOptions, parent: ParentOptions | None, admit: Admit) -> None:
+    def __init__(
+        self, options: FetchOptions, parent: ParentOptions | None, admit: Admit, name: str
+    ) -> None:
+        self._via = f"1.1 {name}"
         self._options = options
         self._parent = parent
         self._admit = admit
@@ -91,7 +97,7 @@ class Upstream:
         silence = self._options.silence
         try:
             connection.set_timeout(silence if patience is None else min(patience, silence))
-            connection.send_request(request)
+            connection.send_request(request, self._via)
             response = connection.getresponse()
             connection.set_timeout(silence)
             return Exchange(connection, response, request.method, self._idle.put)
@@ -123,7 +129,11 @@ class _ClosedWhileIdle(Exception):
 
 
 class Exchange:
-    """One answer being received. `length` is the body's (bytes), None where its end will tell."""
+    """One answer being received.
+
+    `length` is the body's (bytes), None where its end will tell; `peer` the origin's address, empty
+    behind a parent proxy.
+    """
 
     def __init__(
         self,
@@ -133,8 +143,7 @@ class Exchange:
         keep: Callable[[_Connection], None],
     ) -> None:
         self.head = Head(response.status, response.reason, _fields(response))
-        self.peer = connection.peer[0]
-        self.port = connection.peer[1]
+        self.peer = connection.peer[0] if connection.route.parent is None else ""
         self.length = _framed_length(response, method)
         self._connection = connection
         self._response = response
@@ -257,7 +266,7 @@ class _Connection(http.client.HTTPConnection):
         if self._raw is not None:
             self._raw.settimeout(seconds)
 
-    def send_request(self, request: Request) -> None:
+    def send_request(self, request: Request, via: str) -> None:
         whole = self.route.parent is not None and self.route.scheme == "http"
         target = str(request.url) if whole else request.url.target
         self.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
@@ -266,6 +275,7 @@ class _Connection(http.client.HTTPConnection):
         for name, value in request.headers:
             if name.lower() not in ("host", "transfer-encoding", "connection"):
                 self.putheader(name, value.encode("latin-1"))
+        self.putheader("Via", via)
         if chunked:
             self.putheader("Transfer-Encoding", "chunked")
         self.endheaders()
@@ -387,7 +397,11 @@ def _excepted(host: str, parent: ParentOptions) -> bool:
 def _fields(response: http.client.HTTPResponse) -> Headers:
     if response.msg.defects:
         raise http.client.HTTPException("a line of the header section is not a field")
-    return Headers((name, " ".join(value.split("\r\n")).strip()) for name, value in response.msg.items())
+    fields = [(name, _OBS_FOLD.sub(" ", value).strip(" \t")) for name, value in response.msg.items()]
+    for name, value in fields:
+        if _NOT_IN_FIELDS.search(value) or not name.isascii():
+            raise http.client.HTTPException(f"a control character in the field {name}")
+    return Headers(fields)
 
 
 def _framed_length(response: http.client.HTTPResponse, method: str) -> int | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pyproxycache.errors import NoSpace, StoreError
+from pyproxycache.messages import FileSlice, Piece
 
 _REHASH_STEP = 1 << 20
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -35,9 +36,14 @@ class Blobs:
     def path(self, digest: str) -> Path:
         return self._blobs / digest[:2] / digest[2:4] / digest
 
-    def open(self, digest: str) -> int:
-        """A descriptor for reading; raises FileNotFoundError when it was just evicted."""
-        return os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
+    def open(self, digest: str, size: int) -> int:
+        """A descriptor for reading; raises FileNotFoundError when just evicted, Damaged when cut short."""
+        fd = os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
+        found = os.fstat(fd).st_size
+        if found != size:
+            os.close(fd)
+            raise Damaged(f"the blob {digest} has {found} bytes instead of {size}")
+        return fd
 
     def keep(self, partial: Path, digest: str) -> None:
         """Give the partial file its digest as a second name; equal bytes keep one blob."""
@@ -77,6 +83,10 @@ class Blobs:
         """Bytes free to us, and bytes in all, on the disk of the cache."""
         disk = os.statvfs(self.root)
         return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
+
+class Damaged(Exception):
+    """A blob that is not what its row says."""
 
 
 class Partial:
@@ -159,6 +169,34 @@ class Partial:
         """Remove the file's own name (a blob made of it stays) and let go of it."""
         self.path.unlink(missing_ok=True)
         os.close(self._fd)
+
+
+class BlobReader:
+    """One slice of a blob, whose descriptor is held until it has been sent."""
+
+    def __init__(self, fd: int, start: int, stop: int) -> None:
+        self._fd = fd
+        self._offset = start
+        self._stop = stop
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        if self._offset >= self._stop:
+            self.close()
+            raise StopIteration
+        piece = FileSlice(self._fd, self._offset, min(self._stop - self._offset, 1 << 30))
+        self._offset += piece.count
+        return piece
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyproxycache.errors import StoreError
+from pyproxycache.errors import NoSpace, StoreError
 
 _MIGRATIONS = (
     """
@@ -114,15 +114,24 @@ class Database:
             lock = self._write_lock()
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
+                with self._transaction(connection):
                     yield connection
-                except BaseException:
-                    connection.execute("ROLLBACK")
-                    raise
-                connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                kind = NoSpace if error.sqlite_errorcode == sqlite3.SQLITE_FULL else StoreError
+                raise kind(f"cannot write to the index {self.path}: {error}") from error
             finally:
                 fcntl.flock(lock, fcntl.LOCK_UN)
+
+    @contextlib.contextmanager
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # SQLite rolls back by itself on some errors
+                connection.execute("ROLLBACK")
+            raise
 
     def close(self) -> None:
         """Close this thread's connection and the write lock; other threads' end with them."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyproxycache.errors import ProxyError, StoreError
-from pyproxycache.messages import Entry
+from pyproxycache.messages import Entry, without_query
 from pyproxycache.store.blobs import Partial
 from pyproxycache.store.claims import Claim, Claims, NotStorable, Taken, Won
 from pyproxycache.store.feed import Feed, Mirror
 from pyproxycache.store.flight import End, Flight, Progress
+
+log = logging.getLogger("pyproxycache.store")
 
 
 class Permit:
@@ -45,7 +50,8 @@ class Permit:
     def begin(self, entry: Entry, length: int | None) -> None:
         """The head is known: record it for a successor and tell the followers."""
         self.entry, self._length = entry, length
-        self._flights.claims.record(self._claim, entry)
+        with _logged("note the head of", self.key):
+            self._flights.claims.record(self._claim, entry)
         self.flight.publish(self._progress())
 
     def begin_anew(self, entry: Entry, length: int | None) -> bool:
@@ -66,7 +72,8 @@ class Permit:
     def unlist(self, not_storable_until: float) -> None:
         """Nobody joins from here on; those who have joined go on."""
         self._flights.drop(self.flight)
-        self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
+        with _logged("end the claim on", self.key):
+            self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
 
     def store(self, entry: Entry) -> Entry | None:
         """Commit the whole body and end the flight; None if it was purged meanwhile."""
@@ -84,7 +91,8 @@ class Permit:
         total: int | None = None,
     ) -> None:
         """End the flight with nothing stored."""
-        self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
+        with _logged("end the claim on", self.key):
+            self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
         self._end(self._progress(end, error, total))
         self.file.discard()
 
@@ -205,3 +213,12 @@ class Flights:
 
     def close(self) -> None:
         self._feed.close()
+
+
+@contextlib.contextmanager
+def _logged(what: str, key: str) -> Iterator[None]:
+    """An index that cannot be written to (a full disk) costs no request: say so and go on."""
+    try:
+        yield
+    except StoreError as error:
+        log.warning("cannot %s %s: %s", what, without_query(key), error)

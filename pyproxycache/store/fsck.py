@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from pyproxycache.store.blobs import Blobs
+from pyproxycache.store.blobs import Blobs, Damaged
 from pyproxycache.store.index import Index
 
 _BLOCK = 1 << 20
@@ -55,18 +55,17 @@ class Fsck:
         if finding.problem is Problem.STRAY:
             self._index.drop_strays([finding.digest], self._blobs.remove)
         else:
-            self._index.drop_blob(finding.digest)
-            self._index.drop_strays([finding.digest], self._blobs.remove)
+            self._index.drop_blob(finding.digest, self._blobs.remove)
 
     def _check_blob(self, digest: str, size: int) -> Finding | None:
         try:
-            fd = self._blobs.open(digest)
+            fd = self._blobs.open(digest, size)
         except FileNotFoundError:
             # Evicted since the rows were read, or really missing.
             return None if self._index.is_stray(digest) else Finding(Problem.MISSING, digest)
+        except Damaged:
+            return Finding(Problem.SIZE, digest)
         try:
-            if os.fstat(fd).st_size != size:
-                return Finding(Problem.SIZE, digest)
             return None if _sha256(fd) == digest else Finding(Problem.DIGEST, digest)
         finally:
             os.close(fd)

@@ -80,11 +80,6 @@ class Index:
                 db.execute("DELETE FROM not_storable WHERE key = ? OR (key >= ? AND key < ?)", between)
         return count
 
-    def forget(self, entry: Entry) -> None:
-        """Drop one entry whose blob turned out to be missing or damaged."""
-        with self._database.write() as db:
-            db.execute("DELETE FROM entries WHERE id = ? AND digest = ?", (entry.id, entry.digest))
-
     def keys(self, *, prefix: str = "", pattern: str = "*") -> list[str]:
         """Keys with entries or running downloads that begin with `prefix` and match the glob `pattern`."""
         rows = self._database.read().execute(
@@ -182,11 +177,12 @@ class Index:
         with self._database.write() as db:
             return db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone() is None
 
-    def drop_blob(self, digest: str) -> int:
-        """Forget a damaged blob and every entry that names it; gives the number of entries."""
+    def drop_blob(self, digest: str, unlink: Callable[[str], None]) -> int:
+        """Forget a damaged blob, its file and every entry that names it; gives the number of entries."""
         with self._database.write() as db:
             count = db.execute("DELETE FROM entries WHERE digest = ?", (digest,)).rowcount
             db.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
+            unlink(digest)
         return count
 
 

@@ -43,14 +43,21 @@ class Space:
         return self._excess(_HIGH_WATER, 0) > 0
 
     def admits(self, size: int) -> bool:
-        """Whether a body of this size (bytes) may be stored at all: object limit, reserve, cache size."""
-        limit, options = self._options.max_object, self._options
-        if limit is not None and size > limit:
+        """Whether a body of this size (bytes) may be stored, after making room for it if need be."""
+        if not self.admits_growth(size):
             return False
-        if options.max_size is not None and size > options.max_size * _LOW_WATER:
-            return False
+        if not self._fits_disk(size):
+            self.make_room(size)
+        return self._fits_disk(size)
+
+    def admits_growth(self, size: int) -> bool:
+        """Whether an object may become this large (bytes): the object's own limit, and the cache's."""
+        limit, most = self._options.max_object, self._options.max_size
+        return (limit is None or size <= limit) and (most is None or size <= most * _LOW_WATER)
+
+    def _fits_disk(self, size: int) -> bool:
         free, disk = self._blobs.free_space()
-        return free - size > options.reserve.room(disk)
+        return free - size > self._options.reserve.room(disk)
 
     def make_room(self, size: int) -> None:
         """Evict so that `size` more bytes fit the disk above the reserve, as far as possible."""

@@ -1,0 +1,5 @@
+"""`python -m pyproxycache` is the command."""
+
+from pyproxycache.cli import main
+
+main()

@@ -1,0 +1,275 @@
+"""The configuration: YAML to frozen options, once, with errors that say what to write instead."""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from msgspec import Struct
+from msgspec.structs import fields
+
+from pyproxycache.errors import ConfigError
+from pyproxycache.notation import NOTATIONS, Notation, choice, status_codes
+from pyproxycache.options import (
+    LOOPBACK,
+    Address,
+    Count,
+    FetchOptions,
+    GuardOptions,
+    HttpUrl,
+    KissCacheOptions,
+    LimitOptions,
+    LogOptions,
+    Network,
+    ParentOptions,
+    RuleOptions,
+    StoreOptions,
+)
+from pyproxycache.rules.policy import Match, Policies, Policy, QueryMode, Rule
+
+FLAGS = {
+    "listen": "--listen",
+    "upstream": "--upstream",
+    "workers": "--workers",
+    "threads": "--threads",
+    "store.path": "--cache-dir",
+    "store.max_size": "--max-size",
+    "store.unused": "--unused",
+}
+"""The command-line flags that stand for a key."""
+
+# A section that may be given as one plain value, and the key which that value is for.
+_SHORT_FORMS = {ParentOptions: "url"}
+
+_OPTIONAL = (Union, types.UnionType)
+
+KeyPath = tuple[str | int, ...]
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """The whole configuration; components are handed their own part of it, never this."""
+
+    listen: tuple[Address, ...] = ("127.0.0.1:3128",)
+    allow: tuple[Network, ...] = LOOPBACK
+    upstream: HttpUrl | None = None
+    parent: ParentOptions | None = None
+    workers: Count = 2
+    threads: Count = 512
+    store: StoreOptions
+    fetch: FetchOptions = FetchOptions()
+    guard: GuardOptions = GuardOptions()
+    limits: LimitOptions = LimitOptions()
+    kisscache: KissCacheOptions = KissCacheOptions()
+    log: LogOptions = LogOptions()
+    rules: tuple[RuleOptions, ...] = ()
+
+    def policies(self) -> Policies:
+        """The rules in the form that decisions use."""
+        return Policies(tuple(_rule(options) for options in self.rules))
+
+
+def load(path: Path | None, overrides: Mapping[str, object]) -> Config:
+    """The configuration from a file (None: the defaults) and what was set on the command line.
+
+    Overrides are keyed by dotted key ("store.max_size") and win over the file; None and () mean
+    not given. Raises ConfigError.
+    """
+    document: dict[Any, Any] = {}
+    if path is not None:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}: is not UTF-8 text: {error}") from error
+        document = _document(text, str(path))
+    given = {key: value for key, value in overrides.items() if value is not None and value != ()}
+    for key, value in given.items():
+        _put(document, key, value)
+    return _build(document, str(path or "configuration"), given)
+
+
+def parse(text: str, source: str) -> Config:
+    """The configuration in the YAML text; `source` names it in errors. Raises ConfigError."""
+    return _build(_document(text, source), source, {})
+
+
+def dump(config: Config) -> str:
+    """YAML of every key; parses again to an equal configuration."""
+    return yaml.safe_dump(_written(Config, config), sort_keys=False, allow_unicode=True)
+
+
+def default_store_path(environ: Mapping[str, str]) -> Path:
+    """The folder systemd made for the service, else one in the user's cache folder."""
+    service = environ.get("CACHE_DIRECTORY", "").partition(":")[0]
+    if service:
+        return Path(service)
+    user = Path(environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return (user if user.is_absolute() else Path("~/.cache").expanduser()) / "pyproxycache"
+    except RuntimeError as error:
+        raise ConfigError("store.path: this user has no home folder: name one") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as SafeLoader reads it, where a key given twice is an error rather than the last one's win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _value in node.value:
+            key = (key_node.tag, key_node.value if isinstance(key_node, yaml.ScalarNode) else id(key_node))
+            if key in seen:
+                raise yaml.MarkedYAMLError(None, None, f"{key[1]!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _document(text: str, source: str) -> dict[Any, Any]:
+    try:
+        # A subclass of SafeLoader: no object is built that is not plain data.
+        document = yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{source}{line}: {error.problem}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{source}: is not YAML: {error}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{source}: {document!r} is not a configuration: keys and values are")
+    return document
+
+
+def _put(document: dict[Any, Any], key: str, value: object) -> None:
+    """Set a dotted key; a section that is no mapping stays, to be refused when it is read."""
+    *sections, last = key.split(".")
+    place: Any = document
+    for section in sections:
+        if place.get(section) is None:
+            place[section] = {}
+        place = place[section]
+        if not isinstance(place, dict):
+            return
+    place[last] = value
+
+
+class _Refused(Exception):
+    """What is wrong, and the path of the key where it is."""
+
+    def __init__(self, path: KeyPath, text: str) -> None:
+        super().__init__(text)
+        self.path = path
+        self.text = text
+
+
+def _build(document: dict[Any, Any], source: str, overrides: Mapping[str, object]) -> Config:
+    store = document.get("store")
+    if store is None or (isinstance(store, dict) and store.get("path") is None):
+        _put(document, "store.path", default_store_path(os.environ))
+    try:
+        config: Config = _section(Config, document, ())
+        _check(config)
+    except _Refused as refused:
+        key = ".".join(str(part) for part in refused.path if isinstance(part, str))
+        if key in overrides:
+            raise ConfigError(f"{FLAGS.get(key, key)}: {refused.text}") from refused
+        dotted = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in refused.path).lstrip(".")
+        raise ConfigError(f"{source}: {dotted}: {refused.text}") from refused
+    return config
+
+
+def _check(config: Config) -> None:
+    """What no single value shows; raises _Refused."""
+    if not config.listen:
+        raise _Refused(("listen",), "[] is not accepted: name an address at least")
+    for number, rule in enumerate(config.rules):
+        # The key is made before there is a response: such a rule would never apply.
+        if rule.query != "keep" and (rule.match.status or rule.match.content_type):
+            text = f"{rule.query!r} is accepted only without match.status and match.content_type"
+            raise _Refused(("rules", number, "query"), text)
+
+
+def _read(kind: Any, value: Any, path: KeyPath) -> Any:
+    """The value as the annotation has it; raises _Refused."""
+    if get_origin(kind) in _OPTIONAL:
+        return None if value is None else _read(get_args(kind)[0], value, path)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            return (_read(get_args(kind)[0], value, path),)
+        return tuple(_read(get_args(kind)[0], item, (*path, n)) for n, item in enumerate(value))
+    if _is_section(kind):
+        return _section(kind, value, path)
+    try:
+        return _notation(kind).read(value)
+    except (ValueError, OverflowError) as error:
+        raise _Refused(path, str(error)) from error
+
+
+def _section(kind: Any, value: Any, path: KeyPath) -> Any:
+    accepted = {info.encode_name: info for info in fields(kind)}
+    if kind in _SHORT_FORMS and isinstance(value, str):
+        value = {_SHORT_FORMS[kind]: value}
+    if not isinstance(value, dict):
+        raise _Refused(path, f"{value!r} is not a section: keys with values, of {', '.join(accepted)}")
+    for key in value:
+        if key not in accepted:
+            near = get_close_matches(str(key), accepted, 1)
+            hint = f", did you mean {near[0]}" if near else ""
+            raise _Refused((*path, str(key)), f"unknown key{hint}; accepted here: {', '.join(accepted)}")
+    # A key with nothing behind it is as good as absent, unless null is a value of its own there.
+    given = {k: v for k, v in value.items() if v is not None or get_origin(accepted[k].type) in _OPTIONAL}
+    for key, info in accepted.items():
+        if info.required and key not in given:
+            raise _Refused((*path, key), "is missing, and has no default")
+    return kind(**{accepted[k].name: _read(accepted[k].type, v, (*path, k)) for k, v in given.items()})
+
+
+def _written(kind: Any, value: Any) -> Any:
+    """The value as plain YAML data: the way back from _read."""
+    if value is None:
+        return None
+    if get_origin(kind) in _OPTIONAL:
+        return _written(get_args(kind)[0], value)
+    if get_origin(kind) is tuple:
+        return [_written(get_args(kind)[0], item) for item in value]
+    if _is_section(kind):
+        return {info.encode_name: _written(info.type, getattr(value, info.name)) for info in fields(kind)}
+    return _notation(kind).write(value)
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+def _notation(kind: Any) -> Notation:
+    if get_origin(kind) is Annotated:
+        return NOTATIONS[kind.__metadata__[0]]
+    if get_origin(kind) is Literal:
+        return choice(get_args(kind))
+    return NOTATIONS["switch" if kind is bool else "text"]
+
+
+def _rule(options: RuleOptions) -> Rule:
+    """The rule as decisions use it; a single status wins over its class."""
+    match = options.match
+    codes = frozenset(code for status in match.status for code in status_codes(status))
+    by_status: dict[int | None, float] = {}
+    ages = options.fresh if isinstance(options.fresh, tuple) else ()
+    for status, age in sorted(ages, key=lambda item: item[0].isdigit()):
+        by_status.update({None: age} if status == "any" else dict.fromkeys(status_codes(status), age))
+    return Rule(
+        match=Match(match.host, match.path, codes or None, match.content_type),
+        policy=Policy(
+            fresh=None if isinstance(options.fresh, tuple) else options.fresh,
+            stale_if_error=options.stale_if_error,
+            ignore=frozenset(options.ignore),
+            no_store=options.no_store,
+            query=QueryMode(options.query),
+        ),
+        fresh_by_status=tuple(by_status.items()),
+    )

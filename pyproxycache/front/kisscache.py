@@ -1,0 +1,120 @@
+"""KissCache's HTTP interface, for lab schedulers that are configured for it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qs, quote, unquote
+
+from pyproxycache import __version__
+from pyproxycache.answer import from_text
+from pyproxycache.errors import BadRequest, MethodNotAllowed
+from pyproxycache.front.target import Local, quoted_url
+from pyproxycache.messages import Head, Headers, Request, Response, Url
+from pyproxycache.options import KissCacheOptions
+from pyproxycache.units import parse_age
+
+_TTL = re.compile(r"\d{1,9}[dhms]")
+_DEFAULT_TTL = "10d"
+_FETCH = "/api/v1/fetch/"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the status page tells: bytes and numbers."""
+
+    used: int
+    limit: int | None
+    entries: int
+    downloading: int
+    counters: dict[str, int]
+
+
+class KissCache:
+    """Answers `/api/v1/…`; fetches go to the engine as ordinary requests with a ttl."""
+
+    def __init__(self, options: KissCacheOptions, figures: Callable[[], Figures]) -> None:
+        self._options = options
+        self._figures = figures
+
+    def answers(self, local: Local) -> bool:
+        """Whether the path belongs to this interface."""
+        return self._options.enabled and (
+            local.path in ("/api/v1/health/", "/api/v1/status/") or local.path.startswith(_FETCH)
+        )
+
+    def wanted(self, method: str, local: Local, request: Callable[[Url], Request]) -> Request | Response:
+        """The request behind a fetch, or the answer; raises BadRequest and MethodNotAllowed."""
+        if method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f"{method}: {local.path} takes GET and HEAD")
+        if local.path == "/api/v1/health/":
+            return self._health()
+        if local.path == "/api/v1/status/":
+            return self._status()
+        return self._fetch(local, request)
+
+    def named(self, local: Local, response: Response) -> Response:
+        """The fetched response, as a download under the name in the path."""
+        name = unquote(local.path.removeprefix(_FETCH))
+        if not name or response.head.status not in (200, 206):
+            return response
+        disposition = f"attachment; filename={_filename(name)}"
+        head = response.head
+        headers = head.headers.with_field("Content-Disposition", disposition)
+        return replace(response, head=Head(head.status, head.reason, headers))
+
+    def _fetch(self, local: Local, request: Callable[[Url], Request]) -> Request:
+        query = parse_qs(local.query, keep_blank_values=True)
+        urls, ttls = query.get("url", []), query.get("ttl", [_DEFAULT_TTL])
+        if len(urls) != 1 or not urls[0]:
+            raise BadRequest(f"{_FETCH} needs one url=URL")
+        if not _TTL.fullmatch(ttls[-1]):
+            raise BadRequest(f"ttl={ttls[-1]}: a number with d, h, m or s behind it is accepted, as in 10d")
+        return replace(request(quoted_url(urls[0])), ttl=parse_age(ttls[-1]))
+
+    def _health(self) -> Response:
+        stopping = self._options.shutdown_file
+        if stopping is not None and stopping.exists():
+            return from_text(503, f"shutting down: {stopping} exists")
+        return _body(b"ok", "text/plain; charset=utf-8")
+
+    def _status(self) -> Response:
+        figures = self._figures()
+        counters = figures.counters
+        quota = figures.limit or 0
+        failures = counters.get("requests.failed", 0)
+        status = {
+            "timestamp": int(time.time()),
+            "disk_usage": figures.used,
+            "disk_usage_percent": round(100 * figures.used / quota, 2) if quota else 0,
+            "disk_quota": quota,
+            "instance": self._options.instance,
+            "resources_scheduled": 0,
+            "resources_downloading": figures.downloading,
+            "resources_successes": figures.entries,
+            "resources_failures": 0,
+            "resources_usage": counters.get("requests.hit", 0),
+            "statistics_successes": counters.get("requests", 0) - failures,
+            "statistics_failures": failures,
+            "statistics_download": counters.get("bytes.received", 0),
+            "statistics_upload": counters.get("bytes.sent", 0),
+            "statistics_requests": counters.get("requests", 0),
+            "version": __version__,
+        }
+        return _body(json.dumps(status).encode(), "application/json")
+
+
+def _body(body: bytes, content_type: str) -> Response:
+    fields = (("Content-Type", content_type), ("Content-Length", str(len(body))))
+    return Response(Head(200, "OK", Headers(fields)), (body,), len(body))
+
+
+def _filename(name: str) -> str:
+    """The name as a token, or quoted where it is not one (RFC 6266)."""
+    if re.fullmatch(r"[\w!#$&+.^`|~-]+", name, re.ASCII):
+        return name
+    plain = re.sub(r'[^ -~]|["\\]', "_", name)
+    return f"\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

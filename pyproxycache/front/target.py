@@ -1,0 +1,69 @@
+"""The ways in: what a request-target asks for (RFC 9112 section 3.2)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_to_bytes
+
+from pyproxycache.errors import BadRequest, NotImplementedHere
+from pyproxycache.messages import Url
+from pyproxycache.rules.keys import parse_url
+
+_ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
+# Some clients and front servers fold "//" in a path into one slash.
+_PREFIXED = re.compile(r"/(https?):/{1,2}(?!/)(.*)", re.IGNORECASE | re.DOTALL)
+_ENCODED = re.compile(r"/(https?(?:%3A|:)(?:%2F){2}[^?]*)(\?.*)?", re.IGNORECASE | re.DOTALL)
+_URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=~-._"
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A resource of the cache itself: path and query as they were sent."""
+
+    path: str
+    query: str
+
+
+def locate(target: str, upstream: Url | None) -> Url | Local:
+    """The URL that is wanted, or what is wanted of the cache itself; raises BadRequest.
+
+    With an `upstream` (reverse proxy) everything is below it, and there are no other ways in.
+    """
+    if upstream is not None:
+        return _below(upstream, target)
+    if _ABSOLUTE.match(target):
+        return parse_url(target)
+    encoded = _ENCODED.fullmatch(target)
+    if encoded:
+        return decoded_url(encoded[1], (encoded[2] or ""))
+    prefixed = _PREFIXED.fullmatch(target)
+    if prefixed:
+        return parse_url(f"{prefixed[1]}://{prefixed[2]}")
+    if target.startswith("/") or target == "*":
+        path, _, query = target.partition("?")
+        return Local(path, query)
+    if re.match(r"[a-z][a-z0-9+.-]*://", target, re.IGNORECASE):
+        raise NotImplementedHere(f"{target.partition(':')[0]} URLs: this proxy speaks http and https")
+    raise BadRequest("the request-target is neither a path nor an http or https URL")
+
+
+def decoded_url(text: str, rest: str = "") -> Url:
+    """The URL that was percent-encoded as a whole; what cannot stand in a URL stays encoded."""
+    return parse_url(quote(unquote_to_bytes(text), safe=_URL_CHARACTERS) + rest)
+
+
+def quoted_url(text: str) -> Url:
+    """The URL in a decoded form field; what cannot stand in a URL is encoded."""
+    return parse_url(quote(text, safe=_URL_CHARACTERS))
+
+
+def _below(upstream: Url, target: str) -> Url:
+    if _ABSOLUTE.match(target):
+        target = parse_url(target).target
+    if not target.startswith("/"):
+        if target != "*":
+            raise BadRequest("the request-target is not a path")
+        target = "/"
+    base = upstream.target.rstrip("/")
+    return Url(upstream.scheme, upstream.host, upstream.port, base + target)

@@ -1,0 +1,84 @@
+"""Who may ask, and what they may reach behind the proxy."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from pyproxycache.errors import Forbidden, LoopDetected
+from pyproxycache.options import GuardOptions
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+
+class Access:
+    """The networks whose clients are answered."""
+
+    def __init__(self, allow: Networks) -> None:
+        self._allow = allow
+
+    def check(self, client: str) -> None:
+        """Raises Forbidden for a client from elsewhere."""
+        if not _within(_address(client), self._allow):
+            raise Forbidden(
+                f"{client} is not among the networks this cache answers: its operator can add it to 'allow'"
+            )
+
+
+class Guard:
+    """Keeps clients elsewhere from reaching inward, and everyone from reaching this proxy itself."""
+
+    def __init__(self, options: GuardOptions, listening: Iterable[tuple[str, int]]) -> None:
+        self._options = options
+        self._listening = tuple(listening)
+
+    def admit(self, client: str, address: str, port: int) -> None:
+        """Raises LoopDetected or Forbidden before a connection to the address is made."""
+        if any(port == own_port and _is_ours(address, own) for own, own_port in self._listening):
+            raise LoopDetected(f"{address} port {port} is this proxy itself")
+        self.admit_peer(client, address)
+
+    def admit_peer(self, client: str, address: str) -> None:
+        """Raises Forbidden where the client must not see what comes from the address ("": a parent's)."""
+        if not address or _address(client).is_loopback:
+            return
+        inward = _address(address)
+        if _within(inward, self._options.deny) and not _within(inward, self._options.permit):
+            raise Forbidden(
+                f"{address} is inside the cache's own machine or network, which clients elsewhere do not "
+                "reach: its operator can add it to 'guard.permit'"
+            )
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    address = ip_address(text)
+    # A dual-stack socket shows IPv4 peers this way; they are the same hosts.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _within(address: IPv4Address | IPv6Address, networks: Networks) -> bool:
+    return any(address in network for network in networks)
+
+
+def _is_ours(address: str, listening: str) -> bool:
+    """Whether a listener on `listening` gets what is sent to the address."""
+    own, target = _address(listening), _address(address)
+    if not own.is_unspecified:
+        return own == target
+    if own.version == 4 and target.version == 6:
+        return False
+    return target.is_unspecified or _is_local(target)
+
+
+def _is_local(address: IPv4Address | IPv6Address) -> bool:
+    """Whether the address is one of this machine's: only those can be bound."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+        return True

@@ -1,0 +1,23 @@
+"""Outcomes as counters, and counters as figures."""
+
+from __future__ import annotations
+
+from pyproxycache.outcome import Outcome, Result
+
+
+def increments(outcome: Outcome) -> dict[str, int]:
+    """What one request adds to the counters."""
+    return {
+        "requests": 1,
+        f"requests.{outcome.result.value}": 1,
+        "bytes.sent": outcome.bytes_sent,
+        "bytes.received": outcome.bytes_received,
+    }
+
+
+def hit_ratio(counters: dict[str, int]) -> float:
+    """The share of answered requests that no download was made for (0 to 1)."""
+    without = (Result.HIT, Result.COLLAPSED, Result.REVALIDATED, Result.STALE)
+    served = sum(counters.get(f"requests.{result.value}", 0) for result in without)
+    fetched = sum(counters.get(f"requests.{result.value}", 0) for result in (Result.FETCHED, Result.PASSED))
+    return served / (served + fetched) if served + fetched else 0.0

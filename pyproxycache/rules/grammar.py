@@ -1,0 +1,139 @@
+"""The syntax of field values: lists, quoted strings, seconds, dates; and which fields are hop-by-hop."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import formatdate
+from functools import lru_cache
+
+from pyproxycache.messages import Headers
+
+MAX_DELTA = 2**31
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Fields for the next hop alone (RFC 9110 sections 7.6.1 and 11.7, RFC 9111 section 3.1), in lower case."""
+
+# Meant for every recipient, so a Connection option that names one of them has no effect: a sender
+# must not, and one that does would take away what the caching rules rest on.
+_NEVER_NOMINATED = frozenset({"age", "cache-control", "content-length", "date", "expires", "host", "vary"})
+
+_LIST_ITEM = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = r"(?P<month>[a-z]{3})"
+_TIME = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
+_DATE_FORMATS = tuple(
+    re.compile(pattern, re.IGNORECASE | re.ASCII)
+    for pattern in (
+        rf"(?:mon|tue|wed|thu|fri|sat|sun), (?P<day>\d\d) {_MONTH} (?P<year>\d{{4}}) {_TIME} gmt",
+        rf"(?:mon|tues|wednes|thurs|fri|satur|sun)day, (?P<day>\d\d)-{_MONTH}-(?P<year>\d\d) {_TIME} gmt",
+        rf"(?:mon|tue|wed|thu|fri|sat|sun) {_MONTH} (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",
+    )
+)
+_CONTENT_RANGE = re.compile(r"bytes[ \t]+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE | re.ASCII)
+
+
+def split_list(text: str) -> list[str]:
+    """The members of a comma-separated list, trimmed, empty ones left out (RFC 9110 section 5.6.1)."""
+    members = _LIST_ITEM.findall(text) if '"' in text else text.split(",")
+    return [member for raw in members if (member := raw.strip(" \t"))]
+
+
+def unquote(text: str) -> str:
+    """The content of a quoted string; any other text as it is (RFC 9110 section 5.6.4)."""
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        return _QUOTED_PAIR.sub(r"\1", text[1:-1])
+    return text
+
+
+def split_parameter(text: str) -> tuple[str, str | None] | None:
+    """The lower-case name and the unquoted value of `name=value`; value None for a bare name.
+
+    None if the text starts with no token. A value that follows anything else than "=" at once is
+    returned as it stands, so that no parser of values takes it.
+    """
+    match = _TOKEN.match(text)
+    if match is None:
+        return None
+    rest = text[match.end() :]
+    if not rest:
+        return match[0].lower(), None
+    return match[0].lower(), unquote(rest[1:]) if rest[0] == "=" else rest
+
+
+def delta_seconds(text: str) -> int | None:
+    """A non-negative whole number of seconds, at most 2**31; None if invalid (RFC 9111 section 1.2.2)."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    # int() refuses thousands of digits; ten are more than the limit has.
+    digits = text.lstrip("0")
+    return MAX_DELTA if len(digits) > 10 else min(int(digits or "0"), MAX_DELTA)
+
+
+@lru_cache(maxsize=1024)
+def http_date(text: str) -> float | None:
+    """Seconds since the epoch from any of the three formats; None if invalid (RFC 9110 section 5.6.7).
+
+    Case does not matter and no zone but GMT is taken (RFC 9111 section 4.2).
+    """
+    match = next((found for form in _DATE_FORMATS if (found := form.fullmatch(text))), None)
+    if match is None or match["month"].lower() not in _MONTHS or int(match["second"]) > 60:
+        return None
+    year = int(match["year"])
+    if len(match["year"]) == 2:
+        # A fixed window stands in for "50 years from now", as rules have no clock.
+        year += 1900 if year >= 70 else 2000
+    month = _MONTHS.index(match["month"].lower()) + 1
+    day, hour, minute = int(match["day"]), int(match["hour"]), int(match["minute"])
+    try:
+        start = datetime(year, month, day, hour, minute, tzinfo=UTC)
+    except ValueError:
+        return None
+    # Added by hand: a leap second (60) is valid.
+    return start.timestamp() + int(match["second"])
+
+
+def format_http_date(t: float) -> str:
+    """Seconds since the epoch as an IMF-fixdate (RFC 9110 section 5.6.7)."""
+    return formatdate(int(t), usegmt=True)
+
+
+def parse_content_range(text: str) -> tuple[int, int, int | None] | None:
+    """First and last byte position and complete length (None for "*"); None if invalid or unsatisfied.
+
+    RFC 9110 section 14.4.
+    """
+    match = _CONTENT_RANGE.fullmatch(text.strip(" \t"))
+    if match is None:
+        return None
+    first, last = int(match[1]), int(match[2])
+    total = None if match[3] == "*" else int(match[3])
+    if first > last or (total is not None and last >= total):
+        return None
+    return first, last, total
+
+
+def end_to_end(headers: Headers) -> Headers:
+    """The fields that go past the next hop: without HOP_BY_HOP and what Connection names.
+
+    RFC 9110 section 7.6.1; the same for requests and responses.
+    """
+    nominated = {option.lower() for option in split_list(headers.get("connection") or "")}
+    dropped = (nominated - _NEVER_NOMINATED) | HOP_BY_HOP
+    return headers if headers.names().isdisjoint(dropped) else headers.without(*dropped)

@@ -1,0 +1,130 @@
+"""What a stored response is found by: its URL's cache key, and the request fields named by Vary."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv6Address
+
+from pyproxycache.errors import BadRequest
+from pyproxycache.messages import DEFAULT_PORTS, Entry, Headers, Url
+from pyproxycache.rules.grammar import http_date, split_list
+from pyproxycache.rules.policy import QueryMode
+
+_ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)")
+_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
+_NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
+_UNSENDABLE = re.compile(r"[^\x21-\x7e]")
+
+# Their values are case-insensitive, and so is the space inside their members without meaning.
+_CASELESS = frozenset({"accept-encoding", "accept-language"})
+_BLANKS = re.compile(r"[ \t]+")
+
+
+def parse_url(text: str) -> Url:
+    """The parts of an absolute http or https URL; BadRequest with the reason if it is not one.
+
+    Scheme and host in lower case, IPv6 without brackets, no fragment; path and query as they were
+    sent, an empty path as "/" (RFC 9110 section 4.2).
+    """
+    if (unsendable := _UNSENDABLE.search(text)) is not None:
+        raise BadRequest(f"the URL contains {unsendable[0]!a}, which has to be percent-encoded")
+    match = _ABSOLUTE.match(text)
+    if match is None:
+        raise BadRequest("the URL is not absolute: it has to start with http:// or https://")
+    scheme, authority, target = match[1].lower(), match[2], match[3]
+    if scheme not in DEFAULT_PORTS:
+        raise BadRequest(f"the URL's scheme is {scheme}: only http and https are served")
+    host, port = _host_and_port(authority)
+    if not target.startswith("/"):
+        target = "/" + target
+    return Url(scheme, host, DEFAULT_PORTS[scheme] if port is None else port, target)
+
+
+def _host_and_port(authority: str) -> tuple[str, int | None]:
+    if "@" in authority:
+        raise BadRequest("the URL carries a user name or password: send them as an Authorization field")
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None:
+        raise BadRequest("the URL's host and port cannot be told apart, or the port is not a number")
+    port = int(match[2]) if match[2] else None
+    if port is not None and not 1 <= port <= 65535:
+        raise BadRequest(f"the URL's port is {port}: it has to be from 1 to 65535")
+    return _host(match[1].lower()), port
+
+
+def _host(text: str) -> str:
+    if text.startswith("["):
+        try:
+            address = IPv6Address(text[1:-1])
+        except AddressValueError:
+            raise BadRequest("the URL's host is in brackets but is no IPv6 address") from None
+        if address.scope_id is not None:
+            raise BadRequest("the URL's IPv6 address has a zone, which means nothing here")
+        return str(address)
+    if not text:
+        raise BadRequest("the URL has no host")
+    if _NAME.fullmatch(text) is None:
+        raise BadRequest("the URL's host is no valid name or address")
+    return text
+
+
+def cache_key(url: Url, query_mode: QueryMode) -> str:
+    """The URL under which responses are stored, its query kept, sorted by name, or left out."""
+    text = str(url)
+    if query_mode is QueryMode.KEEP or url.query is None:
+        return text
+    base = text.partition("?")[0]
+    if query_mode is QueryMode.IGNORE:
+        return base
+    # Sorted by name alone: the order of one name's values can mean something.
+    parts = sorted(url.query.split("&"), key=lambda part: part.partition("=")[0])
+    return f"{base}?{'&'.join(parts)}"
+
+
+def vary_fields(headers: Headers) -> tuple[str, ...] | None:
+    """The request fields that select the response, lower case and sorted; None for "*".
+
+    RFC 9110 section 12.5.5.
+    """
+    names = {name.lower() for name in split_list(headers.get("vary") or "")}
+    return None if "*" in names else tuple(sorted(names))
+
+
+def vary_values(fields: Sequence[str], request_headers: Headers) -> tuple[tuple[str, str | None], ...]:
+    """The fields with the request's normalised values, None where it has none (RFC 9111 section 4.1)."""
+    return tuple((name, _normalised(name, request_headers.get(name))) for name in fields)
+
+
+def flight_key(key: str, varies: Sequence[str], request_headers: Headers) -> str:
+    """What requests for one representation share: the cache key and, where known, what it varies on."""
+    if not varies:
+        return key
+    return f"{key} {json.dumps(vary_values(varies, request_headers))}"
+
+
+def _normalised(name: str, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if name in _CASELESS:
+        value = _BLANKS.sub("", value.lower())
+    return ", ".join(split_list(value))
+
+
+def select_variant(entries: Sequence[Entry], request_headers: Headers) -> Entry | None:
+    """Of the stored responses that fit the request, the one with the most recent Date.
+
+    RFC 9111 section 4.1; None if none fits.
+    """
+    fitting = [
+        entry
+        for entry in entries
+        if entry.vary == vary_values([name for name, _value in entry.vary], request_headers)
+    ]
+    return max(fitting, key=_recency, default=None)
+
+
+def _recency(entry: Entry) -> tuple[float, float]:
+    date = http_date(entry.headers.get("date") or "")
+    return entry.response_time if date is None else date, entry.response_time

@@ -1,0 +1,192 @@
+"""Validators: conditional requests, the update by a 304, and invalidation by unsafe methods."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from urllib.parse import urljoin
+
+from pyproxycache.errors import BadRequest
+from pyproxycache.messages import Entry, Head, Headers, Url
+from pyproxycache.rules.freshness import date_of
+from pyproxycache.rules.grammar import end_to_end, format_http_date, http_date, parse_content_range
+from pyproxycache.rules.keys import parse_url
+
+_PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
+
+# What says how the stored bytes are coded and how many they are; a 304 has no bytes to go with a
+# change. Vary stays because the entry was filed under its fields' values.
+_NOT_UPDATED = frozenset({"content-encoding", "content-length", "content-range", "vary"})
+
+# Last-Modified is a strong validator only if the origin had time to make no second change (seconds).
+_STRONG_AFTER = 60.0
+
+
+def conditional_headers(entry: Entry) -> tuple[tuple[str, str], ...]:
+    """The fields that make a request validate the entry; none if it has no validator.
+
+    RFC 9111 section 4.3.1. Only for a 2xx: a 304 speaks of a representation, and a stored error or
+    redirect is none.
+    """
+    return validators(entry.head)
+
+
+def validators(head: Head) -> tuple[tuple[str, str], ...]:
+    """The fields that conditional_headers gives for an entry with this head."""
+    if not 200 <= head.status < 300:
+        return ()
+    fields = []
+    if etag := _etag(head):
+        fields.append(("If-None-Match", etag))
+    if date_of(head.headers, "last-modified") is not None:
+        fields.append(("If-Modified-Since", head.headers.lines("last-modified")[0]))
+    return tuple(fields)
+
+
+def strip_conditionals(headers: Headers) -> Headers:
+    """The fields without preconditions and Range (RFC 9110 sections 13.1 and 14.2)."""
+    return headers.without(*_PRECONDITIONS, "Range")
+
+
+def freshen(entry: Entry, head_304: Head, request_time: float, response_time: float) -> Entry:
+    """The entry with the fields and times of a 304 (RFC 9111 sections 3.2 and 4.3.4).
+
+    Times are seconds since the epoch.
+    """
+    update = [field for field in end_to_end(head_304.headers) if field[0].lower() not in _NOT_UPDATED]
+    if date_of(head_304.headers, "date") is None:
+        update = [field for field in update if field[0].lower() != "date"]
+        update.append(("Date", format_http_date(response_time)))
+    # An Age that came with the old response says nothing about the new one.
+    kept = entry.headers.without("Age", *(name for name, _value in update))
+    head = replace(entry.head, headers=Headers((*kept, *update)))
+    return replace(entry, head=head, request_time=request_time, response_time=response_time)
+
+
+def matches_304(entry: Entry, head_304: Head) -> bool:
+    """Whether the 304 is about this entry (RFC 9111 section 4.3.4).
+
+    One without any validator is taken to be: it answers a request that named this entry alone.
+    """
+    new, old = _etag(head_304), _etag(entry.head)
+    if new is not None and _is_strong(new):
+        return new == old or (old is None and _same_modification(entry.head, head_304))
+    if new is not None and old is not None:
+        return _opaque(new) == _opaque(old)
+    if "last-modified" in head_304.headers:
+        return _same_modification(entry.head, head_304)
+    return new is None
+
+
+def precondition(request_headers: Headers, entry_head: Head, now: float) -> bool:
+    """Whether a GET or HEAD is to be answered 304 out of the stored response (RFC 9111 section 4.3.2).
+
+    `now` (seconds since the epoch) stands in for a missing Last-Modified and Date.
+    """
+    if entry_head.status != 200:
+        return False
+    condition = request_headers.get("if-none-match")
+    if condition is not None:
+        etag = _etag(entry_head)
+        listed = {_opaque(tag) for tag in _ENTITY_TAG.findall(condition)}
+        # The second: tags without quotes, invalid but in use, compare as a whole.
+        return condition.strip(" \t") in ("*", etag) or (etag is not None and _opaque(etag) in listed)
+    since = http_date((request_headers.get("if-modified-since") or "").strip(" \t"))
+    if since is None:
+        return False
+    modified = date_of(entry_head.headers, "last-modified")
+    if modified is None:
+        modified = date_of(entry_head.headers, "date")
+    return (now if modified is None else modified) <= since
+
+
+def strong_validator(head: Head) -> str | None:
+    """The If-Range value for this representation, None if it has no strong validator.
+
+    A strong entity tag or, where there is no tag at all, a strong Last-Modified (RFC 9110 section 13.1.5).
+    """
+    etag = _etag(head)
+    if etag is not None:
+        return etag if _is_strong(etag) else None
+    return head.headers.lines("last-modified")[0] if strong_date(head) is not None else None
+
+
+def strong_date(head: Head) -> float | None:
+    """Last-Modified (seconds since the epoch) if it is a strong validator (RFC 9110 section 8.8.2.2)."""
+    modified, date = date_of(head.headers, "last-modified"), date_of(head.headers, "date")
+    if modified is None or date is None or date - modified < _STRONG_AFTER:
+        return None
+    return modified
+
+
+def same_representation(old_head: Head, new_head: Head) -> bool:
+    """Whether both are of the same bytes: equal strong validators, codings and, where known, lengths."""
+    validator = strong_validator(old_head)
+    if validator is None or validator != strong_validator(new_head):
+        return False
+    old_length, new_length = complete_length(old_head), complete_length(new_head)
+    return old_head.headers.get("content-encoding") == new_head.headers.get("content-encoding") and (
+        old_length is None or new_length is None or old_length == new_length
+    )
+
+
+def complete_length(head: Head) -> int | None:
+    """Bytes of the whole representation where the head states it, also that of a 206."""
+    if head.status == 206:
+        span = parse_content_range(head.headers.get("content-range") or "")
+        return None if span is None else span[2]
+    lengths = set(head.headers.lines("content-length"))
+    # Beside Transfer-Encoding it means nothing (RFC 9112 section 6.3).
+    if "transfer-encoding" in head.headers or len(lengths) != 1:
+        return None
+    text = lengths.pop().strip(" \t")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def invalidated_urls(method: str, url: Url, head: Head) -> tuple[Url, ...]:
+    """The URLs whose stored responses the answer to this method makes invalid (RFC 9111 section 4.4).
+
+    The target and, on the same origin, Location and Content-Location; none for a safe method or an error.
+    """
+    if method in _SAFE_METHODS or not 200 <= head.status < 400:
+        return ()
+    urls = [url]
+    for name in ("location", "content-location"):
+        other = _resolved(url, head.headers.get(name))
+        if other is not None and _origin(other) == _origin(url) and other not in urls:
+            urls.append(other)
+    return tuple(urls)
+
+
+def _resolved(base: Url, reference: str | None) -> Url | None:
+    if reference is None:
+        return None
+    try:
+        return parse_url(urljoin(str(base), reference))
+    except (ValueError, BadRequest):
+        return None
+
+
+def _origin(url: Url) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port
+
+
+def _etag(head: Head) -> str | None:
+    lines = head.headers.lines("etag")
+    return (lines[0].strip(" \t") or None) if lines else None
+
+
+def _is_strong(etag: str) -> bool:
+    return not etag.startswith("W/") and _ENTITY_TAG.fullmatch(etag) is not None
+
+
+def _opaque(etag: str) -> str:
+    """What weak comparison looks at (RFC 9110 section 8.8.3.2)."""
+    return etag.removeprefix("W/")
+
+
+def _same_modification(old_head: Head, new_head: Head) -> bool:
+    old = date_of(old_head.headers, "last-modified")
+    return old is not None and old == date_of(new_head.headers, "last-modified")

@@ -1,0 +1,164 @@
+"""The only place that builds the objects and joins them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from pyproxycache.config import Config
+from pyproxycache.download import Downloader
+from pyproxycache.engine import Engine, Parts
+from pyproxycache.follow import Follower
+from pyproxycache.front import wsgi
+from pyproxycache.front.kisscache import Figures, KissCache
+from pyproxycache.front.server import Server
+from pyproxycache.gates.access import Access, Guard
+from pyproxycache.options import GuardOptions, ServerOptions, StoreOptions
+from pyproxycache.outcome import Outcome
+from pyproxycache.report import access_log, counters
+from pyproxycache.store.blobs import Blobs
+from pyproxycache.store.claims import Claims
+from pyproxycache.store.database import Database
+from pyproxycache.store.flights import Flights
+from pyproxycache.store.fsck import Fsck
+from pyproxycache.store.housekeeping import Housekeeper
+from pyproxycache.store.index import Index
+from pyproxycache.store.space import Space
+from pyproxycache.upstream import Upstream
+
+log = logging.getLogger("pyproxycache")
+
+_LOG_FORMAT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"
+_LOG_TIME = "%Y-%m-%d %H:%M:%S %z"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The parts of one cache folder."""
+
+    database: Database
+    blobs: Blobs
+    index: Index
+    claims: Claims
+    space: Space
+    fsck: Fsck
+
+
+def open_store(options: StoreOptions) -> Store:
+    """The cache in its folder, made or migrated where needed; raises StoreError."""
+    blobs = Blobs(options.path)
+    blobs.create_folders()
+    database = Database(options.path / "index.sqlite")
+    database.migrate()
+    index = Index(database)
+    claims = Claims(database, blobs)
+    return Store(database, blobs, index, claims, Space(options, index, claims, blobs), Fsck(index, blobs))
+
+
+def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) -> Server:
+    """The server; `load` gives the configuration at the start and at each reload."""
+    current: list[Config] = []
+
+    def server_options() -> ServerOptions:
+        config = load()
+        current[:] = [config]
+        set_up_logging(config.log.level)
+        return ServerOptions(
+            listen=config.listen,
+            workers=config.workers,
+            threads=config.threads,
+            drain=config.fetch.drain,
+            log_level=config.log.level,
+            limits=config.limits,
+        )
+
+    return Server(server_options, lambda: build_app(current[0]), lambda: ready(current[0]))
+
+
+def build_app(config: Config) -> wsgi.App:
+    """A worker's application: all parts are made here, after the fork."""
+    store = open_store(config.store)
+    name = f"pyproxycache-{store.index.instance()}"
+    # Behind a reverse proxy lies only what the operator chose, wherever that is.
+    guard_options = GuardOptions(deny=()) if config.upstream else config.guard
+    guard = Guard(guard_options, _addresses(config.listen))
+    upstream = Upstream(config.fetch, config.parent, guard.admit, name)
+    fetch = config.fetch
+    flights = Flights(store.claims, 2 * (fetch.silence + fetch.connect_timeout) + fetch.max_pause)
+    policies = config.policies()
+    downloader = Downloader(fetch, upstream, policies, store.space, store.index.freshen)
+    follower = Follower(store.index, store.blobs, flights, downloader, upstream)
+    housekeeper = Housekeeper(store.index, store.space)
+    parts = Parts(
+        name=name,
+        policies=policies,
+        index=store.index,
+        flights=flights,
+        downloader=downloader,
+        follower=follower,
+        upstream=upstream,
+        admit_peer=guard.admit_peer,
+        note_access=housekeeper.note_access,
+    )
+    access_file = _access_file(config.log.access)
+
+    def report(outcome: Outcome) -> None:
+        housekeeper.count(counters.increments(outcome))
+        if access_file is not None:
+            print(access_log.line(outcome), file=access_file, flush=True)
+
+    def figures() -> Figures:
+        usage = store.index.usage()
+        return Figures(
+            used=usage.bytes,
+            limit=config.store.max_size,
+            entries=usage.entries,
+            downloading=len(store.claims.running()),
+            counters=store.index.counters(),
+        )
+
+    def close(seconds: float) -> None:
+        left = downloader.drain(seconds)
+        if left:
+            log.warning("%d downloads are not finished; the next request for each goes on from there", left)
+        housekeeper.close()
+
+    return wsgi.App(
+        wsgi.Options(name, config.upstream),
+        Access(config.allow),
+        Engine(fetch, parts),
+        KissCache(config.kisscache, figures),
+        report,
+        close,
+    )
+
+
+def set_up_logging(level: str) -> None:
+    """The package's log to standard error, in the form of the server's own."""
+    package = logging.getLogger("pyproxycache")
+    package.setLevel(level.upper())
+    package.propagate = False
+    if not package.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter(_LOG_FORMAT, _LOG_TIME))
+        package.addHandler(handler)
+
+
+def _access_file(where: str | None) -> TextIO | None:
+    if where is None:
+        return None
+    return sys.stdout if where == "-" else Path(where).open("a", encoding="utf-8")
+
+
+def _addresses(listen: tuple[str, ...]) -> list[tuple[str, int]]:
+    """Address and port of each TCP listener."""
+    found = []
+    for text in listen:
+        if not text.startswith("unix:"):
+            host, _, port = text.rpartition(":")
+            found.append((host.strip("[]") or "0.0.0.0", int(port)))
+    return found

@@ -1,0 +1,50 @@
+"""What the tests of the whole server stand on: an origin, and proxies that leave nothing running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Proxy
+from origin import Origin, OriginProcess
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    """An origin in this process."""
+    with Origin() as running:
+        yield running
+
+
+@pytest.fixture
+def origin_process() -> Iterator[Origin]:
+    """An origin in a process of its own, for loads that must not share this one's GIL."""
+    with OriginProcess() as running:
+        yield running
+
+
+@pytest.fixture
+def make_proxy(tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
+    """Starts proxies, each in its own folder: `make_proxy(workers=2, config={...})`; Proxy's options."""
+    made: list[Proxy] = []
+    numbers = count(1)
+
+    def make(**options: Any) -> Proxy:
+        proxy = Proxy(tmp_path / f"proxy-{next(numbers)}", **options)
+        made.append(proxy)
+        return proxy.start()
+
+    yield make
+    for proxy in made:
+        proxy.close()
+        # pytest shows what a teardown printed for the tests that failed, and only for those.
+        print(f"--- log of the proxy at {proxy.netloc}\n{proxy.log()}")
+
+
+@pytest.fixture
+def proxy(make_proxy: Callable[..., Proxy]) -> Proxy:
+    """One proxy with one worker and no configuration."""
+    return make_proxy()

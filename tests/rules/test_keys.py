@@ -1,0 +1,175 @@
+"""URLs, cache keys, and the choice among variants."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sample import DAY, entry, fields, head
+
+from pyproxycache.errors import BadRequest
+from pyproxycache.messages import Entry, Headers, Url
+from pyproxycache.rules.keys import cache_key, parse_url, select_variant, vary_fields, vary_values
+from pyproxycache.rules.policy import QueryMode
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://a", Url("http", "a", 80, "/")),
+        ("HTTPS://A.Example/X", Url("https", "a.example", 443, "/X")),
+        ("http://a:8080/", Url("http", "a", 8080, "/")),
+        ("http://a:/", Url("http", "a", 80, "/")),
+        ("https://a:443/", Url("https", "a", 443, "/")),
+        ("http://a?q=1", Url("http", "a", 80, "/?q=1")),
+        ("http://a/x?q=1#part", Url("http", "a", 80, "/x?q=1")),
+        ("http://a#part", Url("http", "a", 80, "/")),
+        ("http://a/%7Ex/../y//?a=%20&&b", Url("http", "a", 80, "/%7Ex/../y//?a=%20&&b")),
+        ("http://a/http://b/", Url("http", "a", 80, "/http://b/")),
+        ("http://a/x@y:z", Url("http", "a", 80, "/x@y:z")),
+        ("http://[::1]/", Url("http", "::1", 80, "/")),
+        ("http://[2001:DB8:0::1]:81/", Url("http", "2001:db8::1", 81, "/")),
+        ("http://10.0.0.1/", Url("http", "10.0.0.1", 80, "/")),
+        ("http://my_host.example./", Url("http", "my_host.example.", 80, "/")),
+    ],
+)
+def test_parse_url(text: str, url: Url) -> None:
+    assert parse_url(text) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not absolute"),
+        ("/path", "not absolute"),
+        ("//a/path", "not absolute"),
+        ("http:/a", "not absolute"),
+        ("a:80", "not absolute"),
+        ("ftp://a/", "scheme is ftp"),
+        ("http:///x", "no host"),
+        ("http://:80/", "no host"),
+        ("http://u@a/", "user name"),
+        ("http://u:p@a/", "user name"),
+        ("http://a:0/", "port is 0"),
+        ("http://a:65536/", "port is 65536"),
+        ("http://a:8x/", "port is not a number"),
+        ("http://a:1234567/", "port is not a number"),
+        ("http://a:80:80/", "cannot be told apart"),
+        ("http://::1/", "cannot be told apart"),
+        ("http://[::1/", "cannot be told apart"),
+        ("http://[::1]x/", "cannot be told apart"),
+        ("http://[]/", "no IPv6"),
+        ("http://[a]/", "no IPv6"),
+        ("http://[fe80::1%25eth0]/", "zone"),
+        ("http://a..b/", "no valid name"),
+        ("http://.a/", "no valid name"),
+        ("http://a%62/", "no valid name"),
+        ("http://a,b/", "no valid name"),
+        ("http://" + "a" * 64 + "/", "no valid name"),
+        ("http://" + "a." * 127 + "a/", "no valid name"),
+        ("http://a/ ", "percent-encoded"),
+        ("http://a/\r\nX: y", "percent-encoded"),
+        ("http://a/\x7f", "percent-encoded"),
+        ("http://a/é", "percent-encoded"),
+        ("http://é/", "percent-encoded"),
+    ],
+)
+def test_parse_url_refuses_with_a_reason(text: str, reason: str) -> None:
+    with pytest.raises(BadRequest, match=reason):
+        parse_url(text)
+
+
+@given(st.text() | st.text().map(lambda text: "http://" + text))
+def test_any_text_is_a_url_or_a_bad_request(text: str) -> None:
+    try:
+        url = parse_url(text)
+    except BadRequest:
+        return
+    assert parse_url(str(url)) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "key"),
+    [
+        ("http://A:80/x?b=1&a=2", QueryMode.KEEP, "http://a/x?b=1&a=2"),
+        ("http://a/x?b=1&a=2", QueryMode.IGNORE, "http://a/x"),
+        ("http://a/x?b=1&a=2", QueryMode.SORT, "http://a/x?a=2&b=1"),
+        ("http://a/x?b&a=2&a=1", QueryMode.SORT, "http://a/x?a=2&a=1&b"),
+        ("http://a/x?a?b", QueryMode.IGNORE, "http://a/x"),
+        ("http://a/x", QueryMode.SORT, "http://a/x"),
+        ("http://a/x", QueryMode.IGNORE, "http://a/x"),
+        ("http://a/x?", QueryMode.KEEP, "http://a/x?"),
+        ("https://[::1]:8443/x", QueryMode.KEEP, "https://[::1]:8443/x"),
+    ],
+)
+def test_cache_key(text: str, mode: QueryMode, key: str) -> None:
+    assert cache_key(parse_url(text), mode) == key
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        ([], ()),
+        (["Vary:"], ()),
+        (["Vary: Foo"], ("foo",)),
+        (["Vary: Foo, bar", "vary: FOO"], ("bar", "foo")),
+        (["Vary: *"], None),
+        (["Vary: , *"], None),
+        (["Vary: Foo", "Vary: *"], None),
+    ],
+)
+def test_vary_fields(lines: list[str], names: tuple[str, ...] | None) -> None:
+    assert vary_fields(fields(*lines)) == names
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "value"),
+    [
+        ("foo", [], None),
+        ("foo", ["Foo:"], ""),
+        ("foo", ["Foo: 1,2"], "1, 2"),
+        ("foo", ["Foo: 1", "foo:  2"], "1, 2"),
+        ("foo", ["Foo: A"], "A"),
+        ("foo", ['Foo: "a,b"'], '"a,b"'),
+        ("accept-encoding", ["Accept-Encoding: GZIP ,br; q=0.5"], "gzip, br;q=0.5"),
+        ("accept-language", ["Accept-Language: en-GB, en;q=0.8"], "en-gb, en;q=0.8"),
+    ],
+)
+def test_vary_values(name: str, lines: list[str], value: str | None) -> None:
+    assert vary_values([name], fields(*lines)) == ((name, value),)
+
+
+OLD = entry("X: old", age=DAY)
+NEW = entry("X: new")
+GZIP = entry("X: gzip", age=DAY / 2, vary=(("accept-encoding", "gzip"),))
+BARE = entry("X: bare", age=DAY / 2, vary=(("accept-encoding", None),))
+UNDATED = replace(entry(age=5), head=head("X: undated", date=None))
+
+
+@pytest.mark.parametrize(
+    ("entries", "lines", "chosen"),
+    [
+        pytest.param([], [], None, id="nothing-stored"),
+        pytest.param([OLD], ["Foo: 1"], OLD, id="does-not-vary"),
+        pytest.param([OLD, NEW], [], NEW, id="most-recent-date"),
+        pytest.param([NEW, OLD], [], NEW, id="most-recent-date-first"),
+        pytest.param([GZIP, BARE], ["Accept-Encoding: GZIP"], GZIP, id="same-value"),
+        pytest.param([GZIP, BARE], [], BARE, id="both-absent"),
+        pytest.param([GZIP, BARE], ["Accept-Encoding: br"], None, id="other-value"),
+        pytest.param([GZIP, BARE], ["Accept-Encoding:"], None, id="empty-is-not-absent"),
+        pytest.param([GZIP, OLD], ["Accept-Encoding: gzip"], GZIP, id="newer-of-both"),
+        pytest.param([GZIP, OLD], ["Accept-Encoding: br"], OLD, id="falls-back"),
+        pytest.param([UNDATED, OLD], [], UNDATED, id="no-date-newer"),
+        pytest.param([UNDATED, NEW], [], NEW, id="no-date-older"),
+    ],
+)
+def test_select_variant(entries: list[Entry], lines: list[str], chosen: Entry | None) -> None:
+    assert select_variant(entries, fields(*lines)) == chosen
+
+
+@given(st.text(), st.text())
+def test_no_vary_text_raises(vary: str, value: str) -> None:
+    names = vary_fields(Headers([("Vary", vary)]))
+    vary_values(
+        names or ("accept-encoding",), Headers((name, value) for name in names or ("accept-encoding",))
+    )

@@ -1,0 +1,369 @@
+"""The configuration: what is read, what is refused in which words, and that the manual says the same."""
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import fields
+
+from pyproxycache.config import FLAGS, Config, default_store_path, dump, load, parse
+from pyproxycache.errors import ConfigError
+from pyproxycache.messages import Url
+from pyproxycache.options import INWARD, LOOPBACK, ParentOptions, Reserve
+from pyproxycache.rules.policy import Policy, QueryMode
+
+MANUAL = Path(__file__).parent.parent / "docs" / "configuration.md"
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", MANUAL.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def read(text: str) -> Config:
+    return parse(text, "proxy.yaml")
+
+
+def value_at(config: Config, key: str) -> Any:
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "store:\nallow:\nrules:\n  # - match: {}\n"])
+def test_nothing_is_needed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", "/var/cache/of-the-service")
+    config = read(text)
+    assert config.listen == ("127.0.0.1:3128",)
+    assert config.allow == LOOPBACK
+    assert config.guard.deny == INWARD
+    assert config.store.path == Path("/var/cache/of-the-service")
+    assert config.upstream is None
+    assert config.rules == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("listen: 0.0.0.0:3128", "listen", ("0.0.0.0:3128",)),
+        ("listen: ['[::1]:3128', 'localhost:0']", "listen", ("[::1]:3128", "localhost:0")),
+        ("listen: :3128", "listen", ("[::]:3128",)),
+        ("listen: unix:/run/proxy.sock", "listen", ("unix:/run/proxy.sock",)),
+        ("allow: 192.168.0.0/16", "allow", (ip_network("192.168.0.0/16"),)),
+        ("allow: [10.1.2.3, 'fd00::/8']", "allow", (ip_network("10.1.2.3/32"), ip_network("fd00::/8"))),
+        ("allow: []", "allow", ()),
+        ("upstream: http://example.org", "upstream", Url("http", "example.org", 80, "/")),
+        ("upstream: https://example.org:8443/base", "upstream", Url("https", "example.org", 8443, "/base")),
+        ("parent: http://proxy:3128", "parent", ParentOptions(url=Url("http", "proxy", 3128, "/"))),
+        ("workers: 4", "workers", 4),
+        ("store: {path: /srv/cache}", "store.path", Path("/srv/cache")),
+        ("store: {path: ~/cache}", "store.path", Path("~/cache").expanduser()),
+        ("store: {max_size: 200G}", "store.max_size", 200 << 30),
+        ("store: {max_size: 4096}", "store.max_size", 4096),
+        ("store: {max_size: null}", "store.max_size", None),
+        ("store: {unused: 1w}", "store.unused", 604800.0),
+        ("store: {reserve: 2.5%}", "store.reserve", Reserve(percent=2.5)),
+        ("store: {reserve: 10G}", "store.reserve", Reserve(size=10 << 30)),
+        ("fetch: {silence: 1.5}", "fetch.silence", 1.5),
+        ("fetch: {pause: 0}", "fetch.pause", 0.0),
+        ("fetch: {tls_verify: false}", "fetch.tls_verify", False),
+        ("guard: {permit: 127.0.0.1}", "guard.permit", (ip_network("127.0.0.1/32"),)),
+        ("kisscache: {instance: lab}", "kisscache.instance", "lab"),
+        ("log: {level: debug, access: '-'}", "log.access", "-"),
+    ],
+)
+def test_value(text: str, key: str, value: object) -> None:
+    assert value_at(read(text), key) == value
+
+
+def test_parent_and_its_exceptions() -> None:
+    parent = read("parent: {url: 'http://p:1', except: [.Example.org, host, 10.0.0.0/8, '::1']}").parent
+    assert parent is not None
+    assert parent.exceptions == (".example.org", "host", ip_network("10.0.0.0/8"), ip_network("::1/128"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("workers: 0", "workers: 0 is not a count: a whole number from 1"),
+        ("workers: 2.5", "workers: 2.5 is not a count"),
+        ("workers: yes", "workers: True is not a count"),
+        ("worker: 2", "worker: unknown key, did you mean workers; accepted here: listen, allow, "),
+        ("zzz: 2", "zzz: unknown key; accepted here: listen, allow, "),
+        ("1: 2", "1: unknown key; accepted here: "),
+        ("store: {max_szie: 1G}", "store.max_szie: unknown key, did you mean max_size; accepted here: "),
+        ("store: {max_size: 20Q}", "store.max_size: '20Q' is not a size: a number with K, M, G or T"),
+        ("store: {max_size: -1}", "store.max_size: -1 is not a size"),
+        ("store: {max_size: true}", "store.max_size: True is not a size"),
+        ("store: {max_size: [1G]}", "store.max_size: ['1G'] is not a size"),
+        (f"store: {{max_size: {'9' * 400}T}}", "store.max_size: "),
+        ("store: {unused: 1y}", "store.unused: '1y' is not an age: a number with s, m, h, d or w"),
+        ("store: {unused: .inf}", "store.unused: inf is not an age"),
+        ("store: {unused: .nan}", "store.unused: nan is not an age"),
+        ("store: {reserve: 101%}", "store.reserve: '101%' is not a reserve: a share of the disk as in 5%"),
+        ("store: {reserve: x%}", "store.reserve: 'x%' is not a reserve"),
+        ("store: {reserve: much}", "store.reserve: 'much' is not a reserve"),
+        ("store: {path: 3}", "store.path: 3 is not a path"),
+        ("store: {path: ~nobody-of-this-name/x}", "store.path: '~nobody-of-this-name/x' is not a path"),
+        ("store: 20G", "store: '20G' is not a section: keys with values, of path, max_size"),
+        ("fetch: {silence: 0s}", "fetch.silence: '0s' is not a timeout: an age above zero"),
+        ("fetch: {tls_verify: 'no'}", "fetch.tls_verify: 'no' is not true or false"),
+        ("allow: [10.0.0.0/8, lan]", "allow[1]: 'lan' is not a network, as in 192.168.0.0/16"),
+        ("allow: 10.1.2.3/8", "allow: '10.1.2.3/8' is not a network, but an address in 10.0.0.0/8"),
+        ("allow: 10", "allow: 10 is not a network"),
+        ("listen: 3128", "listen: 3128 is not an address: 127.0.0.1:3128, '[::1]:3128', ':3128' for all"),
+        ("listen: 127.0.0.1", "listen: '127.0.0.1' is not an address"),
+        ("listen: host:70000", "listen: 'host:70000' is not an address"),
+        ("listen: '[::g]:3128'", "listen: '[::g]:3128' is not an address"),
+        ("listen: unix:relative", "listen: 'unix:relative' is not an address"),
+        ("listen: []", "listen: [] is not accepted: name an address at least"),
+        ("upstream: example.org", "upstream: 'example.org' is not a URL, as in http://host:port ("),
+        ("upstream: ftp://example.org", "upstream: 'ftp://example.org' is not a URL"),
+        ("upstream: 80", "upstream: 80 is not a URL"),
+        ("parent: {except: [a]}", "parent.url: is missing"),
+        ("parent: http://proxy:1/path", "parent.url: 'http://proxy:1/path' is not a proxy's URL"),
+        ("parent: {url: 'http://p:1', except: ['*.a']}", "parent.except[0]: '*.a' is not an exception"),
+        ("parent: {url: 'http://p:1', except: [10.0.0.1/8]}", "parent.except[0]: '10.0.0.1/8' is not a"),
+        ("kisscache: {instance: 7}", "kisscache.instance: 7 is not text: put it in quotes"),
+        ("log: {level: loud}", "log.level: 'loud' is not one of debug, info, warning, error"),
+        ("rules: [{match: {path: '('}}]", "rules[0].match.path: '(' is not a regular expression, as in"),
+        ("rules: [{match: {path: 1}}]", "rules[0].match.path: 1 is not text"),
+        (
+            "rules: [{}, {match: {status: [200, 600]}}]",
+            "rules[1].match.status[1]: 600 is not a status: 404",
+        ),
+        ("rules: [{match: {status: 2x}}]", "rules[0].match.status: '2x' is not a status"),
+        ("rules: [{fresh: soon}]", "rules[0].fresh: 'soon' is not an age"),
+        ("rules: [{fresh: {200: soon}}]", "rules[0].fresh: 'soon' is not an age"),
+        ("rules: [{fresh: {all: 1d}}]", "rules[0].fresh: 'all' is not a status"),
+        ("rules: [{ignore: [set cookie]}]", "rules[0].ignore[0]: 'set cookie' is not a header field"),
+        ("rules: [{query: drop}]", "rules[0].query: 'drop' is not one of ignore, sort, keep"),
+        ("rules: [{match: {status: 200}, query: sort}]", "rules[0].query: 'sort' is accepted only without"),
+        ("rules: [no]", "rules[0]: False is not a section"),
+        ("- 1", "[1] is not a configuration"),
+        ("just text", "'just text' is not a configuration"),
+    ],
+)
+def test_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert str(caught.value).startswith(f"proxy.yaml: {message}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("workers: 2\nthreads: 3\nworkers: 4\n", "proxy.yaml, line 3: 'workers' is given twice"),
+        ("store:\n  path: /a\n  path: /b\n", "proxy.yaml, line 3: 'path' is given twice"),
+        ("store: {path: /a\n", "proxy.yaml, line 2: "),
+        ("listen: [::1]:3128\n", "proxy.yaml, line 1: "),
+        ("? [a]\n: 1\n", "proxy.yaml, line 1: "),
+        ("a: !!python/object/apply:os.getcwd []\n", "proxy.yaml, line 1: "),
+        ("a: 2024-99-99\n", "proxy.yaml: is not YAML: "),
+        ("a: \x00\n", "proxy.yaml: is not YAML: "),
+    ],
+)
+def test_not_yaml(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_flag_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text("workers: 3\nthreads: 7\nstore: {max_size: 1G, unused: 1d}\n")
+    flags = {"workers": 4, "store.max_size": "2G", "store.path": tmp_path, "listen": (), "upstream": None}
+    config = load(file, flags)
+    assert (config.workers, config.threads) == (4, 7)
+    assert (config.store.max_size, config.store.unused) == (2 << 30, 86400.0)
+    assert config.store.path == tmp_path
+    assert config.listen == ("127.0.0.1:3128",)
+
+
+def test_flags_need_no_file() -> None:
+    config = load(None, {"listen": (":8080", "unix:/run/p"), "upstream": "http://example.org"})
+    assert config.listen == ("[::]:8080", "unix:/run/p")
+    assert config.upstream == Url("http", "example.org", 80, "/")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("store.max_size", "20Q", "--max-size: '20Q' is not a size"),
+        ("store.unused", "1y", "--unused: '1y' is not an age"),
+        ("store.path", "", "--cache-dir: '' is not a path"),
+        ("listen", ("127.0.0.1",), "--listen: '127.0.0.1' is not an address"),
+        ("upstream", "example.org", "--upstream: 'example.org' is not a URL"),
+        ("workers", 0, "--workers: 0 is not a count"),
+        ("threads", -1, "--threads: -1 is not a count"),
+    ],
+)
+def test_a_flag_is_named_in_its_error(key: str, value: object, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text("workers: 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load(file, {key: value})
+    assert str(caught.value).startswith(message)
+    assert key in FLAGS
+
+
+def test_the_file_is_to_blame_for_a_section_that_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text("store: 20G\n")
+    with pytest.raises(ConfigError, match=r"proxy\.yaml: store: '20G' is not a section"):
+        load(file, {"store.max_size": "1G"})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot be read: No such file"), (b"listen: \xff\n", "is not UTF-8 text")],
+)
+def test_unreadable_file(content: bytes | None, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(file))}: {message}"):
+        load(file, {})
+
+
+@pytest.mark.parametrize(
+    ("environ", "path"),
+    [
+        ({}, Path("~/.cache/pyproxycache").expanduser()),
+        ({"XDG_CACHE_HOME": "/x"}, Path("/x/pyproxycache")),
+        ({"XDG_CACHE_HOME": "relative"}, Path("~/.cache/pyproxycache").expanduser()),
+        ({"CACHE_DIRECTORY": "/var/cache/pyproxycache"}, Path("/var/cache/pyproxycache")),
+        ({"CACHE_DIRECTORY": "/var/cache/a:/var/cache/b", "XDG_CACHE_HOME": "/x"}, Path("/var/cache/a")),
+    ],
+)
+def test_default_store_path(environ: dict[str, str], path: Path) -> None:
+    assert default_store_path(environ) == path
+
+
+@pytest.mark.parametrize(
+    ("reserve", "disk", "room"),
+    [(Reserve(percent=5), 1000, 50), (Reserve(size=70), 1000, 70), (Reserve(), 1000, 0)],
+)
+def test_room_that_stays_free(reserve: Reserve, disk: int, room: int) -> None:
+    assert reserve.room(disk) == room
+
+
+RULES = r"""
+rules:
+  - match: {host: '(^|\.)EXAMPLE\.org$', path: '\.deb$'}
+    fresh: 365d
+    stale_if_error: 30d
+  - match: {status: [404, 5xx], content_type: text/HTML}
+    no_store: true
+  - match: {path: ^/api/}
+    fresh: {200: 7d, 301: 7d, 4xx: 5m, 404: 1h, any: 1m}
+    ignore: [Set-Cookie, cache-control]
+  - {query: ignore}
+"""
+DEB = Policy(fresh=365 * 86400.0, stale_if_error=30 * 86400.0)
+API = frozenset({"set-cookie", "cache-control"})
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "content_type", "policy"),
+    [
+        (Url("http", "ftp.example.org", 80, "/a.deb"), 200, "", DEB),
+        (Url("http", "example.org", 80, "/a.deb?x"), 404, "", DEB),
+        (Url("http", "a", 80, "/"), 404, "text/html; charset=utf-8", Policy(no_store=True)),
+        (Url("http", "a", 80, "/"), 503, "text/html", Policy(no_store=True)),
+        (Url("http", "a", 80, "/api/x"), 200, "text/html", Policy(fresh=604800.0, ignore=API)),
+        (Url("http", "a", 80, "/api/x"), 301, "", Policy(fresh=604800.0, ignore=API)),
+        (Url("http", "a", 80, "/api/x"), 404, "", Policy(fresh=3600.0, ignore=API)),
+        (Url("http", "a", 80, "/api/x"), 410, "", Policy(fresh=300.0, ignore=API)),
+        (Url("http", "a", 80, "/api/x"), 206, "", Policy(fresh=60.0, ignore=API)),
+        (Url("http", "a", 80, "/"), 200, "", Policy(query=QueryMode.IGNORE)),
+    ],
+)
+def test_rules_become_policies(url: Url, status: int, content_type: str, policy: Policy) -> None:
+    assert read(RULES).policies().for_response(url, status, content_type) == policy
+
+
+@pytest.mark.parametrize(("target", "mode"), [("/api/?a", QueryMode.KEEP), ("/?a", QueryMode.IGNORE)])
+def test_query_rule(target: str, mode: QueryMode) -> None:
+    assert read(RULES).policies().query_mode(Url("http", "a", 80, target)) == mode
+
+
+EVERYTHING = """
+listen: [':3128', 'unix:/run/p']
+upstream: https://example.org:8443/x
+parent: {url: 'http://p:1', except: [.a, 10.0.0.0/8, '::1']}
+store: {path: /srv/cache, max_size: 1536M, unused: 0.3, reserve: 2.5%, max_object: 1000}
+fetch: {range_whole: 0, silence: 90, ca_file: /etc/ca.pem}
+log: {access: '-'}
+"""
+
+
+@pytest.mark.parametrize("text", ["", EVERYTHING, RULES, *EXAMPLES])
+def test_dump_loads_again(text: str) -> None:
+    config = read(text)
+    assert read(dump(config)) == config
+
+
+@given(st.integers(0, (1 << 63) - 1), st.floats(0, 1e300), st.floats(0, 100))
+def test_dump_keeps_every_number(size: int, age: float, percent: float) -> None:
+    config = read(yaml.safe_dump({"store": {"max_size": size, "unused": age, "reserve": f"{percent!r}%"}}))
+    assert config.store.max_size == size
+    assert config.store.unused == age
+    assert read(dump(config)) == config
+
+
+def test_configuration_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        read("").store.max_size = 1  # type: ignore[misc]
+
+
+def accepted_keys(kind: Any, prefix: str = "") -> Iterator[str]:
+    """All dotted keys; those of a list's items as if there were one item."""
+    for info in fields(kind):
+        inside = () if get_origin(info.type) is Annotated else (info.type, *get_args(info.type))
+        sections = [t for t in inside if isinstance(t, type) and issubclass(t, msgspec.Struct)]
+        if not sections or get_origin(info.type) is tuple:
+            yield f"{prefix}{info.encode_name}"
+        for section in sections:
+            yield from accepted_keys(section, f"{prefix}{info.encode_name}.")
+
+
+def manual_rows() -> list[tuple[str, str, str]]:
+    """Key, default and flag of each row that documents a key."""
+    return re.findall(r"^\| `([a-z_.]+)` \| (.*?) \| (.*?) \| .+ \|$", MANUAL.read_text(), re.MULTILINE)
+
+
+def test_the_manual_has_every_key() -> None:
+    documented = [key for key, _default, _flag in manual_rows()]
+    assert sorted(documented) == sorted(["parent", *accepted_keys(Config)])
+
+
+def test_the_manual_has_the_defaults() -> None:
+    defaults = yaml.safe_load(dump(read("")))
+    told_in_words = set()
+    for key, default, _flag in manual_rows():
+        section, _dot, name = key.partition(".")
+        if section in ("parent", "rules") and name:
+            continue
+        if re.fullmatch("`[^`]*`", default):
+            value = defaults[section][name] if name else defaults[key]
+            assert yaml.safe_load(default.strip("`")) == value, key
+        else:
+            told_in_words.add(key)
+    assert told_in_words == {"store.path", "guard.deny"}
+
+
+def test_the_manual_has_every_flag() -> None:
+    variables = {flag: "PYPROXYCACHE_" + flag[2:].upper().replace("-", "_") for flag in FLAGS.values()}
+    documented = {key: flags for key, _default, flags in manual_rows() if flags}
+    assert documented == {key: f"`{flag}` `{variables[flag]}`" for key, flag in FLAGS.items()}
+
+
+def test_the_manual_has_an_example() -> None:
+    config = read(max(EXAMPLES, key=len))
+    assert config.store.max_size == 200 << 30
+    assert config.rules[0].fresh == 365 * 86400.0

@@ -1,0 +1,159 @@
+"""Imports point one way: the design's layers, read off the source."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "pyproxycache"
+
+# From the bottom up: a component imports what is below it.
+LAYERS = (
+    {"messages", "outcome", "errors", "units", "options"},
+    {"rules", "store", "upstream", "mirrors"},
+    {"engine", "download", "follow", "answer", "gates", "report"},
+    {"refresh", "front"},
+    {"wiring"},
+    {"cli", "__main__"},
+)
+LAYER = {component: number for number, layer in enumerate(LAYERS) for component in layer}
+
+# These know nothing of one another: what joins them is above.
+APART = LAYERS[1]
+
+# The configuration stands beside the layers: what it may import, and who may import it.
+CONFIGURATION = {"config", "notation"}
+BELOW_CONFIGURATION = LAYERS[0] | {"rules"} | CONFIGURATION
+ABOVE_CONFIGURATION = LAYERS[4] | LAYERS[5] | CONFIGURATION
+
+IMPURE = {"os", "time", "socket", "sqlite3", "threading", "subprocess", "pathlib", "random"}
+
+
+def module_names() -> dict[str, Path]:
+    """Dotted names below the package ("store.index", "store", "" for the package itself)."""
+    names = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+def imports(module: str, source: str, is_package: bool) -> Iterator[tuple[int, str]]:
+    """Line and absolute dotted name of all that is imported, in functions and type checks too."""
+    here = ["pyproxycache", *filter(None, module.split("."))]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = here[: len(here) - node.level + is_package]
+                base = ".".join([*parents, *filter(None, [base])])
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def allowed(importer: str, imported: str) -> bool:
+    if importer == imported:
+        return True
+    if importer in CONFIGURATION:
+        return imported in BELOW_CONFIGURATION
+    if imported in CONFIGURATION:
+        return importer in ABOVE_CONFIGURATION
+    if importer in APART and imported in APART:
+        return False
+    return LAYER[imported] <= LAYER.get(importer, -1)
+
+
+def offences(module: str, source: str, is_package: bool = False) -> list[str]:
+    """The lines that break a rule, as "module:line: what"."""
+    component = module.split(".")[0]
+    found = []
+    for line, name in imports(module, source, is_package):
+        package, target, *_rest = [*name.split("."), ""]
+        if component == "rules" and package in IMPURE:
+            found.append(f"{module}:{line}: rules import {package}")
+        ours = package == "pyproxycache" and target in LAYER.keys() | CONFIGURATION
+        if ours and not allowed(component, target):
+            found.append(f"{module}:{line}: {component} imports {target}")
+    return found
+
+
+def test_every_component_has_a_layer() -> None:
+    components = {name.split(".")[0] for name in module_names()} - {""}
+    assert components - LAYER.keys() - CONFIGURATION == set()
+
+
+@pytest.mark.parametrize("module", [name for name in module_names() if name])
+def test_imports_point_down(module: str) -> None:
+    path = module_names()[module]
+    assert offences(module, path.read_text(), path.name == "__init__.py") == []
+
+
+def cycle(sources: dict[str, str], packages: set[str]) -> list[str]:
+    """Modules that import one another in a circle; empty where there is none."""
+    graph = {}
+    for module, source in sources.items():
+        names = (name.split(".", 1) for _line, name in imports(module, source, module in packages))
+        inside = {rest[0] for package, *rest in names if package == "pyproxycache" and rest}
+        # "store.index.Index" is a name in the module "store.index".
+        used = {name if name in sources else name.rpartition(".")[0] for name in inside}
+        graph[module] = used - {module, ""}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_cycles() -> None:
+    names = module_names()
+    packages = {name for name, path in names.items() if path.name == "__init__.py"}
+    assert cycle({name: path.read_text() for name, path in names.items()}, packages) == []
+
+
+def test_a_cycle_is_named() -> None:
+    sources = {
+        "rules.a": "from pyproxycache.rules import b",
+        "rules.b": "def f():\n    from .c import name",
+        "rules.c": "import pyproxycache.rules.a",
+        "rules.d": "from pyproxycache.rules.a import name",
+    }
+    assert set(cycle(sources, set())) == {"rules.a", "rules.b", "rules.c"}
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "offence"),
+    [
+        ("rules.keys", "from pyproxycache.store.index import Index", "rules.keys:1: rules imports store"),
+        ("rules.keys", "import pyproxycache.store.index", "rules.keys:1: rules imports store"),
+        ("rules.keys", "from ..store import index", "rules.keys:1: rules imports store"),
+        ("rules.keys", "import re\nimport time", "rules.keys:2: rules import time"),
+        ("rules.keys", "from os.path import join", "rules.keys:1: rules import os"),
+        ("store.blobs", "def f():\n    from .. import upstream", "store.blobs:2: store imports upstream"),
+        ("store.index", "from pyproxycache.engine import Engine", "store.index:1: store imports engine"),
+        ("engine", "from . import front", "engine:1: engine imports front"),
+        ("engine", "from .config import Config", "engine:1: engine imports config"),
+        ("front.wsgi", "from pyproxycache.wiring import build", "front.wsgi:1: front imports wiring"),
+        ("config", "from pyproxycache.store import index", "config:1: config imports store"),
+        ("messages", "from pyproxycache.rules import keys", "messages:1: messages imports rules"),
+    ],
+)
+def test_an_offence_is_named(module: str, source: str, offence: str) -> None:
+    assert offences(module, source) == [offence]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("rules.keys", "from pyproxycache.messages import Url\nfrom . import grammar"),
+        ("store.index", "import os, sqlite3\nfrom pyproxycache.store.blobs import Blobs"),
+        ("engine", "from pyproxycache import __version__\nfrom pyproxycache.rules import decide"),
+        ("config", "from pyproxycache.rules.policy import Policies\nfrom pyproxycache import notation"),
+        ("wiring", "from pyproxycache.config import Config\nfrom pyproxycache.front import wsgi"),
+        ("cli", "from pyproxycache import config, wiring"),
+    ],
+)
+def test_what_the_design_allows_passes(module: str, source: str) -> None:
+    assert offences(module, source) == []
