@@ -256,9 +256,8 @@ class Downloader:
 
     def _spill(self, permit: Permit, exchange: Exchange, first: bytes) -> None:
         """Go on without the file: those who read already get the rest through memory, at their pace."""
-        log.warning(
-            "no space: %s is served but not stored (%d bytes were)", without_query(permit.key), permit.size
-        )
+        log.warning("no space: %s is served but not stored", without_query(permit.key))
+        permit.publish_size()
         permit.unlist(time.time() + self._options.not_storable_for)
         total = permit.size
         try:

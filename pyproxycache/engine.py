@@ -88,7 +88,7 @@ class Engine:
                     outcome.result = Result.STALE if stale else Result.HIT
                 case decide.Fetch() as fetch:
                     varies = varies or tuple(name for entry in entries[:1] for name, _ in entry.vary)
-                    response, varies = self._fetch(request, key, varies, fetch, outcome)
+                    response, varies = self._fetch(request, key, entries, varies, fetch, outcome)
             if response is not None:
                 return response
         return self._pass(request, outcome, Forward.MISS)
@@ -123,7 +123,13 @@ class Engine:
     # From the origin, once for all who ask.
 
     def _fetch(
-        self, request: Request, key: str, varies: tuple[str, ...], fetch: decide.Fetch, outcome: Outcome
+        self,
+        request: Request,
+        key: str,
+        entries: list[Entry],
+        varies: tuple[str, ...],
+        fetch: decide.Fetch,
+        outcome: Outcome,
     ) -> tuple[Response | None, tuple[str, ...]]:
         """The answer to a miss; None to look again, then with what the response varies on."""
         outcome.forward = fetch.reason
@@ -136,6 +142,10 @@ class Engine:
             outcome.detail = "not-storable"
             return self._pass(request, outcome, fetch.reason), varies
         if isinstance(joined, Lead):
+            if self._parts.index.lookup(key) != entries:
+                # Another leader finished between our look and our claim.
+                joined.permit.finish(End.LOST)
+                return None, varies
             return self._lead(request, joined, fetch, outcome), varies
         outcome.collapsed = True
         progress = joined.flight.wait_head()

@@ -180,6 +180,9 @@ def test_what_a_request_accepts(
     [
         pytest.param("max-age=60", Policy(), None, True, id="default"),
         pytest.param("max-age=60, must-revalidate", Policy(), None, False, id="must-revalidate"),
+        pytest.param(
+            "max-age=100, must-revalidate", Policy(), None, False, id="must-revalidate-just-stale"
+        ),
         pytest.param("max-age=60, proxy-revalidate", Policy(), None, False, id="proxy-revalidate"),
         pytest.param("s-maxage=60", Policy(), None, False, id="s-maxage"),
         pytest.param("max-age=60, no-cache", Policy(), None, False, id="no-cache"),

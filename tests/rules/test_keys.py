@@ -9,7 +9,14 @@ from sample import DAY, entry, fields, head
 
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Entry, Headers, Url
-from pyproxycache.rules.keys import cache_key, parse_url, select_variant, vary_fields, vary_values
+from pyproxycache.rules.keys import (
+    cache_key,
+    flight_key,
+    parse_url,
+    select_variant,
+    vary_fields,
+    vary_values,
+)
 from pyproxycache.rules.policy import QueryMode
 
 
@@ -19,6 +26,8 @@ from pyproxycache.rules.policy import QueryMode
         ("http://a", Url("http", "a", 80, "/")),
         ("HTTPS://A.Example/X", Url("https", "a.example", 443, "/X")),
         ("http://a:8080/", Url("http", "a", 8080, "/")),
+        ("http://a:1/", Url("http", "a", 1, "/")),
+        ("http://a:65535/", Url("http", "a", 65535, "/")),
         ("http://a:/", Url("http", "a", 80, "/")),
         ("https://a:443/", Url("https", "a", 443, "/")),
         ("http://a?q=1", Url("http", "a", 80, "/?q=1")),
@@ -137,6 +146,21 @@ def test_vary_fields(lines: list[str], names: tuple[str, ...] | None) -> None:
 )
 def test_vary_values(name: str, lines: list[str], value: str | None) -> None:
     assert vary_values([name], fields(*lines)) == ((name, value),)
+
+
+@pytest.mark.parametrize(
+    ("varies", "one", "other", "shared"),
+    [
+        pytest.param((), "Foo: 1", "Foo: 2", True, id="nothing-known"),
+        pytest.param(("foo",), "Foo: 1", "Foo:  1", True, id="same-value"),
+        pytest.param(("foo",), "Foo: 1", "Foo: 2", False, id="other-value"),
+        pytest.param(("foo",), "Foo:", "Bar: 1", False, id="empty-is-not-absent"),
+        pytest.param(("foo",), "Bar: 1", "Bar: 2", True, id="another-field"),
+    ],
+)
+def test_flight_key(varies: tuple[str, ...], one: str, other: str, shared: bool) -> None:
+    keys = {flight_key("key", varies, fields(one)), flight_key("key", varies, fields(other))}
+    assert (len(keys) == 1) is shared
 
 
 OLD = entry("X: old", age=DAY)
