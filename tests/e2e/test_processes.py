@@ -1,0 +1,151 @@
+"""Worker processes that die, stop and start while downloads run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+
+from harness import Proxy
+from load import Download
+from origin import Generated, Origin
+
+MB = 1_000_000
+FRESH = {"etag": '"v1"', "cache_control": "max-age=3600"}
+
+MakeProxy = Callable[..., Proxy]
+
+
+def leader_of(proxy: Proxy, url: str) -> int:
+    """The process that downloads the URL, by the claim's owner."""
+    with closing(sqlite3.connect(proxy.cache_dir / "index.sqlite")) as index:
+        (owner,) = index.execute("SELECT owner FROM flights WHERE key = ?", (url,)).fetchone()
+    return int(owner.split("-")[1])
+
+
+def clients_of(proxy: Proxy, url: str, count: int, expected: Generated) -> list[Download]:
+    """So many clients that have their first bytes."""
+    clients = [proxy.download(url, expected=expected) for _ in range(count)]
+    for client in clients:
+        client.open()
+        client.take(1000)
+    return clients
+
+
+def test_a_killed_leader_is_succeeded_at_once(origin: Origin, make_proxy: MakeProxy) -> None:
+    body = Generated(8 * MB, seed=20)
+    origin.put("/a", body, **FRESH)
+    gate = origin.gate("/a", at=0.5)
+    proxy = make_proxy(workers=2, threads=64)
+    clients = clients_of(proxy, origin.url("/a"), 30, body)
+    for client in clients:
+        client.start()
+    gate.wait_reached()
+    proxy.kill_worker(leader_of(proxy, origin.url("/a")))
+    # While the first answer is still held: the successor does not wait for anything.
+    origin.wait_for("/a", 2)
+    gate.open()
+    survivors = [client for client in clients if client.join().complete]
+    # The kernel deals connections out to both workers; all on one is one chance in 2^29.
+    assert survivors
+    assert all(client.correct for client in survivors)
+    assert [asked.get("Range") is None for asked in origin.asked("/a")] == [True, False]
+    assert origin.asked("/a")[1].get("If-Range") == '"v1"'
+    assert proxy.get(origin.url("/a")).body == body.slice(0, body.size)
+    assert origin.count("/a") == 2
+
+
+def test_a_killed_leader_without_validator_breaks_its_followers(
+    origin: Origin, make_proxy: MakeProxy
+) -> None:
+    body = Generated(4 * MB, seed=21)
+    origin.put("/a", body, cache_control="max-age=3600")
+    gate = origin.gate("/a", at=0.5)
+    proxy = make_proxy(workers=2, threads=64)
+    clients = clients_of(proxy, origin.url("/a"), 20, body)
+    for client in clients:
+        client.start()
+    gate.wait_reached()
+    proxy.kill_worker(leader_of(proxy, origin.url("/a")))
+    gate.open()
+    for client in clients:
+        client.join()
+        assert client.correct or not client.complete
+    assert proxy.get(origin.url("/a")).body == body.slice(0, body.size)
+
+
+def test_a_partial_file_is_resumed_after_the_server_was_killed(
+    origin: Origin, make_proxy: MakeProxy
+) -> None:
+    body = Generated(4 * MB, seed=22)
+    origin.put("/a", body, **FRESH)
+    gate = origin.gate("/a", at=0.5)
+    proxy = make_proxy(workers=2)
+    clients_of(proxy, origin.url("/a"), 1, body)
+    gate.wait_reached()
+    proxy.kill9()
+    gate.open()
+    proxy.start()
+    assert proxy.get(origin.url("/a")).body == body.slice(0, body.size)
+    assert (origin.asked("/a")[1].get("Range") or "").startswith("bytes=")
+
+
+def test_sigterm_lets_a_running_download_finish(origin: Origin, make_proxy: MakeProxy) -> None:
+    body = Generated(4 * MB, seed=23)
+    origin.put("/a", body, **FRESH)
+    gate = origin.gate("/a", at=0.5)
+    proxy = make_proxy(workers=2)
+    (client,) = clients_of(proxy, origin.url("/a"), 1, body)
+    abandoned = proxy.download(origin.url("/b"), expected=body)
+    origin.put("/b", body, **FRESH)
+    other_gate = origin.gate("/b", at=0.5)
+    abandoned.open()
+    abandoned.take(1000)
+    abandoned.close()
+    client.start()
+    stopping = Stopping(proxy)
+    gate.open()
+    assert client.join().correct
+    other_gate.open()
+    assert stopping.join() == 0
+    proxy.start()
+    for path in ("/a", "/b"):
+        assert proxy.get(origin.url(path)).body == body.slice(0, body.size)
+        assert origin.count(path) == 1
+
+
+def test_what_is_not_finished_in_time_is_resumed(origin: Origin, make_proxy: MakeProxy) -> None:
+    body = Generated(4 * MB, seed=24)
+    origin.put("/a", body, **FRESH)
+    gate = origin.gate("/a", at=0.5)
+    proxy = make_proxy(workers=2, config={"fetch": {"drain": 1}})
+    (client,) = clients_of(proxy, origin.url("/a"), 1, body)
+    gate.wait_reached()
+    proxy.terminate()
+    gate.open()
+    assert not client.run().complete
+    proxy.start()
+    assert proxy.get(origin.url("/a")).body == body.slice(0, body.size)
+    assert origin.asked("/a")[1].get("If-Range") == '"v1"'
+
+
+class Stopping:
+    """SIGTERM, now; the exit is waited for later."""
+
+    def __init__(self, proxy: Proxy) -> None:
+
+        self.status: int | None = None
+        self._proxy = proxy
+        os.kill(proxy.pid, signal.SIGTERM)
+        self._thread = threading.Thread(target=self._wait)
+        self._thread.start()
+
+    def _wait(self) -> None:
+        self.status = self._proxy.terminate()
+
+    def join(self) -> int | None:
+        self._thread.join()
+        return self.status
