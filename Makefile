@@ -1,0 +1,48 @@
+# `make serve` and `make test` are all a fresh machine needs; the rest is for those who build.
+VENV ?= .venv
+PYTHON ?= python3
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: serve install test lint check bench-stampede bench-wakeup clean
+
+serve: install
+	$(BIN)/pyproxycache serve $(ARGS)
+
+install: $(VENV)/installed
+test: $(VENV)/installed-test lint check
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/installed: $(VENV)/bin/python setup.cfg pyproject.toml
+	$(PIP) install --editable .
+	touch $@
+
+# Clients and tools that the tests use; without root, tests for what is missing are skipped.
+$(VENV)/installed-test: $(VENV)/bin/python setup.cfg pyproject.toml
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		missing=; for tool in curl wget ip; do command -v $$tool >/dev/null || missing=yes; done; \
+		if [ -n "$$missing" ]; then apt-get -qq update && \
+			DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends curl wget iproute2; fi; fi
+	$(PIP) install --editable '.[test]'
+	touch $(VENV)/installed $@
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: $(VENV)/installed-test
+	$(BIN)/pytest $(ARGS)
+
+bench-stampede: $(VENV)/installed-test
+	$(BIN)/python tests/bench/bench_stampede.py $(ARGS)
+
+bench-wakeup: $(VENV)/installed-test
+	$(BIN)/python tests/bench/bench_wakeup.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

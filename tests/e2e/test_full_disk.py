@@ -1,0 +1,88 @@
+"""A disk that is full, or fills up on the way: everything is served, nothing fails, the log says so once."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import Proxy
+from origin import Generated, Origin
+
+MB = 1 << 20
+FRESH = {"etag": '"v1"', "cache_control": "max-age=3600"}
+
+MakeProxy = Callable[..., Proxy]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("framing", [{}, {"chunked": True}], ids=["length", "chunked"])
+def test_an_object_larger_than_the_disk(
+    origin: Origin, make_proxy: MakeProxy, small_disk: Path, framing: dict[str, bool]
+) -> None:
+    body = Generated(60 * MB, seed=40)
+    origin.put("/large", body, **FRESH, **framing)
+    gate = origin.gate("/large", at=MB)
+    proxy = make_proxy(cache_dir=small_disk / "cache", threads=32)
+    clients = [proxy.download(origin.url("/large"), expected=body).start() for _ in range(4)]
+    gate.wait_reached()
+    gate.open()
+    for client in clients:
+        client.join()
+        assert client.error is None
+        assert client.correct
+    assert proxy.log().count("served but not stored") == (1 if framing else 0)
+    small = Generated(MB, seed=41)
+    origin.put("/small", small, **FRESH)
+    for _ in range(2):
+        assert proxy.get(origin.url("/small")).body == small.slice(0, small.size)
+    assert origin.count("/small") == 1
+
+
+def test_the_least_recently_used_makes_room(
+    origin: Origin, make_proxy: MakeProxy, small_disk: Path
+) -> None:
+    proxy = make_proxy(cache_dir=small_disk / "cache")
+    for number in range(12):
+        body = Generated(4 * MB, seed=number)
+        origin.put(f"/{number}", body, **FRESH)
+        client = proxy.download(origin.url(f"/{number}"), expected=body).run()
+        assert client.error is None
+        assert client.correct
+    newest = proxy.get(origin.url("/11"))
+    assert newest.status == 200
+    assert origin.count("/11") == 1
+    proxy.get(origin.url("/0"))
+    assert origin.count("/0") == 2
+
+
+def test_a_disk_filled_by_others(origin: Origin, make_proxy: MakeProxy, small_disk: Path) -> None:
+    proxy = make_proxy(cache_dir=small_disk / "cache")
+    kept = Generated(MB, seed=50)
+    origin.put("/kept", kept, **FRESH)
+    assert proxy.get(origin.url("/kept")).status == 200
+    with (small_disk / "other").open("wb") as other, pytest.raises(OSError, match="No space"):
+        while True:
+            other.write(bytes(MB))
+            other.flush()
+    for path in ("/new", "/newer"):
+        body = Generated(2 * MB, seed=51)
+        origin.put(path, body, **FRESH)
+        client = proxy.download(origin.url(path), expected=body).run()
+        assert client.error is None
+        assert client.correct
+    assert proxy.get(origin.url("/kept")).body == kept.slice(0, kept.size)
