@@ -48,15 +48,14 @@ class Blobs:
     def keep(self, partial: Path, digest: str) -> None:
         """Give the partial file its digest as a second name; equal bytes keep one blob."""
         path = self.path(digest)
-        with _space_errors(path):
+        with _as_store_errors(path):
             try:
-                os.link(partial, path)
-            except FileNotFoundError:
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                with contextlib.suppress(FileExistsError):
-                    os.link(partial, path)
+                _link(partial, path)
             except FileExistsError:
-                return
+                if path.stat().st_size != partial.stat().st_size:
+                    # Damaged, so no row may name it again.
+                    path.unlink()
+                    os.link(partial, path)
 
     def remove(self, digest: str) -> None:
         """Unlink a blob; readers that have it open keep it until they are done."""
@@ -71,13 +70,13 @@ class Blobs:
             yield from (item.name for item in found)
 
     def digests(self) -> Iterator[tuple[str, int]]:
-        """Digest and size of every blob on the disk."""
+        """Digest and number of names of every blob on the disk."""
         for first in _folders(self._blobs):
             for second in _folders(first):
                 with os.scandir(second) as found:
                     for item in found:
                         with contextlib.suppress(FileNotFoundError):
-                            yield item.name, item.stat().st_size
+                            yield item.name, item.stat().st_nlink
 
     def free_space(self) -> tuple[int, int]:
         """Bytes free to us, and bytes in all, on the disk of the cache."""
@@ -93,7 +92,7 @@ class Partial:
     """A growing body file, locked (flock) for as long as its writer lives.
 
     The kernel drops the lock with the process, so whoever gets the lock knows that the former
-    writer is dead. Only the flight's leader thread writes.
+    writer is dead. Only the flight's leader thread writes. Letting go of the object closes the file.
     """
 
     def __init__(self, path: Path, fd: int) -> None:
@@ -105,9 +104,9 @@ class Partial:
     @classmethod
     def create(cls, path: Path) -> Partial:
         """A new, empty, locked file."""
-        with _space_errors(path):
+        with _as_store_errors(path):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return cls(path, fd)
 
     @classmethod
@@ -124,27 +123,32 @@ class Partial:
             return None
         return cls(path, fd)
 
+    @property
+    def is_blob(self) -> bool:
+        """Whether the file has a digest's name as well, and must not change any more."""
+        return os.fstat(self._fd).st_nlink > 1
+
+    @property
+    def written(self) -> float:
+        """When it was last written to (epoch seconds)."""
+        return os.fstat(self._fd).st_mtime
+
     def open_reader(self) -> int:
         """A descriptor for readers, on an open file of its own: it does not carry the lock."""
-        return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        with _as_store_errors(self.path):
+            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
 
     def write(self, data: bytes) -> None:
         """Append; raises NoSpace when the disk is full, with nothing of `data` counted."""
         if self._hash is None:
             self._hash = self._rehash()
-        with _space_errors(self.path):
+        with _as_store_errors(self.path):
             written = 0
             view = memoryview(data)
             while written < len(data):
                 written += os.pwrite(self._fd, view[written:], self.size + written)
         self._hash.update(data)
         self.size += len(data)
-
-    def restart(self) -> None:
-        """Drop what is there and begin again."""
-        os.ftruncate(self._fd, 0)
-        self.size = 0
-        self._hash = hashlib.sha256()
 
     def digest(self) -> str:
         """The sha256 of what was written so far, in hex."""
@@ -163,12 +167,17 @@ class Partial:
 
     def release(self) -> None:
         """Leave the file for whoever takes it over."""
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def discard(self) -> None:
         """Remove the file's own name (a blob made of it stays) and let go of it."""
         self.path.unlink(missing_ok=True)
-        os.close(self._fd)
+        self.release()
+
+    def __del__(self) -> None:
+        self.release()
 
 
 class BlobReader:
@@ -200,13 +209,20 @@ class BlobReader:
 
 
 @contextlib.contextmanager
-def _space_errors(path: Path) -> Iterator[None]:
+def _as_store_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise NoSpace(f"{path}: {error.strerror}") from error
-        raise
+        kind = NoSpace if error.errno in _NO_SPACE else StoreError
+        raise kind(f"{path}: {error.strerror}") from error
+
+
+def _link(existing: Path, new: Path) -> None:
+    try:
+        os.link(existing, new)
+    except FileNotFoundError:
+        new.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.link(existing, new)
 
 
 def _folders(path: Path) -> Iterator[Path]:

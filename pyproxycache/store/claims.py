@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry
 from pyproxycache.store.blobs import Blobs, Partial
 from pyproxycache.store.database import Database
@@ -62,52 +63,64 @@ class Claims:
         row = self._database.read().execute("SELECT token FROM flights WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
-    def claim(self, key: str, owner: str, now: float) -> Won | Taken | NotStorable:
-        """Become the leader, unless one lives or the key is known as not storable."""
+    def claim(
+        self, key: str, token: str, owner: str, now: float, *, expired: Collection[str] = ()
+    ) -> Won | Taken | NotStorable:
+        """Become the leader, unless one lives or the key is known as not storable.
+
+        `token` is new with each claim. A leader whose token is `expired` may live but does not get on:
+        it keeps its file, and loses the key.
+        """
         row = (
             self._database.read().execute("SELECT until FROM not_storable WHERE key = ?", (key,)).fetchone()
         )
         if row and row[0] > now:
             return NotStorable()
-        token = secrets.token_hex(8)
-        with self._database.write() as db:
-            row = db.execute(
-                "SELECT token, owner, partial, entry FROM flights WHERE key = ?", (key,)
-            ).fetchone()
-            if row:
-                found = Claim(key, row[0], row[1], row[2], _entry(row[3]))
-                file = self._inherit(found)
+        file: Partial | None = None
+        try:
+            with self._database.write() as db:
+                found = _found(db, key)
+                file = self._file(found, token, expired)
                 if file is None:
+                    assert found is not None, "only a leader keeps a file from us"
                     return Taken(found)
-                claim = replace(found, token=token, owner=owner, entry=found.entry if file.size else None)
-                if file.path.name != found.partial:
-                    claim = replace(claim, partial=file.path.name)
-            else:
-                file = Partial.create(self._blobs.partial_path(token))
-                claim = Claim(key, token, owner, token)
-            try:
+                entry = found.entry if found and file.size else None
+                claim = Claim(key, token, owner, file.path.name, entry)
                 db.execute(
                     "INSERT OR REPLACE INTO flights VALUES (?, ?, ?, ?, ?, ?)",
-                    (key, token, owner, claim.partial, _text(claim.entry), now),
+                    (key, token, owner, claim.partial, _text(entry), now),
                 )
-            except BaseException:
-                file.release()
-                raise
+        except BaseException:
+            if file is not None and not file.size:
+                file.discard()
+            raise
         return Won(claim, file)
 
-    def _inherit(self, found: Claim) -> Partial | None:
-        """The dead leader's file, or a new one in its place; None while the leader lives."""
-        try:
-            return Partial.take_over(self._blobs.partial_path(found.partial))
-        except FileNotFoundError:
-            return Partial.create(self._blobs.partial_path(secrets.token_hex(8)))
+    def _file(self, found: Claim | None, token: str, expired: Collection[str]) -> Partial | None:
+        """The dead leader's file, or a new one where there is none to go on with; None while it lives."""
+        if found is not None and found.token not in expired:
+            try:
+                file = Partial.take_over(self._blobs.partial_path(found.partial))
+            except FileNotFoundError:
+                pass
+            else:
+                if file is None or not file.is_blob:
+                    return file
+                # Its leader died between naming the blob and committing the row: left to the sweep.
+                file.release()
+        return Partial.create(self._blobs.partial_path(token))
 
-    def record(self, claim: Claim, entry: Entry) -> bool:
-        """Note the head of what is being downloaded, so that a successor can resume it."""
+    def new_file(self, name: str) -> Partial:
+        """A file for a body that begins anew; in a transaction, so that no sweep sees it unlocked."""
+        with self._database.write():
+            return Partial.create(self._blobs.partial_path(name))
+
+    def record(self, claim: Claim) -> bool:
+        """Note the head and the file of what is being downloaded, so that a successor can resume it."""
         with self._database.write() as db:
             changed = db.execute(
-                "UPDATE flights SET entry = ? WHERE key = ? AND token = ?",
-                (_text(entry), claim.key, claim.token),
+                "UPDATE flights SET entry = ?, partial = ? WHERE key = ? AND token = ?",
+                (_text(claim.entry), claim.partial, claim.key, claim.token),
             )
             return changed.rowcount == 1
 
@@ -117,13 +130,17 @@ class Claims:
         The blob is in its place before the row that names it, both inside one transaction.
         """
         now = time.time()
-        with self._database.write() as db:
-            if not db.execute(
-                "DELETE FROM flights WHERE key = ? AND token = ?", (claim.key, claim.token)
-            ).rowcount:
-                return None
-            self._blobs.keep(file.path, entry.digest)
-            return replace(entry, id=insert_entry(db, entry, now))
+        try:
+            with self._database.write() as db:
+                if not db.execute(
+                    "DELETE FROM flights WHERE key = ? AND token = ?", (claim.key, claim.token)
+                ).rowcount:
+                    return None
+                self._blobs.keep(file.path, entry.digest)
+                return replace(entry, id=insert_entry(db, entry, now))
+        except StoreError:
+            self._remove_unnamed(entry.digest)  # named, but not committed: on a full disk, above all
+            raise
 
     def finish(self, claim: Claim, *, not_storable_until: float | None = None) -> None:
         """End the claim with nothing stored; with a time, remember the key as not storable until then."""
@@ -143,37 +160,44 @@ class Claims:
         """Keys of claimed flights and when they were claimed (epoch seconds)."""
         return self._database.read().execute("SELECT key, started FROM flights ORDER BY started").fetchall()
 
-    def sweep(self, *, unused_since: float, unlink_twin: Callable[[str], None]) -> int:
+    def sweep(self, *, unused_since: float) -> int:
         """Remove the leavings of dead leaders; gives how many files went.
 
         A partial file without a row, or not written since `unused_since` (epoch seconds), has no
         successor to expect. One with a second name died between naming the blob and committing the
-        row: the twin goes as well, unless a row names it.
+        row: the blob goes as well, unless a row names it.
         """
         count = 0
-        for token in list(self._blobs.partial_tokens()):
+        for name in list(self._blobs.partial_tokens()):
             with contextlib.suppress(FileNotFoundError):
-                count += self._sweep_one(token, unused_since, unlink_twin)
+                count += self._sweep_one(name, unused_since)
         return count
 
-    def _sweep_one(self, token: str, unused_since: float, unlink_twin: Callable[[str], None]) -> int:
-        path = self._blobs.partial_path(token)
+    def _sweep_one(self, name: str, unused_since: float) -> int:
         with self._database.write() as db:
-            file = Partial.take_over(path)
+            file = Partial.take_over(self._blobs.partial_path(name))
             if file is None:
                 return 0
-            status = path.stat()
-            row = db.execute("SELECT key FROM flights WHERE partial = ?", (token,)).fetchone()
-            if row and status.st_nlink == 1 and status.st_mtime >= unused_since:
-                file.release()
+            row = db.execute("SELECT key FROM flights WHERE partial = ?", (name,)).fetchone()
+            if row and not file.is_blob and file.written >= unused_since:
                 return 0
-            if status.st_nlink > 1:
-                digest = file.digest()
-                if not db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone():
-                    unlink_twin(digest)
-            db.execute("DELETE FROM flights WHERE partial = ?", (token,))
-            file.discard()
+            db.execute("DELETE FROM flights WHERE partial = ?", (name,))
+        # No row leads to the file any more and it is locked: hashing it keeps nobody waiting.
+        if file.is_blob:
+            self._remove_unnamed(file.digest())
+        file.discard()
         return 1
+
+    def _remove_unnamed(self, digest: str) -> None:
+        """Unlink the blob if no row names it; in a transaction, for a commit may be adopting it."""
+        with self._database.write() as db:
+            if not db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone():
+                self._blobs.remove(digest)
+
+
+def _found(db: sqlite3.Connection, key: str) -> Claim | None:
+    row = db.execute("SELECT token, owner, partial, entry FROM flights WHERE key = ?", (key,)).fetchone()
+    return Claim(key, row[0], row[1], row[2], _entry(row[3])) if row else None
 
 
 def _text(entry: Entry | None) -> str | None:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pyproxycache.errors import NoSpace, StoreError
 _MIGRATIONS = (
     """
     CREATE TABLE entries (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         key TEXT NOT NULL,
         vary TEXT NOT NULL,
         status INTEGER NOT NULL,
@@ -68,18 +69,23 @@ _PRAGMAS = (
 )
 
 
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
 class Database:
     """Connections to one SQLite file, safe across threads and across fork.
 
     Writers queue on a file lock (and a thread lock in front of it), which wakes them in the kernel
-    where SQLite's own waiting would poll.
+    where SQLite's own waiting would poll. Before a fork the forking thread's connection is closed; that
+    no other thread has one then is up to the process that forks (SQLite keeps its locks by process).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
         self._turn = threading.Lock()  # guards _lock_fd and is held for each write transaction
-        self._lock_fd: tuple[int, int] | None = None
+        self._lock_fd: tuple[int, int] | None = None  # process and descriptor
+        _databases.add(self)
 
     def migrate(self) -> None:
         """Bring the schema to this version; raises StoreError for a file from a later one."""
@@ -108,7 +114,10 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction: committed at the end of the block, rolled back on an error."""
+        """A write transaction: committed at the end of the block, rolled back on an error.
+
+        Raises StoreError when the index cannot be written to, NoSpace when that is for a full disk.
+        """
         connection = self.read()
         with self._turn:
             lock = self._write_lock()
@@ -116,8 +125,9 @@ class Database:
             try:
                 with self._transaction(connection):
                     yield connection
-            except sqlite3.OperationalError as error:
-                kind = NoSpace if error.sqlite_errorcode == sqlite3.SQLITE_FULL else StoreError
+            except sqlite3.DatabaseError as error:
+                full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+                kind = NoSpace if full else StoreError
                 raise kind(f"cannot write to the index {self.path}: {error}") from error
             finally:
                 fcntl.flock(lock, fcntl.LOCK_UN)
@@ -135,14 +145,19 @@ class Database:
 
     def close(self) -> None:
         """Close this thread's connection and the write lock; other threads' end with them."""
-        if getattr(self._local, "pid", None) == os.getpid():
-            self._local.connection.close()
-            del self._local.connection
-            del self._local.pid
+        self.close_connection()
         with self._turn:
             if self._lock_fd is not None and self._lock_fd[0] == os.getpid():
                 os.close(self._lock_fd[1])
             self._lock_fd = None
+
+    def close_connection(self) -> None:
+        """Close this thread's connection, unless it is in a transaction; the next use opens another."""
+        local = self._local
+        if getattr(local, "pid", None) == os.getpid() and not local.connection.in_transaction:
+            local.connection.close()
+            del local.connection
+            del local.pid
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -158,7 +173,10 @@ class Database:
         if self._lock_fd is None or self._lock_fd[0] != pid:
             path = self.path.with_suffix(".lock")
             # Of its own in each process: an inherited descriptor would share the parent's lock.
-            self._lock_fd = (pid, os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            try:
+                self._lock_fd = (pid, os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            except OSError as error:
+                raise StoreError(f"cannot lock the index {path}: {error.strerror}") from error
         return self._lock_fd[1]
 
 
@@ -170,3 +188,12 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+
+
+def _close_before_fork() -> None:
+    """SQLite keeps its locks by process: a child that inherits them would believe them its own."""
+    for database in list(_databases):
+        database.close_connection()
+
+
+os.register_at_fork(before=_close_before_fork)

@@ -16,45 +16,54 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from pyproxycache.errors import BrokenOff, Forbidden, ProxyError, UpstreamError, UpstreamTimeout
-from pyproxycache.store.flight import End, Flight, Progress
+from pyproxycache.store.flight import End, Flight, Orphaned, Progress
 from pyproxycache.store.index import entry_from, row_of
 
 _ERRORS: dict[str, type[ProxyError]] = {
     error.__name__: error for error in (BrokenOff, Forbidden, UpstreamError, UpstreamTimeout)
 }
+_FILE_COMES = b"\n"
+_BACK_OFF = 0.1
 _EXIT_WAIT_MS = 5000
 
 
 class Feed:
-    """Serves this process's flights to the other ones; only processes of the same user are answered."""
+    """Serves this process's flights to the other ones; only processes of the same user are answered.
+
+    The address begins with the process id: whoever follows can tell whether the process is gone.
+    """
 
     def __init__(self, find: Callable[[str], Flight | None]) -> None:
         self._find = find
+        self._closed = threading.Event()
         self.address = f"pyproxycache-{os.getpid()}-{secrets.token_hex(8)}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind("\0" + self.address)
-        self._socket.listen(512)
+        self._socket.listen(4096)  # a full queue refuses at once
         threading.Thread(target=self._accept, name="feed", daemon=True).start()
 
     def close(self) -> None:
+        self._closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def _accept(self) -> None:
-        while True:
+        while not self._closed.is_set():
             try:
                 follower, _ = self._socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(follower,), name="feed-out", daemon=True).start()
+                threading.Thread(target=self._serve, args=(follower,), name="feed-out", daemon=True).start()
+            except (OSError, RuntimeError):
+                # Out of descriptors or threads, which others have to give back first; or closed.
+                self._closed.wait(_BACK_OFF)
 
     def _serve(self, follower: socket.socket) -> None:
         with follower, contextlib.suppress(OSError):
             follower.settimeout(10)
-            if _peer(follower)[1] != os.geteuid():
+            if _user(follower) != os.geteuid():
                 return
             flight = self._find(follower.recv(64).decode("ascii", "replace"))
             follower.settimeout(None)
@@ -66,92 +75,112 @@ class Feed:
     def _push(self, flight: Flight, follower: socket.socket) -> None:
         """Send each change, the newest state only, until the flight ends."""
         try:
-            fd = flight.follow_remotely()
-        except FileNotFoundError:
+            fd, file = flight.open_again()
+        except Orphaned:
             follower.sendall(_encode(Progress(end=End.LOST)))
             return
         try:
-            socket.send_fds(follower, [b"\n"], [fd])
+            socket.send_fds(follower, [_FILE_COMES], [fd])
         finally:
             os.close(fd)
         seen: Progress | None = None
         entry_sent = None
         while seen is None or seen.end is None:
             seen = flight.wait(seen)
-            if not seen.in_file:
-                seen = Progress(end=End.LOST)
+            if seen.file != file:
+                seen = Progress(end=End.LOST)  # goes on in another file, or in none
             follower.sendall(_encode(seen, with_entry=seen.entry is not entry_sent))
             entry_sent = seen.entry
 
 
 class Mirror:
-    """Follows another process's flight and publishes it as a flight of this one."""
+    """Follows another process's flight and publishes it as a flight of this one.
 
-    def __init__(self, flight: Flight, owner: str, lease: float, done: Callable[[Flight], None]) -> None:
+    `done` is called before the end is published; with True where the leader lives but was silent for
+    `lease` seconds.
+    """
+
+    def __init__(
+        self, flight: Flight, owner: str, lease: float, done: Callable[[Flight, bool], None]
+    ) -> None:
         self._flight = flight
         self._owner = owner
         self._lease = lease
         self._done = done
+
+    def start(self) -> None:
         threading.Thread(target=self._run, name="feed-in", daemon=True).start()
 
     def _run(self) -> None:
-        end = End.LOST
+        last, expired = None, False
         try:
-            end = self._follow()
+            last = self._follow()
+        except TimeoutError:
+            expired = True
         finally:
-            self._done(self._flight)
-            last = self._flight.progress()
-            if last.end is None:
-                self._flight.publish(Progress(last.generation, last.size, last.entry, last.length, end))
+            self._done(self._flight, expired)
+            self._flight.publish(last or self._ended(End.LOST))
             self._flight.leave()
 
-    def _follow(self) -> End:
-        """Publish until the flight ends; gives the end for a stream that stopped without one."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as leader:
-            leader.settimeout(self._lease)
+    def _follow(self) -> Progress:
+        """Publish until the flight ends; gives its last state, raises TimeoutError after the lease."""
+        try:
+            process = os.pidfd_open(int(self._owner.split("-")[1]))
+        except OSError:
+            return self._ended(End.ORPHANED)
+        try:
             try:
-                leader.connect("\0" + self._owner)
-                pid, user = _peer(leader)
-                if user != os.geteuid():
-                    return End.LOST
-                exited = os.pidfd_open(pid)
+                last = self._connect()
+            except TimeoutError:
+                raise
             except OSError:
-                return End.LOST
-            try:
-                with contextlib.suppress(OSError):
-                    leader.sendall(self._flight.token.encode("ascii"))
-                    if self._receive(leader):
-                        return End.LOST
-                # The stream ended; once the process is gone for sure its lock on the file is free.
-                poll = select.poll()
-                poll.register(exited, select.POLLIN)
-                return End.ORPHANED if poll.poll(_EXIT_WAIT_MS) else End.LOST
-            finally:
-                os.close(exited)
+                last = None
+            if last is not None:
+                return last
+            # Nobody there, or no more: once the process is gone for sure its lock on the file is free.
+            poll = select.poll()
+            poll.register(process, select.POLLIN)
+            return self._ended(End.ORPHANED if poll.poll(_EXIT_WAIT_MS) else End.LOST)
+        finally:
+            os.close(process)
 
-    def _receive(self, leader: socket.socket) -> bool:
-        """Publish line by line; True when the last line was there."""
+    def _connect(self) -> Progress | None:
+        with socket.socket(socket.AF_UNIX) as leader:
+            leader.settimeout(self._lease)
+            leader.connect("\0" + self._owner)
+            if _user(leader) != os.geteuid():
+                return self._ended(End.LOST)
+            leader.sendall(self._flight.token.encode("ascii"))
+            return self._receive(leader)
+
+    def _ended(self, end: End) -> Progress:
+        return replace(self._flight.progress(), end=end)
+
+    def _receive(self, leader: socket.socket) -> Progress | None:
+        """Publish line by line; gives the last one, unpublished, or None if the stream ends before it."""
         buffer, fds, _, _ = socket.recv_fds(leader, 65536, 1, socket.MSG_CMSG_CLOEXEC)
         if fds:
             self._flight.open_file(fds[0])
+        elif buffer.startswith(_FILE_COMES):
+            return self._ended(End.LOST)  # this process is out of descriptors
         while True:
             *lines, buffer = buffer.split(b"\n")
             for line in filter(None, lines):
                 now = _decode(line, self._flight.progress())
-                self._flight.publish(now)
                 if now.end is not None:
-                    return True
+                    return now
+                self._flight.publish(now)
             more = leader.recv(65536)
             if not more:
-                return False
+                return None
             buffer += more
 
 
-def _peer(connection: socket.socket) -> tuple[int, int]:
-    """Process and user id at the other end of a Unix socket."""
+def _user(connection: socket.socket) -> int:
+    """The user id at the other end of a Unix socket."""
     found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, user, _group = struct.unpack("3i", found)
-    return pid, user
+    _pid, user, _group = struct.unpack("3i", found)
+    return int(user)
 
 
 def _encode(progress: Progress, *, with_entry: bool = False) -> bytes:

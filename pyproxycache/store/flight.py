@@ -10,8 +10,8 @@ from enum import Enum
 
 from pyproxycache.errors import BrokenOff, ProxyError
 from pyproxycache.messages import Entry, FileSlice, Piece
+from pyproxycache.store.tail import Tail
 
-_TAIL_LIMIT = 16 << 20
 _LARGEST_SLICE = 16 << 20
 
 
@@ -40,7 +40,11 @@ class End(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a flight looks like at one moment; `generation` counts how often the body began anew."""
+    """What a flight looks like at one moment.
+
+    `generation` counts how often the body began anew, and `file` which of the flight's files has it
+    (None: its last bytes are in no file).
+    """
 
     generation: int = 0
     size: int = 0
@@ -48,29 +52,31 @@ class Progress:
     length: int | None = None
     end: End | None = None
     error: ProxyError | None = None
-    in_file: bool = True
+    file: int | None = 0
 
 
 class Flight:
     """A download in progress, led by a thread of this process or mirrored from another one.
 
     The leader (or the mirror's feed) publishes; any number of threads wait and read. All fields are
-    guarded by the Condition `_changed`; the descriptor is closed when leader and readers are done.
+    guarded by the Condition `_changed`; descriptors are closed when leader and readers are done.
+    `token` and `partial` are those of the claim, once it is known who has it (`claimed`).
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, token: str) -> None:
         self.key = key
-        self.token = ""
+        self.token = token
         self.partial = ""
+        self.claimed = False
         self._changed = threading.Condition()
         self._progress = Progress()
-        self._fd: int | None = None
+        self._fds: list[int] = []  # the last is that of the file being written; readers may be in any
         self._holders = 1  # the leader or the feed; each reader adds one
         self._readers: dict[int, int] = {}  # reader number to the offset it has reached
         self._reader_count = 0
         self._remote_followers = 0
-        self._taken = False
-        self._tail = _Tail()
+        self._given = False  # bytes of this body to a reader of this process
+        self._tail: Tail | None = None
 
     # Publishing: the leader's side.
 
@@ -83,33 +89,34 @@ class Flight:
     def open_file(self, fd: int) -> None:
         """Hand over the descriptor that readers read from; the flight closes it."""
         with self._changed:
-            if self._fd is not None:
-                os.close(self._fd)
-            self._fd = fd
+            self._fds.append(fd)
+            self._changed.notify_all()
 
-    def restart(self, progress: Progress) -> bool:
-        """Begin the body anew if nobody has been given bytes of it; False if somebody has."""
+    def is_untouched(self) -> bool:
+        """Whether no client can have been given bytes of the body."""
         with self._changed:
-            untouched = not self._taken and (not self._remote_followers or self._progress.size == 0)
-            if untouched:
-                self._progress = progress
-                self._changed.notify_all()
-            return untouched
+            return not self._given and not (self._remote_followers and self._progress.size)
+
+    def begin_anew(self, fd: int, partial: str, progress: Progress) -> None:
+        """Go on with a new body in a new file; those who were given bytes of the old one break off."""
+        with self._changed:
+            self._fds.append(fd)
+            self.partial = partial
+            self._progress = progress
+            self._changed.notify_all()
 
     def append_tail(self, data: bytes, progress: Progress) -> bool:
         """Feed bytes that the file has no room for; waits for the slowest reader. False: none is left."""
         with self._changed:
-            self._tail.begin(self._progress.size)
-            self._changed.wait_for(lambda: not self._readers or self._tail.room(self._slowest()))
+            tail = self._tail = self._tail or Tail(self._progress.size)
+            self._changed.wait_for(lambda: not self._readers or tail.has_room(min(self._readers.values())))
             if not self._readers:
+                tail.close()
                 return False
-            self._tail.append(data)
+            tail.append(data)
             self._progress = progress
             self._changed.notify_all()
             return True
-
-    def _slowest(self) -> int:
-        return min(self._readers.values())
 
     # Waiting: the followers' side.
 
@@ -130,14 +137,21 @@ class Flight:
             self._changed.wait_for(lambda: ready(self._progress))
             return self._progress
 
-    def follow_remotely(self) -> int:
-        """Count a follower in another process in; gives a descriptor of its own for the file."""
+    def open_again(self) -> tuple[int, int]:
+        """Another descriptor for the file being written, and the file's number; waits until there is one.
+
+        Raises Orphaned when the flight is over.
+        """
         with self._changed:
-            if self._fd is None:
-                raise FileNotFoundError(self.partial)
+            self._wait_for_file(0)
             self._remote_followers += 1
             # Opened anew, not duplicated: each process counts its own reads of the same bytes.
-            return os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+            return os.open(f"/proc/self/fd/{self._fds[-1]}", os.O_RDONLY | os.O_CLOEXEC), len(self._fds) - 1
+
+    def _wait_for_file(self, start: int) -> None:
+        self._changed.wait_for(lambda: self._fds or self._progress.end is not None)
+        if not self._fds:
+            raise Orphaned(start)
 
     def read(
         self, answered: Progress, start: int, stop: int | None, *, given: bool = False
@@ -152,8 +166,9 @@ class Flight:
 
     def _join_reader(self, start: int) -> int:
         with self._changed:
-            if self._fd is None:
-                raise Orphaned(start)  # over, and its file let go of
+            self._wait_for_file(start)
+            if self._tail is not None and not self._tail.reaches_back_to(start):
+                raise Orphaned(start)
             self._holders += 1
             self._reader_count += 1
             self._readers[self._reader_count] = start
@@ -162,14 +177,14 @@ class Flight:
     def _next_piece(self, reader: _Reader) -> Piece | None:
         with self._changed:
             self._readers[reader.number] = reader.offset
-            if self._tail.begun:
+            if self._tail is not None:
                 self._changed.notify_all()
             self._changed.wait_for(lambda: reader.can_go_on(self._progress))
-            now = self._progress
-            if now.generation != reader.answered.generation:
+            while (now := self._progress).generation != reader.answered.generation:
                 reader.start_anew(now)
+                self._changed.wait_for(lambda: reader.can_go_on(self._progress))
             if now.size > reader.offset:
-                self._taken = reader.given = True
+                self._given = reader.given = True
                 stop = now.size if reader.stop is None else min(reader.stop, now.size)
                 return self._piece(reader.offset, stop)
             if now.end in (End.STORED, End.UNSTORED):
@@ -179,12 +194,11 @@ class Flight:
             raise now.error or BrokenOff("the origin broke off")
 
     def _piece(self, offset: int, stop: int) -> Piece:
-        if self._tail.begun and offset >= self._tail.start:
-            return self._tail.read(offset, stop)
-        if self._tail.begun:
+        if self._tail is not None:
+            if offset >= self._tail.file_end:
+                return self._tail.read(offset, stop)
             stop = min(stop, self._tail.file_end)
-        assert self._fd is not None, "the file outlives its readers"
-        return FileSlice(self._fd, offset, min(stop - offset, _LARGEST_SLICE))
+        return FileSlice(self._fds[-1], offset, min(stop - offset, _LARGEST_SLICE))
 
     def leave(self, reader: int | None = None) -> None:
         """The leader (None) or a reader is done with the file."""
@@ -193,9 +207,10 @@ class Flight:
                 del self._readers[reader]
                 self._changed.notify_all()
             self._holders -= 1
-            if self._holders == 0 and self._fd is not None:
-                os.close(self._fd)
-                self._fd = None
+            if self._holders == 0:
+                for fd in self._fds:
+                    os.close(fd)
+                self._fds.clear()
 
 
 class Orphaned(Exception):
@@ -267,31 +282,3 @@ def _same_head(old: Progress, new: Progress) -> bool:
     return old.entry.status == new.entry.status and all(
         old.entry.headers.get(name) == new.entry.headers.get(name) for name in fields
     )
-
-
-class _Tail:
-    """The last bytes of a body whose file could not grow further, in memory (guarded by the flight)."""
-
-    def __init__(self) -> None:
-        self.begun = False
-        self.start = 0
-        self.file_end = 0
-        self._data = bytearray()
-
-    def begin(self, file_end: int) -> None:
-        if not self.begun:
-            self.begun = True
-            self.start = self.file_end = file_end
-
-    def room(self, slowest: int) -> bool:
-        """Whether more fits, after dropping what every reader has passed."""
-        passed = min(max(0, slowest - self.start), len(self._data))
-        del self._data[:passed]
-        self.start += passed
-        return len(self._data) < _TAIL_LIMIT
-
-    def append(self, data: bytes) -> None:
-        self._data += data
-
-    def read(self, offset: int, stop: int) -> bytes:
-        return bytes(self._data[offset - self.start : stop - self.start])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyproxycache.errors import ProxyError, StoreError
 from pyproxycache.messages import Entry, without_query
@@ -30,7 +31,8 @@ class Permit:
         self._claim = won.claim
         self.flight = flight
         self.file: Partial = won.file
-        self.entry: Entry | None = won.claim.entry
+        self._file_number = 0
+        self._begun = False
         self._length: int | None = None
         self._generation = 0
         self.ended = False
@@ -38,6 +40,10 @@ class Permit:
     @property
     def key(self) -> str:
         return self._claim.key
+
+    @property
+    def entry(self) -> Entry | None:
+        return self._claim.entry
 
     @property
     def size(self) -> int:
@@ -49,24 +55,40 @@ class Permit:
 
     def begin(self, entry: Entry, length: int | None) -> None:
         """The head is known: record it for a successor and tell the followers."""
-        self.entry, self._length = entry, length
-        with _logged("note the head of", self.key):
-            self._flights.claims.record(self._claim, entry)
+        self._record(entry, length)
         self.flight.publish(self._progress())
 
     def begin_anew(self, entry: Entry, length: int | None) -> bool:
-        """Start the body again from its first byte; False if that would mix two bodies for a client."""
+        """Start the body again from its first byte; False if a client was given bytes of this leader's.
+
+        Bytes that a dead leader left are no obstacle, but their file stays as it is, for nobody knows who
+        reads it: they break off. Who was given nothing goes on with the new body, if its head fits.
+        """
+        if self._begun and not self.flight.is_untouched():
+            return False
         self._generation += 1
-        untouched = self.flight.restart(Progress(self._generation))
-        if untouched:
-            self.file.restart()
+        if self.size == 0:
             self.begin(entry, length)
-        return untouched
+            return True
+        fresh = self._flights.claims.new_file(secrets.token_hex(8))
+        reader = fresh.open_reader()
+        self.file.discard()
+        self.file = fresh
+        self._file_number += 1
+        self._record(entry, length)
+        self.flight.begin_anew(reader, fresh.path.name, self._progress())
+        return True
+
+    def _record(self, entry: Entry, length: int | None) -> None:
+        self._begun, self._length = True, length
+        self._claim = replace(self._claim, entry=entry, partial=self.file.path.name)
+        with _logged("note the head of", self.key):
+            self._flights.claims.record(self._claim)
 
     def feed_without_file(self, data: bytes, total: int) -> bool:
         """Pass bytes on to the followers in this process only; False when none is left."""
         return self.flight.append_tail(
-            data, Progress(self._generation, total, self.entry, self._length, in_file=False)
+            data, Progress(self._generation, total, self.entry, self._length, file=None)
         )
 
     def unlist(self, not_storable_until: float) -> None:
@@ -98,14 +120,15 @@ class Permit:
 
     def leave_for_successor(self, end: End, error: ProxyError | None = None) -> None:
         """End the flight but keep its row and file: the next leader resumes it."""
+        self._flights.drop(self.flight)
+        self.file.release()  # before anyone hears of the end and asks for the lock
         self._end(self._progress(end, error))
-        self.file.release()
 
     def _progress(
         self, end: End | None = None, error: ProxyError | None = None, total: int | None = None
     ) -> Progress:
-        size = self.size if total is None else total
-        return Progress(self._generation, size, self.entry, self._length, end, error)
+        size, file = (self.size, self._file_number) if total is None else (total, None)
+        return Progress(self._generation, size, self.entry, self._length, end, error, file)
 
     def _end(self, progress: Progress) -> None:
         self.ended = True
@@ -131,7 +154,8 @@ class Follow:
 class Flights:
     """The flights of this process, and the claims of all.
 
-    `_flights` and `_tokens` are guarded by `_lock`; claims are made outside of it. Made after fork.
+    `_flights` (all), `_led` (by token) and `_expired` (tokens of leaders that showed no progress for
+    `lease` seconds) are guarded by `_lock`; claims are made outside of it. Made after fork.
     """
 
     def __init__(self, claims: Claims, lease: float) -> None:
@@ -139,8 +163,9 @@ class Flights:
         self._lease = lease
         self._lock = threading.Lock()
         self._flights: dict[str, Flight] = {}
-        self._tokens: dict[str, Flight] = {}
-        self._feed = Feed(self._led)
+        self._led: dict[str, Flight] = {}
+        self._expired: set[str] = set()
+        self._feed = Feed(self._find_led)
 
     def join(self, key: str) -> Lead | Follow | NotStorable:
         """Lead the download of a key, or follow the one that runs."""
@@ -149,67 +174,79 @@ class Flights:
                 flight = self._flights.get(key)
                 mine = flight is None
                 if flight is None:
-                    flight = self._flights[key] = Flight(key)
+                    flight = self._flights[key] = Flight(key, secrets.token_hex(8))
+                    # Before the claim, for other processes ask for the token once they see it.
+                    self._led[flight.token] = flight
             if mine:
                 return self._claim(flight)
-            if flight.token == "" or self.claims.current(key) == flight.token:
+            if not flight.claimed or self.claims.current(key) == flight.token:
                 return Follow(flight)
             # Purged, or just ended: whoever asks from now on needs a new one.
             self.drop(flight)
 
     def _claim(self, flight: Flight) -> Lead | Follow | NotStorable:
         try:
-            found = self.claims.claim(flight.key, self._feed.address, time.time())
+            with self._lock:
+                expired = frozenset(self._expired)
+            found = self.claims.claim(
+                flight.key, flight.token, self._feed.address, time.time(), expired=expired
+            )
+            match found:
+                case NotStorable():
+                    self._abandon(flight, End.PASSED)
+                    return found
+                case Taken(claim):
+                    with self._lock:
+                        self._led.pop(flight.token, None)
+                    self._identify(flight, claim)
+                    Mirror(flight, claim.owner, self._lease, self._mirrored).start()
+                    return Follow(flight)
+                case Won(claim):
+                    self._identify(flight, claim)
+                    return Lead(self._permit(flight, found))
         except BaseException:
             self._abandon(flight, End.LOST)
             raise
-        match found:
-            case NotStorable():
-                self._abandon(flight, End.PASSED)
-                return found
-            case Taken(claim):
-                self._identify(flight, claim)
-                Mirror(flight, claim.owner, self._lease, self.drop)
-                return Follow(flight)
-            case Won(claim):
-                self._identify(flight, claim)
-                return Lead(self._permit(flight, found))
 
     def _permit(self, flight: Flight, won: Won) -> Permit:
         try:
             flight.open_file(won.file.open_reader())
-        except OSError as error:
-            self._abandon(flight, End.LOST)
+        except StoreError:
             self.claims.finish(won.claim)
             won.file.discard()
-            raise StoreError(f"cannot read back {won.file.path}: {error.strerror}") from error
-        permit = Permit(self, flight, won)
+            raise
         if won.file.size:
             # Readers of the dead leader go on with what is there; new ones wait for the head.
             flight.publish(Progress(0, won.file.size))
-        return permit
+        return Permit(self, flight, won)
 
     def _identify(self, flight: Flight, claim: Claim) -> None:
         with self._lock:
             flight.token = claim.token
             flight.partial = claim.partial
-            self._tokens[claim.token] = flight
+            flight.claimed = True
 
     def _abandon(self, flight: Flight, end: End) -> None:
         self.drop(flight)
         flight.publish(Progress(end=end))
         flight.leave()
 
-    def _led(self, token: str) -> Flight | None:
+    def _find_led(self, token: str) -> Flight | None:
         with self._lock:
-            return self._tokens.get(token)
+            return self._led.get(token)
+
+    def _mirrored(self, flight: Flight, expired: bool) -> None:
+        with self._lock:
+            if expired:
+                self._expired.add(flight.token)
+        self.drop(flight)
 
     def drop(self, flight: Flight) -> None:
         """Nobody finds the flight from here on."""
         with self._lock:
             if self._flights.get(flight.key) is flight:
                 del self._flights[flight.key]
-            self._tokens.pop(flight.token, None)
+            self._led.pop(flight.token, None)
 
     def close(self) -> None:
         self._feed.close()

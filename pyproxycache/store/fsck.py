@@ -46,8 +46,9 @@ class Fsck:
             yield self._check_blob(digest, size)
         for entry in self._index.unbacked():
             yield Finding(Problem.UNBACKED, entry.digest)
-        for digest, _size in self._blobs.digests():
-            if digest not in sizes and self._index.is_stray(digest):
+        for digest, names in self._blobs.digests():
+            # A second name is that of a download's file: its writer, or the sweep, deals with both.
+            if digest not in sizes and names == 1 and self._index.is_stray(digest):
                 yield Finding(Problem.STRAY, digest)
 
     def fix(self, finding: Finding) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -65,15 +66,14 @@ class Housekeeper:
         while not self._stopped.wait(_FLUSH_SECONDS):
             self.flush()
             due = time.monotonic() - collected > _COLLECT_SECONDS
-            if due or self._space.needs_collecting():
-                self._collect()
-                collected = time.monotonic()
+            try:
+                if due or self._space.needs_collecting():
+                    collected = time.monotonic()
+                    self._collect()
+            except (StoreError, OSError, sqlite3.Error) as error:
+                log.error("collecting failed: %s", error)
 
     def _collect(self) -> None:
-        try:
-            done = self._space.collect()
-        except (StoreError, OSError) as error:
-            log.error("collecting failed: %s", error)
-            return
+        done = self._space.collect()
         if done is not None and done.entries:
             log.info("collected %d entries of %d bytes", done.entries, done.bytes)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,15 @@ class Access:
     hits: int
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An entry that may be evicted; `freed`: bytes of its blob, 0 where a later entry names it too."""
+
+    id: int
+    accessed: float
+    freed: int
+
+
 class Index:
     """Entries by key. Reads take the thread's connection, writes are one transaction each."""
 
@@ -46,11 +56,11 @@ class Index:
         return [entry_from(row) for row in rows]
 
     def freshen(self, entry: Entry) -> bool:
-        """Put the head and times of a validated entry in place; False when it is gone."""
+        """Put the head and times of a validated entry in place; False when that body is gone."""
         with self._database.write() as db:
             changed = db.execute(
                 "UPDATE entries SET status = ?, reason = ?, headers = ?, request_time = ?,"
-                " response_time = ?, ttl = ? WHERE id = ?",
+                " response_time = ?, ttl = ? WHERE id = ? AND digest = ?",
                 (
                     entry.status,
                     entry.head.reason,
@@ -59,6 +69,7 @@ class Index:
                     entry.response_time,
                     entry.ttl,
                     entry.id,
+                    entry.digest,
                 ),
             )
             return changed.rowcount == 1
@@ -81,11 +92,15 @@ class Index:
         return count
 
     def keys(self, *, prefix: str = "", pattern: str = "*") -> list[str]:
-        """Keys with entries or running downloads that begin with `prefix` and match the glob `pattern`."""
+        """All that can be purged, beginning with `prefix` and matching the glob `pattern`.
+
+        Keys of entries, of running downloads, and of what is known as not storable.
+        """
         rows = self._database.read().execute(
-            "SELECT key FROM entries WHERE substr(key, 1, length(?1)) = ?1 AND key GLOB ?2"
-            " UNION SELECT iif(instr(key, ' '), substr(key, 1, instr(key, ' ') - 1), key) AS key"
-            " FROM flights WHERE substr(key, 1, length(?1)) = ?1 AND key GLOB ?2 ORDER BY key",
+            "WITH flown AS (SELECT key FROM flights UNION SELECT key FROM not_storable),"
+            " known AS (SELECT key FROM entries UNION"
+            " SELECT iif(instr(key, ' '), substr(key, 1, instr(key, ' ') - 1), key) FROM flown)"
+            " SELECT key FROM known WHERE substr(key, 1, length(?1)) = ?1 AND key GLOB ?2 ORDER BY key",
             (prefix, pattern),
         )
         return [row[0] for row in rows]
@@ -96,7 +111,8 @@ class Index:
             f"SELECT {_FIELDS}, id, accessed, hits FROM entries WHERE key GLOB ? ORDER BY accessed, id",
             (pattern,),
         )
-        for row in rows:
+        # Fetched at once: an open cursor would show this thread's other reads its own moment.
+        for row in rows.fetchall():
             yield Access(entry_from(row), row[12], row[13])
 
     def touch(self, accesses: Mapping[int, tuple[float, int]], counters: Mapping[str, int]) -> None:
@@ -134,23 +150,43 @@ class Index:
 
     # The steps by which space is made: rows first, then files that no row names.
 
-    def evict(self, ids: Sequence[int]) -> None:
-        """Remove entries; their blobs stay until `drop_unnamed`."""
+    def oldest(self, after: Candidate | None, limit: int) -> list[Candidate]:
+        """The least recently used entries, those next to `after` in that order."""
+        rows = self._database.read().execute(
+            "SELECT id, accessed, iif(EXISTS (SELECT 1 FROM entries AS other"
+            " WHERE other.digest = entries.digest"
+            " AND (other.accessed, other.id) > (entries.accessed, entries.id)), 0, size)"
+            " FROM entries WHERE (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?",
+            (after.accessed, after.id, limit) if after else (-math.inf, 0, limit),
+        )
+        return [Candidate(*row) for row in rows]
+
+    def evict(self, ids: Iterable[int], unlink: Callable[[str], None]) -> None:
+        """Remove entries, and then, in a transaction of their own, the blobs that nothing names now."""
+        digests: set[str] = set()
         with self._database.write() as db:
-            db.executemany("DELETE FROM entries WHERE id = ?", [(id,) for id in ids])
+            for id in ids:
+                digests.update(*db.execute("DELETE FROM entries WHERE id = ? RETURNING digest", (id,)))
+        self._drop_blobs(digests, unlink)
 
     def drop_unnamed(self, unlink: Callable[[str], None], limit: int = 500) -> int:
-        """Unlink blobs that no entry names, inside the write transaction; gives how many there were."""
+        """Unlink blobs that no entry names; gives how many there were, `limit` at most."""
+        unnamed = self._database.read().execute(
+            "SELECT digest FROM blobs WHERE NOT EXISTS"
+            " (SELECT 1 FROM entries WHERE entries.digest = blobs.digest) LIMIT ?",
+            (limit,),
+        )
+        return self._drop_blobs([digest for (digest,) in unnamed], unlink)
+
+    def _drop_blobs(self, digests: Collection[str], unlink: Callable[[str], None]) -> int:
+        """Unlink those of the blobs that nothing names, as the write transaction sees it."""
+        count = 0
         with self._database.write() as db:
-            unnamed = db.execute(
-                "SELECT digest FROM blobs WHERE NOT EXISTS"
-                " (SELECT 1 FROM entries WHERE entries.digest = blobs.digest) LIMIT ?",
-                (limit,),
-            ).fetchall()
-            for (digest,) in unnamed:
-                unlink(digest)
-            db.executemany("DELETE FROM blobs WHERE digest = ?", unnamed)
-        return len(unnamed)
+            for digest in digests:
+                if not db.execute("SELECT 1 FROM entries WHERE digest = ?", (digest,)).fetchone():
+                    unlink(digest)
+                    count += db.execute("DELETE FROM blobs WHERE digest = ?", (digest,)).rowcount
+        return count
 
     def drop_strays(self, digests: Iterable[str], unlink: Callable[[str], None]) -> int:
         """Unlink those of the files that no blob row knows; gives how many there were."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pyproxycache.options import StoreOptions
 from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claims import Claims
-from pyproxycache.store.index import Access, Index
+from pyproxycache.store.index import Candidate, Index
 
 _HIGH_WATER = 0.95
 _LOW_WATER = 0.90
@@ -81,48 +81,41 @@ class Space:
             evicted = Collected()
             for batch in self._victims(extra):
                 if not dry_run:
-                    self._index.evict([access.entry.id for access in batch])
-                    self._drop_unnamed()
+                    self._index.evict((one.id for one in batch), self._blobs.remove)
                 evicted = Collected(
-                    evicted.entries + len(batch), evicted.bytes + sum(a.entry.size for a in batch)
+                    evicted.entries + len(batch), evicted.bytes + sum(one.freed for one in batch)
                 )
                 if progress is not None:
                     progress(evicted)
-            leftovers = 0 if dry_run else self._tidy()
+            leftovers = 0 if dry_run or extra else self._tidy()
             return Collected(evicted.entries, evicted.bytes, leftovers)
 
     def recover(self) -> int:
         """After an unclean stop: remove what dead writers left behind; gives how many files."""
-        self._drop_unnamed()
-        return self._claims.sweep(unused_since=time.time() - _PARTIAL_KEPT, unlink_twin=self._blobs.remove)
+        while self._index.drop_unnamed(self._blobs.remove):
+            pass
+        return self._claims.sweep(unused_since=time.time() - _PARTIAL_KEPT)
 
     def _tidy(self) -> int:
         self._claims.forget_expired(time.time())
         return self.recover()
 
-    def _drop_unnamed(self) -> None:
-        while self._index.drop_unnamed(self._blobs.remove):
-            pass
-
-    def _victims(self, extra: int) -> Iterator[list[Access]]:
+    def _victims(self, extra: int) -> Iterator[list[Candidate]]:
         """Batches of entries to evict, oldest access first."""
         unused = self._options.unused
         oldest = 0.0 if unused is None else time.time() - unused
         excess = self._excess(_LOW_WATER, extra) if self._excess(_HIGH_WATER, extra) > 0 else 0
-        freed_digests: set[str] = set()
-        batch: list[Access] = []
-        for access in list(self._index.walk()):
-            if access.accessed >= oldest and excess <= 0:
-                break
-            batch.append(access)
-            if access.entry.digest not in freed_digests:
-                freed_digests.add(access.entry.digest)
-                excess -= access.entry.size
-            if len(batch) == _BATCH:
+        found = self._index.oldest(None, _BATCH)
+        while found:
+            batch = []
+            for one in found:
+                if one.accessed >= oldest and excess <= 0:
+                    break
+                batch.append(one)
+                excess -= one.freed
+            if batch:
                 yield batch
-                batch = []
-        if batch:
-            yield batch
+            found = self._index.oldest(found[-1], _BATCH) if len(batch) == _BATCH else []
 
     def _excess(self, water: float, extra: int) -> int:
         """Bytes to free until the cache is at `water` of its size and the disk keeps its reserve."""

@@ -1,0 +1,138 @@
+"""The store's parts over one folder, as a worker process has them, and entries to put into it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyproxycache.errors import StoreError
+from pyproxycache.messages import Entry, FileSlice, Head, Headers, Piece
+from pyproxycache.options import Reserve, StoreOptions
+from pyproxycache.store.blobs import Blobs
+from pyproxycache.store.claims import Claims, Won
+from pyproxycache.store.database import Database
+from pyproxycache.store.flights import Flights, Follow, Lead, Permit
+from pyproxycache.store.fsck import Fsck
+from pyproxycache.store.index import Index
+from pyproxycache.store.space import Space
+
+URL = "http://origin.example/a"
+LEASE = 60.0
+
+
+class CacheDir:
+    """One cache folder; `flights` starts this process's feed at its first use."""
+
+    def __init__(self, path: Path, lease: float = LEASE) -> None:
+        self.path = path
+        self.blobs = Blobs(path)
+        self.blobs.create_folders()
+        self.database = Database(path / "index.sqlite")
+        self.database.migrate()
+        self.index = Index(self.database)
+        self.claims = Claims(self.database, self.blobs)
+        self.fsck = Fsck(self.index, self.blobs)
+        self._lease = lease
+        self._flights: Flights | None = None
+
+    @property
+    def flights(self) -> Flights:
+        self._flights = self._flights or Flights(self.claims, self._lease)
+        return self._flights
+
+    def space(self, max_size: int | None = None, unused: float | None = None) -> Space:
+        """Keeps no disk reserve: the machine's disk is not the tests' business."""
+        options = StoreOptions(path=self.path, max_size=max_size, unused=unused, reserve=Reserve())
+        return Space(options, self.index, self.claims, self.blobs)
+
+    def close(self) -> None:
+        if self._flights is not None:
+            self._flights.close()
+        self.database.close()
+
+    def lead(self, key: str = URL) -> Permit:
+        joined = self.flights.join(key)
+        assert isinstance(joined, Lead), joined
+        return joined.permit
+
+    def follow(self, key: str = URL) -> Follow:
+        joined = self.flights.join(key)
+        assert isinstance(joined, Follow), joined
+        return joined
+
+    def put(self, key: str, body: bytes, **fields: str) -> Entry:
+        """Store a response as a download does, without a flight."""
+        won = self.claims.claim(key, os.urandom(8).hex(), "nobody", 0.0)
+        assert isinstance(won, Won), won
+        won.file.write(body)
+        stored = self.claims.store(won.claim, whole(entry(key, **fields), body), won.file)
+        won.file.discard()
+        assert stored is not None
+        return stored
+
+    def body(self, stored: Entry) -> bytes:
+        fd = self.blobs.open(stored.digest, stored.size)
+        with os.fdopen(fd, "rb") as file:
+            return file.read()
+
+    def blob_files(self) -> list[Path]:
+        return [path for path in (self.path / "blobs").rglob("*") if path.is_file()]
+
+    def partial_files(self) -> list[Path]:
+        return list((self.path / "partial").iterdir())
+
+    def open_files(self) -> set[str]:
+        """What this process's descriptors lead to, those of the bodies in the folder."""
+        found = set()
+        for fd in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                target = str(fd.readlink())
+                if target.startswith((f"{self.path}/partial/", f"{self.path}/blobs/")):
+                    found.add(f"{fd.name} {target}")
+        return found
+
+    def fill_up(self) -> None:
+        """For this thread's connection, the index has no room from here on, as on a full disk."""
+        (pages,) = self.database.read().execute("PRAGMA page_count").fetchone()
+        self.database.read().execute(f"PRAGMA max_page_count = {pages}")
+        with contextlib.suppress(StoreError), self.database.write() as db:
+            for number in range(10_000):
+                db.execute("INSERT INTO not_storable VALUES (?, 0)", (f"{number}{'x' * 500}",))
+
+
+def entry(key: str = URL, *, etag: str = '"1"', at: float = 1000.0, **fields: str) -> Entry:
+    """A response head; `fields` are further header fields, "_" for "-"."""
+    lines = [("ETag", etag), *((name.replace("_", "-"), value) for name, value in fields.items())]
+    return Entry(key, Head(200, "OK", Headers(lines)), request_time=at, response_time=at)
+
+
+def whole(head: Entry, body: bytes) -> Entry:
+    """The entry with its body's digest and size."""
+    return Entry(
+        head.key,
+        head.head,
+        head.request_time,
+        head.response_time,
+        head.vary,
+        hashlib.sha256(body).hexdigest(),
+        len(body),
+        head.ttl,
+        head.peer,
+        head.id,
+    )
+
+
+def download(permit: Permit, body: bytes, key: str = URL) -> Entry | None:
+    """Lead to the end: head, bytes, commit."""
+    permit.begin(entry(key), len(body))
+    permit.file.write(body)
+    permit.publish_size()
+    return permit.store(whole(entry(key), body))
+
+
+def data(pieces: Iterator[Piece]) -> bytes:
+    """All bytes of a body, read as each piece comes."""
+    return b"".join(piece.read() if isinstance(piece, FileSlice) else piece for piece in pieces)

@@ -1,0 +1,213 @@
+"""A process that uses a cache folder: told over a pipe what to do, killed where it hurts.
+
+Run as a script it is the process itself: one JSON list in, one JSON value out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cachedir import CacheDir, data, entry, whole
+
+from pyproxycache.errors import BrokenOff
+from pyproxycache.messages import Piece
+from pyproxycache.store import claims
+from pyproxycache.store.flight import End, Orphaned
+from pyproxycache.store.flights import Follow, Lead, Permit
+
+
+class StoreProcess:
+    """The test's end: `call` waits for the answer, `send` and `answer` are its two halves."""
+
+    def __init__(self, folder: Path, lease: float) -> None:
+        # The descriptors of the pipes are all there is to wait on: no state is polled for.
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(folder), str(lease)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            text=True,
+        )
+
+    def send(self, name: str, *args: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([name, *args]) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the process has ended"
+        return json.loads(line)
+
+    def call(self, name: str, *args: object) -> Any:
+        self.send(name, *args)
+        return self.answer()
+
+    def wait_killed(self) -> None:
+        """Until it has killed itself."""
+        assert self._process.wait() == -signal.SIGKILL
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, and nothing left of it."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+
+class Commands:
+    """What the process can be told; it has one flight at a time."""
+
+    def __init__(self, cache: CacheDir) -> None:
+        self._cache = cache
+        self._permit: Permit | None = None
+        self._key = ""
+        self._follow: Follow | None = None
+        self._body: Iterator[Piece] = iter(())
+
+    @property
+    def permit(self) -> Permit:
+        assert self._permit is not None
+        return self._permit
+
+    def join(self, key: str) -> list[object]:
+        """What became of it; for a leader, what there is to resume: size and ETag."""
+        self._key = key
+        joined = self._cache.flights.join(key)
+        if isinstance(joined, Lead):
+            self._permit = joined.permit
+            left = joined.permit.entry
+            return ["lead", joined.permit.size, left.head.headers.get("etag") if left else None]
+        if isinstance(joined, Follow):
+            self._follow = joined
+            return ["follow"]
+        return ["not storable"]
+
+    def begin(self, length: int | None, etag: str = '"1"') -> None:
+        self.permit.begin(entry(self._key, etag=etag), length)
+
+    def begin_anew(self, length: int | None, etag: str) -> bool:
+        return self.permit.begin_anew(entry(self._key, etag=etag), length)
+
+    def write(self, text: str) -> float:
+        """Append and tell the followers; gives when (monotonic seconds, one clock for all processes)."""
+        self.permit.file.write(text.encode())
+        now = time.monotonic()
+        self.permit.publish_size()
+        return now
+
+    def finish_past_the_file(self, text: str) -> None:
+        """The rest of the body as it goes where there is no room for it."""
+        total = self.permit.size + len(text)
+        self.permit.unlist(time.time() + 60)
+        self.permit.feed_without_file(text.encode(), total)
+        self.permit.finish(End.UNSTORED, total=total)
+
+    def store(self) -> str | None:
+        stored = self.permit.store(self._whole())
+        return stored.digest if stored else None
+
+    def _whole(self) -> Any:
+        fd = self.permit.file.open_reader()
+        with os.fdopen(fd, "rb") as file:
+            assert self.permit.entry is not None
+            return whole(self.permit.entry, file.read())
+
+    def leave(self) -> None:
+        """End the flight as a stop does: what can be resumed stays."""
+        self.permit.leave_for_successor(End.BROKEN)
+
+    def head(self) -> list[str | None]:
+        """The followed flight's ETag and end, once there is one of them."""
+        assert self._follow is not None
+        now = self._follow.flight.wait_head()
+        etag = now.entry.head.headers.get("etag") if now.entry else None
+        return [etag, now.end.value if now.end else None]
+
+    def open(self, start: int = 0) -> None:
+        """Begin to read the followed flight, which holds its file from here on."""
+        assert self._follow is not None
+        flight = self._follow.flight
+        self._body = flight.read(flight.progress(), start, None)
+
+    def read(self, count: int | None = None) -> list[str]:
+        """The next bytes (so many, or all), and how they ended: "more", "end", or the error's name."""
+        got = ""
+        try:
+            while count is None or len(got) < count:
+                got += data(iter([next(self._body)])).decode()
+        except StopIteration:
+            return [got, "end"]
+        except (Orphaned, BrokenOff) as error:
+            return [got, type(error).__name__]
+        return [got, "more"]
+
+    def wait_size(self, size: int) -> float:
+        """When the followed flight was seen to have that size (monotonic seconds)."""
+        assert self._follow is not None
+        now = None
+        while now is None or now.size < size:
+            now = self._follow.flight.wait(now)
+        return time.monotonic()
+
+    def forget(self) -> None:
+        """The flight's own table no longer has it, as just after its end."""
+        self._cache.flights.drop(self.permit.flight)
+
+    def die(self, point: str) -> None:
+        """Store, and be killed by the kernel on the way, before or after the commit."""
+        if point == "before commit":
+            claims.insert_entry = _killed  # type: ignore[assignment]
+        elif point == "after commit":
+            self.permit.flight.publish = _killed  # type: ignore[method-assign,assignment]
+        self.store()
+
+    def die_evicting(self) -> None:
+        """Evict everything, and be killed between the rows and the files."""
+        ids = [access.entry.id for access in self._cache.index.walk()]
+        self._cache.index.evict(ids, _killed)
+
+    def collect(self, max_size: int) -> bool:
+        """Whether this process could collect."""
+        return self._cache.space(max_size=max_size).collect() is not None
+
+    def purge(self, key: str) -> int:
+        return self._cache.index.purge([key])
+
+    def stored(self, key: str) -> list[str]:
+        return [one.digest for one in self._cache.index.lookup(key)]
+
+    def count(self, times: int) -> None:
+        """Add to a counter, one transaction each."""
+        for _ in range(times):
+            self._cache.index.touch({}, {"n": 1})
+
+
+def _killed(*_args: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    commands = Commands(CacheDir(Path(sys.argv[1]), float(sys.argv[2])))
+    for line in sys.stdin:
+        name, *args = json.loads(line)
+        print(json.dumps(getattr(commands, name)(*args)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Body files: one for equal bytes, whole or refused, and growing ones with a lock."""
+
+import hashlib
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cachedir import CacheDir, data
+
+from pyproxycache.errors import NoSpace, StoreError
+from pyproxycache.store.blobs import BlobReader, Blobs, Damaged, Partial
+
+BODY = b"0123456789"
+DIGEST = hashlib.sha256(BODY).hexdigest()
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file of this process grows beyond the size (bytes), as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def grown(cache: CacheDir, name: str, body: bytes = BODY) -> Partial:
+    file = Partial.create(cache.blobs.partial_path(name))
+    file.write(body)
+    return file
+
+
+def test_equal_bytes_keep_one_blob(cache: CacheDir) -> None:
+    first, second = grown(cache, "1"), grown(cache, "2")
+    cache.blobs.keep(first.path, DIGEST)
+    inode = cache.blobs.path(DIGEST).stat().st_ino
+    cache.blobs.keep(second.path, DIGEST)
+    assert cache.blobs.path(DIGEST).stat().st_ino == inode == first.path.stat().st_ino
+    assert cache.blobs.path(DIGEST).relative_to(cache.path) == Path(
+        "blobs", DIGEST[:2], DIGEST[2:4], DIGEST
+    )
+
+
+def test_a_file_cut_short_is_replaced_not_adopted(cache: CacheDir) -> None:
+    cache.blobs.keep(grown(cache, "1").path, DIGEST)
+    os.truncate(cache.blobs.path(DIGEST), 3)
+    with pytest.raises(Damaged, match="has 3 bytes instead of 10"):
+        cache.blobs.open(DIGEST, len(BODY))
+    cache.blobs.keep(grown(cache, "2").path, DIGEST)
+    assert cache.blobs.path(DIGEST).read_bytes() == BODY
+
+
+def test_what_is_not_there_says_so(cache: CacheDir) -> None:
+    with pytest.raises(FileNotFoundError):
+        cache.blobs.open(DIGEST, 10)
+    with pytest.raises(FileNotFoundError):
+        Partial.take_over(cache.blobs.partial_path("1"))
+    with pytest.raises(StoreError):
+        cache.blobs.keep(cache.blobs.partial_path("1"), DIGEST)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"cannot use the cache folder .*file"):
+        Blobs(tmp_path / "file").create_folders()
+
+
+@pytest.mark.parametrize(("start", "stop", "expected"), [(0, 10, BODY), (3, 5, b"34"), (10, 10, b"")])
+def test_a_reader_gives_its_slice_and_closes(
+    cache: CacheDir, start: int, stop: int, expected: bytes
+) -> None:
+    cache.blobs.keep(grown(cache, "1").path, DIGEST)
+    fd = cache.blobs.open(DIGEST, 10)
+    reader = BlobReader(fd, start, stop)
+    assert data(iter(reader)) == expected
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
+def test_a_writer_that_lives_keeps_its_file(cache: CacheDir) -> None:
+    file = grown(cache, "1")
+    assert Partial.take_over(file.path) is None
+    file.release()
+    successor = Partial.take_over(file.path)
+    assert successor is not None
+    assert successor.size == 10
+    successor.write(b"abc")
+    assert successor.digest() == hashlib.sha256(BODY + b"abc").hexdigest()
+    assert successor.path.read_bytes() == BODY + b"abc"
+
+
+def test_letting_go_of_a_file_frees_its_lock(cache: CacheDir) -> None:
+    path = grown(cache, "1").path
+    assert Partial.take_over(path) is not None
+
+
+def test_no_room_to_write_counts_nothing_and_goes_on_later(cache: CacheDir) -> None:
+    file = grown(cache, "1")
+    with largest_file(15), pytest.raises(NoSpace):
+        file.write(b"abcdefghij")
+    assert file.size == 10
+    assert file.digest() == DIGEST
+    file.write(b"ABC")
+    os.truncate(file.path, file.size)
+    assert file.path.read_bytes() == BODY + b"ABC"
+    assert file.digest() == hashlib.sha256(BODY + b"ABC").hexdigest()

@@ -1,0 +1,170 @@
+"""Flights between processes: followed, killed, hung, taken over."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+from cachedir import URL, CacheDir
+from storeprocess import StoreProcess
+
+MakeProcess = Callable[..., StoreProcess]
+
+
+def leading(make_process: MakeProcess, text: str = "first ") -> StoreProcess:
+    leader = make_process()
+    assert leader.call("join", URL) == ["lead", 0, None]
+    leader.call("begin", None)
+    leader.call("write", text)
+    return leader
+
+
+def following(make_process: MakeProcess, lease: float = 60.0) -> StoreProcess:
+    follower = make_process(lease)
+    assert follower.call("join", URL) == ["follow"]
+    assert follower.call("head") == ['"1"', None]
+    follower.call("open")
+    return follower
+
+
+def test_followers_get_all_of_it(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader = leading(make_process)
+    followers = [following(make_process) for _ in range(2)]
+    for follower in followers:
+        assert follower.call("read", 6) == ["first ", "more"]
+        follower.send("read")
+    for text in ("second ", "third"):
+        leader.call("write", text)
+    digest = leader.call("store")
+    for follower in followers:
+        assert follower.answer() == ["second third", "end"]
+        assert follower.call("stored", URL) == [digest]
+
+
+def test_a_follower_may_come_before_the_head(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader, follower = make_process(), make_process()
+    leader.call("join", URL)
+    follower.call("join", URL)
+    follower.send("head")
+    leader.call("begin", None, '"7"')
+    assert follower.answer() == ['"7"', None]
+
+
+def test_a_killed_leader_is_taken_over_where_it_was(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader = leading(make_process)
+    first, second = following(make_process), following(make_process)
+    for follower in (first, second):
+        follower.send("read")
+    leader.kill()
+    for follower in (first, second):
+        assert follower.answer() == ["first ", "Orphaned"]
+    assert first.call("join", URL) == ["lead", 6, '"1"']
+    # What the dead one left can be read before the new leader has heard from the origin.
+    assert second.call("join", URL) == ["follow"]
+    second.call("open")
+    assert second.call("read", 6) == ["first ", "more"]
+    second.send("read")
+    first.call("begin", None)
+    first.call("write", "second")
+    assert first.call("store") is not None
+    assert second.answer() == ["second", "end"]
+    (stored,) = cache.index.lookup(URL)
+    assert cache.body(stored) == b"first second"
+    assert cache.partial_files() == []
+
+
+def test_a_stopped_leader_leaves_its_part(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader = leading(make_process)
+    follower = following(make_process)
+    leader.call("leave")
+    assert follower.call("read") == ["first ", "BrokenOff"]
+    leader.kill()
+    assert cache.space().recover() == 0
+    assert make_process().call("join", URL) == ["lead", 6, '"1"']
+
+
+def test_the_leader_may_lead_again_at_once(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader = leading(make_process)
+    leader.call("leave")
+    assert leader.call("join", URL) == ["lead", 6, '"1"']
+
+
+def test_a_hung_leader_loses_the_key(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader = leading(make_process)
+    follower = following(make_process, lease=0.5)
+    leader.signal(signal.SIGSTOP)
+    assert follower.call("read") == ["first ", "Orphaned"]
+    assert follower.call("join", URL) == ["lead", 0, None]
+    follower.call("begin", None, '"2"')
+    follower.call("write", "another")
+    leader.signal(signal.SIGCONT)
+    leader.call("write", "second")
+    assert leader.call("store") is None
+    digest = follower.call("store")
+    assert [one.digest for one in cache.index.lookup(URL)] == [digest]
+    assert cache.body(cache.index.lookup(URL)[0]) == b"another"
+
+
+def test_progress_renews_the_lease(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader = leading(make_process)
+    follower = following(make_process, lease=1.0)
+    follower.send("read")
+    begun = now = leader.call("write", "")
+    while now < begun + 2.0:
+        now = leader.call("write", "")  # that there is nothing new is progress, too
+    leader.call("write", "second")
+    leader.call("store")
+    assert follower.answer() == ["first second", "end"]
+
+
+def test_a_flight_that_has_just_ended_is_lost(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader, follower = leading(make_process), make_process()
+    leader.call("forget")
+    assert follower.call("join", URL) == ["follow"]
+    assert follower.call("head") == [None, "lost"]
+
+
+@pytest.mark.parametrize("size", ["", "first "], ids=["empty", "with-bytes"])
+def test_a_body_that_begins_anew(cache: CacheDir, make_process: MakeProcess, size: str) -> None:
+    leader = leading(make_process, size)
+    follower = following(make_process)
+    # With bytes that a process may have given to a client, there is no beginning anew.
+    assert leader.call("begin_anew", None, '"1"') is (size == "")
+    if not size:
+        leader.call("write", "anew")
+        leader.call("store")
+        assert follower.call("read") == ["anew", "end"]
+
+
+def test_bytes_in_no_file_are_for_their_own_process(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader = leading(make_process)
+    follower = following(make_process)
+    follower.send("read")
+    leader.call("finish_past_the_file", "second")
+    assert follower.answer() == ["first ", "Orphaned"]
+    assert follower.call("join", URL) == ["not storable"]
+
+
+def test_a_purge_in_one_process_counts_in_all(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader = leading(make_process)
+    follower, other = following(make_process), make_process()
+    assert other.call("purge", URL) == 0
+    assert follower.call("join", URL) == ["lead", 0, None]
+    assert leader.call("store") is None
+    assert other.call("stored", URL) == []
+    follower.call("begin", None, '"2"')
+    digest = follower.call("store")
+    assert other.call("stored", URL) == leader.call("stored", URL) == [digest]
+    assert other.call("purge", URL) == 1
+    assert follower.call("stored", URL) == leader.call("stored", URL) == []
+
+
+def test_a_waiter_in_another_process_is_woken(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader = leading(make_process)
+    follower = following(make_process)
+    delays = []
+    for size in range(7, 57):
+        follower.send("wait_size", size)
+        told = leader.call("write", "x")
+        delays.append(follower.answer() - told)
+    # Much more than the aim, for a busy machine; a sleeping loop or a timeout would show in the median.
+    assert sorted(delays)[len(delays) // 2] < 0.1

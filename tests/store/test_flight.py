@@ -1,0 +1,289 @@
+"""Flights within one process: how bodies are read while they grow, begin anew, spill, and end."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from cachedir import URL, CacheDir, data, download, entry
+
+from pyproxycache.errors import BrokenOff, StoreError, UpstreamError
+from pyproxycache.messages import Piece
+from pyproxycache.store.claims import NotStorable
+from pyproxycache.store.flight import End, Flight, Orphaned
+from pyproxycache.store.flights import Follow, Lead, Permit
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(20) as made:
+        yield made
+
+
+def reader(flight: Flight, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
+    return flight.read(flight.progress(), start, stop)
+
+
+def begun(cache: CacheDir, body: bytes = b"", length: int | None = None) -> Permit:
+    """A leader whose head is known and which has written so much."""
+    permit = cache.lead()
+    permit.begin(entry(), length)
+    grow(permit, body)
+    return permit
+
+
+def grow(permit: Permit, body: bytes) -> None:
+    permit.file.write(body)
+    permit.publish_size()
+
+
+def waiting(started: threading.Barrier, wait: Callable[[], object]) -> Callable[[], object]:
+    def run() -> object:
+        started.wait(30)
+        return wait()
+
+    return run
+
+
+def test_one_of_many_threads_leads(cache: CacheDir, pool: ThreadPoolExecutor) -> None:
+    started, flights = threading.Barrier(20), cache.flights
+    joins = [pool.submit(waiting(started, lambda: flights.join(URL))) for _ in range(20)]
+    found = [join.result() for join in joins]
+    assert sum(isinstance(one, Lead) for one in found) == 1
+    permit = next(one.permit for one in found if isinstance(one, Lead))
+    joined = {one.permit.flight if isinstance(one, Lead) else one.flight for one in found}
+    assert joined == {permit.flight}
+    permit.finish(End.PASSED)
+
+
+def test_followers_get_the_head_and_each_byte_as_it_comes(
+    cache: CacheDir, pool: ThreadPoolExecutor
+) -> None:
+    permit = cache.lead()
+    followers = [cache.follow().flight for _ in range(8)]
+    heads = [pool.submit(flight.wait_head) for flight in followers]
+    permit.begin(entry(), 6)
+    assert [head.result().entry for head in heads] == [entry()] * 8
+    bodies = [reader(flight) for flight in followers]
+    for part in (b"ab", b"cd", b"ef"):
+        nexts = [pool.submit(next, body) for body in bodies]
+        grow(permit, part)
+        assert [data(iter([one.result()])) for one in nexts] == [part] * 8
+    ends: list[Future[bytes]] = [pool.submit(data, body) for body in bodies]
+    permit.finish(End.UNSTORED)
+    assert [end.result() for end in ends] == [b""] * 8
+    assert cache.open_files() == set()
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [(0, None, b"0123456789"), (4, None, b"456789"), (2, 5, b"234"), (10, None, b""), (3, 3, b"")],
+)
+def test_a_part_is_read(cache: CacheDir, start: int, stop: int | None, expected: bytes) -> None:
+    permit = begun(cache, b"01234")
+    part = reader(permit.flight, start, stop)
+    grow(permit, b"56789")
+    permit.finish(End.UNSTORED)
+    assert data(part) == expected
+
+
+def test_whoever_asks_after_the_end_finds_the_entry(cache: CacheDir) -> None:
+    permit = cache.lead()
+    late = cache.follow().flight
+    stored = download(permit, b"body")
+    assert cache.index.lookup(URL) == [stored]
+    assert late.progress().end is End.STORED
+    with pytest.raises(Orphaned):
+        reader(late)
+    assert isinstance(cache.flights.join(URL), Lead)
+
+
+def test_the_file_is_held_until_the_last_reader_is_done(cache: CacheDir) -> None:
+    permit = begun(cache, b"body")
+    first, second = reader(permit.flight), reader(permit.flight)
+    permit.finish(End.UNSTORED)
+    assert cache.partial_files() == []
+    assert data(first) == b"body"
+    assert len(cache.open_files()) == 1
+    second.close()  # type: ignore[attr-defined]
+    second.close()  # type: ignore[attr-defined]
+    assert cache.open_files() == set()
+
+
+def test_a_reader_that_is_dropped_lets_go(cache: CacheDir) -> None:
+    permit = begun(cache, b"body")
+    next(reader(permit.flight))
+    permit.finish(End.BROKEN)
+    assert cache.open_files() == set()
+
+
+@pytest.mark.parametrize(
+    ("end", "error", "raised"),
+    [
+        (End.BROKEN, None, BrokenOff),
+        (End.FAILED, UpstreamError("the reason"), UpstreamError),
+        (End.LOST, None, Orphaned),
+        (End.ORPHANED, None, Orphaned),
+    ],
+)
+def test_a_short_body_never_ends_cleanly(
+    cache: CacheDir, end: End, error: UpstreamError | None, raised: type[Exception]
+) -> None:
+    permit = begun(cache, b"half")
+    body = reader(permit.flight)
+    permit.finish(end, error=error)
+    assert data(iter([next(body)])) == b"half"
+    with pytest.raises(raised):
+        next(body)
+    assert cache.index.lookup(URL) == []
+    assert cache.blob_files() == []
+
+
+def test_not_storable_releases_all_and_is_remembered(cache: CacheDir, pool: ThreadPoolExecutor) -> None:
+    permit = cache.lead()
+    heads = [pool.submit(cache.follow().flight.wait_head) for _ in range(8)]
+    permit.finish(End.PASSED, not_storable_until=5e9)
+    assert {head.result().end for head in heads} == {End.PASSED}
+    assert isinstance(cache.flights.join(URL), NotStorable)
+    assert cache.index.purge([URL]) == 0
+    assert isinstance(cache.flights.join(URL), Lead)
+
+
+def test_a_claim_that_cannot_be_made_releases_all(cache: CacheDir, pool: ThreadPoolExecutor) -> None:
+    flights, partial = cache.flights, cache.path / "partial"
+    partial.rmdir()
+    started = threading.Barrier(8)
+    joins = [pool.submit(waiting(started, lambda: flights.join(URL))) for _ in range(8)]
+    for join in joins:
+        # Each has claimed itself, or has waited for one that could not.
+        try:
+            joined = join.result()
+        except StoreError:
+            continue
+        assert isinstance(joined, Follow)
+        assert joined.flight.wait_head().end is End.LOST
+    partial.mkdir()
+    assert isinstance(flights.join(URL), Lead)
+
+
+def test_purged_while_it_runs(cache: CacheDir) -> None:
+    permit = begun(cache, b"old")
+    body = reader(permit.flight)
+    cache.index.purge([URL])
+    newer = cache.lead()
+    assert newer.flight is not permit.flight
+    assert permit.store(entry()) is None
+    assert data(body) == b"old"
+    assert cache.index.lookup(URL) == []
+    stored = download(newer, b"new")
+    assert cache.index.lookup(URL) == [stored]
+
+
+class TestBeginningAnew:
+    """A body that starts again from its first byte."""
+
+    def test_before_any_byte(self, cache: CacheDir) -> None:
+        permit = begun(cache)
+        body = reader(permit.flight)
+        assert permit.begin_anew(entry(), None)
+        grow(permit, b"body")
+        permit.finish(End.UNSTORED)
+        assert data(body) == b"body"
+
+    def test_with_bytes_that_nobody_has(self, cache: CacheDir, pool: ThreadPoolExecutor) -> None:
+        permit = begun(cache, b"old old")
+        body = reader(permit.flight)
+        assert permit.begin_anew(entry(), None)
+        first = pool.submit(next, body)
+        grow(permit, b"new")
+        assert data(iter([first.result()])) == b"new"
+        permit.finish(End.UNSTORED)
+        assert data(body) == b""
+
+    def test_with_bytes_that_somebody_has(self, cache: CacheDir) -> None:
+        permit = begun(cache, b"old")
+        next(reader(permit.flight))
+        assert not permit.begin_anew(entry(), None)
+        assert permit.size == 3
+
+    def test_with_another_head(self, cache: CacheDir) -> None:
+        permit = begun(cache, b"", length=3)
+        body = reader(permit.flight)
+        assert permit.begin_anew(entry(etag='"2"'), 3)
+        grow(permit, b"new")
+        with pytest.raises(BrokenOff):
+            next(body)
+
+    def test_after_a_dead_leader(self, cache: CacheDir) -> None:
+        begun(cache, b"old old").leave_for_successor(End.BROKEN)
+        successor = cache.lead()
+        assert (successor.entry, successor.size) == (entry(), 7)
+        (left,) = cache.partial_files()
+        fd = os.open(left, os.O_RDONLY)  # as another process's readers have it
+        resumed = successor.flight.read(successor.flight.progress(), 3, None, given=True)
+        assert successor.begin_anew(entry(etag='"2"'), None)
+        grow(successor, b"new")
+        with pytest.raises(BrokenOff):
+            next(resumed)
+        assert os.read(fd, 100) == b"old old"
+        os.close(fd)
+        (partial,) = cache.partial_files()
+        assert partial.read_bytes() == b"new"
+        successor.leave_for_successor(End.BROKEN)
+        last = cache.lead()
+        assert last.entry == entry(etag='"2"')
+        assert last.size == 3
+
+
+class TestWithoutRoom:
+    """The last bytes of a body that the disk has no room for."""
+
+    def spill(self, permit: Permit, body: bytes, total: int) -> bool:
+        permit.unlist(not_storable_until=5e9)
+        return permit.feed_without_file(body, total)
+
+    def test_those_who_read_get_the_rest(self, cache: CacheDir) -> None:
+        permit = begun(cache, b"in file,")
+        bodies = [reader(permit.flight), reader(permit.flight, 4)]
+        assert self.spill(permit, b" in memory", 18)
+        permit.finish(End.UNSTORED, total=18)
+        assert [data(body) for body in bodies] == [b"in file, in memory", b"ile, in memory"]
+        assert isinstance(cache.flights.join(URL), NotStorable)
+
+    def test_nobody_reads(self, cache: CacheDir) -> None:
+        permit = begun(cache, b"in file,")
+        assert not self.spill(permit, b" in memory", 18)
+        # Whoever comes between that and the end finds bytes missing, and asks again.
+        with pytest.raises(Orphaned):
+            reader(permit.flight)
+        permit.finish(End.UNSTORED, total=18)
+
+    def test_it_waits_for_the_slowest(self, cache: CacheDir, pool: ThreadPoolExecutor) -> None:
+        permit = begun(cache)
+        slow = reader(permit.flight)
+        large = bytes(17 << 20)
+        assert self.spill(permit, large, len(large))
+        more = pool.submit(permit.feed_without_file, b"x", len(large) + 1)
+        got = 0
+        while got < len(large):
+            got += len(data(iter([next(slow)])))
+        assert data(iter([next(slow)])) == b"x"
+        assert more.result()
+        # The first bytes are gone by now.
+        with pytest.raises(Orphaned):
+            reader(permit.flight)
+        permit.finish(End.UNSTORED, total=len(large) + 1)
+        assert data(slow) == b""
+
+    def test_a_slow_reader_that_leaves_holds_nobody_up(
+        self, cache: CacheDir, pool: ThreadPoolExecutor
+    ) -> None:
+        permit = begun(cache)
+        slow = reader(permit.flight)
+        assert self.spill(permit, bytes(17 << 20), 17 << 20)
+        more = pool.submit(permit.feed_without_file, b"x", (17 << 20) + 1)
+        slow.close()  # type: ignore[attr-defined]
+        assert not more.result()
+        permit.finish(End.UNSTORED, total=17 << 20)
+        assert cache.open_files() == set()

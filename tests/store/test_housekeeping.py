@@ -1,0 +1,58 @@
+"""What requests note is gathered in memory and written in batches."""
+
+from collections.abc import Iterator
+
+import pytest
+from cachedir import URL, CacheDir
+
+from pyproxycache.store.housekeeping import Housekeeper
+
+
+@pytest.fixture
+def housekeeper(cache: CacheDir) -> Iterator[Housekeeper]:
+    made = Housekeeper(cache.index, cache.space())
+    yield made
+    made.close()
+
+
+def writes(cache: CacheDir) -> int:
+    """A number that changes with each transaction that another connection commits."""
+    (found,) = cache.database.read().execute("PRAGMA data_version").fetchone()
+    return int(found)
+
+
+def test_noting_writes_nothing_and_flushing_writes_once(cache: CacheDir, housekeeper: Housekeeper) -> None:
+    stored = cache.put(URL, b"body")
+    with cache.database.write():
+        # Nobody else can write, so whatever the notes need they do not need the index.
+        for number in range(1000):
+            housekeeper.note_access(stored.id, 5e9 + number)
+            housekeeper.count({"hit": 1, "bytes": 4})
+    housekeeper.flush()
+    (access,) = cache.index.walk()
+    assert (access.accessed, access.hits) == (5e9 + 999, 1000)
+    assert cache.index.counters() == {"hit": 1000, "bytes": 4000}
+
+
+def test_a_lookup_writes_nothing(cache: CacheDir) -> None:
+    stored = cache.put(URL, b"body")
+    before = cache.database.read().total_changes, writes(cache)
+    for _ in range(10):
+        (found,) = cache.index.lookup(URL)
+        assert cache.body(found) == b"body"
+    assert (cache.database.read().total_changes, writes(cache)) == before
+    assert found == stored
+
+
+def test_closing_writes_the_rest(cache: CacheDir) -> None:
+    housekeeper = Housekeeper(cache.index, cache.space())
+    housekeeper.count({"hit": 1})
+    housekeeper.close()
+    assert cache.index.counters() == {"hit": 1}
+
+
+def test_a_full_disk_costs_only_the_notes(cache: CacheDir, housekeeper: Housekeeper) -> None:
+    cache.fill_up()
+    housekeeper.count({f"{number}{'x' * 5000}": 1 for number in range(100)})
+    housekeeper.flush()
+    assert not any("x" in name for name in cache.index.counters())

@@ -1,0 +1,119 @@
+"""What goes when there is too much, and what stays."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+from cachedir import CacheDir
+from storeprocess import StoreProcess
+
+from pyproxycache.errors import NoSpace
+from pyproxycache.options import Reserve, StoreOptions
+from pyproxycache.store.space import Collected, Space
+
+KB = 1000
+
+
+def fill(cache: CacheDir, count: int, size: int = KB) -> list[str]:
+    """Entries of distinct bodies, the first used longest ago; their keys."""
+    keys = [f"http://origin.example/{number}" for number in range(count)]
+    for number, key in enumerate(keys):
+        stored = cache.put(key, number.to_bytes(4, "big") * (size // 4))
+        cache.index.touch({stored.id: (5e9 + number, 1)}, {})
+    return keys
+
+
+def keys(cache: CacheDir) -> list[str]:
+    return [access.entry.key for access in cache.index.walk()]
+
+
+@pytest.mark.parametrize(("count", "left"), [(95, 95), (96, 90), (100, 90), (700, 90)])
+def test_the_least_recently_used_go_down_to_90_percent(cache: CacheDir, count: int, left: int) -> None:
+    stored = fill(cache, count)
+    space = cache.space(max_size=100 * KB)
+    assert space.needs_collecting() is (count > 95)
+    assert space.collect() == Collected(count - left, (count - left) * KB)
+    assert keys(cache) == stored[count - left :]
+    assert len(cache.blob_files()) == left
+    assert not space.needs_collecting()
+
+
+def test_a_dry_run_says_the_same_and_removes_nothing(cache: CacheDir) -> None:
+    stored = fill(cache, 300)
+    said: list[Collected] = []
+    assert cache.space(max_size=50 * KB).collect(dry_run=True, progress=said.append) == Collected(
+        255, 255 * KB
+    )
+    assert keys(cache) == stored
+    assert len(cache.blob_files()) == 300
+    assert said[-1] == Collected(255, 255 * KB)
+    assert cache.space(max_size=50 * KB).collect() == Collected(255, 255 * KB)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_blob_counts_when_its_last_entry_goes(cache: CacheDir, dry_run: bool) -> None:
+    body = bytes(60 * KB)
+    first, second = cache.put("http://origin.example/1", body), cache.put("http://origin.example/2", body)
+    third = cache.put("http://origin.example/3", bytes(50 * KB))
+    cache.index.touch({one.id: (5e9 + one.id, 1) for one in (first, second, third)}, {})
+    collected = cache.space(max_size=100 * KB).collect(dry_run=dry_run)
+    assert collected == Collected(2, 60 * KB)
+    assert len(keys(cache)) == (3 if dry_run else 1)
+
+
+def test_what_is_unused_goes_even_with_room(cache: CacheDir) -> None:
+    stored = cache.put("http://origin.example/old", b"old")
+    kept = cache.put("http://origin.example/new", b"new")
+    cache.index.touch({kept.id: (5e9, 1)}, {})
+    assert cache.space(max_size=100 * KB, unused=-10.0).collect() == Collected(1, 3)
+    assert cache.index.lookup(stored.key) == []
+    assert cache.body(kept) == b"new"
+
+
+def test_being_read_stays_readable(cache: CacheDir) -> None:
+    stored = cache.put("http://origin.example/a", b"body")
+    fd = cache.blobs.open(stored.digest, stored.size)
+    assert cache.space(max_size=0).collect() == Collected(1, 4)
+    assert cache.blob_files() == []
+    with os.fdopen(fd, "rb") as file:
+        assert file.read() == b"body"
+    with pytest.raises(FileNotFoundError):
+        cache.blobs.open(stored.digest, stored.size)
+
+
+def test_one_collects_at_a_time(cache: CacheDir, make_process: Callable[..., StoreProcess]) -> None:
+    other = make_process()
+    asked: list[bool] = []
+    cache.put("http://origin.example/a", b"body")
+    cache.space(max_size=0).collect(progress=lambda _: asked.append(other.call("collect", 0)))
+    assert asked == [False]
+    assert other.call("collect", 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "max_object", "admitted"),
+    [(90, None, True), (91, None, False), (50, 50, True), (51, 50, False)],
+)
+def test_how_large_an_object_may_be(
+    cache: CacheDir, size: int, max_object: int | None, admitted: bool
+) -> None:
+    options = StoreOptions(path=cache.path, max_size=100, max_object=max_object, reserve=Reserve())
+    assert Space(options, cache.index, cache.claims, cache.blobs).admits(size) is admitted
+
+
+def test_the_disks_reserve_is_kept(cache: CacheDir) -> None:
+    cache.put("http://origin.example/a", b"body")
+    _free, disk = cache.blobs.free_space()
+    options = StoreOptions(path=cache.path, max_size=None, reserve=Reserve(size=disk))
+    space = Space(options, cache.index, cache.claims, cache.blobs)
+    assert space.needs_collecting()
+    assert not space.admits(1)
+    assert keys(cache) == []
+
+
+def test_collecting_goes_on_after_a_full_disk(cache: CacheDir) -> None:
+    fill(cache, 20)
+    cache.fill_up()
+    with pytest.raises(NoSpace), cache.database.write() as db:
+        db.execute("INSERT INTO facts VALUES ('long', ?)", ("x" * 1_000_000,))
+    assert cache.space(max_size=10 * KB).collect() == Collected(11, 11 * KB)
