@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pyproxycache import answer
-from pyproxycache.download import Downloader, Downloading, Freshened, Passed, Stale
+from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale
 from pyproxycache.errors import Fault, LoopDetected, ProxyError, StoreError, UpstreamError
 from pyproxycache.follow import Follower
 from pyproxycache.messages import Entry, Head, Request, Response, without_query
@@ -22,9 +23,10 @@ from pyproxycache.rules.ranges import Part, select_range
 from pyproxycache.rules.validation import invalidated_urls
 from pyproxycache.store.claims import NotStorable
 from pyproxycache.store.flight import End, Flight, Orphaned, Progress
-from pyproxycache.store.flights import Flights, Lead
+from pyproxycache.store.flights import Flights, Lead, Permit
 from pyproxycache.store.index import Index
-from pyproxycache.upstream import Exchange, Upstream
+from pyproxycache.upstream.client import Upstream
+from pyproxycache.upstream.exchange import Exchange
 
 log = logging.getLogger("pyproxycache.engine")
 
@@ -60,7 +62,10 @@ class Engine:
             self._refuse_loop(request)
             response = self._answer(request, outcome)
         except ProxyError as error:
-            outcome.result = Result.REFUSED if error.fault is Fault.CLIENT else Result.FAILED
+            refused = error.fault is Fault.CLIENT
+            outcome.result = Result.REFUSED if refused else Result.FAILED
+            outcome.stored = False
+            outcome.detail = outcome.detail if refused else type(error).__name__
             response = answer.from_error(error)
         outcome.status = response.head.status
         return response
@@ -76,6 +81,7 @@ class Engine:
         varies: tuple[str, ...] = ()
         # A follower whose flight turns out not to be for it asks again: the one bounded loop.
         for _ in range(_ATTEMPTS):
+            _begin_again(outcome)
             entries = self._parts.index.lookup(key)
             match decide.on_request(request, entries, self._parts.policies, time.time()):
                 case decide.Refuse(status, text):
@@ -108,7 +114,8 @@ class Engine:
         except FileNotFoundError:
             return None
         if request.ttl is not None and (entry.ttl is None or request.ttl < entry.ttl):
-            self._parts.index.shorten(entry, request.ttl)
+            with _logged("shorten the life of", entry.key):
+                self._parts.index.shorten(entry, request.ttl)
         self._parts.note_access(entry.id, now)
         outcome.ttl = ttl
         return response
@@ -142,11 +149,9 @@ class Engine:
             outcome.detail = "not-storable"
             return self._pass(request, outcome, fetch.reason), varies
         if isinstance(joined, Lead):
-            if self._parts.index.lookup(key) != entries:
-                # Another leader finished between our look and our claim.
-                joined.permit.finish(End.LOST)
+            if self._is_outdated(joined.permit, key, entries):
                 return None, varies
-            return self._lead(request, joined, fetch, outcome), varies
+            return self._lead(request, joined.permit, fetch, outcome), varies
         outcome.collapsed = True
         progress = joined.flight.wait_head()
         if progress.entry is None:
@@ -156,12 +161,31 @@ class Engine:
             return None, varies
         return self._follow(request, joined.flight, progress, outcome), varies
 
-    def _lead(self, request: Request, lead: Lead, fetch: decide.Fetch, outcome: Outcome) -> Response | None:
-        match self._parts.downloader.lead(lead.permit, request, fetch, outcome):
-            case Downloading():
+    def _is_outdated(self, permit: Permit, key: str, entries: list[Entry]) -> bool:
+        """Whether another leader finished between our look and our claim, which is given up then."""
+        try:
+            outdated = self._parts.index.lookup(key) != entries
+        except BaseException:
+            permit.finish(End.LOST)
+            raise
+        if outdated:
+            permit.finish(End.LOST)
+        return outdated
+
+    def _lead(
+        self, request: Request, permit: Permit, fetch: decide.Fetch, outcome: Outcome
+    ) -> Response | None:
+        match self._parts.downloader.lead(permit, request, fetch, outcome):
+            case Downloading(start):
                 outcome.stored, outcome.result = True, Result.FETCHED
-                flight = lead.permit.flight
-                return self._follow(request, flight, flight.progress(), outcome)
+                progress = permit.flight.progress()
+                if self._is_far(request, progress):
+                    start()
+                    return self._pass(request, outcome, Forward.PARTIAL)
+                try:
+                    return self._join(request, permit.flight, progress, outcome)
+                finally:
+                    start()  # from here on the body may be over at any moment
             case Passed(exchange, reason):
                 outcome.result, outcome.detail = Result.PASSED, reason
                 return self._relay_passed(request, exchange, fetch, outcome)
@@ -175,26 +199,32 @@ class Engine:
     def _follow(
         self, request: Request, flight: Flight, progress: Progress, outcome: Outcome
     ) -> Response | None:
+        if self._is_far(request, progress):
+            return self._pass(request, outcome, Forward.PARTIAL)
+        outcome.result = Result.COLLAPSED
+        return self._join(request, flight, progress, outcome)
+
+    def _is_far(self, request: Request, progress: Progress) -> bool:
+        """Whether a part is asked for that this flight will not reach soon."""
+        assert progress.entry is not None, "the head is known"
+        wanted = select_range(request.headers, progress.entry.head, progress.length)
+        return isinstance(wanted, Part) and wanted.start > progress.size + self._options.range_ahead
+
+    def _join(
+        self, request: Request, flight: Flight, progress: Progress, outcome: Outcome
+    ) -> Response | None:
         """The answer out of a flight whose head fits; None when it was over before it could be read."""
         entry = progress.entry
-        if entry is None:
-            return None
+        assert entry is not None, "the head is known"
         self._parts.admit_peer(request.client, entry.peer)
-        wanted = select_range(request.headers, entry.head, progress.length)
-        if isinstance(wanted, Part) and wanted.start > progress.size + self._options.range_ahead:
-            outcome.collapsed = False
-            return self._pass(request, outcome, Forward.PARTIAL)
 
         def open_body(start: int, stop: int | None) -> answer.Body:
-            return self._parts.follower.body(request, flight, progress, start, stop)
+            return self._parts.follower.body(request, outcome, flight, progress, start, stop)
 
         try:
-            response = answer.from_entry(request, entry, progress.length, time.time(), open_body)
+            return answer.from_entry(request, entry, progress.length, time.time(), open_body)
         except Orphaned:
             return None
-        if outcome.collapsed:
-            outcome.result = Result.COLLAPSED
-        return response
 
     def _after(
         self, request: Request, key: str, progress: Progress, fetch: decide.Fetch, outcome: Outcome
@@ -209,25 +239,34 @@ class Engine:
                 outcome.result = Result.REVALIDATED
                 return response
             case End.PASSED:
-                outcome.collapsed = False
                 return self._pass(request, outcome, fetch.reason)
-            case End.STALE if fetch.stale is not None:
-                return self._serve_stale(request, fetch.stale, outcome, "origin-failed")
+            case End.STALE:
+                stand_in = decide.on_error(
+                    fetch.stale, self._parts.policies, request.url, time.time(), request
+                )
+                if stand_in is not None:
+                    return self._serve_stale(request, stand_in.entry, outcome, stand_in.detail)
             case End.FAILED | End.BROKEN:
-                raise progress.error or UpstreamError("the download failed")
+                error = progress.error or UpstreamError("the download failed")
+                if error.fault is not Fault.CLIENT:
+                    raise error
+        # What the leader was refused, or may not have, this client may.
         return None
 
     # From the origin, for this client alone.
 
     def _pass(self, request: Request, outcome: Outcome, reason: Forward) -> Response:
         """Send the request on as it is; nothing of the answer is stored."""
-        outcome.result, outcome.forward, outcome.stored = Result.PASSED, reason, False
-        exchange = self._parts.upstream.send(request.with_headers(end_to_end(request.headers)))
+        outcome.result, outcome.forward = Result.PASSED, reason
+        outcome.stored = outcome.collapsed = False
+        outgoing = request.with_headers(end_to_end(request.headers))
+        exchange = self._parts.upstream.send(outgoing, outcome)
         outcome.forward_status = exchange.head.status
         changed = invalidated_urls(request.method, request.url, exchange.head)
         if changed:
-            policies = self._parts.policies
-            self._parts.index.purge(cache_key(url, policies.query_mode(url)) for url in changed)
+            mode = self._parts.policies.query_mode
+            with _logged("purge what was changed under", outcome.key):
+                self._parts.index.purge(cache_key(url, mode(url)) for url in changed)
         return _relay(exchange)
 
     def _relay_passed(
@@ -243,3 +282,19 @@ class Engine:
 def _relay(exchange: Exchange) -> Response:
     head = exchange.head
     return Response(Head(head.status, head.reason, end_to_end(head.headers)), exchange, exchange.length)
+
+
+def _begin_again(outcome: Outcome) -> None:
+    """Forget what an attempt that came to nothing said of itself."""
+    outcome.forward = outcome.forward_status = outcome.ttl = None
+    outcome.stored = outcome.collapsed = False
+    outcome.detail = ""
+
+
+@contextlib.contextmanager
+def _logged(what: str, key: str) -> Iterator[None]:
+    """An index that cannot be written to (a full disk) costs no request: say so and go on."""
+    try:
+        yield
+    except StoreError as error:
+        log.warning("cannot %s %s: %s", what, without_query(key), error)

@@ -15,6 +15,7 @@ class Result(Enum):
     REVALIDATED = "revalidated"
     STALE = "stale"
     PASSED = "passed"
+    LOCAL = "local"
     REFUSED = "refused"
     FAILED = "failed"
 

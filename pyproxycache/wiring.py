@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TextIO
 
 from pyproxycache.config import Config
 from pyproxycache.download import Downloader
@@ -19,7 +18,8 @@ from pyproxycache.front.server import Server
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.options import GuardOptions, ServerOptions, StoreOptions
 from pyproxycache.outcome import Outcome
-from pyproxycache.report import access_log, counters
+from pyproxycache.report import counters
+from pyproxycache.report.access_log import AccessLog
 from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claims import Claims
 from pyproxycache.store.database import Database
@@ -28,7 +28,7 @@ from pyproxycache.store.fsck import Fsck
 from pyproxycache.store.housekeeping import Housekeeper
 from pyproxycache.store.index import Index
 from pyproxycache.store.space import Space
-from pyproxycache.upstream import Upstream
+from pyproxycache.upstream.client import Upstream
 
 log = logging.getLogger("pyproxycache")
 
@@ -104,12 +104,12 @@ def build_app(config: Config) -> wsgi.App:
         admit_peer=guard.admit_peer,
         note_access=housekeeper.note_access,
     )
-    access_file = _access_file(config.log.access)
+    lines = AccessLog(config.log.access) if config.log.access is not None else None
 
     def report(outcome: Outcome) -> None:
         housekeeper.count(counters.increments(outcome))
-        if access_file is not None:
-            print(access_log.line(outcome), file=access_file, flush=True)
+        if lines is not None:
+            lines.write(outcome)
 
     def figures() -> Figures:
         usage = store.index.usage()
@@ -148,17 +148,13 @@ def set_up_logging(level: str) -> None:
         package.addHandler(handler)
 
 
-def _access_file(where: str | None) -> TextIO | None:
-    if where is None:
-        return None
-    return sys.stdout if where == "-" else Path(where).open("a", encoding="utf-8")
-
-
 def _addresses(listen: tuple[str, ...]) -> list[tuple[str, int]]:
     """Address and port of each TCP listener."""
     found = []
     for text in listen:
         if not text.startswith("unix:"):
             host, _, port = text.rpartition(":")
-            found.append((host.strip("[]") or "0.0.0.0", int(port)))
+            # A name is bound as IPv4, an address stands for itself.
+            address = host.strip("[]") if host.startswith("[") else socket.gethostbyname(host)
+            found.append((address, int(port)))
     return found

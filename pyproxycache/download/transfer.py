@@ -1,0 +1,170 @@
+"""A body on its way into the store, whatever breaks on the way."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from pyproxycache.errors import BrokenOff, NoSpace, ProxyError, StoreError, UpstreamError
+from pyproxycache.messages import without_query
+from pyproxycache.options import FetchOptions
+from pyproxycache.rules.validation import strong_validator
+from pyproxycache.store.flight import End
+from pyproxycache.store.flights import Permit
+from pyproxycache.store.space import Space
+from pyproxycache.upstream.exchange import Exchange
+
+log = logging.getLogger("pyproxycache.download")
+
+_UNPUBLISHED_BYTES = 1 << 20
+_UNPUBLISHED_SECONDS = 0.005
+_HEADROOM = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An answer to read on from, up to the offset `end` of the whole body (None: its framing tells)."""
+
+    exchange: Exchange
+    end: int | None
+
+
+class Transfer:
+    """Brings one body in and ends its flight.
+
+    `again` gives another source, or None when it has ended the flight; it raises ProxyError.
+    """
+
+    def __init__(
+        self,
+        options: FetchOptions,
+        space: Space,
+        stopping: threading.Event,
+        permit: Permit,
+        source: Source,
+        again: Callable[[], Source | None],
+    ) -> None:
+        self._options = options
+        self._space = space
+        self._stopping = stopping
+        self._permit = permit
+        self._source: Source | None = source
+        self._again = again
+        self._what = without_query(permit.key)
+        self._tried = 1
+
+    def run(self) -> None:
+        """Read to the end, with new tries where the origin breaks off; raises nothing."""
+        try:
+            while self._source is not None:
+                try:
+                    self._bring_in(self._source)
+                    return
+                except UpstreamError as error:
+                    self._source.exchange.close()
+                    self._source = self._next_source(error)
+        except Exception as error:
+            log.exception("the download of %s failed inside the cache", self._what)
+            if not self._permit.ended:
+                self._permit.finish(End.BROKEN, error=BrokenOff(f"the cache failed: {error}"))
+        finally:
+            if self._source is not None:
+                self._source.exchange.close()
+
+    def _bring_in(self, source: Source) -> None:
+        """Read to the end and store; raises UpstreamError when the body ends short."""
+        permit = self._permit
+        published = time.monotonic()
+        unpublished = 0
+        for data in source.exchange:
+            if source.end is not None and permit.size + len(data) > source.end:
+                raise BrokenOff("the origin sent more than it had announced")
+            if obstacle := self._append(data):
+                self._spill(source.exchange, data, obstacle)
+                return
+            unpublished += len(data)
+            if permit.size == source.end:
+                break  # the last bytes go out with the end, so that who has them all finds them stored
+            late = time.monotonic() - published > _UNPUBLISHED_SECONDS
+            if late or unpublished > _UNPUBLISHED_BYTES or not source.exchange.has_more():
+                permit.publish_size()
+                published = time.monotonic()
+                unpublished = 0
+        if source.end is not None and permit.size < source.end:
+            raise BrokenOff(f"the origin left out the last {source.end - permit.size} bytes")
+        self._store()
+
+    def _append(self, data: bytes) -> str:
+        """Write to the file, making room once if there is none; gives what stands against it."""
+        file = self._permit.file
+        if not self._space.admits_growth(file.size + len(data)):
+            return "it is larger than what may be stored"
+        try:
+            try:
+                file.write(data)
+            except NoSpace:
+                self._space.make_room(_HEADROOM)
+                file.write(data)
+        except (StoreError, OSError) as error:
+            return str(error)
+        return ""
+
+    def _store(self) -> None:
+        permit = self._permit
+        assert permit.entry is not None, "a body follows a head"
+        try:
+            permit.store(replace(permit.entry, digest=permit.file.digest(), size=permit.size))
+        except StoreError as error:
+            log.warning("%s is served but not stored: %s", self._what, error)
+            permit.finish(End.UNSTORED)
+
+    def _spill(self, exchange: Exchange, first: bytes, obstacle: str) -> None:
+        """Go on without the file: those who read already get the rest through memory, at their pace."""
+        permit = self._permit
+        log.warning("%s is served but not stored: %s", self._what, obstacle)
+        permit.publish_size()
+        permit.unlist(time.time() + self._options.not_storable_for)
+        total = permit.size
+        try:
+            for data in chain((first,), exchange):
+                total += len(data)
+                if not permit.feed_without_file(data, total):
+                    break
+            permit.finish(End.UNSTORED, total=total)
+        except UpstreamError as error:
+            permit.finish(End.BROKEN, error=error, total=total)
+
+    def _next_source(self, error: ProxyError) -> Source | None:
+        """Another answer to read from, after growing pauses; None when the flight has ended."""
+        options, permit = self._options, self._permit
+        if is_resumable(permit):  # else those who are given nothing more can begin anew
+            permit.publish_size()
+        while self._tried < options.tries:
+            pause = min(options.pause * 2 ** min(self._tried - 1, 30), options.max_pause)
+            if self._stopping.wait(pause):
+                break
+            self._tried += 1
+            log.info("%s broke off at %d bytes (%s), try %d", self._what, permit.size, error, self._tried)
+            try:
+                return self._again()
+            except ProxyError as next_error:
+                error = next_error
+        give_up(permit, End.BROKEN, error)
+        return None
+
+
+def give_up(permit: Permit, end: End, error: ProxyError | None) -> None:
+    """End the flight; what a successor can resume is left to it."""
+    if is_resumable(permit):
+        permit.leave_for_successor(end, error)
+    else:
+        permit.finish(end, error=error)
+
+
+def is_resumable(permit: Permit) -> bool:
+    """Whether the rest of the body can be asked for."""
+    return permit.entry is not None and permit.size > 0 and strong_validator(permit.entry.head) is not None

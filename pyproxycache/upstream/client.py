@@ -1,0 +1,135 @@
+"""Requests to origins, over kept or new connections, straight or through the parent."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from pyproxycache.errors import ProxyError, UpstreamMalformed, UpstreamTimeout, UpstreamUnreachable
+from pyproxycache.messages import Request, Url
+from pyproxycache.options import FetchOptions, ParentOptions
+from pyproxycache.outcome import Outcome
+from pyproxycache.upstream.connection import Connection, Route
+from pyproxycache.upstream.dialling import Admit, Dialler
+from pyproxycache.upstream.exchange import Exchange
+from pyproxycache.upstream.idle import IdleConnections
+
+# Safe and without a body: asked twice is as good as asked once.
+_REPEATABLE = {"GET", "HEAD", "OPTIONS", "TRACE"}
+
+
+class Upstream:
+    """Sends requests; connections are dialled to addresses that `admit` has seen."""
+
+    def __init__(
+        self, options: FetchOptions, parent: ParentOptions | None, admit: Admit, name: str
+    ) -> None:
+        self._name = name
+        self._parent = parent
+        self._admit = admit
+        self._dialler = Dialler(options, admit)
+        self._idle = IdleConnections()
+
+    def send(self, request: Request, outcome: Outcome, *, patience: float | None = None) -> Exchange:
+        """The answer's head, its body still to be read; `patience` limits the wait for it (seconds).
+
+        Raises UpstreamUnreachable, UpstreamTimeout, UpstreamMalformed, Forbidden or LoopDetected.
+        """
+        deadline = None if patience is None else time.monotonic() + patience
+        route = self._route(request.url)
+        # Behind the parent, only an address in the URL itself can be judged.
+        literal = _literal_address(request.url.host) if route.through_parent else ""
+        if literal:
+            self._admit(request.client, literal, request.url.port)
+        while (connection := self._kept(route, request)) is not None:
+            with contextlib.suppress(_ClosedWhileIdle):
+                return self._exchange(connection, request, outcome, literal, deadline)
+        connection = self._dialler.connect(route, request.client, deadline)
+        return self._exchange(connection, request, outcome, literal, deadline)
+
+    def _route(self, url: Url) -> Route:
+        secured = (url.host, url.port) if url.scheme == "https" else None
+        if self._parent is None or _is_excepted(url.host, self._parent):
+            return Route(url.host, url.port, secured=secured)
+        return Route(self._parent.url.host, self._parent.url.port, through_parent=True, secured=secured)
+
+    def _kept(self, route: Route, request: Request) -> Connection | None:
+        """An idle connection that this request may go over and, should it fail, be repeated on another."""
+        if request.body is not None or request.method not in _REPEATABLE:
+            return None
+        connection = self._idle.take(route)
+        if connection is not None and not route.through_parent:
+            try:
+                self._admit(request.client, connection.peer, route.port)
+            except ProxyError:
+                self._idle.put(connection)
+                return None
+        return connection
+
+    def _exchange(
+        self,
+        connection: Connection,
+        request: Request,
+        outcome: Outcome,
+        literal: str,
+        deadline: float | None,
+    ) -> Exchange:
+        major, minor = request.version
+        with _closing_on_errors(connection, request.url.authority):
+            connection.reader.deadline = deadline
+            received = connection.ask(request, f"{major}.{minor} {self._name}")
+            connection.reader.deadline = None
+            peer = literal if connection.route.through_parent else connection.peer
+            return Exchange(connection, received, request.method, peer, outcome, self._idle.put)
+
+
+class _ClosedWhileIdle(Exception):
+    """A kept connection that the origin had closed: nothing was processed, ask on another one."""
+
+
+@contextlib.contextmanager
+def _closing_on_errors(connection: Connection, authority: str) -> Iterator[None]:
+    """Errors of the connection as upstream errors."""
+    before = connection.reader.received
+    try:
+        yield
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, TimeoutError):
+            raise UpstreamTimeout(f"{authority} did not answer in time") from error
+        if isinstance(error, UpstreamMalformed):
+            raise UpstreamMalformed(f"{authority} did not answer in HTTP: {error}") from error
+        if isinstance(error, OSError | EOFError):
+            if connection.used and connection.reader.received == before:
+                raise _ClosedWhileIdle from error
+            raise UpstreamUnreachable(f"{authority} broke off before it had answered: {error}") from error
+        raise
+
+
+def _literal_address(host: str) -> str:
+    """The address that the host is, in any of the ways to write one; "" for a name."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return ""
+    return str(found[0][4][0])
+
+
+def _is_excepted(host: str, parent: ParentOptions) -> bool:
+    """Whether the host is reached without the parent."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        address = None
+    for exception in parent.exceptions:
+        if not isinstance(exception, str):
+            if address is not None and address in exception:
+                return True
+        elif host == exception.removeprefix(".") or (
+            exception.startswith(".") and host.endswith(exception)
+        ):
+            return True
+    return False

@@ -1,0 +1,133 @@
+"""A connection to an origin or the parent: requests out, heads of answers in."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import select
+import socket
+import ssl
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyproxycache.errors import BadRequest
+from pyproxycache.messages import Request
+from pyproxycache.upstream.heads import Heads, Received
+from pyproxycache.upstream.reader import Reader
+
+IDLE_SECONDS = 20.0
+
+# Ours to say. The front has answered a 100-continue by the time a body is sent.
+_OWN_FIELDS = {"host", "connection", "transfer-encoding", "expect"}
+_UNSENDABLE = re.compile(r"[\x00\r\n]|[^\x00-\xff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a connection leads to: `host` and `port` are dialled, the parent's if it goes `through_parent`.
+
+    `secured` is the https origin at the far end, None for http.
+    """
+
+    host: str
+    port: int
+    through_parent: bool = False
+    secured: tuple[str, int] | None = None
+
+
+class Connection:
+    """One connection of a route, `peer` being the address at its other end.
+
+    `used` once it has carried a request; `spent` when a request was not sent to its end. Letting go of it
+    closes it.
+    """
+
+    def __init__(self, sock: socket.socket, route: Route, peer: str, silence: float) -> None:
+        self.route = route
+        self.peer = peer
+        self.reader = Reader(sock, silence)
+        self.used = False
+        self.spent = False
+        self.idle_since = 0.0
+        self._sock = sock
+
+    def ask(self, request: Request, via: str) -> Received:
+        """Send the request and give the head of its answer; raises what Heads.next does, and BadRequest."""
+        heads = Heads(self.reader)
+        early = None
+        with contextlib.suppress(ConnectionError):  # its answer may be there all the same
+            self._sock.settimeout(self.reader.patience())
+            self._sock.sendall(self._head(request, via))
+            early = self._send_body(_body(request), heads)
+        return early or heads.final()
+
+    def _head(self, request: Request, via: str) -> bytes:
+        whole = self.route.through_parent and self.route.secured is None
+        lines = [f"{request.method} {request.url if whole else request.url.target} HTTP/1.1"]
+        lines.append(f"Host: {request.url.authority}")
+        lines += [f"{name}: {value}" for name, value in request.headers if name.lower() not in _OWN_FIELDS]
+        lines.append(f"Via: {via}")
+        if _is_chunked(request):
+            lines.append("Transfer-Encoding: chunked")
+        if any(_UNSENDABLE.search(line) for line in lines):
+            raise BadRequest("a header field has a character in it that cannot be sent")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+    def _send_body(self, body: Iterable[bytes], heads: Heads) -> Received | None:
+        """Send the body; gives the answer's head where it comes before the end (RFC 9112 section 9.5)."""
+        self.spent = True
+        for data in body:
+            view = memoryview(data)
+            while view:
+                answered = self._wait_writable(heads)
+                if answered is not None:
+                    return answered
+                view = view[self._send_some(view) :]
+        self.spent = False
+        return None
+
+    def _wait_writable(self, heads: Heads) -> Received | None:
+        """Wait until the origin takes more; gives its final head where it answers instead."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN | select.POLLOUT)
+        while True:
+            found = poll.poll(self.reader.patience() * 1000)
+            if not found:
+                raise TimeoutError("the origin takes no more of the request")
+            if found[0][1] != select.POLLOUT and self.reader.is_ready():
+                received = heads.next()
+                if received.head.status >= 200:
+                    return received
+            if found[0][1] & select.POLLOUT:
+                return None
+
+    def _send_some(self, view: memoryview) -> int:
+        self._sock.setblocking(False)
+        try:
+            return self._sock.send(view)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+
+    def is_quiet(self) -> bool:
+        """Whether an idle connection is still good: anything to read on it means it is not."""
+        return time.monotonic() - self.idle_since <= IDLE_SECONDS and not self.reader.is_ready()
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _is_chunked(request: Request) -> bool:
+    return request.body is not None and "content-length" not in request.headers
+
+
+def _body(request: Request) -> Iterable[bytes]:
+    if request.body is None or not _is_chunked(request):
+        yield from request.body or ()
+        return
+    for data in filter(None, request.body):
+        yield b"%x\r\n%b\r\n" % (len(data), data)
+    yield b"0\r\n\r\n"

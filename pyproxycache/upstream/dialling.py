@@ -1,0 +1,125 @@
+"""New connections: to an address that was admitted, through the parent, secured by TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pyproxycache.errors import ConfigError, ProxyError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from pyproxycache.options import FetchOptions
+from pyproxycache.upstream.connection import Connection, Route
+from pyproxycache.upstream.heads import Heads
+from pyproxycache.upstream.reader import Reader
+
+Admit = Callable[[str, str, int], None]
+"""Client address, address and port to connect to; raises Forbidden or LoopDetected."""
+
+
+class Dialler:
+    """Makes connections; each is dialled to an address of its host that `admit` has seen.
+
+    Raises ConfigError where the CA file cannot be used. It adds to the system's authorities.
+    """
+
+    def __init__(self, options: FetchOptions, admit: Admit) -> None:
+        self._options = options
+        self._admit = admit
+        self._tls = ssl.create_default_context()
+        self._tls.set_alpn_protocols(["http/1.1"])
+        if options.ca_file is not None:
+            try:
+                self._tls.load_verify_locations(options.ca_file)
+            except OSError as error:
+                raise ConfigError(f"fetch.ca_file: {options.ca_file}: {error.strerror or error}") from error
+        if not options.tls_verify:
+            self._tls.check_hostname = False
+            self._tls.verify_mode = ssl.CERT_NONE
+
+    def connect(self, route: Route, client: str, deadline: float | None) -> Connection:
+        """A connection, before the deadline (monotonic) if there is one.
+
+        Raises UpstreamUnreachable, UpstreamTimeout, Forbidden or LoopDetected.
+        """
+        limit = time.monotonic() + self._options.connect_timeout
+        deadline = limit if deadline is None else min(limit, deadline)
+        sock, peer = self._dial(route, client, deadline)
+        try:
+            if route.secured is not None:
+                sock.settimeout(max(0.001, deadline - time.monotonic()))
+                if route.through_parent:
+                    self._open_tunnel(sock, *route.secured, deadline)
+                sock = self._secured(sock, route.secured[0])
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, TimeoutError):
+                raise UpstreamTimeout(f"{route.host}:{route.port} did not let us in in time") from error
+            if isinstance(error, OSError | ValueError):
+                raise UpstreamUnreachable(f"no TLS with {_far_end(route)}: {error}") from error
+            raise
+        return Connection(sock, route, peer, self._options.silence)
+
+    def _dial(self, route: Route, client: str, deadline: float) -> tuple[socket.socket, str]:
+        """A socket connected to the first address that is admitted and accepts, and that address."""
+        host, port = route.host, route.port
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise UpstreamUnreachable(f"the name {host} does not resolve: {error}") from error
+        failure: ProxyError = UpstreamUnreachable(f"the name {host} has no address")
+        for left, (family, kind, protocol, _name, where) in zip(
+            range(len(found), 0, -1), found, strict=True
+        ):
+            address = str(where[0]).partition("%")[0]
+            try:
+                if not route.through_parent:  # which is the operator's choice
+                    self._admit(client, address, port)
+                # A silent address leaves the others their share of the time.
+                share = max(0.001, (deadline - time.monotonic()) / left)
+                return _connected(socket.socket(family, kind, protocol), where, share), address
+            except TimeoutError:
+                failure = UpstreamTimeout(f"no connection to {host}:{port} in time")
+            except OSError as error:
+                failure = UpstreamUnreachable(f"no connection to {host}:{port}: {error.strerror or error}")
+            except ProxyError as error:
+                failure = error
+        raise failure
+
+    def _open_tunnel(self, sock: socket.socket, host: str, port: int, deadline: float) -> None:
+        """Have the parent connect to the origin (RFC 9110 section 9.3.6)."""
+        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        sock.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode("ascii"))
+        reader = Reader(sock, self._options.silence)
+        reader.deadline = deadline
+        try:
+            head = Heads(reader).final().head
+        except (EOFError, UpstreamError) as error:
+            raise UpstreamUnreachable(f"the parent opens no tunnel to {authority}: {error}") from error
+        if not 200 <= head.status < 300 or reader.is_ready():
+            raise UpstreamUnreachable(
+                f"the parent opens no tunnel to {authority}: {head.status} {head.reason}"
+            )
+
+    def _secured(self, sock: socket.socket, host: str) -> socket.socket:
+        # The end of a body may be the end of the connection: whether that was meant has to show.
+        return self._tls.wrap_socket(
+            sock, server_hostname=host.removesuffix("."), suppress_ragged_eofs=False
+        )
+
+
+def _connected(sock: socket.socket, where: Any, seconds: float) -> socket.socket:
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(seconds)
+        sock.connect(where)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _far_end(route: Route) -> str:
+    host, port = route.secured or (route.host, route.port)
+    return f"{host}:{port}"

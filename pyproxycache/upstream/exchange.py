@@ -1,0 +1,84 @@
+"""One answer from an origin: its head, and its body as it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout
+from pyproxycache.outcome import Outcome
+from pyproxycache.upstream.connection import Connection
+from pyproxycache.upstream.framing import framed, may_persist
+from pyproxycache.upstream.heads import Received
+
+
+class Exchange:
+    """One answer being received, to be read to its end or closed.
+
+    `length` is the body's (bytes), None where its end will tell; `peer` the origin's address, empty
+    where only a parent proxy knows it. What is read counts in the outcome. Raises UpstreamMalformed.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        received: Received,
+        method: str,
+        peer: str,
+        outcome: Outcome,
+        keep: Callable[[Connection], None],
+    ) -> None:
+        self.head, self._body = framed(received, method, connection.reader)
+        self.length = self._body.length
+        self.peer = peer
+        self._connection = connection
+        self._persistent = may_persist(received, self._body) and not connection.spent
+        self._outcome = outcome
+        self._keep = keep
+        self._open = True
+        if self._body.ended:
+            self._finish()
+
+    def read(self) -> bytes:
+        """The next bytes as soon as there are any; b"" at the end of a whole body.
+
+        Raises BrokenOff when the body ends short, UpstreamTimeout after too long a silence.
+        """
+        if not self._open:
+            return b""
+        try:
+            data = self._body.read()
+        except TimeoutError as error:
+            self.close()
+            raise UpstreamTimeout("the origin fell silent in the middle of the body") from error
+        except (OSError, EOFError, UpstreamMalformed) as error:
+            self.close()
+            raise BrokenOff(f"the origin broke off: {error or type(error).__name__}") from error
+        self._outcome.bytes_received += len(data)
+        if self._body.ended:
+            self._finish()
+        return data
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while data := self.read():
+                yield data
+        finally:
+            self.close()
+
+    def has_more(self) -> bool:
+        """Whether the next `read` gives something without waiting."""
+        return self._open and self._connection.reader.is_ready()
+
+    def _finish(self) -> None:
+        """All of it is read: keep the connection if both sides can go on."""
+        self._open = False
+        if self._persistent and not self._connection.reader.is_ready():
+            self._keep(self._connection)
+        else:
+            self._connection.close()
+
+    def close(self) -> None:
+        """Give the answer up; a connection with unread bytes is of no further use."""
+        if self._open:
+            self._open = False
+            self._connection.close()

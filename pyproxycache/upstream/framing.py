@@ -1,0 +1,143 @@
+"""Where an answer's body ends (RFC 9112 section 6.3)."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from abc import ABC, abstractmethod
+
+from pyproxycache.errors import UpstreamMalformed
+from pyproxycache.messages import Head, Headers
+from pyproxycache.upstream.heads import Received
+from pyproxycache.upstream.reader import Reader
+
+_LARGEST_READ = 1 << 30
+_LONGEST_LINE = 16 << 10
+_TRAILER_LIMIT = 64 << 10
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+
+
+class Body(ABC):
+    """A body being read; `ended` once it is whole. `length` (bytes) is None where its end will tell.
+
+    Reading raises EOFError where the connection ends too soon, UpstreamMalformed, TimeoutError, OSError.
+    """
+
+    length: int | None = None
+    ended = False
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """The next bytes as soon as there are any; b"" at the end."""
+
+
+class Counted(Body):
+    """So many bytes."""
+
+    def __init__(self, reader: Reader, length: int) -> None:
+        super().__init__(reader)
+        self.length = self._left = length
+        self.ended = length == 0
+
+    def read(self) -> bytes:
+        data = self._reader.some(self._left) if self._left else b""
+        if self._left and not data:
+            raise EOFError(f"{self._left} bytes before the end")
+        self._left -= len(data)
+        self.ended = self._left == 0
+        return data
+
+
+class Chunked(Body):
+    """Chunks, each with its size, and then a trailer section, which is dropped (RFC 9112 section 7.1)."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(reader)
+        self._left: int | None = None  # of this chunk; None before the first one
+
+    def read(self) -> bytes:
+        if not self._left:
+            self._left = self._next_size()
+        if self._left == 0:
+            self._skip_trailers()
+            self.ended = True
+            return b""
+        data = self._reader.some(self._left)
+        if not data:
+            raise EOFError("in the middle of a chunk")
+        self._left -= len(data)
+        return data
+
+    def _next_size(self) -> int:
+        if self._left is not None and self._reader.line(_LONGEST_LINE) != b"\r\n":
+            raise UpstreamMalformed("a chunk is longer than its size")
+        line = self._reader.line(_LONGEST_LINE)
+        match = _CHUNK.fullmatch(line)
+        if match is None:
+            raise UpstreamMalformed(f"{line[:20]!r} is no chunk size")
+        return int(match[1], 16)
+
+    def _skip_trailers(self) -> None:
+        left = _TRAILER_LIMIT
+        # With the last chunk the body is whole, whatever becomes of the connection.
+        with contextlib.suppress(EOFError, ConnectionError):
+            while (line := self._reader.line(left)) not in (b"\r\n", b"\n"):
+                left -= len(line)
+
+
+class UntilClose(Body):
+    """All that comes until the connection ends, in TLS with its own closing message (section 9.8)."""
+
+    def read(self) -> bytes:
+        data = self._reader.some(_LARGEST_READ)
+        self.ended = not data
+        return data
+
+
+def framed(received: Received, method: str, reader: Reader) -> tuple[Head, Body]:
+    """The head with no framing but the one in force, and the body.
+
+    Raises UpstreamMalformed where the framing is ambiguous, contradictory or unknown.
+    """
+    head = received.head
+    length = _content_length(head.headers)
+    if "transfer-encoding" in head.headers:
+        if (head.headers.get("transfer-encoding") or "").lower() != "chunked" or not received.minor:
+            raise UpstreamMalformed("it comes in a Transfer-Encoding that was not asked for")
+        headers = head.headers.without("Content-Length")
+    else:
+        headers = head.headers if length is None else head.headers.with_field("Content-Length", str(length))
+    body: Body
+    if method == "HEAD" or head.status in (204, 304):
+        body = Counted(reader, 0)
+    elif "transfer-encoding" in headers:
+        body = Chunked(reader)
+    else:
+        body = UntilClose(reader) if length is None else Counted(reader, length)
+    return Head(head.status, head.reason, headers), body
+
+
+def may_persist(received: Received, body: Body) -> bool:
+    """Whether the connection can carry another request after the body (RFC 9112 section 9.3)."""
+    headers = received.head.headers
+    options = {option.strip().lower() for option in (headers.get("connection") or "").split(",")}
+    if isinstance(body, UntilClose) or "close" in options:
+        return False
+    if "transfer-encoding" in headers and "content-length" in headers:
+        return False  # whoever sends both may have been made to (RFC 9112 section 6.1)
+    return received.minor > 0 or "keep-alive" in options
+
+
+def _content_length(headers: Headers) -> int | None:
+    """The value, which may be repeated but not differ."""
+    values = {value.strip(" \t") for line in headers.lines("content-length") for value in line.split(",")}
+    if not values:
+        return None
+    value = values.pop()
+    if values or not _LENGTH.fullmatch(value):
+        raise UpstreamMalformed("its Content-Length is invalid or contradicts itself")
+    return int(value)

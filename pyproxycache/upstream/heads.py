@@ -1,0 +1,73 @@
+"""The head of an answer, as strictly as RFC 9112 has it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pyproxycache.errors import UpstreamMalformed
+from pyproxycache.messages import Head, Headers
+from pyproxycache.upstream.reader import Reader
+
+_LIMIT = 256 << 10
+_STATUS_LINE = re.compile(r"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?")
+# A blank before the colon has to be taken away, and a control character makes the field invalid
+# (RFC 9112 section 5.1, RFC 9110 section 5.5).
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:([^\x00-\x08\x0a-\x1f\x7f]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A head, and the minor version of the HTTP/1 it came in."""
+
+    head: Head
+    minor: int
+
+
+class Heads:
+    """The heads of one answer, the interim ones (RFC 9110 section 15.2) and the final, within one limit."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._left = _LIMIT
+
+    def final(self) -> Received:
+        """The head that a body may follow; what was interim is skipped."""
+        while (received := self.next()).head.status < 200:
+            pass
+        return received
+
+    def next(self) -> Received:
+        """The next head; raises UpstreamMalformed, EOFError, TimeoutError or OSError."""
+        line = self._line()
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            raise UpstreamMalformed(f"{line[:40]!a} is no status line")
+        status = int(match[2])
+        if status == 101:
+            raise UpstreamMalformed("it switches protocols, and nobody asked for that")
+        return Received(Head(status, (match[3] or "").strip(" \t"), self._fields()), int(match[1]))
+
+    def _fields(self) -> Headers:
+        lines: list[str] = []
+        while line := self._line():
+            if line[0] not in " \t":
+                lines.append(line)
+            elif lines:
+                # A folded line, unfolded as a proxy has to (RFC 9112 section 5.2).
+                lines[-1] = f"{lines[-1].rstrip()} {line.strip()}"
+            else:
+                raise UpstreamMalformed("its header section begins with a blank")
+        return Headers(_field(line) for line in lines)
+
+    def _line(self) -> str:
+        line = self._reader.line(self._left)
+        self._left -= len(line)
+        return line.removesuffix(b"\n").removesuffix(b"\r").decode("latin-1")
+
+
+def _field(line: str) -> tuple[str, str]:
+    match = _FIELD.fullmatch(line)
+    if match is None:
+        raise UpstreamMalformed(f"{line[:40]!a} is no header field")
+    return match[1], match[2].strip(" \t")

@@ -1,0 +1,98 @@
+"""Bytes from a connection as they arrive, read ahead through one buffer."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+
+from pyproxycache.errors import UpstreamMalformed
+
+_READ_AHEAD = 64 << 10
+_READ_SIZE = 256 << 10
+
+
+class Reader:
+    """Reads one socket; what was read ahead stays here, for the connection's next answer is no part of it.
+
+    Every wait for a byte ends after `silence` seconds, and at the `deadline` (monotonic) while there is
+    one: TimeoutError. `received` counts bytes.
+    """
+
+    def __init__(self, sock: socket.socket, silence: float) -> None:
+        self._sock = sock
+        self._silence = silence
+        self._buffer = bytearray()
+        self.deadline: float | None = None
+        self.received = 0
+
+    def line(self, limit: int) -> bytes:
+        """The next line with its end; raises UpstreamMalformed where it is longer than `limit` bytes.
+
+        EOFError where the connection ends before the line does.
+        """
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) <= limit:
+            searched = len(self._buffer)
+            data = self._receive(_READ_AHEAD)
+            if not data:
+                raise EOFError("the connection ended within a line")
+            self._buffer += data
+        if not 0 <= end < limit:
+            raise UpstreamMalformed("a line, or all of a head, is too long")
+        return self._taken(end + 1)
+
+    def some(self, limit: int) -> bytes:
+        """The next bytes, `limit` at most, as soon as there are any; b"" at the end of the connection."""
+        if not self._buffer:
+            if limit >= _READ_AHEAD:
+                return self._receive(min(limit, _READ_SIZE))
+            self._buffer += self._receive(_READ_AHEAD)
+        return self._taken(min(limit, _READ_SIZE))
+
+    def is_ready(self) -> bool:
+        """Whether the next read gives something, if only the end or an error, without waiting."""
+        if self._buffer:
+            return True
+        if not isinstance(self._sock, ssl.SSLSocket):
+            return self._is_readable()
+        # TLS has messages of its own, such as session tickets, which are nothing to read.
+        return (self._sock.pending() > 0 or self._is_readable()) and self._read_ahead()
+
+    def _is_readable(self) -> bool:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _read_ahead(self) -> bool:
+        self._sock.setblocking(False)
+        try:
+            data = self._sock.recv(_READ_AHEAD)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError:
+            return True
+        self._buffer += data
+        self.received += len(data)
+        return True
+
+    def _receive(self, size: int) -> bytes:
+        self._sock.settimeout(self.patience())
+        data = self._sock.recv(size)
+        self.received += len(data)
+        return data
+
+    def patience(self) -> float:
+        """How long a single wait may be (seconds); raises TimeoutError after the deadline."""
+        if self.deadline is None:
+            return self._silence
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline is over")
+        return min(left, self._silence)
+
+    def _taken(self, count: int) -> bytes:
+        data = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return data

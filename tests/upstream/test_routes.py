@@ -1,0 +1,207 @@
+"""Where connections lead: TLS origins, the parent, what is reached without it, and who may go where."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import threading
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from certificates import Certificate, make_certificate
+from scripted import OK, Scripted, get, read_head, until_gone, upstream
+
+from pyproxycache.errors import BrokenOff, ConfigError, Forbidden, UpstreamUnreachable
+from pyproxycache.messages import Request, Url
+from pyproxycache.options import ParentOptions
+from pyproxycache.outcome import Outcome
+from pyproxycache.upstream.client import Upstream
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
+
+
+def fetch(client: Upstream, request: Request) -> bytes:
+    return b"".join(client.send(request, Outcome()))
+
+
+class TestTls:
+    """Who the origin has to be."""
+
+    def test_a_known_authority_is_enough(self, certificate: Certificate) -> None:
+        with Scripted([OK, OK], tls=certificate.server()) as origin:
+            client = upstream(ca_file=certificate.certificate)
+            assert [fetch(client, get(origin.url())) for _ in range(2)] == [b"right"] * 2
+            assert origin.accepted == 1
+
+    @pytest.mark.parametrize(
+        ("host", "known"), [("127.0.0.1", False), ("localhost", True)], ids=["authority", "name"]
+    )
+    def test_anyone_else_gets_no_request(self, certificate: Certificate, host: str, known: bool) -> None:
+        with Scripted([OK], tls=certificate.server()) as origin:
+            client = upstream(ca_file=certificate.certificate if known else None)
+            with pytest.raises(UpstreamUnreachable, match="certificate verify failed"):
+                client.send(get(origin.url(host=host)), Outcome())
+            assert origin.heads == []
+
+    def test_verification_can_be_left_out(self, certificate: Certificate) -> None:
+        with Scripted([OK], tls=certificate.server()) as origin:
+            assert fetch(upstream(tls_verify=False), get(origin.url(host="localhost"))) == b"right"
+
+    def test_an_origin_that_speaks_no_tls(self) -> None:
+        def refuse() -> None:
+            with listener.accept()[0] as connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                until_gone(connection)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            origin = threading.Thread(target=refuse, daemon=True)
+            origin.start()
+            url = Url("https", "127.0.0.1", listener.getsockname()[1], "/")
+            with pytest.raises(UpstreamUnreachable, match="no TLS with"):
+                upstream().send(get(url), Outcome())
+            origin.join(10)
+
+    def test_an_authority_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="ca_file"):
+            upstream(ca_file=tmp_path / "missing.pem")
+
+    @pytest.mark.parametrize("goodbye", [True, False])
+    def test_the_end_has_to_be_meant(self, certificate: Certificate, goodbye: bool) -> None:
+        def until_close(connection: socket.socket) -> None:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nright")
+            if not goodbye:
+                connection.shutdown(socket.SHUT_RDWR)  # of TCP, without a word in TLS
+                raise EOFError
+
+        with Scripted([until_close], tls=certificate.server()) as origin:
+            exchange = upstream(ca_file=certificate.certificate).send(get(origin.url()), Outcome())
+            if goodbye:
+                assert b"".join(exchange) == b"right"
+            else:
+                with pytest.raises(BrokenOff):
+                    list(exchange)
+
+    def test_an_early_answer_ends_an_upload(self, certificate: Certificate) -> None:
+        def refuse(connection: socket.socket) -> None:
+            connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")
+            until_gone(connection)
+
+        with Scripted([refuse], tls=certificate.server()) as origin:
+            client = upstream(ca_file=certificate.certificate)
+            body = (bytes(1 << 20) for _ in range(200))
+            exchange = client.send(get(origin.url(), "POST", body), Outcome())
+            assert (exchange.head.status, b"".join(exchange)) == (413, b"big")
+
+
+def through(port: int, *exceptions: object) -> ParentOptions:
+    return ParentOptions(url=Url("http", "127.0.0.1", port, "/"), exceptions=exceptions)  # type: ignore[arg-type]
+
+
+class TestParent:
+    """Through another proxy."""
+
+    def test_http_goes_in_absolute_form_over_one_connection(self) -> None:
+        with Scripted([OK, OK]) as parent:
+            client = upstream(parent=through(parent.port))
+            for host in ("one.invalid", "two.invalid"):
+                assert fetch(client, get(Url("http", host, 8080, "/a?b"))) == b"right"
+            assert parent.accepted == 1
+        first = parent.heads[0].split(b"\r\n")
+        assert first[:2] == [b"GET http://one.invalid:8080/a?b HTTP/1.1", b"Host: one.invalid:8080"]
+
+    def test_https_goes_through_a_tunnel(self, certificate: Certificate) -> None:
+        def tunnel(connection: socket.socket) -> None:
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\nX: y\r\n\r\n")
+            with certificate.server().wrap_socket(connection, server_side=True) as secured:
+                for _ in range(2):
+                    inside.append(read_head(secured))
+                    secured.sendall(OK)
+
+        inside: list[bytes] = []
+        with Scripted([tunnel]) as parent:
+            client = upstream(parent=through(parent.port), ca_file=certificate.certificate)
+            for _ in range(2):
+                assert fetch(client, get(Url("https", "127.0.0.1", 443, "/a"))) == b"right"
+            assert parent.accepted == 1
+        assert parent.heads[0].split(b"\r\n")[:2] == [
+            b"CONNECT 127.0.0.1:443 HTTP/1.1",
+            b"Host: 127.0.0.1:443",
+        ]
+        assert [head.split(b"\r\n")[:2] for head in inside] == [
+            [b"GET /a HTTP/1.1", b"Host: 127.0.0.1"]
+        ] * 2
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+            b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n\r\nsomething unasked",
+            b"no HTTP\r\n",
+            b"",
+        ],
+    )
+    def test_a_tunnel_that_is_refused(self, answer: bytes) -> None:
+        with Scripted([answer]) as parent, pytest.raises(UpstreamUnreachable, match="no tunnel"):
+            upstream(parent=through(parent.port)).send(get(Url("https", "::1", 443, "/")), Outcome())
+        assert parent.heads[0].startswith(b"CONNECT [::1]:443 HTTP/1.1\r\n")
+
+    @pytest.mark.parametrize(
+        ("exception", "host", "direct"),
+        [
+            (ip_network("127.0.0.0/8"), "127.0.0.1", True),
+            (ip_network("192.0.2.0/24"), "127.0.0.1", False),
+            ("localhost", "localhost", True),
+            ("host", "localhost", False),
+            (".localhost", "localhost", True),
+            (".host", "localhost", False),
+        ],
+    )
+    def test_exceptions_go_straight(self, exception: object, host: str, direct: bool) -> None:
+        with Scripted([OK]) as parent, Scripted([OK]) as origin:
+            client = upstream(parent=through(parent.port, exception))
+            assert fetch(client, get(origin.url(host=host))) == b"right"
+            assert (parent.accepted, origin.accepted) == ((0, 1) if direct else (1, 0))
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "::1"])
+    def test_an_address_behind_it_is_judged_each_time(self, host: str) -> None:
+        def admit(client: str, address: str, _port: int) -> None:
+            if client != "127.0.0.1" and address in ("127.0.0.1", "::1"):
+                raise Forbidden(address)
+
+        url = Url("http", host, 80, "/")
+        with Scripted([OK, OK]) as parent:
+            client = upstream(parent=through(parent.port), admit=admit)
+            exchange = client.send(get(url), Outcome())
+            # Whoever is served from the store later is judged by this.
+            assert exchange.peer in ("127.0.0.1", "::1")
+            assert b"".join(exchange) == b"right"
+            with pytest.raises(Forbidden):
+                client.send(dataclasses.replace(get(url), client="192.0.2.1"), Outcome())
+            assert fetch(client, get(Url("http", "name.invalid", 80, "/"))) == b"right"
+
+
+def test_the_first_address_that_answers_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses of one name: refused by the guard, closed, and good."""
+    judged: list[str] = []
+
+    def admit(_client: str, address: str, _port: int) -> None:
+        judged.append(address)
+        if address == "127.0.0.9":
+            raise Forbidden(address)
+
+    def resolve(host: str, port: int, **_options: object) -> list[object]:
+        assert host == "many.invalid"
+        addresses = ("127.0.0.9", "127.0.0.8", "127.0.0.1")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port)) for address in addresses]
+
+    with Scripted([OK]) as origin:
+        # No name of this machine has three addresses.
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        exchange = upstream(admit=admit).send(get(origin.url(host="many.invalid")), Outcome())
+        assert (exchange.peer, b"".join(exchange)) == ("127.0.0.1", b"right")
+        assert judged == ["127.0.0.9", "127.0.0.8", "127.0.0.1"]
