@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from pyproxycache.config import Config, load
-from pyproxycache.errors import ConfigError, ProxyError
+from pyproxycache.errors import BadRequest, ConfigError, ProxyError
+from pyproxycache.rules.keys import cache_key, parse_url
+from pyproxycache.rules.policy import Policies
 from pyproxycache.wiring import Store, open_store
 
 Command = Callable[..., Any]
 
 WRONG_USAGE = 2
 PROBLEMS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """The cache that a command works on, and the rules that its keys follow."""
+
+    store: Store
+    policies: Policies
+
+    def key(self, url: str) -> str:
+        """What responses for the URL are stored under; ends the command where it is no URL."""
+        try:
+            parsed = parse_url(url)
+        except BadRequest as error:
+            raise click.BadParameter(str(error), param_hint="URL") from error
+        return cache_key(parsed, self.policies.query_mode(parsed))
 
 
 def config_option(command: Command) -> Command:
@@ -54,14 +74,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def on_cache(command: Command) -> Command:
-    """Adds --config and --cache-dir, and hands the command the opened `store`."""
+    """Adds --config and --cache-dir, and hands the command the opened `cache`."""
 
     @config_option
     @cache_dir_option
     @functools.wraps(command)
     def wrapped(config_file: Path | None, cache_dir: str | None, **options: Any) -> Any:
         config = load_config(config_file, {"store.path": cache_dir})
-        return command(store=open_existing(config), **options)
+        return command(cache=Cache(open_existing(config), config.policies()), **options)
 
     return wrapped
 
@@ -87,17 +107,17 @@ def open_existing(config: Config) -> Store:
         return open_store(config.store)
 
 
-class errors_for_people:  # noqa: N801
+@contextlib.contextmanager
+def errors_for_people() -> Iterator[None]:
     """Turns what the cache cannot do into a line on standard error and exit status 1."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, ProxyError):
-            fail(str(error), PROBLEMS)
-        if isinstance(error, OSError) and error.filename is not None:
-            fail(f"{error.filename}: {error.strerror}", PROBLEMS)
+    try:
+        yield
+    except ProxyError as error:
+        fail(str(error), PROBLEMS)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"{error.filename}: {error.strerror}", PROBLEMS)
 
 
 def fail(text: str, status: int) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -9,11 +10,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from urllib3.exceptions import HTTPError
 
 from pyproxycache.cli.common import (
     PROBLEMS,
@@ -28,6 +31,7 @@ from pyproxycache.cli.serve import usable_address
 from pyproxycache.units import format_size
 
 _BLOCK = 1 << 20
+_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ def fetch(
     wanted = list(dict.fromkeys(url for url in wanted if url and not url.startswith("#")))
     if not wanted:
         fail("name URLs to fetch, or a file of them with --input", WRONG_USAGE)
-    cache = proxy or usable_address(load_config(config_file, {}).listen)
+    listen = tuple(os.environ.get("PYPROXYCACHE_LISTEN", "").split())
+    cache = proxy or usable_address(load_config(config_file, {"listen": listen}).listen)
     fetched = _Fetching(f"http://{cache.removeprefix('http://')}", show=not as_json).run(wanted, jobs)
     if as_json:
         print_json([asdict(one) for one in fetched])
@@ -93,7 +98,7 @@ class _Fetching:
         self._sessions = threading.local()
         console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}", table_column=None),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
@@ -109,8 +114,9 @@ class _Fetching:
                 for task in as_completed(tasks):
                     self._print(task.result())
             except KeyboardInterrupt:
-                threads.shutdown(wait=False, cancel_futures=True)
-                raise
+                # Threads are in reads that nothing interrupts; the cache goes on downloading without them.
+                self._bar.stop()
+                os._exit(_INTERRUPTED)
         return [task.result() for task in tasks]
 
     def _print(self, one: Fetched) -> None:
@@ -124,16 +130,20 @@ class _Fetching:
         received, status, cache, error = 0, 0, "", ""
         bar = self._bar.add_task(url.rpartition("/")[2] or url, total=None)
         try:
-            with self._session().get(f"{self._cache}/{url}", stream=True, timeout=(10, 300)) as response:
+            # Encoded as a whole: nothing on the way then writes the URL in another form.
+            target = f"{self._cache}/{quote(url, safe='')}"
+            with self._session().get(target, stream=True, timeout=(10, 300)) as response:
                 status = response.status_code
                 cache = response.headers.get("Cache-Status", "")
                 received = self._drain(response, bar)
                 if status >= 400:
                     error = f"status {status}"
         except requests.ConnectionError as failure:
-            error = f"no cache answers at {self._cache}, or it broke off: {failure}"
+            error = f"no cache answers at {self._cache}: {failure}"
         except requests.RequestException as failure:
             error = str(failure)
+        except (HTTPError, OSError) as failure:
+            error = f"the cache broke off: {failure}"
         self._bar.remove_task(bar)
         return Fetched(url, status, received, time.monotonic() - started, cache, error)
 

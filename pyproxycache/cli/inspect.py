@@ -9,10 +9,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pyproxycache.cli.common import PROBLEMS, errors_for_people, fail, json_option, on_cache, print_json
-from pyproxycache.errors import BadRequest
+from pyproxycache.cli.common import (
+    PROBLEMS,
+    Cache,
+    errors_for_people,
+    fail,
+    json_option,
+    on_cache,
+    print_json,
+)
 from pyproxycache.report.counters import hit_ratio
-from pyproxycache.rules.keys import parse_url
 from pyproxycache.store.index import Access
 from pyproxycache.units import format_age, format_size
 from pyproxycache.wiring import Store
@@ -22,10 +28,10 @@ from pyproxycache.wiring import Store
 @click.argument("pattern", default="*")
 @json_option
 @on_cache
-def ls(store: Store, pattern: str, as_json: bool) -> None:
+def ls(cache: Cache, pattern: str, as_json: bool) -> None:
     """List stored responses whose URL matches PATTERN (a glob), least recently used first."""
     with errors_for_people():
-        found = list(store.index.walk(pattern))
+        found = list(cache.store.index.walk(pattern))
     if as_json:
         print_json([_summary(access) for access in found])
         return
@@ -40,12 +46,9 @@ def ls(store: Store, pattern: str, as_json: bool) -> None:
 @click.argument("url")
 @json_option
 @on_cache
-def show(store: Store, url: str, as_json: bool) -> None:
+def show(cache: Cache, url: str, as_json: bool) -> None:
     """Show what is stored for URL: head, times, and where the body lies."""
-    try:
-        key = str(parse_url(url))
-    except BadRequest as error:
-        raise click.BadParameter(str(error), param_hint="URL") from error
+    store, key = cache.store, cache.key(url)
     with errors_for_people():
         found = [access for access in store.index.walk(_literal(key)) if access.entry.key == key]
     if not found:
@@ -66,8 +69,9 @@ def show(store: Store, url: str, as_json: bool) -> None:
 @click.command()
 @json_option
 @on_cache
-def stats(store: Store, as_json: bool) -> None:
+def stats(cache: Cache, as_json: bool) -> None:
     """Figures of the cache since it was made."""
+    store = cache.store
     with errors_for_people():
         usage, counters = store.index.usage(), store.index.counters()
         running = len(store.claims.running())

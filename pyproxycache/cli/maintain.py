@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 from pyproxycache.cli.common import (
     PROBLEMS,
     WRONG_USAGE,
+    Cache,
     cache_dir_option,
     config_option,
     errors_for_people,
@@ -23,12 +24,9 @@ from pyproxycache.cli.common import (
     open_existing,
     print_json,
 )
-from pyproxycache.errors import BadRequest
-from pyproxycache.rules.keys import parse_url
 from pyproxycache.store.fsck import Finding
 from pyproxycache.store.space import Collected
 from pyproxycache.units import format_size
-from pyproxycache.wiring import Store
 
 
 @click.command()
@@ -39,13 +37,14 @@ from pyproxycache.wiring import Store
 @json_option
 @on_cache
 def purge(
-    store: Store, urls: tuple[str, ...], prefix: bool, pattern: bool, everything: bool, as_json: bool
+    cache: Cache, urls: tuple[str, ...], prefix: bool, pattern: bool, everything: bool, as_json: bool
 ) -> None:
     """Forget stored responses; the next request on any worker fetches anew."""
     if bool(urls) == everything or (prefix and pattern) or (everything and (prefix or pattern)):
         fail("purge takes URLs (with --prefix or --pattern, if wanted), or --all", WRONG_USAGE)
+    store = cache.store
     with errors_for_people():
-        count = store.index.purge(_purged_keys(store, urls, prefix, pattern, everything))
+        count = store.index.purge(_purged_keys(cache, urls, prefix, pattern, everything))
         while store.index.drop_unnamed(store.blobs.remove):
             pass
     if as_json:
@@ -55,18 +54,16 @@ def purge(
 
 
 def _purged_keys(
-    store: Store, urls: tuple[str, ...], prefix: bool, pattern: bool, everything: bool
+    cache: Cache, urls: tuple[str, ...], prefix: bool, pattern: bool, everything: bool
 ) -> list[str]:
+    index = cache.store.index
     if everything:
-        return store.index.keys()
+        return index.keys()
     if prefix:
-        return [key for url in urls for key in store.index.keys(prefix=url)]
+        return [key for url in urls for key in index.keys(prefix=url)]
     if pattern:
-        return [key for url in urls for key in store.index.keys(pattern=url)]
-    try:
-        return [str(parse_url(url)) for url in urls]
-    except BadRequest as error:
-        raise click.BadParameter(str(error), param_hint="URL") from error
+        return [key for url in urls for key in index.keys(pattern=url)]
+    return [cache.key(url) for url in urls]
 
 
 @click.command()
@@ -113,8 +110,9 @@ def gc(
 @click.option("--fix", is_flag=True, help="Remove what is damaged; it is fetched again when asked for.")
 @json_option
 @on_cache
-def fsck(store: Store, fix: bool, as_json: bool) -> None:
+def fsck(cache: Cache, fix: bool, as_json: bool) -> None:
     """Check that every stored response has its whole body."""
+    store = cache.store
     found: list[Finding] = []
     with errors_for_people(), Bar(console=_console(), transient=True) as bar:
         task = bar.add_task("checking", total=store.index.usage().blobs)

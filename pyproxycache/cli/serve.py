@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +75,35 @@ def serve(
         "store.max_size": max_size,
     }
     config = load_config(config_file, flags)
+    if "LISTEN_FDS" not in os.environ:
+        _try_to_listen(config.listen)
     with errors_for_people():
-        store = open_store(config.store)
-        store.space.recover()
-        store.database.close()
-    build_server(lambda: load(config_file, flags), greet).run()
+        server = build_server(lambda: _usable(load(config_file, flags)), greet)
+    server.run()
+
+
+def _try_to_listen(listen: tuple[str, ...]) -> None:
+    """Ends the command where an address cannot be had, rather than trying for seconds."""
+    for address in listen:
+        if address.startswith("unix:"):
+            continue
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            socket.create_server((host, int(port)), family=family).close()
+        except OSError as error:
+            fail(f"cannot listen on {address}: {error.strerror}; choose another with --listen", PROBLEMS)
+
+
+def _usable(config: Config) -> Config:
+    """The configuration, once what workers open is known to open; raises StoreError or OSError."""
+    store = open_store(config.store)
+    store.space.recover()
+    store.database.close()
+    if config.log.access not in (None, "-"):
+        Path(str(config.log.access)).open("a").close()
+    return config
 
 
 def greet(config: Config) -> None:
@@ -89,7 +115,7 @@ def greet(config: Config) -> None:
     if config.upstream:
         click.echo(f"origin: {config.upstream}")
     else:
-        click.echo(f"use it in a shell:  export http_proxy={url}")
+        click.echo(f"use it in a shell:  export http_proxy={url} no_proxy=localhost,127.0.0.1")
         click.echo(f"https by prefix:    curl {url}/https://HOST/PATH")
 
 

@@ -17,7 +17,7 @@ from pyproxycache.messages import Head, Headers, Request, Response, Url
 from pyproxycache.options import KissCacheOptions
 from pyproxycache.units import parse_age
 
-_TTL = re.compile(r"\d{1,9}[dhms]")
+_TTL = re.compile(r"[0-9]{1,9}[dhms]")
 _DEFAULT_TTL = "10d"
 _FETCH = "/api/v1/fetch/"
 
@@ -43,7 +43,8 @@ class KissCache:
     def answers(self, local: Local) -> bool:
         """Whether the path belongs to this interface."""
         return self._options.enabled and (
-            local.path in ("/api/v1/health/", "/api/v1/status/") or local.path.startswith(_FETCH)
+            local.path in ("/api/v1/health/", "/api/v1/status/", _FETCH.rstrip("/"))
+            or local.path.startswith(_FETCH)
         )
 
     def wanted(self, method: str, local: Local, request: Callable[[Url], Request]) -> Request | Response:
@@ -58,7 +59,7 @@ class KissCache:
 
     def named(self, local: Local, response: Response) -> Response:
         """The fetched response, as a download under the name in the path."""
-        name = unquote(local.path.removeprefix(_FETCH))
+        name = unquote(local.path[len(_FETCH) :])
         if not name or response.head.status not in (200, 206):
             return response
         disposition = f"attachment; filename={_filename(name)}"
@@ -67,7 +68,8 @@ class KissCache:
         return replace(response, head=Head(head.status, head.reason, headers))
 
     def _fetch(self, local: Local, request: Callable[[Url], Request]) -> Request:
-        query = parse_qs(local.query, keep_blank_values=True)
+        # One character a byte, so that what is no UTF-8 survives.
+        query = parse_qs(local.query, keep_blank_values=True, encoding="latin-1")
         urls, ttls = query.get("url", []), query.get("ttl", [_DEFAULT_TTL])
         if len(urls) != 1 or not urls[0]:
             raise BadRequest(f"{_FETCH} needs one url=URL")

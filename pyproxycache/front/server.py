@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import resource
 from collections.abc import Callable
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from pyproxycache.errors import ConfigError
+from pyproxycache.errors import ConfigError, ProxyError
 from pyproxycache.front.worker import Worker
 from pyproxycache.front.wsgi import App
 from pyproxycache.options import ServerOptions
@@ -43,7 +44,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         if self._loaded:
             try:
                 self._options = self._reload_options()
-            except ConfigError as error:
+            except (ConfigError, ProxyError, OSError) as error:
                 log.error("the configuration stays as it was: %s", error)
         self._loaded = True
         for name, value in self._settings().items():
@@ -62,7 +63,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "worker_class": Worker,
             "worker_connections": options.threads + 1000,
             "keepalive": _KEEPALIVE,
-            "graceful_timeout": int(options.drain) + _GRACE,
+            "graceful_timeout": math.ceil(options.drain) + _GRACE,
             "timeout": 60,
             "backlog": 4096,
             "loglevel": options.log_level,

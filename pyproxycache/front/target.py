@@ -11,9 +11,10 @@ from pyproxycache.messages import Url
 from pyproxycache.rules.keys import parse_url
 
 _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
-# Some clients and front servers fold "//" in a path into one slash.
-_PREFIXED = re.compile(r"/(https?):/{1,2}(?!/)(.*)", re.IGNORECASE | re.DOTALL)
+# Clients that resolve links on a prefixed page fold "//" into one slash, and encode the colons.
+_PREFIXED = re.compile(r"/(https?)(?::|%3A)/{1,2}(?!/)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _ENCODED = re.compile(r"/(https?(?:%3A|:)(?:%2F){2}[^?]*)(\?.*)?", re.IGNORECASE | re.DOTALL)
+_UPWARD = re.compile(r"(?:/|%2F)(?:\.|%2E){2}(?:[/\\;]|%2F|%5C|\Z)", re.IGNORECASE)
 _URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=~-._"
 
 
@@ -39,7 +40,8 @@ def locate(target: str, upstream: Url | None) -> Url | Local:
         return decoded_url(encoded[1], (encoded[2] or ""))
     prefixed = _PREFIXED.fullmatch(target)
     if prefixed:
-        return parse_url(f"{prefixed[1]}://{prefixed[2]}")
+        scheme, authority, rest = prefixed.groups()
+        return parse_url(f"{scheme}://{re.sub('%3A', ':', authority, flags=re.IGNORECASE)}{rest}")
     if target.startswith("/") or target == "*":
         path, _, query = target.partition("?")
         return Local(path, query)
@@ -54,8 +56,8 @@ def decoded_url(text: str, rest: str = "") -> Url:
 
 
 def quoted_url(text: str) -> Url:
-    """The URL in a decoded form field; what cannot stand in a URL is encoded."""
-    return parse_url(quote(text, safe=_URL_CHARACTERS))
+    """The URL in a form field decoded as Latin-1; what cannot stand in a URL is encoded."""
+    return parse_url(quote(text, safe=_URL_CHARACTERS, encoding="latin-1"))
 
 
 def _below(upstream: Url, target: str) -> Url:
@@ -65,5 +67,8 @@ def _below(upstream: Url, target: str) -> Url:
         if target != "*":
             raise BadRequest("the request-target is not a path")
         target = "/"
+    target = target.partition("#")[0]
     base = upstream.target.rstrip("/")
+    if base and _UPWARD.search(target.partition("?")[0]):
+        raise BadRequest("the path leads out of what this proxy stands for")
     return Url(upstream.scheme, upstream.host, upstream.port, base + target)

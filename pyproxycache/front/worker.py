@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -11,14 +12,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from gunicorn.http import errors as http_errors
+from gunicorn.http import message
 from gunicorn.http.wsgi import Response as GunicornResponse
 from gunicorn.util import http_date
 from gunicorn.workers import gthread
 
-from pyproxycache.errors import BrokenOff, ProxyError
+from pyproxycache.errors import BadRequest, BrokenOff, ProxyError
 from pyproxycache.messages import FileSlice, Piece
 
-_FIRST_BYTE_SECONDS = 5.0
+_FIRST_BYTE_SECONDS = 0.1
 _SILENCE = struct.pack("ll", 60, 0)
 _BREAK = struct.pack("ii", 1, 0)
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -33,6 +35,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         self._drain = max(0.0, self.cfg.graceful_timeout - _GRACE)
         self._stop_at = float("inf")
+        # The configured limit would be cut down to this constant.
+        message.MAX_REQUEST_LINE = max(message.MAX_REQUEST_LINE, self.cfg.limit_request_line)
         super().init_process()
 
     def handle_exit(self, sig: int, frame: object) -> None:
@@ -51,6 +55,26 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.wsgi.close(max(0.0, self._stop_at - time.monotonic()))
         os._exit(0)
 
+    def is_parent_alive(self) -> bool:
+        """Whether the master is there; without it this worker ends as after SIGTERM."""
+        if super().is_parent_alive():
+            return True
+        self.handle_exit(signal.SIGTERM, None)
+        return False
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not enabled and not self.alive:
+            # Nobody shall queue for a worker that accepts no more, and a successor may need the port.
+            for listener in self.sockets:
+                listener.close()
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """At a stop: connections that never asked for anything end with the idle ones."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
     def handle(self, conn: Any) -> object:
         """One request of a connection, in a pool thread; true to keep the connection."""
         request, keep = None, False
@@ -66,7 +90,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             request = next(conn.parser)
             keep = self._keepalive_after(conn, self.handle_request(request, conn))
         except (http_errors.NoMoreData, StopIteration, ssl.SSLError, *_CLIENT_GONE) as gone:
-            self.log.debug("Connection from %s ended: %s", conn.client, gone)
+            self.log.debug("Connection from %s ended: %s", conn.client, type(gone).__name__)
         except Exception as error:
             self.handle_error(request, conn.sock, conn.client, error)
         finally:
@@ -88,7 +112,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Run the application and send what it gives; true if the connection can go on."""
         response = Response(req, conn.sock, self.cfg)
-        if not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
+        if not self.alive or _says_close(req) or len(self.keepalived_conns) >= self.max_keepalived:
             response.force_close()
         if req._expected_100_continue:
             conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -98,30 +122,27 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         except _CLIENT_GONE:
             response.break_connection()
             return False
-        except Exception as error:
-            # The head is out: the client has to see the connection break, never a clean end.
+        except ProxyError as error:
+            body.failed(error)
             response.break_connection()
-            if not isinstance(error, ProxyError):
-                raise
-            self.log.info("Broke off %s: %s", req.uri.partition("?")[0], error)
             return False
+        except BaseException:
+            response.break_connection()
+            raise
         finally:
             body.close()
         return not response.should_close()
 
     def handle_error(self, _req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
-        """Refuse what is not HTTP: 400, or the parser's own word for it, with the reason, and close."""
-        if not isinstance(exc, http_errors.ParseException):
-            self.log.exception("Error handling a request of %s", addr)
-            status, text = (
-                "500 Internal Server Error",
-                "the cache failed; its log says more",
-            )
-        elif isinstance(exc, http_errors.UnsupportedTransferCoding):
-            status, text = "501 Not Implemented", str(exc)
+        """Refuse what is not HTTP, with the reason, and close."""
+        if isinstance(exc, http_errors.ParseException):
+            status, text = _refusal(exc), f"{type(exc).__name__}: {exc}"
+            # Without the text: it quotes the request, which may hold secrets.
+            peer = addr[0] if isinstance(addr, tuple) else "a Unix socket"
+            self.log.info("Refused a request of %s: %s", peer, type(exc).__name__)
         else:
-            status, text = "400 Bad Request", f"{type(exc).__name__}: {exc}"
-            self.log.info("Refused a request of %s: %s", addr[0] if addr else "a socket", text)
+            status, text = "500 Internal Server Error", "the cache failed; its log says more"
+            self.log.error("Error handling a request of %s", addr, exc_info=exc)
         body = text.encode("latin-1", "replace") + b"\n"
         head = (
             f"HTTP/1.1 {status}\r\nDate: {http_date()}\r\nConnection: close\r\n"
@@ -133,6 +154,25 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             self.log.debug("Could not send the refusal: %s", gone)
 
 
+class RequestBody:
+    """A request's body; what breaks off or is not framed as it says is the client's fault."""
+
+    def __init__(self, req: Any) -> None:
+        self._body = req.body
+        self._left = next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, b"" at the end of a whole body; raises BadRequest."""
+        try:
+            data: bytes = self._body.read(size)
+        except (OSError, http_errors.ParseException) as error:
+            raise BadRequest(f"the request's body could not be read: {type(error).__name__}") from error
+        self._left -= len(data)
+        if not data and self._left > 0:
+            raise BadRequest(f"the request's body ended {self._left} bytes before its Content-Length")
+        return data
+
+
 class Response(GunicornResponse):  # type: ignore[misc]
     """A response whose fields are the application's alone, and whose body may lie in files."""
 
@@ -141,6 +181,8 @@ class Response(GunicornResponse):  # type: ignore[misc]
             lowered = name.lower()
             if lowered == "content-length":
                 self.response_length = int(value)
+            if lowered == "connection" and value == "close":
+                self.force_close()
             if lowered not in _HOP_BY_HOP:
                 self.headers.append((name, value))
 
@@ -154,18 +196,20 @@ class Response(GunicornResponse):  # type: ignore[misc]
     def send(self, body: Iterable[Piece]) -> None:
         """Head and body; raises BrokenOff if there is less of it than the head said."""
         self.send_headers()
+        if not self._omits_body:
+            self._send_body(body)
+        self.close()
+
+    def _send_body(self, body: Iterable[Piece]) -> None:
         for piece in body:
             if isinstance(piece, FileSlice):
                 self._send_slice(piece)
             else:
                 self.write(piece)
-        if self.response_length is not None and not self._omits_body and self.sent < self.response_length:
+        if self.response_length is not None and self.sent < self.response_length:
             raise BrokenOff(f"the body ended after {self.sent} of {self.response_length} bytes")
-        self.close()
 
     def _send_slice(self, piece: FileSlice) -> None:
-        if self._omits_body:
-            return
         if self.chunked:
             self.sock.sendall(b"%x\r\n" % piece.count)
         offset, stop = piece.offset, piece.offset + piece.count
@@ -179,9 +223,23 @@ class Response(GunicornResponse):  # type: ignore[misc]
         self.sent += piece.count
 
     def break_connection(self) -> None:
-        """Let the client see that this is not the end: reset, where it cannot count the bytes."""
+        """Let the client see that this is not the end, even one that does not count the bytes: reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
         self.sock.close()
+
+
+def _says_close(req: Any) -> bool:
+    """Whether the client goes after this request: "close" anywhere in Connection (RFC 9112 section 9.6)."""
+    options = [option for name, value in req.headers if name == "CONNECTION" for option in value.split(",")]
+    return any(option.strip().lower() == "close" for option in options)
+
+
+def _refusal(error: Exception) -> str:
+    if isinstance(error, http_errors.UnsupportedTransferCoding):
+        return "501 Not Implemented"
+    if isinstance(error, http_errors.ExpectationFailed):
+        return "417 Expectation Failed"
+    return "400 Bad Request"
 
 
 def _environ(req: Any, conn: Any) -> dict[str, Any]:
@@ -192,6 +250,6 @@ def _environ(req: Any, conn: Any) -> dict[str, Any]:
         "SERVER_PROTOCOL": f"HTTP/{req.version[0]}.{req.version[1]}",
         # A peer on a Unix socket is on this machine.
         "REMOTE_ADDR": client[0] if isinstance(client, tuple) else "127.0.0.1",
-        "wsgi.input": req.body,
+        "wsgi.input": RequestBody(req),
         "pyproxycache.headers": [(name.title(), value) for name, value in req.headers],
     }

@@ -66,11 +66,13 @@ def _within(address: IPv4Address | IPv6Address, networks: Networks) -> bool:
 def _is_ours(address: str, listening: str) -> bool:
     """Whether a listener on `listening` gets what is sent to the address."""
     own, target = _address(listening), _address(address)
+    if target.is_unspecified:
+        # Connecting to "any address" is connecting to loopback.
+        target = ip_address("127.0.0.1" if target.version == 4 else "::1")
     if not own.is_unspecified:
         return own == target
-    if own.version == 4 and target.version == 6:
-        return False
-    return target.is_unspecified or _is_local(target)
+    # An IPv6 listener on all addresses gets IPv4 too.
+    return own.version >= target.version and _is_local(target)
 
 
 def _is_local(address: IPv4Address | IPv6Address) -> bool:

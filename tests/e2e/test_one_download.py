@@ -59,7 +59,9 @@ def test_bytes_arrive_while_the_origin_still_sends(origin: Origin, make_proxy: M
 
 
 @pytest.mark.parametrize("leaves", ["leader", "everyone"])
-def test_the_download_goes_on_when_clients_leave(origin: Origin, make_proxy: MakeProxy, leaves: str) -> None:
+def test_the_download_goes_on_when_clients_leave(
+    origin: Origin, make_proxy: MakeProxy, leaves: str
+) -> None:
     body = Generated(2 * MB, seed=3)
     origin.put("/a", body, **FRESH)
     gate = origin.gate("/a", at=MB)
@@ -230,7 +232,9 @@ class TestRanges:
         leader.open()
         leader.take(MB)
         gate.position = None  # the one that is held stays held, others pass
-        far = proxy.download(origin.url("/a"), [("Range", f"bytes={20 * MB}-{20 * MB + 99}")], expected=body)
+        far = proxy.download(
+            origin.url("/a"), [("Range", f"bytes={20 * MB}-{20 * MB + 99}")], expected=body
+        )
         origin_was = origin.count("/a")
         far.start()
         origin.wait_for("/a", origin_was + 1)

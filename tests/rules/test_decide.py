@@ -175,6 +175,14 @@ def test_cache_control_ignored_makes_no_cache_reusable() -> None:
     assert isinstance(on_request(get(), [UNUSABLE], ignoring, NOW), Serve)
 
 
+@pytest.mark.parametrize("asked", ["no-cache", "max-age=0", "min-fresh=99999999"])
+@pytest.mark.parametrize("age", [10, 70])
+def test_a_rules_fresh_is_for_reloads_too(asked: str, age: int) -> None:
+    kept = entry("Cache-Control: max-age=5", age=age)
+    decision = on_request(get(f"Cache-Control: {asked}"), [kept], policies(Policy(fresh=60)), NOW)
+    assert isinstance(decision, Serve if age < 60 else Fetch)
+
+
 def test_a_stored_ttl_replaces_the_lifetime() -> None:
     kept = entry("Cache-Control: max-age=0", age=100, ttl=864000)
     assert on_request(get(), [kept], NO_POLICY, NOW) == Serve(kept, 100, 863900, False)

@@ -1,0 +1,431 @@
+"""The commands, each on a running cache and on a stopped one: what they do, print, and exit with."""
+
+import io
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import yaml
+from harness import Proxy, clean_environment, fetch
+from origin import Origin
+
+from pyproxycache.cli import main
+
+DONE, PROBLEMS, WRONG_USAGE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command's exit status and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: str, text: str = "", **environment: str) -> Done:
+    """The command as a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pyproxycache", *arguments],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=clean_environment(environment),
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def call(*arguments: str, **environment: str) -> Done:
+    """The command in this process, which saves half a second."""
+    out, errors, status = io.StringIO(), io.StringIO(), DONE
+    with redirect_stdout(out), redirect_stderr(errors), patch.dict(os.environ, clear=True):
+        os.environ |= clean_environment(environment)
+        try:
+            main(arguments, "pyproxycache")
+        except SystemExit as end:
+            status = int(end.code or DONE)
+    return Done(status, out.getvalue(), errors.getvalue())
+
+
+def printed(*arguments: str, status: int = DONE, **environment: str) -> Any:
+    """What the command prints with --json."""
+    done = call(*arguments, "--json", **environment)
+    assert done.status == status, done.stderr
+    return json.loads(done.stdout)
+
+
+class Filled:
+    """A cache with five responses, as commands are given it: by --cache-dir or by the environment."""
+
+    def __init__(self, proxy: Proxy, origin: Origin) -> None:
+        self.proxy, self.origin = proxy, origin
+        self.where = ("--cache-dir", str(proxy.cache_dir))
+        self.names = [f"/{name}" for name in ("a/1", "a/2", "b/1", "same", "[odd]")]
+        for name in self.names:
+            body = b"same bytes" if name in ("/same", "/b/1") else name.encode() * 1000
+            origin.put(name, body, cache_control="max-age=3600", etag='"v"', headers=[("Vary", "X-Kind")])
+            assert proxy.get(origin.url(name)).status == 200
+        origin.forget()
+
+    def url(self, name: str) -> str:
+        return self.origin.url(name)
+
+    def listed(self, *pattern: str) -> list[str]:
+        return sorted(one["url"] for one in printed("ls", *pattern, *self.where))
+
+
+@pytest.fixture(params=["running", "stopped"])
+def filled(request: pytest.FixtureRequest, make_proxy: Callable[..., Proxy], origin: Origin) -> Filled:
+    proxy = make_proxy(workers=2)
+    cache = Filled(proxy, origin)
+    if request.param == "stopped":
+        proxy.terminate()
+    return cache
+
+
+def test_reading_commands(filled: Filled) -> None:
+    urls = sorted(filled.url(name) for name in filled.names)
+    assert filled.listed() == urls
+    assert filled.listed("*/a/*") == [filled.url("/a/1"), filled.url("/a/2")]
+    assert filled.listed("nothing*") == []
+    (one,) = printed("show", filled.url("/[odd]"), *filled.where)
+    assert (one["url"], one["status"], one["size"]) == (filled.url("/[odd]"), 200, 6000)
+    assert Path(one["file"]).read_bytes() == b"/[odd]" * 1000
+    assert ["ETag", '"v"'] in [[name.replace("Etag", "ETag"), value] for name, value in one["headers"]]
+    assert one["vary"] == {"x-kind": None}
+    figures = printed("stats", *filled.where)
+    assert (figures["entries"], figures["blobs"], figures["downloading"]) == (5, 4, 0)
+    assert figures["bytes"] == sum(len(name) * 1000 for name in ("/a/1", "/a/2", "/[odd]")) + 10
+    for command, text in (("ls", filled.url("/same")), ("stats", "entries"), ("show", "sha256")):
+        arguments = [filled.url("/same")] if command == "show" else []
+        done = run(command, *arguments, PYPROXYCACHE_CACHE_DIR=str(filled.proxy.cache_dir))
+        assert (done.status, done.stderr) == (DONE, "")
+        assert text in done.stdout
+
+
+def test_purge(filled: Filled) -> None:
+    where = filled.where
+    assert printed("purge", filled.url("/a/1"), filled.url("/nothing"), *where) == {"purged": 1}
+    assert printed("purge", "--prefix", filled.url("/a/"), *where) == {"purged": 1}
+    assert printed("purge", "--pattern", "*/[[]odd]", *where) == {"purged": 1}
+    assert filled.listed() == [filled.url("/b/1"), filled.url("/same")]
+    done = call("purge", "--all", *where)
+    assert (done.status, done.stdout) == (DONE, "purged 2 stored responses\n")
+    assert filled.listed() == []
+    assert not [path for path in filled.proxy.cache_dir.rglob("*") if len(path.name) == 64]
+
+
+def test_purge_reaches_every_worker_at_once(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
+    proxy = make_proxy(workers=2)
+    filled = Filled(proxy, origin)
+    for number in range(1, 4):
+        origin.put("/same", b"new %d" % number, cache_control="max-age=3600")
+        assert printed("purge", filled.url("/same"), *filled.where) == {"purged": 1}
+        for _ in range(10):
+            assert proxy.get(filled.url("/same")).body == b"new %d" % number
+    assert origin.count("/same") == 3
+
+
+def test_purge_follows_the_rules_of_keys(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
+    proxy = make_proxy(config={"rules": [{"query": "ignore"}]})
+    origin.put("/q", b"q", cache_control="max-age=60")
+    assert proxy.get(origin.url("/q?signature=1")).body == b"q"
+    where = ("-c", str(proxy.config_file), "--cache-dir", str(proxy.cache_dir))
+    assert printed("show", origin.url("/q?signature=2"), *where)[0]["url"] == origin.url("/q")
+    assert printed("purge", origin.url("/q?signature=3"), *where) == {"purged": 1}
+
+
+def test_gc(filled: Filled) -> None:
+    small = ("--max-size", "8K", *filled.where)
+    would = printed("gc", "--dry-run", *small)
+    assert would["entries"] > 0
+    assert len(filled.listed()) == 5
+    done = printed("gc", *small)
+    assert (done["entries"], done["bytes"]) == (would["entries"], would["bytes"])
+    figures = printed("stats", *filled.where)
+    assert figures["entries"] == 5 - done["entries"]
+    assert figures["bytes"] <= 8192 * 0.9
+    rest = run("gc", "--unused", "0s", *filled.where)
+    assert (rest.status, rest.stdout.split()[:2]) == (DONE, ["removed", str(figures["entries"])])
+    assert filled.listed() == []
+
+
+def damage(filled: Filled) -> dict[str, str]:
+    """Spoils one blob of each kind; the kind of problem by digest."""
+    names = ("/a/1", "/a/2", "/[odd]")
+    blobs = {name: printed("show", filled.url(name), *filled.where)[0] for name in names}
+    Path(blobs["/a/1"]["file"]).unlink()
+    with Path(blobs["/a/2"]["file"]).open("ab") as file:
+        file.write(b"more")
+    spoilt = Path(blobs["/[odd]"]["file"])
+    content = bytearray(spoilt.read_bytes())
+    content[100] ^= 1
+    spoilt.chmod(0o600)
+    spoilt.write_bytes(content)
+    return {
+        blobs["/a/1"]["sha256"]: "blob is missing",
+        blobs["/a/2"]["sha256"]: "blob has another size than its row",
+        blobs["/[odd]"]["sha256"]: "blob's bytes do not have its digest",
+    }
+
+
+def test_fsck(filled: Filled) -> None:
+    assert printed("fsck", *filled.where) == []
+    problems = damage(filled)
+    found = printed("fsck", *filled.where, status=PROBLEMS)
+    assert {one["sha256"]: one["problem"] for one in found} == problems
+    text = run("fsck", *filled.where)
+    assert (text.status, text.stdout.splitlines()[-1]) == (PROBLEMS, "3 problems")
+    fixed = call("fsck", "--fix", *filled.where)
+    assert (fixed.status, fixed.stdout.splitlines()[-1]) == (DONE, "3 problems fixed")
+    assert call("fsck", *filled.where).stdout == "clean\n"
+    assert filled.listed() == [filled.url("/b/1"), filled.url("/same")]
+
+
+def test_what_fsck_removed_is_fetched_again(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
+    filled = Filled(make_proxy(), origin)
+    damage(filled)
+    printed("fsck", "--fix", *filled.where)
+    for name in filled.names:
+        assert filled.proxy.get(filled.url(name)).complete
+    assert {asked.path for asked in origin.requests} == {"/a/1", "/a/2", "/[odd]"}
+
+
+# fetch.
+
+
+def test_fetch(make_proxy: Callable[..., Proxy], origin: Origin, tmp_path: Path) -> None:
+    proxy = make_proxy()
+    for number in range(6):
+        origin.put(f"/{number}", b"x" * number, cache_control="max-age=60")
+    origin.put("/a%7Eb/../c d", b"odd", cache_control="max-age=60")
+    file = tmp_path / "urls"
+    file.write_text(f"# a list\n\n{origin.url('/2')}\n  {origin.url('/3')}\n{origin.url('/2')}\n")
+    urls = (origin.url("/0"), origin.url("/1"))
+    got = printed("fetch", *urls, "--input", str(file), "-j", "3", "--proxy", proxy.netloc)
+    assert [(one["url"], one["status"], one["bytes"], one["error"]) for one in got] == [
+        (origin.url(f"/{number}"), 200, number, "") for number in range(4)
+    ]
+    piped = run("fetch", "-i", "-", text=origin.url("/4"), PYPROXYCACHE_PROXY=proxy.url)
+    assert (piped.status, origin.url("/4") in piped.stdout) == (DONE, True)
+    listening = call("fetch", origin.url("/5"), PYPROXYCACHE_LISTEN=proxy.netloc)
+    assert listening.status == DONE
+    assert sorted(asked.path for asked in origin.requests) == [f"/{number}" for number in range(6)]
+    # As it is written: nothing is normalised on the way to the key.
+    assert call("fetch", origin.url("/a%7Eb/../c"), "--proxy", proxy.netloc).status == PROBLEMS
+    assert origin.requests[-1].target == "/a%7Eb/../c"
+
+
+def test_fetch_tells_what_failed(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
+    proxy = make_proxy(config={"fetch": {"tries": 1}})
+    origin.put("/good", b"good")
+    origin.put("/cut", b"x" * 100_000, break_at=0.5)
+    urls = [origin.url("/good"), origin.url("/missing"), origin.url("/cut"), "ftp://h/"]
+    got = printed("fetch", *urls, "--proxy", proxy.netloc, status=PROBLEMS)
+    assert [bool(one["error"]) for one in got] == [False, True, True, True]
+    assert got[1]["error"] == "status 404"
+    assert "broke off" in got[2]["error"]
+    told = call("fetch", *urls, "--proxy", proxy.netloc)
+    assert told.status == PROBLEMS
+    assert len(told.stderr.splitlines()) == 3
+    assert "Traceback" not in told.stderr
+    nobody = call("fetch", origin.url("/good"), "--proxy", "127.0.0.1:9")
+    assert (nobody.status, "no cache answers" in nobody.stderr) == (PROBLEMS, True)
+
+
+def test_fetch_ends_at_once_when_interrupted(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
+    proxy = make_proxy()
+    origin.put("/slow", b"x" * 1000, hang_at=10)
+    command = [sys.executable, "-m", "pyproxycache", "fetch", origin.url("/slow"), "--proxy", proxy.netloc]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=clean_environment()) as fetching:
+        origin.wait_for("/slow")
+        fetching.send_signal(signal.SIGINT)
+        assert fetching.wait(5.0) != DONE
+
+
+# What is wrong.
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["purge"],
+        ["purge", "--all", "http://h/"],
+        ["purge", "--prefix", "--pattern", "x"],
+        ["purge", "not-a-url"],
+        ["show", "not-a-url"],
+        ["show"],
+        ["fetch"],
+        ["fetch", "http://h/", "-j", "0"],
+        ["gc", "--max-size", "large"],
+        ["gc", "--unused", "long"],
+        ["serve", "--workers", "0"],
+        ["serve", "--listen", "nowhere"],
+        ["serve", "--upstream", "ftp://h/"],
+        ["serve", "-c", "/nonexistent/file"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(arguments: list[str], filled_once: Proxy) -> None:
+    using = run if arguments[0] == "serve" else call  # a server that does start shall not be this process
+    done = using(*arguments, PYPROXYCACHE_CACHE_DIR=str(filled_once.cache_dir))
+    assert (done.status, done.stdout) == (WRONG_USAGE, "")
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def filled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    with Proxy(tmp_path_factory.mktemp("once")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("command", ["ls", "stats", "gc", "fsck", "purge --all", "show http://h/"])
+def test_no_cache_is_made_by_asking_for_it(command: str, tmp_path: Path) -> None:
+    done = call(*command.split(), "--cache-dir", str(tmp_path / "none"))
+    assert (done.status, done.stdout) == (PROBLEMS, "")
+    assert "there is no cache in" in done.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_show_of_what_is_not_stored(filled_once: Proxy) -> None:
+    done = call("show", "http://h/none", "--cache-dir", str(filled_once.cache_dir))
+    assert (done.status, "nothing is stored" in done.stderr) == (PROBLEMS, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("alow: 10.0.0.0/8", ["alow", "did you mean allow"]),
+        ("store: {max_size: plenty}", ["store.max_size", "'plenty'", "200G"]),
+        ("rules: [{match: {path: '('}}]", ["rules[0].match.path", "'('"]),
+        ("listen: [", ["line"]),
+        ("workers: 1\nworkers: 2", ["line 2", "twice"]),
+    ],
+)
+def test_config_check(tmp_path: Path, text: str, told: list[str]) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text(text)
+    done = call("config", "check", str(file))
+    assert (done.status, done.stdout) == (PROBLEMS, "")
+    assert [part for part in (str(file), *told) if part not in done.stderr] == []
+    serving = run("serve", "-c", str(file))
+    assert (serving.status, serving.stderr) == (WRONG_USAGE, done.stderr)
+
+
+def test_config_show_is_a_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text("store: {max_size: 5G}\nallow: 10.0.0.0/8")
+    assert call("config", "check", str(file)).stdout == f"{file}: good\n"
+    shown = call("config", "show", PYPROXYCACHE_CONFIG=str(file), PYPROXYCACHE_CACHE_DIR="/else/where")
+    values = yaml.safe_load(shown.stdout)
+    assert (values["store"]["max_size"], values["store"]["path"]) == ("5G", "/else/where")
+    file.write_text(shown.stdout)
+    assert call("config", "check", str(file)).status == DONE
+
+
+# serve.
+
+
+def test_serve_needs_no_flag(tmp_path: Path, origin: Origin) -> None:
+    """Only the address is given: port 3128 may be another's here."""
+    with Proxy(tmp_path) as proxy:
+        address = proxy.netloc
+        proxy.terminate()
+        proxy.command = proxy.command[:4]
+        proxy.environment |= {"PYPROXYCACHE_LISTEN": address, "XDG_CACHE_HOME": str(tmp_path / "home")}
+        proxy.log_file.unlink()
+        proxy.start()
+        assert proxy.get(origin.url("/missing")).status == 404
+        assert (tmp_path / "home" / "pyproxycache" / "index.sqlite").exists()
+        lines = proxy.log().splitlines()
+        for told in (
+            f"listens on {address}",
+            str(tmp_path / "home"),
+            f"export http_proxy=http://{address}",
+        ):
+            assert [line for line in lines if told in line]
+
+
+@pytest.mark.parametrize("downloading", [False, True])
+def test_interrupt_ends_serve_at_once(proxy: Proxy, origin: Origin, downloading: bool) -> None:
+    body = b"x" * 100_000
+    origin.put("/slow", body, hang_at=0.5, etag='"1"', cache_control="max-age=60")
+    waiting = proxy.download(origin.url("/slow"))
+    if downloading:
+        waiting.open()
+        waiting.take(1000)
+    group = proxy.group()
+    ends = [os.pidfd_open(pid) for pid in group]
+    os.killpg(proxy.pid, signal.SIGINT)  # as a terminal does
+    for end in ends:
+        assert select.select([end], [], [], 5.0)[0]
+        os.close(end)
+    waiting.close()
+    assert proxy.group() == []
+
+
+def test_workers_end_with_their_master(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
+    origin.put("/slow", b"x" * 100_000, hang_at=0.5, cache_control="max-age=60")
+    proxy = make_proxy(workers=2, config={"fetch": {"drain": "1s"}})
+    ends = [os.pidfd_open(pid) for pid in proxy.worker_pids()]
+    with proxy.download(origin.url("/slow")) as waiting:
+        waiting.take(1000)
+        os.kill(proxy.pid, signal.SIGKILL)
+        for end in ends:
+            assert select.select([end], [], [], 10.0)[0]
+            os.close(end)
+    assert "Traceback" not in proxy.log()
+
+
+def test_cache_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("serve", "--cache-dir", str(tmp_path / "file" / "cache"), "--listen", "127.0.0.1:0")
+    assert done.status == PROBLEMS
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path) in done.stderr
+
+
+def test_reload(make_proxy: Callable[..., Proxy], origin: Origin, tmp_path: Path) -> None:
+    proxy = make_proxy(config={"allow": "127.0.0.0/8"})
+    origin.put("/page", b"page", cache_control="max-age=60")
+    assert proxy.get(origin.url("/page")).status == 200
+    for wrong in ("allow: nowhere", {"log": {"access": str(tmp_path / "none" / "access.log")}}):
+        workers = reload(proxy, wrong)
+        assert proxy.get(origin.url("/page")).status == 200
+        assert len(workers) == 1
+    assert proxy.log().count("the configuration stays as it was") == 2
+    assert "Traceback" not in proxy.log()
+    reload(proxy, {"allow": "192.0.2.0/24"})
+    assert proxy.get(origin.url("/page")).status == 403
+    reload(proxy, {"log": {"access": str(tmp_path / "access.log")}})
+    assert proxy.get(f"{origin.url('/page')}?token=s3cret").status == 200
+    proxy.terminate()
+    *_others, line = (tmp_path / "access.log").read_text().splitlines()
+    assert f'"GET {origin.url("/page")}?…" 200 4' in line
+    assert line.startswith("127.0.0.1 ")
+
+
+def reload(proxy: Proxy, config: Any) -> list[int]:
+    """SIGHUP with another configuration; returns the new workers once the old ones are gone."""
+    old = proxy.worker_pids()
+    ends = [os.pidfd_open(pid) for pid in old]
+    proxy.configure(config)
+    proxy.reload()
+    for end in ends:
+        assert select.select([end], [], [], 10.0)[0]
+        os.close(end)
+    fetch(proxy.address, "/")  # answered: a new worker is there
+    return [pid for pid in proxy.worker_pids() if pid not in old]

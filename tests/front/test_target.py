@@ -1,0 +1,113 @@
+"""What a request-target asks for."""
+
+import pytest
+
+from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
+from pyproxycache.front.target import Local, decoded_url, locate, quoted_url
+from pyproxycache.rules.keys import parse_url
+
+
+@pytest.mark.parametrize(
+    ("target", "url"),
+    [
+        ("http://h/p?q", "http://h/p?q"),
+        ("HTTPS://H:443/p", "https://h/p"),
+        ("http://h", "http://h/"),
+        ("http://[::1]:8080/p", "http://[::1]:8080/p"),
+        ("http://h/https://i/", "http://h/https://i/"),
+        ("/http://h/p?q", "http://h/p?q"),
+        ("/https://h/p?a=/http://i/", "https://h/p?a=/http://i/"),
+        ("/HTTPS://h/p", "https://h/p"),
+        ("/https:/h/p", "https://h/p"),
+        ("/https%3A/h%3A81/p%3A", "https://h:81/p%3A"),
+        ("/http%3a//h/p", "http://h/p"),
+        ("/https://h", "https://h/"),
+        ("/https://[::1]:81/p", "https://[::1]:81/p"),
+        ("/https%3A%2F%2Fh%2Fp", "https://h/p"),
+        ("/https%3a%2f%2fh%2fp%3Fq%3D1", "https://h/p?q=1"),
+        ("/https:%2F%2Fh/p/x", "https://h/p/x"),
+        ("/https%3A%2F%2Fh%2Fp?q=%2F", "https://h/p?q=%2F"),
+        ("/https%3A%2F%2Fh%2Fa%2520b", "https://h/a%20b"),
+        ("/https%3A%2F%2Fh%2Fa%20b%C3%A9%FF", "https://h/a%20b%C3%A9%FF"),
+        ("/https%3A%2F%2Fh%2Fp%23part", "https://h/p"),
+        ("/https%3A%2F%2Fh%2F~a%7Eb%252F", "https://h/~a~b%2F"),
+    ],
+)
+def test_url(target: str, url: str) -> None:
+    found = locate(target, None)
+    assert str(found) == url
+
+
+@pytest.mark.parametrize(
+    ("target", "local"),
+    [
+        ("/", Local("/", "")),
+        ("*", Local("*", "")),
+        ("/api/v1/fetch/?url=http://h/&ttl=1d", Local("/api/v1/fetch/", "url=http://h/&ttl=1d")),
+        ("/a?b?c", Local("/a", "b?c")),
+        ("/httpx://h/", Local("/httpx://h/", "")),
+        ("/http", Local("/http", "")),
+        ("/https:///h", Local("/https:///h", "")),
+        ("/ftp://h/", Local("/ftp://h/", "")),
+    ],
+)
+def test_resource_of_the_cache_itself(target: str, local: Local) -> None:
+    assert locate(target, None) == local
+
+
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [
+        ("ftp://h/", NotImplementedHere),
+        ("h:80", BadRequest),
+        ("nonsense", BadRequest),
+        ("", BadRequest),
+        ("http://", BadRequest),
+        ("http://user:s3cret@h/", BadRequest),
+        ("/http://user@h/", BadRequest),
+        ("/https%3A%2F%2Fuser%40h%2F", BadRequest),
+        ("http://h:0/", BadRequest),
+        ("http://h:99999/", BadRequest),
+        ("http://h h/", BadRequest),
+        ("/https:/", BadRequest),
+        ("/https%3A%2F%2F", BadRequest),
+        ("/https%3A%2F%2Fh%0Ai%2F", BadRequest),
+    ],
+)
+def test_no_target(target: str, error: type[ProxyError]) -> None:
+    with pytest.raises(error) as raised:
+        locate(target, None)
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "target", "url"),
+    [
+        ("http://h", "/", "http://h/"),
+        ("http://h", "/p?q", "http://h/p?q"),
+        ("http://h", "/http://i/p", "http://h/http://i/p"),
+        ("http://h", "http://i/p?q", "http://h/p?q"),
+        ("http://h", "*", "http://h/"),
+        ("http://h", "/../p", "http://h/../p"),
+        ("http://h", "/p#part", "http://h/p"),
+        ("https://h:8443/base", "/p", "https://h:8443/base/p"),
+        ("https://h/base/", "/", "https://h/base/"),
+        ("https://h/base/", "/..x/x..", "https://h/base/..x/x.."),
+        ("https://h/base/", "/p?/../", "https://h/base/p?/../"),
+    ],
+)
+def test_below_an_upstream(upstream: str, target: str, url: str) -> None:
+    assert str(locate(target, parse_url(upstream))) == url
+
+
+@pytest.mark.parametrize(
+    "target", ["p", "h:80", "/..", "/../p", "/p/../..", "/%2e./p", "/p%2F..%2F", "/..;x/p", "/..%5Cp"]
+)
+def test_not_below_the_upstream(target: str) -> None:
+    with pytest.raises(BadRequest):
+        locate(target, parse_url("http://h/base/"))
+
+
+def test_forms_of_a_url() -> None:
+    assert str(decoded_url("http%3A%2F%2Fh%2Fa%20b", "?c")) == "http://h/a%20b?c"
+    assert str(quoted_url("http://h/a b|\xc3\xa9%20+")) == "http://h/a%20b%7C%C3%A9%20+"

@@ -1,0 +1,146 @@
+"""The documents keep to the program: examples parse, links lead somewhere, options and variables exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from pyproxycache import config
+from pyproxycache.cli import main
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+FENCED = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# An indented block that begins with a file's name as a comment.
+MARKED = re.compile(r"^    # \S+\.yaml\n(?:    .*\n|\n)+", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+COMMAND = re.compile(r"(?<![\w/.-])pyproxycache( [^\n`|;&#]*)")
+MADE = re.compile(r'make serve ARGS="([^"]*)"')
+OPTION = re.compile(r"(?<!\S)\[?(--?[a-z][a-z-]*)")
+LONE_OPTION = re.compile(r"`(--[a-z-]+)(?: [A-Z]+)?`")
+VARIABLE = re.compile(r"PYPROXYCACHE_[A-Z_]+")
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """Each YAML example, and where it is."""
+    for page in PAGES:
+        text = page.read_text()
+        found = [*FENCED.finditer(text), *MARKED.finditer(text)]
+        for match in found:
+            line = text.count("\n", 0, match.start()) + 1
+            yield f"{page.name}:{line}", textwrap.dedent(match[1] if match.re is FENCED else match[0])
+
+
+def anchors(page: Path) -> set[str]:
+    """What can stand behind the # of a link to the page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(group: click.Group = main) -> Iterator[click.Command]:
+    for command in group.commands.values():
+        yield command
+        if isinstance(command, click.Group):
+            yield from commands(command)
+
+
+def options(command: click.Command) -> set[str]:
+    named = {name for parameter in command.params for name in parameter.opts}
+    return {*named, "--help", "-h"} - {parameter.name for parameter in command.params}
+
+
+def called(words: list[str]) -> click.Command:
+    """The command that the words behind the program's name begin with."""
+    command: click.Command = main
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        assert words[0] in command.commands, f"there is no command {words[0]}"
+        command = command.commands[words.pop(0)]
+    return command
+
+
+def calls() -> Iterator[tuple[str, str]]:
+    """Each call of the program in code, and the page that has it."""
+    for page in PAGES:
+        text = MADE.sub(r"pyproxycache serve \1", page.read_text())
+        code = [*re.findall(r"`([^`\n]+)`", text), *re.findall(r"^    (.*)$", text, re.MULTILINE)]
+        for line in code:
+            if line.startswith("pyproxycache "):
+                # Two blanks begin what a line says about its call.
+                yield from ((page.name, part) for part in COMMAND.findall(re.split(r" {2,}(?!-)", line)[0]))
+
+
+EXAMPLES = list(examples())
+CALLS = list(calls())
+
+
+@pytest.mark.parametrize(("place", "text"), EXAMPLES, ids=[place for place, _text in EXAMPLES])
+def test_an_example_is_a_configuration(place: str, text: str) -> None:
+    config.parse(text, place)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text()):
+        linked = (page.parent / target) if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize(("page", "call"), CALLS)
+def test_a_call_uses_options_that_exist(page: str, call: str) -> None:
+    command = called(call.split())
+    assert set(OPTION.findall(call)) <= options(command)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_and_variables_exist(page: Path) -> None:
+    every = set().union(*(options(command) for command in commands()))
+    text = page.read_text()
+    assert set(LONE_OPTION.findall(text)) <= every
+    read = {parameter.envvar for command in commands() for parameter in command.params}
+    assert set(VARIABLE.findall(text)) <= read
+
+
+def reasons() -> set[str]:
+    """What the rules give as reasons against storing."""
+    source = (ROOT / "pyproxycache" / "rules" / "decide.py").read_text()
+    judges = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef) and node.name in ("_obstacle", "_forbidden")
+    ]
+    returned = (node.value for judge in judges for node in ast.walk(judge) if isinstance(node, ast.Return))
+    return {
+        node.value for node in returned if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_every_reason_against_storing_is_explained() -> None:
+    table = (ROOT / "docs" / "operations.md").read_text().partition("### Why is it not cached?")[2]
+    explained = set(re.findall(r"^\| `([a-z0-9-]+)` \|", table, re.MULTILINE))
+    assert len(reasons()) > 5
+    assert reasons() <= explained
+
+
+def test_the_house_is_as_drawn() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    drawn = text.partition("    pyproxycache/\n")[2].partition("\n\n")[0]
+    named = re.findall(r"^ +(\S+?)/?(?: {2,}|$)", drawn, re.MULTILINE)
+    package = ROOT / "pyproxycache"
+    there = {path.name for path in package.rglob("*.py")} | {path.name for path in package.iterdir()}
+    assert [name for name in named if Path(name).name not in there] == []
+    rooms = {path.name for path in package.iterdir() if re.fullmatch(r"[a-z]+(\.py)?", path.name)}
+    assert rooms - {Path(name).parts[0] for name in named} - {"notation.py"} == set()
+
+
+def test_the_examples_are_found() -> None:
+    pages = {place.partition(":")[0] for place, _text in EXAMPLES}
+    assert pages >= {"README.md", "configuration.md", "quickstart.md", "recipes.md"}
+    assert {"README.md", "quickstart.md", "recipes.md", "operations.md"} <= {page for page, _call in CALLS}
