@@ -220,6 +220,9 @@ def _judge(
     left = lifetime - age
     if directives.must_validate:
         return Forward.STALE
+    if policy.fresh is not None and left > 0:
+        # The operator's word on how long it lasts is for all clients, also those that ask to reload.
+        return Serve(entry, age, math.floor(left), stale=False)
     if request_accepts(asked, age, left, may_be_stale=not directives.never_stale):
         return Serve(entry, age, math.floor(left), stale=left <= 0)
     return Forward.REQUEST if left > 0 else Forward.STALE
