@@ -27,6 +27,7 @@ from pyproxycache.store.flights import Flights
 from pyproxycache.store.fsck import Fsck
 from pyproxycache.store.housekeeping import Housekeeper
 from pyproxycache.store.index import Index
+from pyproxycache.store.recovery import Recovery
 from pyproxycache.store.space import Space
 from pyproxycache.upstream.client import Upstream
 
@@ -46,6 +47,7 @@ class Store:
     claims: Claims
     space: Space
     fsck: Fsck
+    recovery: Recovery
 
 
 def open_store(options: StoreOptions) -> Store:
@@ -56,7 +58,8 @@ def open_store(options: StoreOptions) -> Store:
     database.migrate()
     index = Index(database)
     claims = Claims(database, blobs)
-    return Store(database, blobs, index, claims, Space(options, index, claims, blobs), Fsck(index, blobs))
+    space, fsck = Space(options, index, claims, blobs), Fsck(index, blobs)
+    return Store(database, blobs, index, claims, space, fsck, Recovery(space, index, blobs, fsck))
 
 
 def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) -> Server:

@@ -98,6 +98,7 @@ class Proxy:
         self.ready = ready
         self.environment = clean_environment(environment)
         self._process: subprocess.Popen[bytes] | None = None
+        self._downloads: list[Download] = []
         # Bound and never listening: the number stays ours between restarts, and the server can take it.
         self._reserved = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -205,6 +206,8 @@ class Proxy:
     def close(self) -> None:
         """Leaves nothing running and gives the port back."""
         self.kill9()
+        for download in self._downloads:
+            download.close()
         self._reserved.close()
 
     def worker_pids(self) -> list[int]:
@@ -237,7 +240,9 @@ class Proxy:
 
     def download(self, url: str, headers: Iterable[tuple[str, str]] = (), **options: Any) -> Download:
         """A download through the proxy, yet to be begun by open(), run() or start()."""
-        return Download(self.address, url, headers, **options)
+        download = Download(self.address, url, headers, **options)
+        self._downloads.append(download)
+        return download
 
     def load(self, urls: Sequence[str], clients: int, **options: Any) -> LoadProcess:
         """Many downloads at once through the proxy, from their own process; options as LoadProcess's."""

@@ -99,7 +99,7 @@ def _try_to_listen(listen: tuple[str, ...]) -> None:
 def _usable(config: Config) -> Config:
     """The configuration, once what workers open is known to open; raises StoreError or OSError."""
     store = open_store(config.store)
-    store.space.recover()
+    store.recovery.run()
     store.database.close()
     if config.log.access not in (None, "-"):
         Path(str(config.log.access)).open("a").close()

@@ -78,6 +78,13 @@ class Blobs:
                         with contextlib.suppress(FileNotFoundError):
                             yield item.name, item.stat().st_nlink
 
+    def written(self, digest: str) -> float | None:
+        """When the blob's last byte was written (epoch seconds); None where it is missing."""
+        try:
+            return self.path(digest).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
     def free_space(self) -> tuple[int, int]:
         """Bytes free to us, and bytes in all, on the disk of the cache."""
         disk = os.statvfs(self.root)

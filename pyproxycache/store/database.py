@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pyproxycache.errors import NoSpace, StoreError
+from pyproxycache.store.locks import open_lock
 
 _MIGRATIONS = (
     """
@@ -174,7 +175,7 @@ class Database:
             path = self.path.with_suffix(".lock")
             # Of its own in each process: an inherited descriptor would share the parent's lock.
             try:
-                self._lock_fd = (pid, os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                self._lock_fd = (pid, open_lock(path))
             except OSError as error:
                 raise StoreError(f"cannot lock the index {path}: {error.strerror}") from error
         return self._lock_fd[1]

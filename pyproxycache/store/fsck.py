@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -42,14 +42,18 @@ class Fsck:
     def check(self) -> Iterator[Finding | None]:
         """One value for each blob row or file looked at: what is wrong with it, or None."""
         sizes = self._index.blob_sizes()
-        for digest, size in sizes.items():
-            yield self._check_blob(digest, size)
+        yield from self.check_bodies(sizes)
         for entry in self._index.unbacked():
             yield Finding(Problem.UNBACKED, entry.digest)
         for digest, names in self._blobs.digests():
             # A second name is that of a download's file: its writer, or the sweep, deals with both.
             if digest not in sizes and names == 1 and self._index.is_stray(digest):
                 yield Finding(Problem.STRAY, digest)
+
+    def check_bodies(self, sizes: Mapping[str, int]) -> Iterator[Finding | None]:
+        """The same for the blobs of these digests, with their sizes."""
+        for digest, size in sizes.items():
+            yield self._check_blob(digest, size)
 
     def fix(self, finding: Finding) -> None:
         """Remove the damaged: the rows first, then the file. The next request fetches it again."""

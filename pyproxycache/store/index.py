@@ -148,6 +148,23 @@ class Index:
             (name,) = db.execute("SELECT value FROM facts WHERE name = 'instance'").fetchone()
         return str(name)
 
+    def fact(self, name: str) -> str | None:
+        """What was noted under the name."""
+        row = self._database.read().execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def set_fact(self, name: str, value: str) -> None:
+        with self._database.write() as db:
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def last_used(self, seconds: float) -> dict[str, int]:
+        """Digest and size of the bodies stored or served up to so long before the last one."""
+        rows = self._database.read().execute(
+            "SELECT digest, size FROM entries WHERE accessed >= (SELECT max(accessed) FROM entries) - ?",
+            (seconds,),
+        )
+        return dict(rows)
+
     # The steps by which space is made: rows first, then files that no row names.
 
     def oldest(self, after: Candidate | None, limit: int) -> list[Candidate]:

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pyproxycache.errors import StoreError
 from pyproxycache.options import StoreOptions
 from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claims import Claims
 from pyproxycache.store.index import Candidate, Index
+from pyproxycache.store.locks import open_lock
 
 _HIGH_WATER = 0.95
 _LOW_WATER = 0.90
@@ -127,7 +129,10 @@ class Space:
 
     @contextlib.contextmanager
     def _only_collector(self, wait: bool) -> Iterator[bool]:
-        lock = os.open(self._blobs.root / "collect.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            lock = open_lock(self._blobs.root / "collect.lock")
+        except OSError as error:
+            raise StoreError(f"cannot collect in {self._blobs.root}: {error.strerror}") from error
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

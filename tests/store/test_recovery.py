@@ -1,0 +1,32 @@
+"""A start after the machine went down: what had not reached the disk is not served."""
+
+import os
+
+import pytest
+from cachedir import URL, CacheDir
+
+from pyproxycache.store.recovery import Recovery
+
+
+def recover(cache: CacheDir, boot: str) -> None:
+    space = cache.space()
+    Recovery(space, cache.index, cache.blobs, cache.fsck).run(boot)
+
+
+@pytest.mark.parametrize(
+    ("next_boot", "age", "kept"),
+    [("two", 0, False), ("one", 0, True), ("two", 100_000, True)],
+    ids=["rebooted", "same-boot", "written-long-ago"],
+)
+def test_the_last_bodies_are_read_after_a_reboot(
+    cache: CacheDir, next_boot: str, age: float, kept: bool
+) -> None:
+    recover(cache, "one")
+    damaged, whole = cache.put(URL, b"body"), cache.put(f"{URL}2", b"whole")
+    path = cache.blobs.path(damaged.digest)
+    path.write_bytes(bytes(4))  # as a file system leaves it that gives a size before the bytes
+    when = path.stat().st_mtime - age
+    os.utime(path, (when, when))
+    recover(cache, next_boot)
+    assert (cache.index.lookup(URL) != []) == kept
+    assert cache.body(whole) == b"whole"
