@@ -24,9 +24,10 @@ $(VENV)/installed: $(VENV)/bin/python setup.cfg pyproject.toml
 # Clients and tools that the tests use; without root, tests for what is missing are skipped.
 $(VENV)/installed-test: $(VENV)/bin/python setup.cfg pyproject.toml
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		missing=; for tool in curl wget ip; do command -v $$tool >/dev/null || missing=yes; done; \
+		missing=; for tool in curl wget ip openssl; do command -v $$tool >/dev/null || missing=yes; done; \
 		if [ -n "$$missing" ]; then apt-get -qq update && \
-			DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends curl wget iproute2; fi; fi
+			DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends \
+			curl wget iproute2 openssl; fi; fi
 	$(PIP) install --editable '.[test]'
 	touch $(VENV)/installed $@
 

@@ -249,7 +249,7 @@ class Engine:
             case End.FAILED | End.BROKEN:
                 error = progress.error or UpstreamError("the download failed")
                 if error.fault is not Fault.CLIENT:
-                    raise error
+                    raise type(error)(str(error))  # of its own: one is not raised in many threads
         # What the leader was refused, or may not have, this client may.
         return None
 

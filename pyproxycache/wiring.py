@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyproxycache.config import Config
-from pyproxycache.download import Downloader
+from pyproxycache.download.leading import Downloader
 from pyproxycache.engine import Engine, Parts
 from pyproxycache.follow import Follower
 from pyproxycache.front import wsgi

@@ -218,6 +218,15 @@ class Proxy:
         """Every process of the group that has not ended, master and workers."""
         return sorted(pid for pid, _parent, group in _processes() if group == self.pid)
 
+    def connections(self, pid: int) -> int:
+        """How many client connections this worker holds."""
+        port = f":{self.address[1]:04X}"
+        held = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(
+            row[1].endswith(port) and row[3] == "01" and f"socket:[{row[9]}]" in held for row in rows
+        )
+
     def rss(self, pid: int) -> int:
         """Bytes of anonymous memory: what the process itself holds, without mapped files."""
         return _status(pid, "RssAnon")
@@ -281,7 +290,7 @@ class _Exits:
 
 
 def _processes() -> Iterable[tuple[int, int, int]]:
-    """Process id, parent and group of every process that is not a zombie."""
+    """Process id, parent and group of every process that has not ended."""
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             text = entry.read_text()
@@ -289,8 +298,17 @@ def _processes() -> Iterable[tuple[int, int, int]]:
             continue  # it ended between the listing and the reading
         # The name stands in parentheses and may hold anything, so the fields count from the last of them.
         state, parent, group = text.rpartition(")")[2].split()[:3]
-        if state not in "ZX":
-            yield int(text.partition(" ")[0]), int(parent), int(group)
+        pid = int(text.partition(" ")[0])
+        # A zombie whose threads have not all ended still has its files and sockets open.
+        if state not in "ZX" or len(_threads(pid)) > 1:
+            yield pid, int(parent), int(group)
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return [task.name for task in Path(f"/proc/{pid}/task").iterdir()]
+    except FileNotFoundError:
+        return []
 
 
 def _status(pid: int, name: str) -> int:

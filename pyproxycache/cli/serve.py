@@ -91,7 +91,10 @@ def _try_to_listen(listen: tuple[str, ...]) -> None:
         host = host.strip("[]")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            socket.create_server((host, int(port)), family=family).close()
+            with socket.socket(family) as probe:
+                # Bound, not listening: no client must take the probe for the server.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, int(port)))
         except OSError as error:
             fail(f"cannot listen on {address}: {error.strerror}; choose another with --listen", PROBLEMS)
 

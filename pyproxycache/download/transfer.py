@@ -104,6 +104,10 @@ class Transfer:
         if not self._space.admits_growth(file.size + len(data)):
             return "it is larger than what may be stored"
         try:
+            if not self._space.fits_disk(len(data)):
+                self._space.make_room(_HEADROOM)
+                if not self._space.fits_disk(len(data)):
+                    return "the disk has no more than its reserve left"
             try:
                 file.write(data)
             except NoSpace:

@@ -194,7 +194,7 @@ def _framed(method: str, response: Response) -> Headers:
         lengths = set(split_list(headers.get("content-length") or ""))
         value = lengths.pop() if len(lengths) == 1 else ""
     else:
-        value = "" if response.length is None else str(response.length)
+        value = "" if response.length is None or response.head.status == 204 else str(response.length)
     if not (value.isascii() and value.isdigit()):
         return headers.without("Content-Length")
     if headers.lines("content-length") == (value,):

@@ -48,16 +48,17 @@ class Space:
         """Whether a body of this size (bytes) may be stored, after making room for it if need be."""
         if not self.admits_growth(size):
             return False
-        if not self._fits_disk(size):
+        if not self.fits_disk(size) and self.fits_disk(size - self._index.used_bytes()):
             self.make_room(size)
-        return self._fits_disk(size)
+        return self.fits_disk(size)
 
     def admits_growth(self, size: int) -> bool:
         """Whether an object may become this large (bytes): the object's own limit, and the cache's."""
         limit, most = self._options.max_object, self._options.max_size
         return (limit is None or size <= limit) and (most is None or size <= most * _LOW_WATER)
 
-    def _fits_disk(self, size: int) -> bool:
+    def fits_disk(self, size: int) -> bool:
+        """Whether so many more bytes leave the disk's reserve alone."""
         free, disk = self._blobs.free_space()
         return free - size > self._options.reserve.room(disk)
 

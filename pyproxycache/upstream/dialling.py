@@ -85,7 +85,10 @@ class Dialler:
                 failure = UpstreamUnreachable(f"no connection to {host}:{port}: {error.strerror or error}")
             except ProxyError as error:
                 failure = error
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # which holds this frame, and would be held by it
 
     def _open_tunnel(self, sock: socket.socket, host: str, port: int, deadline: float) -> None:
         """Have the parent connect to the origin (RFC 9110 section 9.3.6)."""

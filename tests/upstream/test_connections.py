@@ -100,35 +100,42 @@ class TestKept:
 class TestIdle:
     """The store of kept connections."""
 
+    @pytest.fixture(autouse=True)
+    def closing(self) -> Iterator[None]:
+        self.made: list[Connection | socket.socket] = []
+        yield
+        for one in self.made:
+            one.close()
+
     def connection(self, route: Route) -> tuple[Connection, socket.socket]:
         ours, theirs = socket.socketpair()
-        return Connection(ours, route, "127.0.0.1", 10.0), theirs
+        connection = Connection(ours, route, "127.0.0.1", 10.0)
+        self.made += [connection, theirs]
+        return connection, theirs
 
     def test_the_newest_of_a_route_comes_first(self) -> None:
         idle = IdleConnections()
-        (one, its_end), (two, other_end) = self.connection(LOCAL), self.connection(LOCAL)
-        with its_end, other_end:
-            idle.put(one)
-            idle.put(two)
-            assert idle.take(Route("127.0.0.1", 80, secured=("127.0.0.1", 80))) is None
-            assert [idle.take(LOCAL), idle.take(LOCAL), idle.take(LOCAL)] == [two, one, None]
+        (one, _its_end), (two, _other_end) = self.connection(LOCAL), self.connection(LOCAL)
+        idle.put(one)
+        idle.put(two)
+        assert idle.take(Route("127.0.0.1", 80, secured=("127.0.0.1", 80))) is None
+        assert [idle.take(LOCAL), idle.take(LOCAL), idle.take(LOCAL)] == [two, one, None]
 
     @pytest.mark.parametrize("spoiled", ["closed", "surplus", "old"])
     def test_what_is_no_longer_good_is_closed(self, spoiled: str) -> None:
         idle = IdleConnections()
         connection, end = self.connection(LOCAL)
-        with end:
-            idle.put(connection)
-            if spoiled == "closed":
-                end.shutdown(socket.SHUT_WR)
-            elif spoiled == "surplus":
-                end.sendall(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
-            else:
-                connection.idle_since -= IDLE_SECONDS + 1
-            assert idle.take(LOCAL) is None
-            end.settimeout(10)
-            with contextlib.suppress(ConnectionResetError):  # of what was not read
-                assert end.recv(1) == b""
+        idle.put(connection)
+        if spoiled == "closed":
+            end.shutdown(socket.SHUT_WR)
+        elif spoiled == "surplus":
+            end.sendall(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        else:
+            connection.idle_since -= IDLE_SECONDS + 1
+        assert idle.take(LOCAL) is None
+        end.settimeout(10)
+        with contextlib.suppress(ConnectionResetError):  # of what was not read
+            assert end.recv(1) == b""
 
     def test_there_is_an_end_to_how_many(self) -> None:
         idle = IdleConnections()
@@ -138,8 +145,6 @@ class TestIdle:
         kept = [number for number in range(300) if idle.take(Route("127.0.0.1", number)) is not None]
         assert kept == list(range(300 - len(kept), 300))
         assert 0 < len(kept) < 300
-        for _connection, end in made:
-            end.close()
 
 
 class TestWaiting:
