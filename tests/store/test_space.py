@@ -108,6 +108,8 @@ def test_the_disks_reserve_is_kept(cache: CacheDir) -> None:
     space = Space(options, cache.index, cache.claims, cache.blobs)
     assert space.needs_collecting()
     assert not space.admits(1)
+    assert keys(cache) == ["http://origin.example/a"]  # nothing goes for what would not fit then either
+    space.collect()
     assert keys(cache) == []
 
 
