@@ -93,9 +93,16 @@ def build_app(config: Config) -> wsgi.App:
     fetch = config.fetch
     flights = Flights(store.claims, 2 * (fetch.silence + fetch.connect_timeout) + fetch.max_pause)
     policies = config.policies()
-    downloader = Downloader(fetch, upstream, policies, store.space, store.index.freshen)
-    follower = Follower(store.index, store.blobs, flights, downloader, upstream)
     housekeeper = Housekeeper(store.index, store.space)
+    downloader = Downloader(
+        fetch,
+        upstream,
+        policies,
+        store.space,
+        store.index.freshen,
+        lambda count: housekeeper.count(counters.received(count)),
+    )
+    follower = Follower(store.index, store.blobs, flights, downloader, upstream)
     parts = Parts(
         name=name,
         policies=policies,

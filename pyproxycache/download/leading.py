@@ -71,7 +71,9 @@ class Downloader:
         policies: Policies,
         space: Space,
         freshen: Callable[[Entry], bool],
+        count_received: Callable[[int], None],
     ) -> None:
+        self._count_received = count_received
         self._options = options
         self._upstream = upstream
         self._policies = policies
@@ -109,8 +111,8 @@ class Downloader:
         outcome.forward_status = exchange.head.status
         try:
             if resumes and permit.entry is not None:
-                return self._begin(permit, plain, permit.entry, _rest(exchange, permit.entry), outcome)
-            return self._decide(permit, request, fetch, exchange, asked, outcome)
+                return self._begin(permit, plain, permit.entry, _rest(exchange, permit.entry))
+            return self._decide(permit, request, fetch, exchange, asked)
         except BaseException:
             exchange.close()
             raise
@@ -136,7 +138,6 @@ class Downloader:
         fetch: decide.Fetch,
         exchange: Exchange,
         asked: float,
-        outcome: Outcome,
     ) -> Led:
         now = time.time()
         match decide.on_response(request, exchange.head, fetch.stale, self._policies, asked, now):
@@ -156,7 +157,7 @@ class Downloader:
                     return self._pass(permit, exchange, "size", remember=True)
                 entry = self._entry(permit, request, exchange, vary, asked, now)
                 plain = request.with_headers(fetch.headers)
-                return self._begin(permit, plain, entry, Source(exchange, exchange.length), outcome)
+                return self._begin(permit, plain, entry, Source(exchange, exchange.length))
 
     def _keep_fresh(self, entry: Entry) -> None:
         try:
@@ -202,34 +203,40 @@ class Downloader:
             give_up(permit, End.PASSED, None)
         return Passed(exchange, reason)
 
-    def _begin(
-        self, permit: Permit, plain: Request, entry: Entry, source: Source, outcome: Outcome
-    ) -> Downloading:
+    def _begin(self, permit: Permit, plain: Request, entry: Entry, source: Source) -> Downloading:
         if permit.size and source.exchange.head.status != 206:
             permit.begin_anew(entry, source.end)
         else:
             permit.begin(entry, source.end)
         whole = plain.with_headers(plain.headers.without("If-None-Match", "If-Modified-Since"))
-        return Downloading(lambda: self._start(permit, whole, source, outcome))
+        return Downloading(lambda: self._start(permit, whole, source))
 
     # The body.
 
-    def _start(self, permit: Permit, request: Request, source: Source, outcome: Outcome) -> None:
+    def _start(self, permit: Permit, request: Request, source: Source) -> None:
+        # The body may outlast the request that began it, whose outcome is reported by then.
+        received = Outcome()
+        source.exchange.count_in(received)
+
         def again() -> Source | None:
-            return self._continue(permit, request, outcome)
+            return self._continue(permit, request, received)
 
         transfer = Transfer(self._options, self._space, self._stopping, permit, source, again)
         with self._idle:
             self._running += 1
         try:
-            threading.Thread(target=self._run, args=(transfer,), name="download", daemon=True).start()
+            run = threading.Thread(
+                target=self._run, args=(transfer, received), name="download", daemon=True
+            )
+            run.start()
         except RuntimeError:  # there are no more threads, so this one has to do it
-            self._run(transfer)
+            self._run(transfer, received)
 
-    def _run(self, transfer: Transfer) -> None:
+    def _run(self, transfer: Transfer, received: Outcome) -> None:
         try:
             transfer.run()
         finally:
+            self._count_received(received.bytes_received)
             with self._idle:
                 self._running -= 1
                 self._idle.notify_all()

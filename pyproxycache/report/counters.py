@@ -15,6 +15,11 @@ def increments(outcome: Outcome) -> dict[str, int]:
     }
 
 
+def received(count: int) -> dict[str, int]:
+    """What a download adds when it has ended; its bytes are in no request's outcome."""
+    return {"bytes.received": count}
+
+
 def hit_ratio(counters: dict[str, int]) -> float:
     """The share of answered requests that no download was made for (0 to 1)."""
     without = (Result.HIT, Result.COLLAPSED, Result.REVALIDATED, Result.STALE)

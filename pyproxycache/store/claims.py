@@ -157,8 +157,15 @@ class Claims:
             db.execute("DELETE FROM not_storable WHERE until < ?", (now,))
 
     def running(self) -> list[tuple[str, float]]:
-        """Keys of claimed flights and when they were claimed (epoch seconds)."""
-        return self._database.read().execute("SELECT key, started FROM flights ORDER BY started").fetchall()
+        """Keys of flights whose leader lives, and when they were claimed (epoch seconds)."""
+        rows = self._database.read().execute("SELECT key, started, partial FROM flights ORDER BY started")
+        return [(key, started) for key, started, partial in rows.fetchall() if self._is_led(partial)]
+
+    def _is_led(self, partial: str) -> bool:
+        try:
+            return Partial.take_over(self._blobs.partial_path(partial)) is None
+        except FileNotFoundError:
+            return False
 
     def sweep(self, *, unused_since: float) -> int:
         """Remove the leavings of dead leaders; gives how many files went.

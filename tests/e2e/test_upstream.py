@@ -329,6 +329,20 @@ class TestOutcomes:
             assert "collapsed" not in (client.join().get("Cache-Status") or "")
         assert origin.count("/a") == 2
 
+    def test_what_comes_after_the_client_left_is_counted(self, origin: Origin, proxy: Proxy) -> None:
+        origin.put("/a", bytes(2_000_000), **FRESH)
+        gate = origin.gate("/a", at=1_000_000)
+        client = proxy.download(origin.url("/a"))
+        client.open()
+        client.take(1000)
+        client.close()
+        gate.open()
+        proxy.terminate()
+        database = Database(proxy.cache_dir / "index.sqlite")
+        counters = Index(database).counters()
+        database.close()
+        assert counters["bytes.received"] == 2_000_000
+
     def test_what_was_received_is_counted(self, origin: Origin, proxy: Proxy) -> None:
         origin.put("/kept", bytes(10_000), **FRESH)
         origin.put("/passed", bytes(500), cache_control="no-store")
