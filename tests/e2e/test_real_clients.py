@@ -6,6 +6,8 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -65,6 +67,34 @@ def test_a_client_twice(origin: Origin, make_proxy: MakeProxy, tmp_path: Path, c
         run(command, folder, **environment)
         assert hashlib.sha256((folder / "out").read_bytes()).hexdigest() == BODY.sha256()
     assert origin.count("/file") == 1
+
+
+def wheel(folder: Path) -> Path:
+    """The smallest package that pip takes."""
+    path = folder / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tiny.py", "")
+        archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        tag = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        archive.writestr("tiny-1.0.dist-info/WHEEL", tag)
+        archive.writestr("tiny-1.0.dist-info/RECORD", "")
+    return path
+
+
+def test_pip_by_prefix_twice(origin: Origin, proxy: Proxy, tmp_path: Path) -> None:
+    package = wheel(tmp_path)
+    page = f'<html><body><a href="../../files/{package.name}">{package.name}</a></body></html>'
+    html = [("Content-Type", "text/html")]
+    origin.put("/simple/tiny/", page.encode(), headers=html, etag='"1"', cache_control="max-age=60")
+    origin.put(f"/files/{package.name}", package.read_bytes(), **FRESH)
+    for time in ("first", "second"):
+        pip = [sys.executable, "-m", "pip", "--isolated", "--no-cache-dir", "--disable-pip-version-check"]
+        index = f"{proxy.url}/{origin.url('/simple')}"
+        run([*pip, "download", "-q", "--no-deps", "-d", time, "--index-url", index, "tiny"], tmp_path)
+        assert (tmp_path / time / package.name).read_bytes() == package.read_bytes()
+    asked = origin.asked(f"/files/{package.name}")
+    # pip asks to have it validated, and is answered from here.
+    assert [one.get("If-None-Match") for one in asked] in ([None], [None, '"v1"'])
 
 
 class Apt:
