@@ -85,51 +85,15 @@ def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) ->
 def build_app(config: Config) -> wsgi.App:
     """A worker's application: all parts are made here, after the fork."""
     store = open_store(config.store)
-    name = f"pyproxycache-{store.index.instance()}"
-    # Behind a reverse proxy lies only what the operator chose, wherever that is.
-    guard_options = GuardOptions(deny=()) if config.upstream else config.guard
-    guard = Guard(guard_options, _addresses(config.listen))
-    upstream = Upstream(config.fetch, config.parent, guard.admit, name)
-    fetch = config.fetch
-    flights = Flights(store.claims, 2 * (fetch.silence + fetch.connect_timeout) + fetch.max_pause)
-    policies = config.policies()
     housekeeper = Housekeeper(store.index, store.space)
-    downloader = Downloader(
-        fetch,
-        upstream,
-        policies,
-        store.space,
-        store.index.freshen,
-        lambda count: housekeeper.count(counters.received(count)),
-    )
-    follower = Follower(store.index, store.blobs, flights, downloader, upstream)
-    parts = Parts(
-        name=name,
-        policies=policies,
-        index=store.index,
-        flights=flights,
-        downloader=downloader,
-        follower=follower,
-        upstream=upstream,
-        admit_peer=guard.admit_peer,
-        note_access=housekeeper.note_access,
-    )
+    name = f"pyproxycache-{store.index.instance()}"
+    engine, downloader = _build_engine(config, store, housekeeper, name)
     lines = AccessLog(config.log.access) if config.log.access is not None else None
 
     def report(outcome: Outcome) -> None:
         housekeeper.count(counters.increments(outcome))
         if lines is not None:
             lines.write(outcome)
-
-    def figures() -> Figures:
-        usage = store.index.usage()
-        return Figures(
-            used=usage.bytes,
-            limit=config.store.max_size,
-            entries=usage.entries,
-            downloading=len(store.claims.running()),
-            counters=store.index.counters(),
-        )
 
     def close(seconds: float) -> None:
         left = downloader.drain(seconds)
@@ -140,10 +104,49 @@ def build_app(config: Config) -> wsgi.App:
     return wsgi.App(
         wsgi.Options(name, config.upstream),
         Access(config.allow),
-        Engine(fetch, parts),
-        KissCache(config.kisscache, figures),
+        engine,
+        KissCache(config.kisscache, lambda: _figures(config, store)),
         report,
         close,
+    )
+
+
+def _build_engine(
+    config: Config, store: Store, housekeeper: Housekeeper, name: str
+) -> tuple[Engine, Downloader]:
+    fetch, policies = config.fetch, config.policies()
+    # Behind a reverse proxy lies only what the operator chose, wherever that is.
+    guard_options = GuardOptions(deny=()) if config.upstream else config.guard
+    guard = Guard(guard_options, _addresses(config.listen))
+    upstream = Upstream(fetch, config.parent, guard.admit, name)
+    flights = Flights(store.claims, 2 * (fetch.silence + fetch.connect_timeout) + fetch.max_pause)
+
+    def count_received(count: int) -> None:
+        housekeeper.count(counters.received(count))
+
+    downloader = Downloader(fetch, upstream, policies, store.space, store.index.freshen, count_received)
+    parts = Parts(
+        name=name,
+        policies=policies,
+        index=store.index,
+        flights=flights,
+        downloader=downloader,
+        follower=Follower(store.index, store.blobs, flights, downloader, upstream),
+        upstream=upstream,
+        admit_peer=guard.admit_peer,
+        note_access=housekeeper.note_access,
+    )
+    return Engine(fetch, parts), downloader
+
+
+def _figures(config: Config, store: Store) -> Figures:
+    usage = store.index.usage()
+    return Figures(
+        used=usage.bytes,
+        limit=config.store.max_size,
+        entries=usage.entries,
+        downloading=len(store.claims.running()),
+        counters=store.index.counters(),
     )
 
 
