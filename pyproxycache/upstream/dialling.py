@@ -29,6 +29,8 @@ class Dialler:
         self._admit = admit
         self._tls = ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
+        # The end of a body may be the end of the connection: whether that was meant has to show.
+        self._tls.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         if options.ca_file is not None:
             try:
                 self._tls.load_verify_locations(options.ca_file)
@@ -106,7 +108,6 @@ class Dialler:
             )
 
     def _secured(self, sock: socket.socket, host: str) -> socket.socket:
-        # The end of a body may be the end of the connection: whether that was meant has to show.
         return self._tls.wrap_socket(
             sock, server_hostname=host.removesuffix("."), suppress_ragged_eofs=False
         )
