@@ -56,6 +56,11 @@ def elsewhere() -> Iterator[Elsewhere]:
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no network namespace can be made here: {getattr(error, 'stderr', error)}")
     try:
+        _ip(*there, "link")
+    except subprocess.CalledProcessError as error:
+        _ip("netns", "delete", name)
+        pytest.skip(f"no network namespace can be entered here: {error.stderr}")
+    try:
         _ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
         for command, device, addresses in (((), link, (HERE, HERE6)), (there, "eth0", (THERE, THERE6))):
             _ip(*command, "address", "add", f"{addresses[0]}/24", "dev", device)
