@@ -144,9 +144,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             status, text = "500 Internal Server Error", "the cache failed; its log says more"
             self.log.error("Error handling a request of %s", addr, exc_info=exc)
         body = text.encode("latin-1", "replace") + b"\n"
+        name = self.wsgi.name
         head = (
             f"HTTP/1.1 {status}\r\nDate: {http_date()}\r\nConnection: close\r\n"
-            f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+            f"Via: 1.1 {name}\r\nCache-Status: {name}; detail={type(exc).__name__}\r\n\r\n"
         )
         try:
             client.sendall(head.encode("latin-1") + body)

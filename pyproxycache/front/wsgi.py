@@ -71,6 +71,7 @@ class App:
         close: Callable[[float], None],
     ) -> None:
         self.close = close
+        self.name = options.name
         self._options = options
         self._access = access
         self._engine = engine
@@ -87,7 +88,7 @@ class App:
             _report(outcome, self._report)
             raise
         outcome.status = response.head.status
-        name = self._options.name
+        name = self.name
         response = answer.signed(response, name, outcome.cache_status(name), time.time())
         fields = list(_framed(outcome.method, response))
         if outcome.result is Result.REFUSED and outcome.status == 400:

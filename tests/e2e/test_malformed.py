@@ -90,6 +90,7 @@ def test_is_refused_and_what_follows_is_not_read(
         reply = client.reply()
         assert (reply.status, client.rest()) == (status, b"")
     assert reply.body.strip()
+    assert (reply.get("Cache-Status") or "").startswith("pyproxycache-")
     assert origin.requests == []
 
 
