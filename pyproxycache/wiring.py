@@ -107,6 +107,7 @@ def build_app(config: Config) -> wsgi.App:
         engine,
         KissCache(config.kisscache, lambda: _figures(config, store)),
         report,
+        store.index.open,
         close,
     )
 

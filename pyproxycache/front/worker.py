@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import ssl
 import struct
+import threading
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -25,6 +27,8 @@ _SILENCE = struct.pack("ll", 60, 0)
 _BREAK = struct.pack("ii", 1, 0)
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 _GRACE = 2.0
+_WARM_THREADS = 32
+_WARM_UP_SECONDS = 5.0
 # It left, or neither sent nor took a byte for a minute.
 _CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError)
 
@@ -51,9 +55,22 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         os._exit(0)
 
     def run(self) -> None:
+        self._warm_up()
         super().run()
         self.wsgi.close(max(0.0, self._stop_at - time.monotonic()))
         os._exit(0)
+
+    def _warm_up(self) -> None:
+        """Start threads before the first burst of requests has to: each has an index to open."""
+        count = min(_WARM_THREADS, self.cfg.threads)
+        all_started = threading.Barrier(count)
+
+        def open_index() -> None:
+            all_started.wait(_WARM_UP_SECONDS)
+            self.wsgi.warm_up()
+
+        for _ in range(count):
+            self.tpool.submit(open_index)
 
     def is_parent_alive(self) -> bool:
         """Whether the master is there; without it this worker ends as after SIGTERM."""
@@ -79,7 +96,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """One request of a connection, in a pool thread; true to keep the connection."""
         request, keep = None, False
         try:
-            if not conn.initialized and not conn.wait_for_data(_FIRST_BYTE_SECONDS):
+            if not conn.initialized and not _has_data(conn, _FIRST_BYTE_SECONDS):
                 keep = gthread._DEFER
                 return keep
             conn.sock.setblocking(True)
@@ -228,6 +245,15 @@ class Response(GunicornResponse):  # type: ignore[misc]
         """Let the client see that this is not the end, even one that does not count the bytes: reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
         self.sock.close()
+
+
+def _has_data(conn: Any, seconds: float) -> bool:
+    """Whether the client has sent something, or does so in this time."""
+    if not conn.data_ready:
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        conn.data_ready = bool(poll.poll(seconds * 1000))
+    return bool(conn.data_ready)
 
 
 def _says_close(req: Any) -> bool:

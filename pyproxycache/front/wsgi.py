@@ -58,7 +58,8 @@ class Options:
 class App:
     """The WSGI application; `report` gets exactly one Outcome for each request.
 
-    `close` ends the worker's parts: it lets running downloads finish for so many seconds.
+    `warm_up` readies a thread for its first request. `close` ends the worker's parts: it lets running
+    downloads finish for so many seconds.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class App:
         engine: Engine,
         kisscache: KissCache,
         report: Report,
+        warm_up: Callable[[], None],
         close: Callable[[float], None],
     ) -> None:
+        self.warm_up = warm_up
         self.close = close
         self.name = options.name
         self._options = options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -53,6 +54,7 @@ class Guard:
             )
 
 
+@functools.lru_cache(4096)
 def _address(text: str) -> IPv4Address | IPv6Address:
     address = ip_address(text)
     # A dual-stack socket shows IPv4 peers this way; they are the same hosts.

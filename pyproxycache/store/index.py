@@ -50,6 +50,10 @@ class Index:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def open(self) -> None:
+        """Open this thread's connection now rather than with its first look-up."""
+        self.lookup("")
+
     def lookup(self, key: str) -> list[Entry]:
         """All stored variants of the key."""
         rows = self._database.read().execute(f"{_SELECT} WHERE key = ?", (key,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401  (getaddrinfo would import it during the first request)
 import socket
 import ssl
 import time
