@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyproxycache import answer
@@ -22,6 +21,7 @@ from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import Part, select_range
 from pyproxycache.rules.validation import invalidated_urls
 from pyproxycache.store.claims import NotStorable
+from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.flight import End, Flight, Orphaned, Progress
 from pyproxycache.store.flights import Flights, Lead, Permit
 from pyproxycache.store.index import Index
@@ -114,7 +114,7 @@ class Engine:
         except FileNotFoundError:
             return None
         if request.ttl is not None and (entry.ttl is None or request.ttl < entry.ttl):
-            with _logged("shorten the life of", entry.key):
+            with going_on_unwritten("shorten the life of", entry.key):
                 self._parts.index.shorten(entry, request.ttl)
         self._parts.note_access(entry.id, now)
         outcome.ttl = ttl
@@ -265,7 +265,7 @@ class Engine:
         changed = invalidated_urls(request.method, request.url, exchange.head)
         if changed:
             mode = self._parts.policies.query_mode
-            with _logged("purge what was changed under", outcome.key):
+            with going_on_unwritten("purge what was changed under", outcome.key):
                 self._parts.index.purge(cache_key(url, mode(url)) for url in changed)
         return _relay(exchange)
 
@@ -289,12 +289,3 @@ def _begin_again(outcome: Outcome) -> None:
     outcome.forward = outcome.forward_status = outcome.ttl = None
     outcome.stored = outcome.collapsed = False
     outcome.detail = ""
-
-
-@contextlib.contextmanager
-def _logged(what: str, key: str) -> Iterator[None]:
-    """An index that cannot be written to (a full disk) costs no request: say so and go on."""
-    try:
-        yield
-    except StoreError as error:
-        log.warning("cannot %s %s: %s", what, without_query(key), error)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyproxycache.download.transfer import Source, Transfer, give_up
-from pyproxycache.errors import BrokenOff, ProxyError, StoreError, UpstreamError
-from pyproxycache.messages import Entry, Request, without_query
+from pyproxycache.errors import BrokenOff, ProxyError, UpstreamError
+from pyproxycache.messages import Entry, Request
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.rules import decide, ranges
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.validation import complete_length, strong_validator
+from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.flight import End
 from pyproxycache.store.flights import Permit
 from pyproxycache.store.space import Space
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
-
-log = logging.getLogger("pyproxycache.download")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,8 @@ class Downloader:
         match decide.on_response(request, exchange.head, fetch.stale, self._policies, asked, now):
             case decide.Freshen(entry):
                 exchange.close()
-                self._keep_fresh(entry)
+                with going_on_unwritten("note the freshness of", entry.key):
+                    self._freshen(entry)
                 permit.finish(End.FRESHENED)
                 return Freshened(entry)
             case decide.ServeStale(entry, detail):
@@ -159,12 +158,6 @@ class Downloader:
                 plain = request.with_headers(fetch.headers)
                 return self._begin(permit, plain, entry, Source(exchange, exchange.length))
 
-    def _keep_fresh(self, entry: Entry) -> None:
-        try:
-            self._freshen(entry)
-        except StoreError as error:
-            log.warning("%s is fresh again, but that is not kept: %s", without_query(entry.key), error)
-
     def _entry(
         self,
         permit: Permit,
@@ -175,9 +168,7 @@ class Downloader:
         now: float,
     ) -> Entry:
         head = exchange.head
-        policy = self._policies.for_response(
-            request.url, head.status, head.headers.get("content-type") or ""
-        )
+        policy = self._policies.for_head(request.url, head)
         return Entry(
             key=permit.key.partition(" ")[0],
             head=decide.stored_head(head, policy, now),

@@ -122,7 +122,7 @@ def on_request(
     if entry is None:
         reason = Forward.VARY_MISS if entries else Forward.URI_MISS
     else:
-        judged = _judge(request, asked, entry, _policy(policies, request.url, entry.head), now)
+        judged = _judge(request, asked, entry, policies.for_head(request.url, entry.head), now)
         if isinstance(judged, Serve):
             return judged
         reason = judged
@@ -150,15 +150,15 @@ def on_response(
         if stale is None or not matches_304(stale, head):
             return Pass("unmatched-304", remember=False)
         entry = freshen(stale, head, request_time, response_time)
-        kept = stored_head(entry.head, _policy(policies, request.url, stale.head))
+        kept = stored_head(entry.head, policies.for_head(request.url, stale.head))
         return Freshen(replace(entry, head=kept, ttl=entry.ttl if request.ttl is None else request.ttl))
     asked = request_directives(request.headers)
     failed = head.status >= 500 or head.status == 429
     if failed and stale is not None:
-        policy = _policy(policies, request.url, stale.head)
+        policy = policies.for_head(request.url, stale.head)
         if stale_if_error_allowed(stale, policy, response_time, asked):
             return ServeStale(stale, f"origin-{head.status}")
-    policy = _policy(policies, request.url, head)
+    policy = policies.for_head(request.url, head)
     vary = vary_fields(considered(head, policy))
     reason = _obstacle(request, head, policy, response_time)
     if reason is not None or vary is None:
@@ -175,7 +175,7 @@ def on_error(
     if stale is None:
         return None
     asked = None if request is None else request_directives(request.headers)
-    if stale_if_error_allowed(stale, _policy(policies, url, stale.head), now, asked):
+    if stale_if_error_allowed(stale, policies.for_head(url, stale.head), now, asked):
         return ServeStale(stale, "origin-failed")
     return None
 
@@ -192,10 +192,6 @@ def stored_head(head: Head, policy: Policy, received: float | None = None) -> He
     if received is not None and date_of(headers, "date") is None:
         headers = headers.with_field("Date", format_http_date(received))
     return replace(head, headers=headers)
-
-
-def _policy(policies: Policies, url: Url, head: Head) -> Policy:
-    return policies.for_response(url, head.status, head.headers.get("content-type") or "")
 
 
 def _past_the_cache(request: Request, asked: RequestDirectives) -> bool:

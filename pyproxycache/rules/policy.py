@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from pyproxycache.messages import Url
+from pyproxycache.messages import Head, Url
 
 
 class QueryMode(Enum):
@@ -75,6 +75,10 @@ class Policies:
             if unconditional and rule.match.url_matches(url):
                 return rule.policy.query
         return QueryMode.KEEP
+
+    def for_head(self, url: Url, head: Head) -> Policy:
+        """The policy for the response with this head."""
+        return self.for_response(url, head.status, head.headers.get("content-type") or "")
 
     def for_response(self, url: Url, status: int, content_type: str) -> Policy:
         """The policy of the first matching rule, its `fresh` resolved for the status."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -12,7 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pyproxycache.errors import NoSpace, StoreError
+from pyproxycache.messages import without_query
 from pyproxycache.store.locks import open_lock
+
+log = logging.getLogger("pyproxycache.store")
 
 _MIGRATIONS = (
     """
@@ -179,6 +183,15 @@ class Database:
             except OSError as error:
                 raise StoreError(f"cannot lock the index {path}: {error.strerror}") from error
         return self._lock_fd[1]
+
+
+@contextlib.contextmanager
+def going_on_unwritten(what: str, key: str) -> Iterator[None]:
+    """An index that cannot be written to (a full disk) costs no request: say so and go on."""
+    try:
+        yield
+    except StoreError as error:
+        log.warning("cannot %s %s: %s", what, without_query(key), error)
 
 
 def _statements(script: str) -> Iterator[str]:

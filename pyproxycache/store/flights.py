@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pyproxycache.errors import ProxyError, StoreError
-from pyproxycache.messages import Entry, without_query
+from pyproxycache.messages import Entry
 from pyproxycache.store.blobs import Partial
 from pyproxycache.store.claims import Claim, Claims, NotStorable, Taken, Won
+from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.feed import Feed, Mirror
 from pyproxycache.store.flight import End, Flight, Progress
-
-log = logging.getLogger("pyproxycache.store")
 
 
 class Permit:
@@ -82,7 +78,7 @@ class Permit:
     def _record(self, entry: Entry, length: int | None) -> None:
         self._begun, self._length = True, length
         self._claim = replace(self._claim, entry=entry, partial=self.file.path.name)
-        with _logged("note the head of", self.key):
+        with going_on_unwritten("note the head of", self.key):
             self._flights.claims.record(self._claim)
 
     def feed_without_file(self, data: bytes, total: int) -> bool:
@@ -94,7 +90,7 @@ class Permit:
     def unlist(self, not_storable_until: float) -> None:
         """Nobody joins from here on; those who have joined go on."""
         self._flights.drop(self.flight)
-        with _logged("end the claim on", self.key):
+        with going_on_unwritten("end the claim on", self.key):
             self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
 
     def store(self, entry: Entry) -> Entry | None:
@@ -113,7 +109,7 @@ class Permit:
         total: int | None = None,
     ) -> None:
         """End the flight with nothing stored."""
-        with _logged("end the claim on", self.key):
+        with going_on_unwritten("end the claim on", self.key):
             self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
         self._end(self._progress(end, error, total))
         self.file.discard()
@@ -250,12 +246,3 @@ class Flights:
 
     def close(self) -> None:
         self._feed.close()
-
-
-@contextlib.contextmanager
-def _logged(what: str, key: str) -> Iterator[None]:
-    """An index that cannot be written to (a full disk) costs no request: say so and go on."""
-    try:
-        yield
-    except StoreError as error:
-        log.warning("cannot %s %s: %s", what, without_query(key), error)
