@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from pyproxycache.errors import ProxyError
-from pyproxycache.messages import Entry, Head, Headers, Piece, Request, Response
+from pyproxycache.messages import Entry, Head, Headers, Part, Piece, Request, Response
 from pyproxycache.rules.freshness import current_age
 from pyproxycache.rules.grammar import format_http_date
-from pyproxycache.rules.ranges import Part, Unsatisfiable, part_headers, select_range, unsatisfiable_head
+from pyproxycache.rules.ranges import Unsatisfiable, part_headers, select_range, unsatisfiable_head
 from pyproxycache.rules.validation import precondition
 
 Body = Iterable[Piece]

@@ -11,14 +11,14 @@ from pyproxycache import answer
 from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale
 from pyproxycache.errors import Fault, LoopDetected, ProxyError, StoreError, UpstreamError
 from pyproxycache.follow import Follower
-from pyproxycache.messages import Entry, Head, Request, Response, without_query
+from pyproxycache.messages import Entry, Head, Part, Request, Response, without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide
 from pyproxycache.rules.grammar import end_to_end, split_list
 from pyproxycache.rules.keys import cache_key, flight_key, select_variant, vary_values
 from pyproxycache.rules.policy import Policies
-from pyproxycache.rules.ranges import Part, select_range
+from pyproxycache.rules.ranges import select_range
 from pyproxycache.rules.validation import invalidated_urls
 from pyproxycache.store.claims import NotStorable
 from pyproxycache.store.database import going_on_unwritten
@@ -141,7 +141,7 @@ class Engine:
         """The answer to a miss; None to look again, then with what the response varies on."""
         outcome.forward = fetch.reason
         try:
-            joined = self._parts.flights.join(flight_key(key, varies, request.headers))
+            joined = self._parts.flights.join(flight_key(key, varies, request))
         except StoreError as error:
             log.warning("%s is served but not stored: %s", without_query(key), error)
             return self._pass(request, outcome, fetch.reason), varies
@@ -157,7 +157,7 @@ class Engine:
         if progress.entry is None:
             return self._after(request, key, progress, fetch, outcome), varies
         varies = tuple(name for name, _ in progress.entry.vary)
-        if progress.entry.vary != vary_values(varies, request.headers):
+        if progress.entry.vary != vary_values(varies, request):
             return None, varies
         return self._follow(request, joined.flight, progress, outcome), varies
 
@@ -232,7 +232,7 @@ class Engine:
         """What a flight that ended without a body means for those who waited; None to look again."""
         match progress.end:
             case End.FRESHENED:
-                entry = select_variant(self._parts.index.lookup(key), request.headers)
+                entry = select_variant(self._parts.index.lookup(key), request)
                 if entry is None:
                     return None
                 response = self._serve(request, entry, outcome, None)

@@ -129,6 +129,8 @@ class Request:
     body: Iterable[bytes] | None = field(default=None, compare=False)
     ttl: float | None = None
     """Seconds that replace the freshness lifetime of what is fetched (KissCache's ttl)."""
+    content_key: str | None = None
+    """What stands for a QUERY's content in the cache key: a digest of it, its type and its coding."""
 
     def with_headers(self, headers: Headers) -> Self:
         return replace(self, headers=headers)
@@ -153,12 +155,27 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes `start` to `end`, both included, of a representation of `total` (None: not known)."""
+
+    start: int
+    end: int
+    total: int | None
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start + 1
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A stored response: its head, its clocks, and where its body lies.
 
     Times are seconds since the epoch. `vary` holds the request fields named by Vary with their
     normalised values (RFC 9111 section 4.1); `digest` is the body's sha256 in hex; `peer` is the
-    address the response was read from.
+    address the response was read from. `part`: which bytes of the representation the body is, None
+    for all. `groups` are its cache groups (RFC 9875). `search` is the key without its query where
+    No-Vary-Search lets other queries find the entry, else empty.
     """
 
     key: str
@@ -170,6 +187,9 @@ class Entry:
     size: int = 0
     ttl: float | None = None
     peer: str = ""
+    part: Part | None = None
+    groups: tuple[str, ...] = ()
+    search: str = ""
     id: int = 0
 
     @property

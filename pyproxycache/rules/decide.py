@@ -118,7 +118,7 @@ def on_request(
     asked = request_directives(request.headers)
     if not asked.only_if_cached and _past_the_cache(request, asked):
         return Bypass(Forward.REQUEST)
-    entry = select_variant(entries, request.headers)
+    entry = select_variant(entries, request)
     if entry is None:
         reason = Forward.VARY_MISS if entries else Forward.URI_MISS
     else:
@@ -165,7 +165,7 @@ def on_response(
         # What one client's request or a passing trouble caused says nothing about the next answer.
         remember = not failed and reason not in ("method", "request", "authorization", "partial")
         return Pass(reason or "vary", remember)
-    return Store(vary_values(vary, request.headers))
+    return Store(vary_values(vary, request))
 
 
 def on_error(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv6Address
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import DEFAULT_PORTS, Entry, Headers, Url
+from pyproxycache.messages import DEFAULT_PORTS, Entry, Head, Headers, Request, Url
 from pyproxycache.rules.grammar import http_date, split_list
 from pyproxycache.rules.policy import QueryMode
 
@@ -20,6 +20,9 @@ _UNSENDABLE = re.compile(r"[^\x21-\x7e]")
 # Their values are case-insensitive, and so is the space inside their members without meaning.
 _CASELESS = frozenset({"accept-encoding", "accept-language"})
 _BLANKS = re.compile(r"[ \t]+")
+
+CONTENT = "(content)"
+"""Stands beside the field names for a QUERY's content; no field can be called so."""
 
 
 def parse_url(text: str) -> Url:
@@ -92,16 +95,28 @@ def vary_fields(headers: Headers) -> tuple[str, ...] | None:
     return None if "*" in names else tuple(sorted(names))
 
 
-def vary_values(fields: Sequence[str], request_headers: Headers) -> tuple[tuple[str, str | None], ...]:
+def selecting_fields(request: Request, head: Head) -> tuple[str, ...] | None:
+    """What the response is filed under: the fields in Vary, and CONTENT first for a QUERY."""
+    fields = vary_fields(head.headers)
+    return fields if fields is None or request.content_key is None else (CONTENT, *fields)
+
+
+def vary_values(fields: Sequence[str], request: Request) -> tuple[tuple[str, str | None], ...]:
     """The fields with the request's normalised values, None where it has none (RFC 9111 section 4.1)."""
-    return tuple((name, _normalised(name, request_headers.get(name))) for name in fields)
+    return tuple((name, _value(name, request)) for name in fields)
 
 
-def flight_key(key: str, varies: Sequence[str], request_headers: Headers) -> str:
+def _value(name: str, request: Request) -> str | None:
+    return request.content_key if name == CONTENT else _normalised(name, request.headers.get(name))
+
+
+def flight_key(key: str, varies: Sequence[str], request: Request) -> str:
     """What requests for one representation share: the cache key and, where known, what it varies on."""
+    if request.content_key is not None and CONTENT not in varies:
+        varies = (CONTENT, *varies)
     if not varies:
         return key
-    return f"{key} {json.dumps(vary_values(varies, request_headers))}"
+    return f"{key} {json.dumps(vary_values(varies, request))}"
 
 
 def _normalised(name: str, value: str | None) -> str | None:
@@ -112,17 +127,20 @@ def _normalised(name: str, value: str | None) -> str | None:
     return ", ".join(split_list(value))
 
 
-def select_variant(entries: Sequence[Entry], request_headers: Headers) -> Entry | None:
+def select_variant(entries: Sequence[Entry], request: Request) -> Entry | None:
     """Of the stored responses that fit the request, the one with the most recent Date.
 
     RFC 9111 section 4.1; None if none fits.
     """
-    fitting = [
-        entry
-        for entry in entries
-        if entry.vary == vary_values([name for name, _value in entry.vary], request_headers)
-    ]
-    return max(fitting, key=_recency, default=None)
+    return max((entry for entry in entries if fits(entry, request)), key=_recency, default=None)
+
+
+def fits(entry: Entry, request: Request) -> bool:
+    """Whether the request has what the stored response was selected by."""
+    fields = [name for name, _value in entry.vary]
+    if request.content_key is not None and CONTENT not in fields:
+        return False  # the answer to a GET is none to a QUERY
+    return entry.vary == vary_values(fields, request)
 
 
 def _recency(entry: Entry) -> tuple[float, float]:

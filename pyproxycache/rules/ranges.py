@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
-from pyproxycache.messages import Head, Headers
+from pyproxycache.messages import Head, Headers, Part
 from pyproxycache.rules.freshness import date_of
 from pyproxycache.rules.grammar import http_date, parse_content_range, split_list
 from pyproxycache.rules.validation import complete_length, strong_date, strong_validator
@@ -15,7 +15,6 @@ from pyproxycache.rules.validation import complete_length, strong_date, strong_v
 __all__ = [
     "UNSATISFIABLE",
     "WHOLE",
-    "Part",
     "Unsatisfiable",
     "Whole",
     "continues",
@@ -28,19 +27,6 @@ __all__ = [
 
 _UNIT = re.compile(r"bytes[ \t]*=", re.IGNORECASE)
 _SPEC = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Bytes `start` to `end`, both included, of `total`."""
-
-    start: int
-    end: int
-    total: int
-
-    @property
-    def length(self) -> int:
-        return self.end - self.start + 1
 
 
 class Whole(Enum):

@@ -5,11 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample import at, fields, head
 
-from pyproxycache.messages import Headers
+from pyproxycache.messages import Headers, Part
 from pyproxycache.rules.ranges import (
     UNSATISFIABLE,
     WHOLE,
-    Part,
     Unsatisfiable,
     Whole,
     continues,
