@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv6Address
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import DEFAULT_PORTS, Entry, Head, Headers, Request, Url
+from pyproxycache.messages import DEFAULT_PORTS, Entry, Headers, Request, Url
 from pyproxycache.rules.grammar import http_date, split_list
 from pyproxycache.rules.policy import QueryMode
 
@@ -95,9 +95,9 @@ def vary_fields(headers: Headers) -> tuple[str, ...] | None:
     return None if "*" in names else tuple(sorted(names))
 
 
-def selecting_fields(request: Request, head: Head) -> tuple[str, ...] | None:
+def selecting_fields(request: Request, response_headers: Headers) -> tuple[str, ...] | None:
     """What the response is filed under: the fields in Vary, and CONTENT first for a QUERY."""
-    fields = vary_fields(head.headers)
+    fields = vary_fields(response_headers)
     return fields if fields is None or request.content_key is None else (CONTENT, *fields)
 
 

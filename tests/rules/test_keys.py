@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample import DAY, URL, entry, get, head
+from sample import DAY, URL, entry, fields, get, head
 
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Entry, Headers, Request, Url
