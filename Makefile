@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve install test lint check bench-stampede bench-wakeup clean
+.PHONY: serve install test lint check conformance bench-stampede bench-wakeup clean
 
 serve: install
 	$(BIN)/pyproxycache serve $(ARGS)
@@ -21,13 +21,14 @@ $(VENV)/installed: $(VENV)/bin/python setup.cfg pyproject.toml
 	$(PIP) install --editable .
 	touch $@
 
-# Clients and tools that the tests use; without root, tests for what is missing are skipped.
+# Clients and tools that the tests use (command:package where the names differ), each only where it is
+# missing; without root, tests for what is missing are skipped.
 $(VENV)/installed-test: $(VENV)/bin/python setup.cfg pyproject.toml
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		missing=; for tool in curl wget ip openssl; do command -v $$tool >/dev/null || missing=yes; done; \
+		missing=; for tool in curl wget ip:iproute2 openssl node:nodejs npm goaccess calamaris logrotate; do \
+			command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 		if [ -n "$$missing" ]; then apt-get -qq update && \
-			DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends \
-			curl wget iproute2 openssl; fi; fi
+			DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $$missing; fi; fi
 	$(PIP) install --editable '.[test]'
 	touch $(VENV)/installed $@
 
@@ -38,6 +39,9 @@ lint: $(VENV)/installed-test
 
 check: $(VENV)/installed-test
 	$(BIN)/pytest $(ARGS)
+
+conformance: $(VENV)/installed-test
+	$(BIN)/python tests/conformance/run.py $(ARGS)
 
 bench-stampede: $(VENV)/installed-test
 	$(BIN)/python tests/bench/bench_stampede.py $(ARGS)

@@ -1,19 +1,36 @@
-"""Answers made of stored or arriving responses: 200, 206, 304, 416, with Age."""
+"""Answers made of stored or arriving responses and parts: 200, 206, 304, 416, with Age."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-from pyproxycache.errors import ProxyError
-from pyproxycache.messages import Entry, Head, Headers, Part, Piece, Request, Response
+from pyproxycache.errors import BrokenOff, ProxyError
+from pyproxycache.messages import Entry, FileSlice, Head, Headers, Part, Piece, Request, Response
 from pyproxycache.rules.freshness import current_age
 from pyproxycache.rules.grammar import format_http_date
-from pyproxycache.rules.ranges import Unsatisfiable, part_headers, select_range, unsatisfiable_head
+from pyproxycache.rules.parts import Plan, Segment, plan
+from pyproxycache.rules.ranges import (
+    WHOLE,
+    Selected,
+    Unsatisfiable,
+    content_range,
+    multipart_headers,
+    part_headers,
+    select_ranges,
+    unsatisfiable_head,
+)
 from pyproxycache.rules.validation import precondition
+from pyproxycache.status_fields import proxy_status
+from pyproxycache.store.flight import Orphaned
 
 Body = Iterable[Piece]
 OpenBody = Callable[[int, int | None], Body]
 """Gives the body from an offset up to another one (None: to its end)."""
+OpenSegment = Callable[[Segment], Body]
+"""Gives the bytes of one segment of a plan."""
 
 _NOT_MODIFIED_FIELDS = (
     "age",
@@ -30,21 +47,136 @@ _NOT_MODIFIED_FIELDS = (
 def from_entry(
     request: Request, entry: Entry, length: int | None, now: float, open_body: OpenBody
 ) -> Response:
-    """What this client asked for out of a response whose body has `length` bytes (None: not known yet)."""
-    head = Head(entry.status, entry.head.reason, _with_age(entry, now))
+    """What this client asked for out of a response whose body has `length` bytes (None: not known yet).
+
+    Of a part that lacks some of it the client gets what there is: the origin's answer to its Range.
+    """
+    if entry.part is not None:
+        return _from_part(request, entry, entry.part, now, open_body)
+    head = _aged(entry.head, current_age(entry, now))
+    wanted = select_ranges(request.headers, head, length) if request.method == "GET" else WHOLE
+    return _selected(request, head, length, wanted, now, open_body)
+
+
+def from_parts(request: Request, plan: Plan, now: float, open_segment: OpenSegment) -> Response:
+    """What this client asked for out of stored and arriving parts, as planned for it.
+
+    The first segment is opened at once, each other one when all before it was sent.
+    """
+    head = _aged(plan.head, max(current_age(entry, now) for entry in plan.used))
+
+    def open_span(start: int, stop: int | None) -> Body:
+        inside = [s for s in plan.segments if s.start >= start and (stop is None or s.stop <= stop)]
+        return _joined([_Opening(partial(open_segment, s), s.stop - s.start) for s in inside])
+
+    return _selected(request, head, plan.total, plan.wanted, now, open_span)
+
+
+def _from_part(request: Request, entry: Entry, part: Part, now: float, open_body: OpenBody) -> Response:
+    planned = plan(request, (entry,), now)
+    head = _aged(entry.head, current_age(entry, now))
+    if planned is None or planned.missing or planned.wanted == (part,):
+        # All of it: as the origin sent it, for it may know more than the part.
+        length = ("Content-Length", str(part.length))
+        return Response(
+            replace(head, headers=head.headers.with_field(*length)), open_body(0, part.length), part.length
+        )
+    return from_parts(request, planned, now, lambda segment: open_body(*segment.in_body))
+
+
+def _selected(
+    request: Request, head: Head, length: int | None, wanted: Selected, now: float, open_body: OpenBody
+) -> Response:
+    """The answer once it is known what is wanted, unless the client's precondition makes it a 304."""
     if precondition(request.headers, head, now):
         return Response(not_modified(head))
-    selected = select_range(request.headers, head, length) if request.method == "GET" else None
-    if isinstance(selected, Unsatisfiable) and length is not None:
+    if isinstance(wanted, Unsatisfiable) and length is not None:
         return Response(unsatisfiable_head(length))
-    if isinstance(selected, Part):
-        body = open_body(selected.start, selected.end + 1)
-        return Response(part_headers(head, selected), body, selected.length)
-    if length is not None and entry.status != 204:
-        head = Head(head.status, head.reason, head.headers.with_field("Content-Length", str(length)))
+    if isinstance(wanted, tuple) and len(wanted) == 1:
+        part = wanted[0]
+        return Response(part_headers(head, part), open_body(part.start, part.end + 1), part.length)
+    if isinstance(wanted, tuple):
+        return _multipart(head, wanted, open_body)
+    if length is not None and head.status != 204:
+        head = replace(head, headers=head.headers.with_field("Content-Length", str(length)))
     if request.method == "HEAD":
         return Response(head, (), length)
     return Response(head, open_body(0, length), length)
+
+
+def _multipart(head: Head, parts: Sequence[Part], open_body: OpenBody) -> Response:
+    """Several parts as multipart/byteranges (RFC 9110 sections 14.6 and 15.3.7.2)."""
+    # Drawn by lot, so that nobody can have put it into the representation.
+    boundary = secrets.token_hex(16)
+    media_types = head.headers.lines("content-type")[:1]
+    items: list[bytes | _Opening] = []
+    for part in parts:
+        lines = [f"--{boundary}", *(f"Content-Type: {media_type}" for media_type in media_types)]
+        text = "\r\n".join([*lines, f"Content-Range: {content_range(part)}", "\r\n"])
+        items.append((text if part is parts[0] else f"\r\n{text}").encode("latin-1"))
+        items.append(_Opening(partial(open_body, part.start, part.end + 1), part.length))
+    items.append(f"\r\n--{boundary}--\r\n".encode())
+    length = sum(item.length if isinstance(item, _Opening) else len(item) for item in items)
+    return Response(multipart_headers(head, boundary, length), _joined(items), length)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """A body of `length` bytes that is yet to be opened."""
+
+    open: Callable[[], Body]
+    length: int
+
+
+def _joined(items: Sequence[bytes | _Opening]) -> Body:
+    """The items as one body: the first opened at once, each other one in its turn, and all closed."""
+    openings = [item for item in items if isinstance(item, _Opening)]
+    if not openings:
+        return ()
+    pieces = _in_turn(items, openings[0])
+    next(pieces)  # from here on closing it closes the body it has open
+    return pieces
+
+
+def _in_turn(items: Sequence[bytes | _Opening], first: _Opening) -> Iterator[Piece]:
+    opened = first.open()
+    try:
+        yield b""
+        for item in items:
+            if isinstance(item, bytes):
+                yield item
+                continue
+            if item is not first:
+                # Before the last one is closed: a flight is gone once its last reader has left.
+                following = _open_later(item)
+                _close(opened)
+                opened = following
+            yield from _exactly(opened, item.length)
+    finally:
+        _close(opened)
+
+
+def _open_later(opening: _Opening) -> Body:
+    try:
+        return opening.open()
+    except (FileNotFoundError, Orphaned) as gone:
+        raise BrokenOff("a part of the answer left the cache before it could be sent") from gone
+
+
+def _exactly(body: Body, length: int) -> Iterator[Piece]:
+    """The body's pieces; raises BrokenOff where they are fewer bytes than that."""
+    for piece in body:
+        length -= piece.count if isinstance(piece, FileSlice) else len(piece)
+        yield piece
+        if length <= 0:
+            return
+    raise BrokenOff(f"a part of the answer ended {length} bytes early")
+
+
+def _close(body: Body) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
 
 
 def not_modified(head: Head) -> Head:
@@ -53,9 +185,17 @@ def not_modified(head: Head) -> Head:
     return Head(304, "Not Modified", Headers(kept))
 
 
+@dataclass(frozen=True, slots=True)
+class Failure(Response):
+    """The answer in place of one that an error prevented."""
+
+    error: ProxyError | None = None
+
+
 def from_error(error: ProxyError) -> Response:
     """A short text that says what happened and whose fault it is."""
-    return from_text(error.status, str(error))
+    text = from_text(error.status, str(error))
+    return Failure(text.head, text.body, text.length, error)
 
 
 def from_text(status: int, text: str) -> Response:
@@ -72,10 +212,14 @@ def from_text(status: int, text: str) -> Response:
 
 
 def signed(response: Response, name: str, cache_status: str, now: float) -> Response:
-    """The answer as it leaves this proxy: with Date, Via and Cache-Status."""
+    """The answer as it leaves this proxy: with Date, Via, the members of Cache-Status and Proxy-Status."""
     head = dated(response.head, now)
-    headers = head.headers.with_line("Via", f"1.1 {name}").with_line("Cache-Status", cache_status)
-    return Response(Head(head.status, head.reason, headers), response.body, response.length)
+    lines = [*head.headers, ("Via", f"1.1 {name}")]
+    if cache_status:
+        lines.append(("Cache-Status", cache_status))
+    if isinstance(response, Failure) and response.error is not None and response.error.proxy_error:
+        lines.append(("Proxy-Status", proxy_status(response.error, name)))
+    return Response(Head(head.status, head.reason, Headers(lines)), response.body, response.length)
 
 
 def dated(head: Head, now: float) -> Head:
@@ -85,5 +229,5 @@ def dated(head: Head, now: float) -> Head:
     return Head(head.status, head.reason, head.headers.with_field("Date", format_http_date(now)))
 
 
-def _with_age(entry: Entry, now: float) -> Headers:
-    return entry.headers.with_field("Age", str(int(current_age(entry, now))))
+def _aged(head: Head, age: float) -> Head:
+    return replace(head, headers=head.headers.with_field("Age", str(int(age))))

@@ -18,8 +18,10 @@ from pyproxycache.notation import NOTATIONS, Notation, choice, status_codes
 from pyproxycache.options import (
     LOOPBACK,
     Address,
+    CacheStatusOptions,
     Count,
     FetchOptions,
+    FieldName,
     GuardOptions,
     HttpUrl,
     KissCacheOptions,
@@ -66,11 +68,13 @@ class Config(Struct, frozen=True, kw_only=True):
     limits: LimitOptions = LimitOptions()
     kisscache: KissCacheOptions = KissCacheOptions()
     log: LogOptions = LogOptions()
+    cache_status: CacheStatusOptions = CacheStatusOptions()
+    targets: tuple[FieldName, ...] = ("cdn-cache-control",)
     rules: tuple[RuleOptions, ...] = ()
 
     def policies(self) -> Policies:
         """The rules in the form that decisions use."""
-        return Policies(tuple(_rule(options) for options in self.rules))
+        return Policies(tuple(_rule(options) for options in self.rules), self.targets)
 
 
 def load(path: Path | None, overrides: Mapping[str, object]) -> Config:

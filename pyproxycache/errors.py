@@ -14,10 +14,20 @@ class Fault(Enum):
 
 
 class ProxyError(Exception):
-    """Base of all errors that end a request; the text is written for the client who reads it."""
+    """Base of all errors that end a request; the text is written for the client who reads it.
+
+    `proxy_error` is its type in Proxy-Status (RFC 9209 section 2.3), of the class where none is given;
+    empty where this server is the origin of the answer.
+    """
 
     status = 500
     fault = Fault.CACHE
+    proxy_error = "proxy_internal_error"
+
+    def __init__(self, text: str = "", proxy_error: str | None = None) -> None:
+        super().__init__(text)
+        if proxy_error is not None:
+            self.proxy_error = proxy_error
 
 
 class BadRequest(ProxyError):
@@ -25,6 +35,7 @@ class BadRequest(ProxyError):
 
     status = 400
     fault = Fault.CLIENT
+    proxy_error = "http_request_error"
 
 
 class Forbidden(ProxyError):
@@ -32,6 +43,7 @@ class Forbidden(ProxyError):
 
     status = 403
     fault = Fault.CLIENT
+    proxy_error = "http_request_denied"
 
 
 class NotFound(ProxyError):
@@ -39,6 +51,7 @@ class NotFound(ProxyError):
 
     status = 404
     fault = Fault.CLIENT
+    proxy_error = ""
 
 
 class NotImplementedHere(ProxyError):
@@ -46,6 +59,7 @@ class NotImplementedHere(ProxyError):
 
     status = 501
     fault = Fault.CLIENT
+    proxy_error = "http_request_denied"
 
 
 class MethodNotAllowed(ProxyError):
@@ -53,6 +67,7 @@ class MethodNotAllowed(ProxyError):
 
     status = 405
     fault = Fault.CLIENT
+    proxy_error = ""
 
 
 class LoopDetected(ProxyError):
@@ -60,6 +75,7 @@ class LoopDetected(ProxyError):
 
     status = 508
     fault = Fault.CLIENT
+    proxy_error = "proxy_loop_detected"
 
 
 class UpstreamError(ProxyError):
@@ -67,16 +83,20 @@ class UpstreamError(ProxyError):
 
     status = 502
     fault = Fault.ORIGIN
+    proxy_error = "http_protocol_error"
 
 
 class UpstreamUnreachable(UpstreamError):
     """No connection: the name does not resolve, or nothing accepts."""
+
+    proxy_error = "destination_unavailable"
 
 
 class UpstreamTimeout(UpstreamError):
     """Connected, then silent for longer than allowed."""
 
     status = 504
+    proxy_error = "connection_read_timeout"
 
 
 class UpstreamMalformed(UpstreamError):
@@ -87,6 +107,7 @@ class BrokenOff(UpstreamError):
     """A body ended short and could not be continued; the client's connection has to break."""
 
     status = 504
+    proxy_error = "http_response_incomplete"
 
 
 class StoreError(ProxyError):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pyproxycache.download.leading import Downloader, Downloading, Passed
 from pyproxycache.errors import BrokenOff
-from pyproxycache.messages import Entry, FileSlice, Headers, Piece, Request
+from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request
 from pyproxycache.outcome import Forward, Outcome
-from pyproxycache.rules import ranges
 from pyproxycache.rules.decide import Fetch
 from pyproxycache.rules.grammar import end_to_end
+from pyproxycache.rules.keys import flight_key, part_key
+from pyproxycache.rules.ranges import continues, range_text
 from pyproxycache.rules.validation import (
     complete_length,
     same_representation,
@@ -55,7 +56,27 @@ class Follower:
         stop: int | None,
     ) -> FollowedBody:
         """The flight's body from `start` up to `stop`; raises Orphaned if it is over already."""
-        return FollowedBody(self, request, outcome, flight, answered, start, stop)
+        assert answered.entry is not None, "a client reads a body after its head"
+        pieces = flight.read(answered, start, stop)
+        return FollowedBody(
+            self, request, outcome, _Read(flight.key, flight, answered), pieces, start, stop
+        )
+
+    def missing_body(
+        self, request: Request, outcome: Outcome, known: Entry, start: int, stop: int
+    ) -> FollowedBody:
+        """Bytes `start` up to `stop` of the representation that a stored part is of, fetched as a part.
+
+        Raises BrokenOff where they cannot be had.
+        """
+        assert known.part is not None, "what is stored whole misses nothing"
+        part = Part(start, stop - 1, known.part.total)
+        entry = replace(known, id=0, digest="", size=0, part=part)
+        headers = _asking_for(entry, _plain(request))
+        flight = flight_key(entry.key, [name for name, _value in entry.vary], request)
+        answered = Progress(entry=entry, length=part.length)
+        read = _Read(part_key(flight, headers), None, answered)
+        return FollowedBody(self, request, outcome, read, None, 0, part.length)
 
     def stored_body(self, entry: Entry, start: int, stop: int | None) -> Iterator[Piece]:
         """A blob's bytes; raises FileNotFoundError where it is gone, after forgetting what names it."""
@@ -72,10 +93,24 @@ class Follower:
         return BlobReader(fd, start, entry.size if stop is None else stop)
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Where a body is read: the flight, None before it is joined, its key, and what its head was."""
+
+    key: str
+    flight: Flight | None
+    answered: Progress
+
+    @property
+    def entry(self) -> Entry:
+        assert self.answered.entry is not None, "a client reads a body after its head"
+        return self.answered.entry
+
+
 class FollowedBody:
     """One client's pieces of a flight; where the leader dies, those of its successor from there on.
 
-    `answered` is what the client's head was made of; `offset` is where the next piece begins.
+    `offset` is where in the flight's body the next piece begins.
     """
 
     def __init__(
@@ -83,20 +118,19 @@ class FollowedBody:
         follower: Follower,
         request: Request,
         outcome: Outcome,
-        flight: Flight,
-        answered: Progress,
+        read: _Read,
+        pieces: Iterator[Piece] | None,
         start: int,
         stop: int | None,
     ) -> None:
         self._follower = follower
         self._request = request
         self._outcome = outcome
-        self._flight = flight
-        self._answered = answered
+        self._read = read
         self._start = self.offset = start
         self._stop = stop
         self._successions = 0
-        self._pieces: Iterator[Piece] = flight.read(answered, start, stop)
+        self._pieces = self._succeeding() if pieces is None else pieces
 
     def __iter__(self) -> Iterator[Piece]:
         return self
@@ -106,7 +140,7 @@ class FollowedBody:
             try:
                 piece = next(self._pieces)
             except Orphaned:
-                self._succeed()
+                self._pieces = self._succeeding()
             else:
                 self.offset += piece.count if isinstance(piece, FileSlice) else len(piece)
                 return piece
@@ -116,86 +150,103 @@ class FollowedBody:
         if close is not None:
             close()
 
-    def _succeed(self) -> None:
+    def _succeeding(self) -> Iterator[Piece]:
         """Go on from somewhere else: the store, a flight, or the origin."""
         while self._successions < _SUCCESSIONS:
             self._successions += 1
             with contextlib.suppress(Orphaned):
-                self._pieces = self._successor()
-                return
+                return self._successor()
         raise BrokenOff("the download lost its process too many times")
 
     def _successor(self) -> Iterator[Piece]:
         """The pieces from here on; raises Orphaned where whoever had them is gone as well."""
-        entry = self._entry()
-        stored = self._stored(entry)
+        stored = self._stored()
         if stored is not None:
             with contextlib.suppress(FileNotFoundError):
                 return self._follower.stored_body(stored, self.offset, self._stop)
-        joined = self._follower.flights.join(self._flight.key)
+        joined = self._follower.flights.join(self._read.key)
         if isinstance(joined, NotStorable):
-            return self._alone(entry)
+            return self._alone()
         if isinstance(joined, Lead):
-            return self._lead(joined.permit, entry)
-        return self._follow(joined.flight, entry)
+            return self._lead(joined.permit)
+        return self._follow(joined.flight)
 
-    def _entry(self) -> Entry:
-        assert self._answered.entry is not None, "a client reads a body after its head"
-        return self._answered.entry
-
-    def _stored(self, wanted: Entry) -> Entry | None:
+    def _stored(self) -> Entry | None:
         """The stored entry that a flight has become, or an equal one."""
-        for entry in self._follower.index.lookup(wanted.key):
-            if entry.vary == wanted.vary and (
+        wanted = self._read.entry
+        values = dict(wanted.vary)
+        for entry in self._follower.index.lookup(
+            wanted.key, lambda names: tuple((name, values.get(name)) for name in names)
+        ):
+            if (entry.vary, entry.part) == (wanted.vary, wanted.part) and (
                 entry.response_time == wanted.response_time or same_representation(wanted.head, entry.head)
             ):
                 return entry
         return None
 
-    def _lead(self, permit: Permit, entry: Entry) -> Iterator[Piece]:
+    def _lead(self, permit: Permit) -> Iterator[Piece]:
         """Lead from here on, with this client's request; its own body comes through the flight."""
-        fetch = Fetch(self._unconditional(), None, Forward.PARTIAL)
-        led = self._follower.downloader.lead(permit, self._request, fetch, self._outcome)
+        headers = _asking_for(self._read.entry, _plain(self._request))
+        led = self._follower.downloader.lead(
+            permit, self._request, Fetch(headers, None, Forward.PARTIAL), self._outcome
+        )
         if isinstance(led, Passed):
             led.exchange.close()
-            return self._alone(entry)
+            return self._alone()
         assert isinstance(led, Downloading), "there is no stale copy to fall back to"
         try:
-            return self._follow(permit.flight, entry)
+            return self._follow(permit.flight)
         finally:
             led.start()
 
-    def _follow(self, flight: Flight, entry: Entry) -> Iterator[Piece]:
-        if flight.partial == self._flight.partial:
+    def _follow(self, flight: Flight) -> Iterator[Piece]:
+        old = self._read
+        if old.flight is not None and flight.partial == old.flight.partial:
             # The same file, gone on with: what is there can be read before the origin has answered.
-            now = replace(self._answered, generation=0, end=None)
+            now = replace(old.answered, generation=0, end=None)
         else:
             now = flight.wait_head()
-            if now.entry is None or not same_representation(entry.head, now.entry.head):
+            if now.entry is None or not _is_same(old.entry, now.entry):
                 if now.end in (End.ORPHANED, End.LOST, End.STORED):
                     raise Orphaned(self.offset)
-                return self._alone(entry)
+                return self._alone()
         pieces = flight.read(now, self.offset, self._stop, given=self.offset > self._start)
-        self._flight, self._answered = flight, now
+        self._read = _Read(old.key, flight, now)
         return pieces
 
-    def _alone(self, entry: Entry) -> Iterator[Piece]:
+    def _alone(self) -> Iterator[Piece]:
         """The rest straight from the origin, if it is still the same representation; raises BrokenOff."""
+        entry = self._read.entry
         validator = strong_validator(entry.head)
         if validator is None:
             raise BrokenOff("the download ended, and without a strong validator it cannot go on")
-        last = "" if self._stop is None else str(self._stop - 1)
-        headers = self._unconditional().with_field("Range", f"bytes={self.offset}-{last}")
+        base = entry.first_byte
+        last = None if self._stop is None else base + self._stop - 1
+        headers = _plain(self._request).with_field("Range", range_text(base + self.offset, last))
         request = self._request.with_headers(headers.with_field("If-Range", validator))
         exchange = self._follower.upstream.send(request, self._outcome)
-        end = complete_length(exchange.head) if self._stop is None else self._stop
-        if not ranges.continues(exchange.head, entry.head, self.offset) or end is None:
+        end = complete_length(exchange.head) if self._stop is None else base + self._stop
+        if not continues(exchange.head, entry.head, base + self.offset) or end is None:
             exchange.close()
             raise BrokenOff("the download ended, and the origin has something else now")
-        return _first_bytes(exchange, end - self.offset)
+        return _first_bytes(exchange, end - base - self.offset)
 
-    def _unconditional(self) -> Headers:
-        return strip_conditionals(end_to_end(self._request.headers))
+
+def _plain(request: Request) -> Headers:
+    return strip_conditionals(end_to_end(request.headers))
+
+
+def _asking_for(entry: Entry, headers: Headers) -> Headers:
+    """The fields of a request for what the entry is: all of a representation, or a part of it."""
+    validator = strong_validator(entry.head)
+    if entry.part is None or validator is None:
+        return headers
+    headers = headers.with_field("Range", range_text(entry.part.start, entry.part.end))
+    return headers.with_field("If-Range", validator)
+
+
+def _is_same(old: Entry, new: Entry) -> bool:
+    return old.part == new.part and same_representation(old.head, new.head)
 
 
 def _first_bytes(exchange: Exchange, count: int) -> Iterator[bytes]:

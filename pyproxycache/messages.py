@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -131,6 +131,8 @@ class Request:
     """Seconds that replace the freshness lifetime of what is fetched (KissCache's ttl)."""
     content_key: str | None = None
     """What stands for a QUERY's content in the cache key: a digest of it, its type and its coding."""
+    interim: Callable[[Head], None] | None = field(default=None, compare=False)
+    """Takes each interim head of the answer before the final one (RFC 9110 section 15.2)."""
 
     def with_headers(self, headers: Headers) -> Self:
         return replace(self, headers=headers)
@@ -199,3 +201,8 @@ class Entry:
     @property
     def headers(self) -> Headers:
         return self.head.headers
+
+    @property
+    def first_byte(self) -> int:
+        """Where in the representation its body begins."""
+        return 0 if self.part is None else self.part.start

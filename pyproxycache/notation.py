@@ -88,6 +88,20 @@ def _path(value: Any) -> Path:
         raise _refusal(value, f"a path: {error}") from error
 
 
+def _access_log(value: Any) -> str:
+    if isinstance(value, str) and value.startswith("syslog:"):
+        place = value.removeprefix("syslog:")
+        if place and not place.startswith("/") and not _is_host_and_port(place):
+            raise _refusal(value, "syslog:, syslog:/path/to/socket or syslog:host:port")
+        return value
+    return value if value == "-" else str(_path(value))
+
+
+def _is_host_and_port(text: str) -> bool:
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and match["host"] != "" and 0 < int(match["port"]) <= 65535
+
+
 def _network(value: Any) -> Any:
     if not isinstance(value, str):
         raise _refusal(value, "a network, as in 192.168.0.0/16 or 'fd00::/8'")
@@ -247,6 +261,7 @@ NOTATIONS = {
     "network": Notation(_network, str),
     "host or network": Notation(_exception, str),
     "address": Notation(_address, _same),
+    "access log": Notation(_access_log, _same),
     "url": Notation(_url, str),
     "proxy url": Notation(_proxy_url, str),
     "pattern": Notation(_pattern(0), _regex_text),

@@ -29,6 +29,7 @@ Regex = Annotated[Pattern[str], "pattern"]
 CaselessRegex = Annotated[Pattern[str], "caseless pattern"]
 StatusSet = Annotated[str, "status"]
 FieldName = Annotated[str, "field name"]
+AccessLogPlace = Annotated[str, "access log"]
 Lifetime = Annotated[float | tuple[tuple[str, float], ...], "lifetime"]
 """One age, or ages by status: "200", "2xx" or "any"."""
 
@@ -71,8 +72,8 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
 
     `pause` is the wait before the second try and doubles up to `max_pause`. `stale_after` is how long
     an origin may take to answer while a stale copy is at hand. `range_ahead`: how far behind the end of
-    a growing file a range may start and still wait for it. `range_whole`: objects above this size
-    are not fetched whole for a Range request. `drain`: what a stop allows running downloads.
+    a growing file a range may start and still wait for it. `drain`: what a stop allows running
+    downloads.
     """
 
     connect_timeout: Timeout = 10.0
@@ -83,7 +84,6 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     max_pause: Age = 10.0
     not_storable_for: Age = 120.0
     range_ahead: Size = 8 << 20
-    range_whole: Size | None = None
     drain: Age = 30.0
     tls_verify: bool = True
     ca_file: Folder | None = None
@@ -123,11 +123,22 @@ class KissCacheOptions(Struct, frozen=True, kw_only=True):
     instance: str = ""
 
 
+class CacheStatusOptions(Struct, frozen=True, kw_only=True):
+    """Whether Cache-Status tells the cache key; None: except to the clients of a reverse proxy."""
+
+    key: bool | None = None
+
+
 class LogOptions(Struct, frozen=True, kw_only=True):
-    """The level of the log, and where one line for each request goes ("-": standard output)."""
+    """The level of the log; where one line for each request goes, in which form, and with its query?
+
+    `access` is a path, "-" for standard output, or syslog:[PATH|HOST:PORT].
+    """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    access: str | None = None
+    access: AccessLogPlace | None = None
+    format: Literal["squid", "common", "combined", "json"] = "squid"
+    query: bool = False
 
 
 class MatchOptions(Struct, frozen=True, kw_only=True):

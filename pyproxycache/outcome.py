@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from pyproxycache.messages import Url
+
 
 class Result(Enum):
     """How the request was answered."""
@@ -35,7 +37,12 @@ class Forward(Enum):
 
 @dataclass(slots=True)
 class Outcome:
-    """One request's result, sizes (bytes) and times (seconds); filled in as the request proceeds."""
+    """One request's result, sizes (bytes) and times (seconds); filled in as the request proceeds.
+
+    `url` is None where the request-target, `target`, was not understood. `peer` is the address that the
+    answer came from, the parent's if it came `through_parent`. `head_bytes` and `bytes_sent` are those of
+    the answer's head and body; it was `aborted` if it did not get to its end.
+    """
 
     result: Result = Result.FAILED
     forward: Forward | None = None
@@ -47,27 +54,18 @@ class Outcome:
     status: int = 0
     key: str = ""
     method: str = ""
+    target: str = ""
+    url: Url | None = None
+    version: str = ""
+    referer: str = ""
+    user_agent: str = ""
+    content_type: str = ""
     client: str = ""
+    peer: str = ""
+    through_parent: bool = False
+    aborted: bool = False
     started: float = 0.0
     seconds: float = 0.0
+    head_bytes: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
-
-    def cache_status(self, name: str) -> str:
-        """The Cache-Status member of this cache (RFC 9211)."""
-        parts = [name]
-        if self.forward is None and self.result in (Result.HIT, Result.STALE):
-            parts.append("hit")
-        if self.forward is not None:
-            parts.append(f"fwd={self.forward.value}")
-        if self.forward_status is not None:
-            parts.append(f"fwd-status={self.forward_status}")
-        if self.ttl is not None:
-            parts.append(f"ttl={self.ttl}")
-        if self.stored:
-            parts.append("stored")
-        if self.collapsed:
-            parts.append("collapsed")
-        if self.detail:
-            parts.append(f"detail={self.detail}")
-        return "; ".join(parts)

@@ -7,19 +7,28 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pyproxycache.config import Config
+from pyproxycache.delivery import Delivery
 from pyproxycache.download.leading import Downloader
-from pyproxycache.engine import Engine, Parts
+from pyproxycache.engine import Components, Engine
+from pyproxycache.fetching import Fetcher
 from pyproxycache.follow import Follower
+from pyproxycache.forwarding import Forwarder
 from pyproxycache.front import wsgi
 from pyproxycache.front.kisscache import Figures, KissCache
 from pyproxycache.front.server import Server
+from pyproxycache.front.upgrade import pass_through
 from pyproxycache.gates.access import Access, Guard
-from pyproxycache.options import GuardOptions, ServerOptions, StoreOptions
+from pyproxycache.lookup import LookUp
+from pyproxycache.options import GuardOptions, LogOptions, ServerOptions, StoreOptions
 from pyproxycache.outcome import Outcome
+from pyproxycache.refresh import Refresher
 from pyproxycache.report import counters
 from pyproxycache.report.access_log import AccessLog
+from pyproxycache.report.formats import FORMATS
+from pyproxycache.report.sinks import sink
 from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claims import Claims
 from pyproxycache.store.database import Database
@@ -33,6 +42,7 @@ from pyproxycache.upstream.client import Upstream
 
 log = logging.getLogger("pyproxycache")
 
+_LOG_SECONDS = 1.0
 _LOG_FORMAT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"
 _LOG_TIME = "%Y-%m-%d %H:%M:%S %z"
 
@@ -87,34 +97,59 @@ def build_app(config: Config) -> wsgi.App:
     store = open_store(config.store)
     housekeeper = Housekeeper(store.index, store.space)
     name = f"pyproxycache-{store.index.instance()}"
-    engine, downloader = _build_engine(config, store, housekeeper, name)
-    lines = AccessLog(config.log.access) if config.log.access is not None else None
+    engine, downloader, upstream = _build_engine(config, store, housekeeper, name)
+    access_log = _access_log(config.log)
 
     def report(outcome: Outcome) -> None:
         housekeeper.count(counters.increments(outcome))
-        if lines is not None:
-            lines.write(outcome)
+        if access_log is not None:
+            access_log.write(outcome)
+
+    def reopen_logs() -> None:
+        if access_log is not None:
+            access_log.reopen()
+
+    def finish_logs() -> None:
+        if access_log is not None:
+            access_log.close(_LOG_SECONDS)
 
     def close(seconds: float) -> None:
         left = downloader.drain(seconds)
         if left:
             log.warning("%d downloads are not finished; the next request for each goes on from there", left)
         housekeeper.close()
+        finish_logs()
 
     return wsgi.App(
-        wsgi.Options(name, config.upstream),
+        wsgi.Options(name, config.upstream, _tells_key(config)),
         Access(config.allow),
         engine,
         KissCache(config.kisscache, lambda: _figures(config, store)),
+        partial(pass_through, upstream) if config.upstream else None,
         report,
         store.index.open,
+        reopen_logs,
+        finish_logs,
         close,
     )
 
 
+def _tells_key(config: Config) -> bool:
+    """Whether Cache-Status has the key: clients of a reverse proxy need not know what is behind it."""
+    told = config.cache_status.key
+    return config.upstream is None if told is None else told
+
+
+def _access_log(options: LogOptions) -> AccessLog | None:
+    if options.access is None:
+        return None
+    form, query = FORMATS[options.format], options.query
+    return AccessLog(sink(options.access), lambda outcome: form(outcome, query))
+
+
 def _build_engine(
     config: Config, store: Store, housekeeper: Housekeeper, name: str
-) -> tuple[Engine, Downloader]:
+) -> tuple[Engine, Downloader, Upstream]:
     fetch, policies = config.fetch, config.policies()
     # Behind a reverse proxy lies only what the operator chose, wherever that is.
     guard_options = GuardOptions(deny=()) if config.upstream else config.guard
@@ -126,18 +161,22 @@ def _build_engine(
         housekeeper.count(counters.received(count))
 
     downloader = Downloader(fetch, upstream, policies, store.space, store.index.freshen, count_received)
-    parts = Parts(
+    follower = Follower(store.index, store.blobs, flights, downloader, upstream)
+    delivery = Delivery(store.index, follower, guard.admit_peer, housekeeper.note_access)
+    forwarder = Forwarder(policies, store.index, flights, downloader, delivery, upstream)
+    look_up = LookUp(store.index)
+    fetcher = Fetcher(fetch, policies, look_up, flights, downloader, delivery, forwarder)
+    components = Components(
         name=name,
         policies=policies,
         index=store.index,
-        flights=flights,
-        downloader=downloader,
-        follower=Follower(store.index, store.blobs, flights, downloader, upstream),
-        upstream=upstream,
-        admit_peer=guard.admit_peer,
-        note_access=housekeeper.note_access,
+        look_up=look_up,
+        delivery=delivery,
+        fetcher=fetcher,
+        forwarder=forwarder,
+        refresher=Refresher(),
     )
-    return Engine(fetch, parts), downloader
+    return Engine(components), downloader, upstream
 
 
 def _figures(config: Config, store: Store) -> Figures:

@@ -19,6 +19,7 @@ from pyproxycache.messages import Url
 from pyproxycache.options import INWARD, LOOPBACK, ParentOptions, Reserve
 from pyproxycache.rules.policy import Policy, QueryMode
 
+TARGETS = ("cdn-cache-control",)
 MANUAL = Path(__file__).parent.parent / "docs" / "configuration.md"
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", MANUAL.read_text(), re.MULTILINE | re.DOTALL)
 
@@ -74,6 +75,8 @@ def test_nothing_is_needed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("guard: {permit: 127.0.0.1}", "guard.permit", (ip_network("127.0.0.1/32"),)),
         ("kisscache: {instance: lab}", "kisscache.instance", "lab"),
         ("log: {level: debug, access: '-'}", "log.access", "-"),
+        ("targets: [Acme-Cache-Control, CDN-Cache-Control]", "targets", ("acme-cache-control", *TARGETS)),
+        ("targets: []", "targets", ()),
     ],
 )
 def test_value(text: str, key: str, value: object) -> None:
@@ -264,7 +267,7 @@ rules:
     ignore: [Set-Cookie, cache-control]
   - {query: ignore}
 """
-DEB = Policy(fresh=365 * 86400.0, stale_if_error=30 * 86400.0)
+DEB = Policy(targets=TARGETS, fresh=365 * 86400.0, stale_if_error=30 * 86400.0)
 API = frozenset({"set-cookie", "cache-control"})
 
 
@@ -273,14 +276,24 @@ API = frozenset({"set-cookie", "cache-control"})
     [
         (Url("http", "ftp.example.org", 80, "/a.deb"), 200, "", DEB),
         (Url("http", "example.org", 80, "/a.deb?x"), 404, "", DEB),
-        (Url("http", "a", 80, "/"), 404, "text/html; charset=utf-8", Policy(no_store=True)),
-        (Url("http", "a", 80, "/"), 503, "text/html", Policy(no_store=True)),
-        (Url("http", "a", 80, "/api/x"), 200, "text/html", Policy(fresh=604800.0, ignore=API)),
-        (Url("http", "a", 80, "/api/x"), 301, "", Policy(fresh=604800.0, ignore=API)),
-        (Url("http", "a", 80, "/api/x"), 404, "", Policy(fresh=3600.0, ignore=API)),
-        (Url("http", "a", 80, "/api/x"), 410, "", Policy(fresh=300.0, ignore=API)),
-        (Url("http", "a", 80, "/api/x"), 206, "", Policy(fresh=60.0, ignore=API)),
-        (Url("http", "a", 80, "/"), 200, "", Policy(query=QueryMode.IGNORE)),
+        (
+            Url("http", "a", 80, "/"),
+            404,
+            "text/html; charset=utf-8",
+            Policy(targets=TARGETS, no_store=True),
+        ),
+        (Url("http", "a", 80, "/"), 503, "text/html", Policy(targets=TARGETS, no_store=True)),
+        (
+            Url("http", "a", 80, "/api/x"),
+            200,
+            "text/html",
+            Policy(targets=TARGETS, fresh=604800.0, ignore=API),
+        ),
+        (Url("http", "a", 80, "/api/x"), 301, "", Policy(targets=TARGETS, fresh=604800.0, ignore=API)),
+        (Url("http", "a", 80, "/api/x"), 404, "", Policy(targets=TARGETS, fresh=3600.0, ignore=API)),
+        (Url("http", "a", 80, "/api/x"), 410, "", Policy(targets=TARGETS, fresh=300.0, ignore=API)),
+        (Url("http", "a", 80, "/api/x"), 206, "", Policy(targets=TARGETS, fresh=60.0, ignore=API)),
+        (Url("http", "a", 80, "/"), 200, "", Policy(targets=TARGETS, query=QueryMode.IGNORE)),
     ],
 )
 def test_rules_become_policies(url: Url, status: int, content_type: str, policy: Policy) -> None:
@@ -297,7 +310,7 @@ listen: [':3128', 'unix:/run/p']
 upstream: https://example.org:8443/x
 parent: {url: 'http://p:1', except: [.a, 10.0.0.0/8, '::1']}
 store: {path: /srv/cache, max_size: 1536M, unused: 0.3, reserve: 2.5%, max_object: 1000}
-fetch: {range_whole: 0, silence: 90, ca_file: /etc/ca.pem}
+fetch: {range_ahead: 0, silence: 90, ca_file: /etc/ca.pem}
 log: {access: '-'}
 """
 

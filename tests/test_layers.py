@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "pyproxycache"
 LAYERS = (
     {"messages", "outcome", "errors", "units", "options"},
     {"rules", "store", "upstream", "mirrors"},
-    {"engine", "download", "follow", "answer", "gates", "report"},
+    {"engine", "download", "follow", "answer", "status_fields", "gates", "report"},
     {"refresh", "front"},
     {"wiring"},
     {"cli", "__main__"},

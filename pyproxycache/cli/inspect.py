@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -18,10 +20,13 @@ from pyproxycache.cli.common import (
     on_cache,
     print_json,
 )
+from pyproxycache.messages import Part
 from pyproxycache.report.counters import hit_ratio
 from pyproxycache.store.index import Access
 from pyproxycache.units import format_age, format_size
 from pyproxycache.wiring import Store
+
+_SHOWN = 10
 
 
 @click.command()
@@ -29,17 +34,45 @@ from pyproxycache.wiring import Store
 @json_option
 @on_cache
 def ls(cache: Cache, pattern: str, as_json: bool) -> None:
-    """List stored responses whose URL matches PATTERN (a glob), least recently used first."""
+    """List the URLs that match PATTERN (a glob) and have stored responses, least recently used first."""
     with errors_for_people():
-        found = list(cache.store.index.walk(pattern))
+        found = cache.store.index.walk(pattern)
     if as_json:
         print_json([_summary(access) for access in found])
         return
     now = time.time()
+    for accesses in _by_url(found):
+        last = accesses[-1]
+        size = format_size(sum(access.entry.size for access in accesses))
+        used = format_age(max(0.0, now - last.accessed))
+        hits = sum(access.hits for access in accesses)
+        click.echo(
+            f"{last.entry.status} {size:>10} {used:>5} {hits:>5}x {last.entry.key}{_extent(accesses)}"
+        )
+
+
+def _by_url(found: Iterable[Access]) -> Iterable[list[Access]]:
+    """The accesses to each URL, in the order of the last one."""
+    groups: dict[str, list[Access]] = {}
     for access in found:
-        entry = access.entry
-        used = format_age(max(0.0, now - access.accessed))
-        click.echo(f"{entry.status} {format_size(entry.size):>10} {used:>5} {access.hits:>5}x {entry.key}")
+        accesses = groups.pop(access.entry.key, [])
+        accesses.append(access)
+        groups[access.entry.key] = accesses
+    return groups.values()
+
+
+def _extent(accesses: Sequence[Access]) -> str:
+    """What a URL's line adds where there is more, or less, than one whole response."""
+    parts = [access.entry.part for access in accesses if access.entry.part is not None]
+    variants = len({access.entry.vary for access in accesses})
+    told = []
+    if variants > 1:
+        told.append(f"{variants} variants")
+    if len(parts) == 1:
+        told.append(_bytes(parts[0]))
+    elif parts:
+        told.append(f"{len(parts)} parts")
+    return f"  ({', '.join(told)})" if told else ""
 
 
 @click.command()
@@ -47,23 +80,33 @@ def ls(cache: Cache, pattern: str, as_json: bool) -> None:
 @json_option
 @on_cache
 def show(cache: Cache, url: str, as_json: bool) -> None:
-    """Show what is stored for URL: head, times, and where the body lies."""
+    """Show what is stored for URL, the newest first: head, times, and where the body lies."""
     store, key = cache.store, cache.key(url)
     with errors_for_people():
-        found = [access for access in store.index.walk(_literal(key)) if access.entry.key == key]
+        found = store.index.accesses(key)
     if not found:
         fail(f"nothing is stored for {key}", PROBLEMS)
     if as_json:
         print_json([_details(store, access) for access in found])
         return
-    for access in found:
-        entry = access.entry
-        click.echo(f"{entry.key}\n{entry.status} {entry.head.reason}")
-        for name, value in entry.headers:
-            click.echo(f"  {name}: {value}")
-        for name, value in _details(store, access).items():
-            if name not in ("url", "headers", "status"):
-                click.echo(f"{name}: {value}")
+    for access in found[:_SHOWN]:
+        _show(store, access)
+    if found[_SHOWN:]:
+        click.echo(f"and {len(found) - _SHOWN} more; --json shows them all")
+
+
+def _show(store: Store, access: Access) -> None:
+    entry = access.entry
+    click.echo(f"{entry.key}\n{entry.status} {entry.head.reason}")
+    for name, value in entry.headers:
+        click.echo(f"  {name}: {value}")
+    told = _details(store, access)
+    told["vary"] = ", ".join(name if value is None else f"{name}: {value}" for name, value in entry.vary)
+    told["part"] = _bytes(entry.part) if entry.part is not None else ""
+    told["groups"] = ", ".join(entry.groups)
+    for name, value in told.items():
+        if name not in ("url", "headers", "status") and value not in ("", None):
+            click.echo(f"{name}: {value}")
 
 
 @click.command()
@@ -96,9 +139,9 @@ def stats(cache: Cache, as_json: bool) -> None:
     Console().print(table)
 
 
-def _literal(text: str) -> str:
-    """The text as a glob that matches it alone."""
-    return "".join(f"[{character}]" if character in "*?[" else character for character in text)
+def _bytes(part: Part) -> str:
+    """As in Content-Range (RFC 9110 section 14.4)."""
+    return f"bytes {part.start}-{part.end}/{'*' if part.total is None else part.total}"
 
 
 def _summary(access: Access) -> dict[str, Any]:
@@ -107,6 +150,9 @@ def _summary(access: Access) -> dict[str, Any]:
         "url": entry.key,
         "status": entry.status,
         "size": entry.size,
+        "vary": dict(entry.vary),
+        "part": asdict(entry.part) if entry.part is not None else None,
+        "groups": entry.groups,
         "accessed": access.accessed,
         "hits": access.hits,
     }
@@ -117,7 +163,6 @@ def _details(store: Store, access: Access) -> dict[str, Any]:
     return {
         **_summary(access),
         "headers": list(entry.headers),
-        "vary": dict(entry.vary),
         "requested": entry.request_time,
         "received": entry.response_time,
         "ttl": entry.ttl,

@@ -24,6 +24,8 @@ from pyproxycache.cli.common import (
     open_existing,
     print_json,
 )
+from pyproxycache.errors import BadRequest
+from pyproxycache.rules.keys import parse_url
 from pyproxycache.store.fsck import Finding
 from pyproxycache.store.space import Collected
 from pyproxycache.units import format_size
@@ -34,23 +36,54 @@ from pyproxycache.units import format_size
 @click.option("--prefix", is_flag=True, help="Each URL stands for all that begin with it.")
 @click.option("--pattern", is_flag=True, help="Each URL is a glob, as in '*/simple/*'.")
 @click.option("--all", "everything", is_flag=True, help="Purge all there is.")
+@click.option("--group", metavar="NAME", help="Purge a cache group, as in the Cache-Groups field.")
+@click.option("--origin", metavar="URL", help="The group of this origin only.")
 @json_option
 @on_cache
 def purge(
-    cache: Cache, urls: tuple[str, ...], prefix: bool, pattern: bool, everything: bool, as_json: bool
+    cache: Cache,
+    urls: tuple[str, ...],
+    prefix: bool,
+    pattern: bool,
+    everything: bool,
+    group: str | None,
+    origin: str | None,
+    as_json: bool,
 ) -> None:
     """Forget stored responses; the next request on any worker fetches anew."""
-    if bool(urls) == everything or (prefix and pattern) or (everything and (prefix or pattern)):
-        fail("purge takes URLs (with --prefix or --pattern, if wanted), or --all", WRONG_USAGE)
-    store = cache.store
+    chosen = (bool(urls), everything, group is not None).count(True)
+    if (
+        chosen != 1
+        or (prefix and pattern)
+        or ((prefix or pattern) and not urls)
+        or (origin is not None and group is None)
+    ):
+        fail(
+            "purge takes URLs (with --prefix or --pattern, if wanted), or --all, or --group"
+            " (with --origin, if wanted)",
+            WRONG_USAGE,
+        )
+    index, blobs = cache.store.index, cache.store.blobs
     with errors_for_people():
-        count = store.index.purge(_purged_keys(cache, urls, prefix, pattern, everything))
-        while store.index.drop_unnamed(store.blobs.remove):
+        if group is not None:
+            count = index.purge_group(group, None if origin is None else _origin(origin))
+        else:
+            count = index.purge(_purged_keys(cache, urls, prefix, pattern, everything))
+        while index.drop_unnamed(blobs.remove):
             pass
     if as_json:
         print_json({"purged": count})
     else:
         click.echo(f"purged {count} stored responses")
+
+
+def _origin(text: str) -> str:
+    """Scheme and authority of the URL, as keys begin; ends the command where it is no URL."""
+    try:
+        url = parse_url(text)
+    except BadRequest as error:
+        raise click.BadParameter(str(error), param_hint="--origin") from error
+    return f"{url.scheme}://{url.authority}"
 
 
 def _purged_keys(

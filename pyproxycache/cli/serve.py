@@ -19,6 +19,7 @@ from pyproxycache.cli.common import (
     max_size_option,
 )
 from pyproxycache.config import Config, load
+from pyproxycache.report.sinks import sink
 from pyproxycache.units import format_size
 from pyproxycache.wiring import build_server, open_store
 
@@ -104,8 +105,10 @@ def _usable(config: Config) -> Config:
     store = open_store(config.store)
     store.recovery.run()
     store.database.close()
-    if config.log.access not in (None, "-"):
-        Path(str(config.log.access)).open("a").close()
+    if config.log.access is not None:
+        access_log = sink(config.log.access)
+        access_log.open()
+        access_log.close()
     return config
 
 

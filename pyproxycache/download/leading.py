@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from pyproxycache.download.transfer import Source, Transfer, give_up
 from pyproxycache.errors import BrokenOff, ProxyError, UpstreamError
 from pyproxycache.messages import Entry, Request
 from pyproxycache.options import FetchOptions
-from pyproxycache.outcome import Outcome
-from pyproxycache.rules import decide, ranges
+from pyproxycache.outcome import Forward, Outcome
+from pyproxycache.rules import decide
 from pyproxycache.rules.policy import Policies
-from pyproxycache.rules.validation import complete_length, strong_validator
+from pyproxycache.rules.ranges import continues, range_text
+from pyproxycache.rules.validation import complete_length, strip_validators, strong_validator
 from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.flight import End
 from pyproxycache.store.flights import Permit
@@ -40,9 +41,10 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Freshened:
-    """The stored response was validated."""
+    """The stored response was validated, and with it the parts that belong to it."""
 
     entry: Entry
+    siblings: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,8 @@ class Downloader:
         outcome.forward_status = exchange.head.status
         try:
             if resumes and permit.entry is not None:
-                return self._begin(permit, plain, permit.entry, _rest(exchange, permit.entry))
-            return self._decide(permit, request, fetch, exchange, asked)
+                return self._go_on(permit, plain, permit.entry, _rest(exchange, permit.entry))
+            return self._decide(permit, plain, fetch, exchange, asked)
         except BaseException:
             exchange.close()
             raise
@@ -138,53 +140,55 @@ class Downloader:
         asked: float,
     ) -> Led:
         now = time.time()
-        match decide.on_response(request, exchange.head, fetch.stale, self._policies, asked, now):
-            case decide.Freshen(entry):
+        match decide.on_response(request, exchange.head, fetch, self._policies, asked, now):
+            case decide.Freshen(entry, siblings):
                 exchange.close()
-                with going_on_unwritten("note the freshness of", entry.key):
-                    self._freshen(entry)
+                self._note_fresh((entry, *siblings))
                 permit.finish(End.FRESHENED)
-                return Freshened(entry)
+                return Freshened(entry, siblings)
             case decide.ServeStale(entry, detail):
                 exchange.close()
                 give_up(permit, End.STALE, None)
                 return Stale(entry, detail)
             case decide.Pass(reason, remember):
                 return self._pass(permit, exchange, reason, remember=remember)
-            case decide.Store(vary):
-                if not self._may_store(request, exchange):
+            case decide.Store() as store:
+                if not self._space.admits(exchange.length or 0):
                     return self._pass(permit, exchange, "size", remember=True)
-                entry = self._entry(permit, request, exchange, vary, asked, now)
-                plain = request.with_headers(fetch.headers)
-                return self._begin(permit, plain, entry, Source(exchange, exchange.length))
+                self._note_fresh(store.siblings)
+                return self.adopt(permit, request, exchange, store, asked)
+
+    def adopt(
+        self, permit: Permit, request: Request, exchange: Exchange, store: decide.Store, asked: float
+    ) -> Downloading:
+        """Store the answer in hand; `request` is the one that was sent, at the time `asked`."""
+        entry = self._entry(permit, request, exchange, store, asked)
+        if permit.size:
+            permit.begin_anew(entry, _length(exchange, entry))
+        else:
+            permit.begin(entry, _length(exchange, entry))
+        return self._downloading(permit, request, Source(exchange, _length(exchange, entry)))
+
+    def _note_fresh(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            with going_on_unwritten("note the freshness of", entry.key):
+                self._freshen(entry)
 
     def _entry(
-        self,
-        permit: Permit,
-        request: Request,
-        exchange: Exchange,
-        vary: tuple[tuple[str, str | None], ...],
-        asked: float,
-        now: float,
+        self, permit: Permit, request: Request, exchange: Exchange, store: decide.Store, asked: float
     ) -> Entry:
-        head = exchange.head
-        policy = self._policies.for_head(request.url, head)
         return Entry(
             key=permit.key.partition(" ")[0],
-            head=decide.stored_head(head, policy, now),
+            head=store.head,
             request_time=asked,
-            response_time=now,
-            vary=vary,
-            ttl=request.ttl if head.status == 200 else None,
+            response_time=time.time(),
+            vary=store.vary,
+            ttl=request.ttl if store.head.status == 200 else None,
             peer=exchange.peer,
+            part=store.part,
+            groups=store.groups,
+            search=store.search,
         )
-
-    def _may_store(self, request: Request, exchange: Exchange) -> bool:
-        limit = self._options.range_whole
-        asked_for_part = "range" in request.headers
-        if asked_for_part and limit is not None and (exchange.length or 0) > limit:
-            return False
-        return self._space.admits(exchange.length or 0)
 
     def _pass(self, permit: Permit, exchange: Exchange, reason: str, *, remember: bool) -> Passed:
         if remember:
@@ -194,13 +198,14 @@ class Downloader:
             give_up(permit, End.PASSED, None)
         return Passed(exchange, reason)
 
-    def _begin(self, permit: Permit, plain: Request, entry: Entry, source: Source) -> Downloading:
-        if permit.size and source.exchange.head.status != 206:
-            permit.begin_anew(entry, source.end)
-        else:
-            permit.begin(entry, source.end)
-        whole = plain.with_headers(plain.headers.without("If-None-Match", "If-Modified-Since"))
-        return Downloading(lambda: self._start(permit, whole, source))
+    def _go_on(self, permit: Permit, request: Request, entry: Entry, source: Source) -> Downloading:
+        permit.begin(entry, source.end)
+        return self._downloading(permit, request, source)
+
+    def _downloading(self, permit: Permit, request: Request, source: Source) -> Downloading:
+        # What is asked for again is what a GET gets, and no client waits for hints of it any more.
+        plain = replace(request, headers=strip_validators(request.headers), interim=None)
+        return Downloading(lambda: self._start(permit, plain, source))
 
     # The body.
 
@@ -240,13 +245,17 @@ class Downloader:
         try:
             if resumes:
                 return _rest(exchange, permit.entry)
+            fetch = decide.Fetch(request.headers, None, Forward.MISS)
             now = time.time()
-            found = decide.on_response(request, exchange.head, None, self._policies, asked, now)
-            if exchange.head.status != permit.entry.status or found != decide.Store(permit.entry.vary):
+            found = decide.on_response(request, exchange.head, fetch, self._policies, asked, now)
+            old = permit.entry
+            fits = isinstance(found, decide.Store) and (found.vary, found.part) == (old.vary, old.part)
+            if not fits or exchange.head.status != old.status:
                 raise UpstreamError(f"the origin has another answer now ({exchange.head.status})")
-            entry = self._entry(permit, request, exchange, permit.entry.vary, asked, now)
-            if permit.begin_anew(entry, exchange.length):
-                return Source(exchange, exchange.length)
+            assert isinstance(found, decide.Store), "nothing else fits"
+            entry = self._entry(permit, request, exchange, found, asked)
+            if permit.begin_anew(entry, _length(exchange, entry)):
+                return Source(exchange, _length(exchange, entry))
         except BaseException:
             exchange.close()
             raise
@@ -267,19 +276,26 @@ class Downloader:
 def _resuming(request: Request, entry: Entry | None, size: int) -> Request | None:
     """The request for the rest of a body (RFC 9110 section 13.1.5); None where it cannot be asked for."""
     validator = strong_validator(entry.head) if entry is not None and size else None
-    if validator is None:
+    if entry is None or validator is None:
         return None
-    headers = request.headers.without("If-None-Match", "If-Modified-Since")
-    return request.with_headers(
-        headers.with_field("Range", f"bytes={size}-").with_field("If-Range", validator)
-    )
+    wanted = range_text(entry.first_byte + size, None if entry.part is None else entry.part.end)
+    headers = strip_validators(request.headers).with_field("Range", wanted)
+    return request.with_headers(headers.with_field("If-Range", validator))
 
 
 def _goes_on(exchange: Exchange, entry: Entry, size: int) -> bool:
     """Whether it is the rest of the body from this offset on, and says where the whole ends."""
-    return ranges.continues(exchange.head, entry.head, size) and _rest(exchange, entry).end is not None
+    offset = entry.first_byte + size
+    return continues(exchange.head, entry.head, offset) and _rest(exchange, entry).end is not None
 
 
 def _rest(exchange: Exchange, entry: Entry) -> Source:
+    if entry.part is not None:
+        return Source(exchange, entry.part.length)
     end = complete_length(exchange.head)
     return Source(exchange, complete_length(entry.head) if end is None else end)
+
+
+def _length(exchange: Exchange, entry: Entry) -> int | None:
+    """Bytes of the body that the entry will have; None where its end will tell."""
+    return exchange.length if entry.part is None else entry.part.length

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from pyproxycache.errors import BrokenOff, NoSpace, ProxyError, StoreError, UpstreamError
 from pyproxycache.messages import without_query
 from pyproxycache.options import FetchOptions
+from pyproxycache.rules.digests import IntegrityCheck
 from pyproxycache.rules.validation import strong_validator
 from pyproxycache.store.flight import End
 from pyproxycache.store.flights import Permit
@@ -78,14 +80,16 @@ class Transfer:
     def _bring_in(self, source: Source) -> None:
         """Read to the end and store; raises UpstreamError when the body ends short."""
         permit = self._permit
+        check = self._integrity_check()
         published = time.monotonic()
         unpublished = 0
         for data in source.exchange:
             if source.end is not None and permit.size + len(data) > source.end:
                 raise BrokenOff("the origin sent more than it had announced")
             if obstacle := self._append(data):
-                self._spill(source.exchange, data, obstacle)
+                self._spill(source.exchange, data, obstacle, check)
                 return
+            check.update(data)
             unpublished += len(data)
             if permit.size == source.end:
                 break  # the last bytes go out with the end, so that who has them all finds them stored
@@ -96,7 +100,18 @@ class Transfer:
                 unpublished = 0
         if source.end is not None and permit.size < source.end:
             raise BrokenOff(f"the origin left out the last {source.end - permit.size} bytes")
-        self._store()
+        self._store(check)
+
+    def _integrity_check(self) -> IntegrityCheck:
+        """The check of the body, which has gone through what is there of it already."""
+        permit = self._permit
+        assert permit.entry is not None, "a body follows a head"
+        check = IntegrityCheck(permit.entry.head)
+        permit.withheld = 1 if check.expected else 0
+        if check.reads_the_body:
+            for block in permit.file.blocks():
+                check.update(block)
+        return check
 
     def _append(self, data: bytes) -> str:
         """Write to the file, making room once if there is none; gives what stands against it."""
@@ -117,24 +132,34 @@ class Transfer:
             return str(error)
         return ""
 
-    def _store(self) -> None:
+    def _store(self, check: IntegrityCheck) -> None:
         permit = self._permit
         assert permit.entry is not None, "a body follows a head"
+        digest = permit.file.digest()
+        if wrong := check.mismatch(digest):
+            # The origin's fault, which the next try would only repeat.
+            log.warning("%s is not stored: the body does not match its %s", self._what, wrong)
+            permit.finish(End.BROKEN, error=_unlike(wrong))
+            return
         try:
-            permit.store(replace(permit.entry, digest=permit.file.digest(), size=permit.size))
+            permit.store(replace(permit.entry, digest=digest, size=permit.size))
         except StoreError as error:
             log.warning("%s is served but not stored: %s", self._what, error)
             permit.finish(End.UNSTORED)
 
-    def _spill(self, exchange: Exchange, first: bytes, obstacle: str) -> None:
+    def _spill(self, exchange: Exchange, first: bytes, obstacle: str, check: IntegrityCheck) -> None:
         """Go on without the file: those who read already get the rest through memory, at their pace."""
         permit = self._permit
         log.warning("%s is served but not stored: %s", self._what, obstacle)
+        permit.withheld = 0  # more bytes follow
         permit.publish_size()
         permit.unlist(time.time() + self._options.not_storable_for)
         total = permit.size
+        rest: Iterable[bytes] = chain((first,), exchange)
+        if check.expected:
+            rest = _checked(rest, check, permit.file.sha256())
         try:
-            for data in chain((first,), exchange):
+            for data in rest:
                 total += len(data)
                 if not permit.feed_without_file(data, total):
                     break
@@ -159,6 +184,28 @@ class Transfer:
                 error = next_error
         give_up(permit, End.BROKEN, error)
         return None
+
+
+def _checked(body: Iterable[bytes], check: IntegrityCheck, sha256: hashlib._Hash) -> Iterator[bytes]:
+    """The body, its last byte once the whole has been checked; raises BrokenOff where it does not match.
+
+    `sha256` is that of what came before.
+    """
+    last = b""
+    for data in body:
+        check.update(data)
+        sha256.update(data)
+        known = last + data
+        last = known[-1:]
+        if len(known) > 1:
+            yield known[:-1]
+    if wrong := check.mismatch(sha256.hexdigest()):
+        raise _unlike(wrong)
+    yield last
+
+
+def _unlike(wrong: str) -> BrokenOff:
+    return BrokenOff(f"the body the origin sent does not match its {wrong}")
 
 
 def give_up(permit: Permit, end: End, error: ProxyError | None) -> None:

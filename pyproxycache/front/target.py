@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote_to_bytes
 
 from pyproxycache.errors import BadRequest, NotImplementedHere
 from pyproxycache.messages import Url
 from pyproxycache.rules.keys import parse_url
 
+_SERVER = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 # Clients that resolve links on a prefixed page fold "//" into one slash, and encode the colons.
 _PREFIXED = re.compile(r"/(https?)(?::|%3A)/{1,2}(?!/)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -26,11 +27,14 @@ class Local:
     query: str
 
 
-def locate(target: str, upstream: Url | None) -> Url | Local:
+def locate(target: str, upstream: Url | None, method: str = "GET") -> Url | Local:
     """The URL that is wanted, or what is wanted of the cache itself; raises BadRequest.
 
     With an `upstream` (reverse proxy) everything is below it, and there are no other ways in.
     """
+    if method == "OPTIONS" and upstream is None and _SERVER.fullmatch(target):
+        # The server as a whole is meant (RFC 9112 section 3.2.4).
+        return replace(parse_url(target), target="*")
     if upstream is not None:
         return _below(upstream, target)
     if _ABSOLUTE.match(target):

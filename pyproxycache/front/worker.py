@@ -10,22 +10,21 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from gunicorn.http import errors as http_errors
 from gunicorn.http import message
-from gunicorn.http.wsgi import Response as GunicornResponse
 from gunicorn.util import http_date
 from gunicorn.workers import gthread
 
-from pyproxycache.errors import BadRequest, BrokenOff, ProxyError
-from pyproxycache.messages import FileSlice, Piece
+from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
+from pyproxycache.front.interim import InterimHeads
+from pyproxycache.front.request_body import RequestBody
+from pyproxycache.front.response import Response
+from pyproxycache.status_fields import proxy_status
 
 _FIRST_BYTE_SECONDS = 0.1
 _SILENCE = struct.pack("ll", 60, 0)
-_BREAK = struct.pack("ii", 1, 0)
-_HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 _GRACE = 2.0
 _WARM_THREADS = 32
 _WARM_UP_SECONDS = 5.0
@@ -39,6 +38,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         self._drain = max(0.0, self.cfg.graceful_timeout - _GRACE)
         self._stop_at = float("inf")
+        self._stopping, self._stop = os.pipe()
         # The configured limit would be cut down to this constant.
         message.MAX_REQUEST_LINE = max(message.MAX_REQUEST_LINE, self.cfg.limit_request_line)
         super().init_process()
@@ -46,13 +46,24 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def handle_exit(self, sig: int, frame: object) -> None:
         if self.alive:
             self._stop_at = time.monotonic() + self._drain
+            os.write(self._stop, b"!")  # which nobody reads: it is there for everyone who polls
             # The arbiter kills at graceful_timeout; this process wants to be done before that.
             self.cfg.set("graceful_timeout", int(self._drain))
         super().handle_exit(sig, frame)
 
     def handle_quit(self, _sig: int, _frame: object) -> None:
         # Threads may be anywhere, and every unfinished download is fit to be resumed: just go.
+        if self.booted:
+            self.wsgi.finish_logs()
         os._exit(0)
+
+    def handle_usr1(self, sig: int, frame: object) -> None:
+        """Log files were renamed."""
+        super().handle_usr1(sig, frame)
+        if self.booted:
+            self.wsgi.reopen_logs()
+        else:
+            self.method_queue.defer(lambda: self.wsgi.reopen_logs())
 
     def run(self) -> None:
         self._warm_up()
@@ -128,15 +139,26 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Run the application and send what it gives; true if the connection can go on."""
-        response = Response(req, conn.sock, self.cfg)
+        interim = InterimHeads(conn.sock)
+        request_body = RequestBody(req, interim)
+        response = Response(req, conn.sock, self.cfg, interim)
         if not self.alive or _says_close(req) or len(self.keepalived_conns) >= self.max_keepalived:
             response.force_close()
-        if req._expected_100_continue:
-            conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body = self.wsgi(_environ(req, conn), response.start_response)
+        try:
+            body = self.wsgi(_environ(req, conn, request_body, interim), response.start_response)
+            if request_body.bars_the_way:
+                response.force_close()
+            return self._send(response, body, conn)
+        finally:
+            interim.end()
+
+    def _send(self, response: Response, body: Any, conn: Any) -> bool:
         try:
             response.send(body)
+            if body.tunnel is not None:
+                response.join(body.tunnel, conn.parser.unreader.take_buffered(), self._stopping)
         except _CLIENT_GONE:
+            body.aborted()
             response.break_connection()
             return False
         except ProxyError as error:
@@ -144,11 +166,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             response.break_connection()
             return False
         except BaseException:
+            body.aborted()
             response.break_connection()
             raise
         finally:
+            body.sent(response.head_bytes, response.sent)
             body.close()
-        return not response.should_close()
+        return body.tunnel is None and not response.should_close()
 
     def handle_error(self, _req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Refuse what is not HTTP, with the reason, and close."""
@@ -165,86 +189,14 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         head = (
             f"HTTP/1.1 {status}\r\nDate: {http_date()}\r\nConnection: close\r\n"
             f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-            f"Via: 1.1 {name}\r\nCache-Status: {name}; detail={type(exc).__name__}\r\n\r\n"
+            f"Via: 1.1 {name}\r\nProxy-Status: {proxy_status(_as_ours(exc), name)}\r\n\r\n"
         )
         try:
             client.sendall(head.encode("latin-1") + body)
         except OSError as gone:
             self.log.debug("Could not send the refusal: %s", gone)
-
-
-class RequestBody:
-    """A request's body; what breaks off or is not framed as it says is the client's fault."""
-
-    def __init__(self, req: Any) -> None:
-        self._body = req.body
-        self._left = next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
-
-    def read(self, size: int) -> bytes:
-        """Up to `size` bytes, b"" at the end of a whole body; raises BadRequest."""
-        try:
-            data: bytes = self._body.read(size)
-        except (OSError, http_errors.ParseException) as error:
-            raise BadRequest(f"the request's body could not be read: {type(error).__name__}") from error
-        self._left -= len(data)
-        if not data and self._left > 0:
-            raise BadRequest(f"the request's body ended {self._left} bytes before its Content-Length")
-        return data
-
-
-class Response(GunicornResponse):  # type: ignore[misc]
-    """A response whose fields are the application's alone, and whose body may lie in files."""
-
-    def process_headers(self, headers: Iterable[tuple[str, str]]) -> None:
-        for name, value in headers:
-            lowered = name.lower()
-            if lowered == "content-length":
-                self.response_length = int(value)
-            if lowered == "connection" and value == "close":
-                self.force_close()
-            if lowered not in _HOP_BY_HOP:
-                self.headers.append((name, value))
-
-    def default_headers(self) -> list[str]:
-        lines = [f"HTTP/1.1 {self.status}\r\n"]
-        lines.append("Connection: close\r\n" if self.should_close() else "Connection: keep-alive\r\n")
-        if self.chunked:
-            lines.append("Transfer-Encoding: chunked\r\n")
-        return lines
-
-    def send(self, body: Iterable[Piece]) -> None:
-        """Head and body; raises BrokenOff if there is less of it than the head said."""
-        self.send_headers()
-        if not self._omits_body:
-            self._send_body(body)
-        self.close()
-
-    def _send_body(self, body: Iterable[Piece]) -> None:
-        for piece in body:
-            if isinstance(piece, FileSlice):
-                self._send_slice(piece)
-            else:
-                self.write(piece)
-        if self.response_length is not None and self.sent < self.response_length:
-            raise BrokenOff(f"the body ended after {self.sent} of {self.response_length} bytes")
-
-    def _send_slice(self, piece: FileSlice) -> None:
-        if self.chunked:
-            self.sock.sendall(b"%x\r\n" % piece.count)
-        offset, stop = piece.offset, piece.offset + piece.count
-        while offset < stop:
-            sent = os.sendfile(self.sock.fileno(), piece.fd, offset, stop - offset)
-            if sent == 0:
-                raise BrokenOff(f"the stored body ends at {offset}")
-            offset += sent
-        if self.chunked:
-            self.sock.sendall(b"\r\n")
-        self.sent += piece.count
-
-    def break_connection(self) -> None:
-        """Let the client see that this is not the end, even one that does not count the bytes: reset."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
-        self.sock.close()
+        if isinstance(exc, http_errors.ParseException):
+            self.wsgi.refused(_client(addr), int(status[:3]), len(head), len(body))
 
 
 def _has_data(conn: Any, seconds: float) -> bool:
@@ -270,14 +222,27 @@ def _refusal(error: Exception) -> str:
     return "400 Bad Request"
 
 
-def _environ(req: Any, conn: Any) -> dict[str, Any]:
-    client = conn.client
+def _as_ours(error: BaseException) -> ProxyError:
+    """The error as one of our own, for what is said of it."""
+    if isinstance(error, http_errors.UnsupportedTransferCoding):
+        return NotImplementedHere(type(error).__name__)
+    if isinstance(error, http_errors.ParseException):
+        return BadRequest(type(error).__name__)
+    return ProxyError(type(error).__name__)
+
+
+def _client(address: Any) -> str:
+    # A peer on a Unix socket is on this machine.
+    return str(address[0]) if isinstance(address, tuple) else "127.0.0.1"
+
+
+def _environ(req: Any, conn: Any, body: RequestBody, interim: InterimHeads) -> dict[str, Any]:
     return {
         "REQUEST_METHOD": req.method,
         "RAW_URI": req.uri,
         "SERVER_PROTOCOL": f"HTTP/{req.version[0]}.{req.version[1]}",
-        # A peer on a Unix socket is on this machine.
-        "REMOTE_ADDR": client[0] if isinstance(client, tuple) else "127.0.0.1",
-        "wsgi.input": RequestBody(req),
+        "REMOTE_ADDR": _client(conn.client),
+        "wsgi.input": body,
         "pyproxycache.headers": [(name.title(), value) for name, value in req.headers],
+        "pyproxycache.interim": interim.forward if req.version >= (1, 1) else None,
     }

@@ -1,44 +1,116 @@
-"""One line for each request."""
+"""One line for each request, written off the request's path."""
 
 from __future__ import annotations
 
 import logging
-import os
-import sys
-import time
+import threading
+from collections.abc import Callable
 
-from pyproxycache.messages import without_query
 from pyproxycache.outcome import Outcome
+from pyproxycache.report.sinks import Sink, Unwritten
 
 log = logging.getLogger("pyproxycache")
 
+_GATHER_SECONDS = 0.2
+_BATCH = 1000
+_CAPACITY = 20_000
+
 
 class AccessLog:
-    """Appends a line for each request to a file, "-" being standard output; raises OSError at the start."""
+    """Queues outcomes; a thread of its own makes lines of them and writes those in batches.
 
-    def __init__(self, where: str) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._fd = sys.stdout.fileno() if where == "-" else os.open(where, flags, 0o640)
-        self._failed = False
+    A line is written 0.2 s after its request at the latest, unless the sink is slower. No request waits
+    for it: what comes while `capacity` lines wait is left out and counted. `_waiting`, `_left_out`,
+    `_rotated` and `_closing` are guarded by `_changed`.
+    """
+
+    def __init__(self, sink: Sink, line: Callable[[Outcome], str], capacity: int = _CAPACITY) -> None:
+        self._sink = sink
+        self._line = line
+        self._capacity = capacity
+        # Its lock is reentrant: a signal may come while the thread that handles it has the lock.
+        self._changed = threading.Condition()
+        self._waiting: list[Outcome] = []
+        self._left_out = 0
+        self._rotated = True
+        self._closing = False
+        self._open_due = False
+        self._failing = False
+        self._missing = 0
+        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+        self._thread.start()
 
     def write(self, outcome: Outcome) -> None:
-        """Append the line; where that fails, say so once, for no request fails by it."""
-        try:
-            # In one write, for threads and processes share the file.
-            os.write(self._fd, f"{line(outcome)}\n".encode())
-            self._failed = False
-        except OSError as error:
-            if not self._failed:
-                log.error("the access log cannot be written: %s", error.strerror)
-            self._failed = True
+        """Queue a finished request, which nobody changes any more."""
+        with self._changed:
+            if len(self._waiting) >= self._capacity:
+                self._left_out += 1
+                return
+            self._waiting.append(outcome)
+            if len(self._waiting) in (1, _BATCH):
+                self._changed.notify()
 
+    def reopen(self) -> None:
+        """Have the sink opened again, before any further line; may be called by a signal's handler."""
+        with self._changed:
+            self._rotated = True
+            self._changed.notify()
 
-def line(outcome: Outcome) -> str:
-    """Client, time, request, status, bytes, seconds and result; queries are left out."""
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(outcome.started))
-    # A quote may stand in a URL, and would end the field.
-    resource = without_query(outcome.key).replace('"', "%22") or "-"
-    return (
-        f'{outcome.client} {when} "{outcome.method} {resource}" '
-        f"{outcome.status} {outcome.bytes_sent} {outcome.seconds:.3f} {outcome.result.value}"
-    )
+    def close(self, seconds: float) -> None:
+        """Write what waits, for so long at most, and end."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(seconds)
+
+    # The thread.
+
+    def _run(self) -> None:
+        ending = False
+        while not ending:
+            with self._changed:
+                self._gather()
+                batch, self._waiting = self._waiting, []
+                left_out, self._left_out = self._left_out, 0
+                self._open_due, self._rotated = self._open_due or self._rotated, False
+                ending = self._closing
+            self._write(batch, left_out)
+        if self._missing:
+            log.error("the access log ends; lines missing: %d", self._missing)
+        self._sink.close()
+
+    def _gather(self) -> None:
+        """Wait for something to do, and then a moment for more of it."""
+
+        def is_urgent() -> bool:
+            return self._rotated or self._closing or len(self._waiting) >= _BATCH
+
+        self._changed.wait_for(lambda: self._waiting or is_urgent())
+        self._changed.wait_for(is_urgent, _GATHER_SECONDS)
+
+    def _write(self, batch: list[Outcome], left_out: int) -> None:
+        trouble = f"more than {self._capacity} lines are waiting" if left_out else ""
+        self._missing += left_out
+        if self._open_due:
+            try:
+                self._sink.open()
+                self._open_due = False
+            except OSError as error:
+                trouble = error.strerror or str(error)
+        if batch:
+            try:
+                self._sink.write([self._line(outcome) for outcome in batch])
+            except Unwritten as error:
+                trouble = trouble or str(error)
+                self._missing += error.lines
+        if batch or trouble:
+            self._tell(trouble)
+
+    def _tell(self, trouble: str) -> None:
+        """Once when lines begin to be missing, and how many they were once it is over."""
+        if trouble and not self._failing:
+            log.error("the access log cannot be written: %s", trouble)
+        elif self._failing and not trouble:
+            log.warning("the access log is written again; lines missing: %d", self._missing)
+            self._missing = 0
+        self._failing = bool(trouble)

@@ -1,15 +1,23 @@
-"""Cache-Control as values: the directives of a request and of a response (RFC 9111 section 5.2)."""
+"""Cache-Control as values: the directives of a request and of a response (RFC 9111 section 5.2).
+
+A response's can come from a targeted field in Cache-Control's place (RFC 9213).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pyproxycache.messages import Headers
 from pyproxycache.rules.grammar import MAX_DELTA, delta_seconds, split_list, split_parameter
+from pyproxycache.rules.structured import Member, Token, parse_dictionary
 
 Arguments = Mapping[str, list[str | None]]
+
+_TIMES = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
+_QUALIFIABLE = frozenset({"no-cache", "private"})
+_PERMISSIONS = frozenset({"public", "immutable", "must-understand"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +26,7 @@ class RequestDirectives:
 
     no_store: bool = False
     no_cache: bool = False
+    no_transform: bool = False
     only_if_cached: bool = False
     max_age: int | None = None
     max_stale: int | None = None
@@ -27,10 +36,11 @@ class RequestDirectives:
 
 @dataclass(frozen=True, slots=True)
 class ResponseDirectives:
-    """What a response allows caches (RFC 9111 section 5.2.2, RFC 5861); times in seconds.
+    """What a response allows caches (RFC 9111 section 5.2.2, RFC 5861, RFC 8246); times in seconds.
 
     `no_cache` and `private` are the unqualified forms; the fields named by the qualified ones are
-    in `withheld`, in lower case.
+    in `withheld`, in lower case. `targeted`: from a targeted field, so that Cache-Control, Expires
+    and Pragma do not count.
     """
 
     no_store: bool = False
@@ -40,10 +50,14 @@ class ResponseDirectives:
     must_revalidate: bool = False
     proxy_revalidate: bool = False
     must_understand: bool = False
+    no_transform: bool = False
+    immutable: bool = False
     max_age: int | None = None
     s_maxage: int | None = None
+    stale_while_revalidate: int | None = None
     stale_if_error: int | None = None
     withheld: frozenset[str] = frozenset()
+    targeted: bool = False
 
     @property
     def must_validate(self) -> bool:
@@ -66,8 +80,16 @@ def request_directives(headers: Headers) -> RequestDirectives:
     return RequestDirectives(no_cache="no-cache" in (item.lower() for item in pragma))
 
 
-def response_directives(headers: Headers) -> ResponseDirectives:
-    """The response's directives."""
+def response_directives(headers: Headers, targets: tuple[str, ...] = ()) -> ResponseDirectives:
+    """The response's directives: those of the first valid field among `targets`, else Cache-Control's.
+
+    `targets` are names of targeted fields in lower case. RFC 9213 section 2.2.
+    """
+    for name in targets:
+        text = headers.get(name)
+        directives = None if text is None else _targeted_directives(text)
+        if directives is not None:
+            return directives
     return _response_directives(headers.lines("cache-control"))
 
 
@@ -79,6 +101,7 @@ def _request_directives(lines: tuple[str, ...]) -> RequestDirectives:
     return RequestDirectives(
         no_store="no-store" in arguments,
         no_cache="no-cache" in arguments,
+        no_transform="no-transform" in arguments,
         only_if_cached="only-if-cached" in arguments,
         max_age=_strictest(arguments, "max-age"),
         max_stale=MAX_DELTA if any_staleness else _strictest(arguments, "max-stale"),
@@ -89,22 +112,54 @@ def _request_directives(lines: tuple[str, ...]) -> RequestDirectives:
 
 @lru_cache(maxsize=1024)
 def _response_directives(lines: tuple[str, ...]) -> ResponseDirectives:
-    arguments = _arguments(lines)
-    no_cache_fields = _field_names(arguments.get("no-cache", []))
-    private_fields = _field_names(arguments.get("private", []))
+    return _response_directives_of(_arguments(lines))
+
+
+@lru_cache(maxsize=1024)
+def _targeted_directives(text: str) -> ResponseDirectives | None:
+    """The directives of a targeted field; None where it is empty or no dictionary."""
+    members = parse_dictionary(text)
+    if not members:
+        return None
+    return replace(_response_directives_of(_targeted_arguments(members)), targeted=True)
+
+
+def _response_directives_of(arguments: Arguments) -> ResponseDirectives:
+    no_cache, no_cache_fields = _field_names(arguments.get("no-cache", []))
+    private, private_fields = _field_names(arguments.get("private", []))
     return ResponseDirectives(
         no_store="no-store" in arguments,
-        no_cache=no_cache_fields is None,
-        private=private_fields is None,
+        no_cache=no_cache,
+        private=private,
         public="public" in arguments,
         must_revalidate="must-revalidate" in arguments,
         proxy_revalidate="proxy-revalidate" in arguments,
         must_understand="must-understand" in arguments,
+        no_transform="no-transform" in arguments,
+        immutable="immutable" in arguments,
         max_age=_lifetime(arguments, "max-age"),
         s_maxage=_lifetime(arguments, "s-maxage"),
+        stale_while_revalidate=_strictest(arguments, "stale-while-revalidate"),
         stale_if_error=_strictest(arguments, "stale-if-error"),
-        withheld=(no_cache_fields or frozenset()) | (private_fields or frozenset()),
+        withheld=no_cache_fields | private_fields,
     )
+
+
+def _targeted_arguments(members: Mapping[str, Member]) -> Arguments:
+    """The directives of a targeted field; their values have types (RFC 9213 section 2.1).
+
+    What has the wrong one is not believed: a time is invalid, a permission is not given, but what
+    forbids something stands.
+    """
+    arguments: dict[str, list[str | None]] = {}
+    for name, (value, _parameters) in members.items():
+        if name in _TIMES:
+            arguments[name] = [str(value) if type(value) is int else ""]
+        elif name in _QUALIFIABLE and isinstance(value, str | Token):
+            arguments[name] = [str(value)]
+        elif value is True or (value is not False and name not in _PERMISSIONS):
+            arguments[name] = [None]
+    return arguments
 
 
 def _arguments(lines: Iterable[str]) -> Arguments:
@@ -137,7 +192,7 @@ def _lifetime(arguments: Arguments, name: str) -> int | None:
     return (values[0] or 0) if len(set(values)) == 1 else 0
 
 
-def _field_names(values: list[str | None]) -> frozenset[str] | None:
-    """The fields named by a qualified directive, none if it is absent; None if it is unqualified."""
+def _field_names(values: list[str | None]) -> tuple[bool, frozenset[str]]:
+    """Whether one of the directives is about all fields, and the fields that the others name."""
     names = [frozenset(name.lower() for name in split_list(text or "")) for text in values]
-    return None if not all(names) else frozenset().union(*names)
+    return not all(names), frozenset().union(*names)

@@ -6,39 +6,34 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pyproxycache.messages import Entry, Head, Headers, Request, Url
+from pyproxycache.messages import Entry, Head, Headers, Part, Request, Url
 from pyproxycache.outcome import Forward
-from pyproxycache.rules.cache_control import (
-    RequestDirectives,
-    ResponseDirectives,
-    request_directives,
-    response_directives,
-)
+from pyproxycache.rules.cache_control import RequestDirectives, request_directives
 from pyproxycache.rules.freshness import (
-    HEURISTICALLY_CACHEABLE,
     considered,
     current_age,
-    date_of,
+    directives_of,
     entry_lifetime,
-    freshness_lifetime,
+    recency,
     request_accepts,
     stale_if_error_allowed,
 )
-from pyproxycache.rules.grammar import end_to_end, format_http_date
-from pyproxycache.rules.keys import select_variant, vary_fields, vary_values
+from pyproxycache.rules.grammar import end_to_end
+from pyproxycache.rules.groups import cache_groups
+from pyproxycache.rules.keys import cache_key, newest, select, selecting_fields, vary_values
+from pyproxycache.rules.parts import Plan, part_of, plan, representation
 from pyproxycache.rules.policy import Policies, Policy
+from pyproxycache.rules.ranges import range_specs
+from pyproxycache.rules.search_variance import search_base
+from pyproxycache.rules.storing import is_lasting, obstacle, stored_head
 from pyproxycache.rules.validation import (
     conditional_headers,
+    entity_tags,
     freshen,
     matches_304,
+    named_by_304,
     strip_conditionals,
-    validators,
-)
-
-# Statuses whose caching behaviour is implemented here: what must-understand asks for
-# (RFC 9111 section 5.2.2.3). Not 206, of which no part is stored.
-_UNDERSTOOD = frozenset(
-    {*range(200, 206), *range(300, 304), 305, 307, 308, *range(400, 418), 421, 422, 426, *range(500, 506)}
+    strong_validator,
 )
 
 # Preconditions that no cache evaluates: the origin has to see them (RFC 9111 section 4.3.2).
@@ -47,21 +42,46 @@ _FOR_THE_ORIGIN = ("If-Match", "If-Unmodified-Since")
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Answer with the entry; `age` and `ttl` in seconds, `ttl` negative once it is stale."""
+    """Answer with the entry; `age` and `ttl` in seconds, `ttl` negative once it is stale.
+
+    `refresh`: the origin wants it validated in the background (RFC 5861 section 3).
+    """
 
     entry: Entry
     age: float
     ttl: int
     stale: bool
+    refresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assemble:
+    """Answer out of stored parts, of which none is missing; `ttl` in seconds."""
+
+    plan: Plan
+    ttl: int
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Send the request with these headers; `stale` is the copy they validate, or that may stand in."""
+    """Send the request with these headers; `stale` is the copy they validate, or that may stand in.
+
+    `variants` are stored under other request fields, and their entity tags are sent along. With a
+    `plan` the answer is made out of parts: its first missing segment is asked for or, where none is
+    missing, all are validated.
+    """
 
     headers: Headers
     stale: Entry | None
     reason: Forward
+    variants: tuple[Entry, ...] = ()
+    plan: Plan | None = None
+
+    @property
+    def siblings(self) -> tuple[Entry, ...]:
+        """The stored parts beside `stale` that the answer tells about."""
+        parts = self.plan.parts if self.plan is not None else ()
+        return tuple(part for part in parts if part is not self.stale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +101,22 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Store the response under these request fields."""
+    """Store the response with this head under these request fields; `siblings` are parts it validates."""
 
     vary: tuple[tuple[str, str | None], ...]
+    head: Head
+    part: Part | None = None
+    groups: tuple[str, ...] = ()
+    search: str = ""
+    siblings: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Freshen:
-    """The stored response is valid: answer with this updated entry and keep it."""
+    """The stored response is valid: answer with this updated entry and keep it, and its siblings."""
 
     entry: Entry
+    siblings: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,61 +137,100 @@ class Pass:
 
 def on_request(
     request: Request, entries: Sequence[Entry], policies: Policies, now: float
-) -> Serve | Fetch | Bypass | Refuse:
-    """What to do with the request, given the stored variants under its key (RFC 9111 section 4)."""
-    if request.method not in ("GET", "HEAD"):
+) -> Serve | Assemble | Fetch | Bypass | Refuse:
+    """What to do with the request, given what is stored that may fit it (RFC 9111 section 4)."""
+    if request.method not in ("GET", "HEAD") and request.content_key is None:
         return Bypass(Forward.METHOD)
     asked = request_directives(request.headers)
     if not asked.only_if_cached and _past_the_cache(request, asked):
         return Bypass(Forward.REQUEST)
-    entry = select_variant(entries, request)
-    if entry is None:
-        reason = Forward.VARY_MISS if entries else Forward.URI_MISS
-    else:
-        judged = _judge(request, asked, entry, policies.for_head(request.url, entry.head), now)
+    key = cache_key(request.url, policies.query_mode(request.url))
+    fitting = select(entries, key, request)
+    whole = newest([entry for entry in fitting if entry.part is None])
+    reason = Forward.VARY_MISS if entries else Forward.URI_MISS
+    if whole is not None:
+        judged = _judge(request, asked, whole, policies.for_head(request.url, whole.head), now)
         if isinstance(judged, Serve):
             return judged
         reason = judged
+    parts = [entry for entry in fitting if entry.part is not None]
+    if parts and request.method == "GET":
+        assembled = _assemble(request, asked, parts, policies, now)
+        if assembled is not None and (isinstance(assembled, Assemble) or not asked.only_if_cached):
+            return assembled
     if asked.only_if_cached:
         return Refuse(504, "only-if-cached was asked for, and nothing stored can answer the request")
     # The answer to a HEAD has no body to store.
     if request.method == "HEAD":
         return Bypass(reason)
-    return Fetch(_outbound(request.headers, entry), entry, reason)
+    return validating(request, whole, reason)
+
+
+def validating(request: Request, stale: Entry | None, reason: Forward) -> Fetch:
+    """Ask the origin; a part is asked for as such where no whole is stored that could be validated."""
+    headers = end_to_end(request.headers)
+    wanted = [f for f in headers if f[0].lower() in ("range", "if-range")]
+    outbound = strip_conditionals(headers)
+    if stale is not None:
+        outbound = Headers((*outbound, *conditional_headers(stale)))
+    elif len(range_specs(request.headers)) == 1 and request.method == "GET":
+        outbound = Headers((*outbound, *wanted))
+    return Fetch(outbound, stale, reason)
+
+
+def with_variants(fetch: Fetch, variants: Sequence[Entry]) -> Fetch:
+    """The fetch of a response of which only other variants are stored (RFC 9111 section 4.3.1)."""
+    if fetch.stale is not None or not variants:
+        return fetch
+    fetch = replace(fetch, reason=Forward.VARY_MISS)
+    tags = ", ".join(entity_tags(variants))
+    if not tags or "range" in fetch.headers:
+        return fetch
+    return replace(fetch, headers=fetch.headers.with_line("If-None-Match", tags), variants=tuple(variants))
 
 
 def on_response(
     request: Request,
     head: Head,
-    stale: Entry | None,
+    fetch: Fetch,
     policies: Policies,
     request_time: float,
     response_time: float,
 ) -> Store | Freshen | ServeStale | Pass:
-    """What to do with the answer to a Fetch, whose copy is `stale` (RFC 9111 sections 3 and 4.3.3).
+    """What to do with the answer to what was fetched (RFC 9111 sections 3 and 4.3.3).
 
-    Times are seconds since the epoch.
+    `request` is the client's with the fields that were sent. Times are seconds since the epoch.
     """
     if head.status == 304:
-        if stale is None or not matches_304(stale, head):
-            return Pass("unmatched-304", remember=False)
-        entry = freshen(stale, head, request_time, response_time)
-        kept = stored_head(entry.head, policies.for_head(request.url, stale.head))
-        return Freshen(replace(entry, head=kept, ttl=entry.ttl if request.ttl is None else request.ttl))
+        return _on_304(request, head, fetch, policies, request_time, response_time)
     asked = request_directives(request.headers)
     failed = head.status >= 500 or head.status == 429
-    if failed and stale is not None:
-        policy = policies.for_head(request.url, stale.head)
-        if stale_if_error_allowed(stale, policy, response_time, asked):
-            return ServeStale(stale, f"origin-{head.status}")
+    if failed and fetch.stale is not None:
+        policy = policies.for_head(request.url, fetch.stale.head)
+        if stale_if_error_allowed(fetch.stale, policy, response_time, asked):
+            return ServeStale(fetch.stale, f"origin-{head.status}")
     policy = policies.for_head(request.url, head)
-    vary = vary_fields(considered(head, policy))
-    reason = _obstacle(request, head, policy, response_time)
-    if reason is not None or vary is None:
-        # What one client's request or a passing trouble caused says nothing about the next answer.
-        remember = not failed and reason not in ("method", "request", "authorization", "partial")
-        return Pass(reason or "vary", remember)
-    return Store(vary_values(vary, request))
+    headers = considered(head, policy)
+    fields = selecting_fields(request, headers)
+    reason = obstacle(request, head, policy, response_time)
+    if reason is not None or fields is None:
+        return Pass(reason or "vary", remember=not failed and is_lasting(reason or "vary"))
+    key = cache_key(request.url, policies.query_mode(request.url))
+    part = part_of(head)
+    siblings: tuple[Entry, ...] = ()
+    if part is not None and fetch.plan is not None and fetch.plan.missing:
+        completing = fetch.plan.completing_head(fetch.plan.missing[0], head)
+        if completing is not None:
+            head = completing
+            siblings = _freshened(fetch.siblings, request, head, policies, request_time, response_time)
+    return Store(
+        vary_values(fields, request),
+        stored_head(head, policy, response_time),
+        part,
+        cache_groups(headers),
+        search_base(key, headers),
+        siblings,
+    )
 
 
 def on_error(
@@ -180,25 +245,11 @@ def on_error(
     return None
 
 
-def stored_head(head: Head, policy: Policy, received: float | None = None) -> Head:
-    """The head as it is stored (RFC 9111 section 3.1).
-
-    Without hop-by-hop fields, fields withheld by no-cache="…" or private="…", and cookies the policy
-    ignores; with a Date of `received` (seconds since the epoch) if it has no valid one.
-    """
-    directives = response_directives(considered(head, policy))
-    cookies = ("set-cookie", "set-cookie2") if "set-cookie" in policy.ignore else ()
-    headers = end_to_end(head.headers).without(*directives.withheld, *cookies)
-    if received is not None and date_of(headers, "date") is None:
-        headers = headers.with_field("Date", format_http_date(received))
-    return replace(head, headers=headers)
-
-
 def _past_the_cache(request: Request, asked: RequestDirectives) -> bool:
     """Whether the request has to reach the origin whole: its content or its conditions count there."""
     return (
         asked.no_store
-        or request.body is not None
+        or (request.body is not None and request.content_key is None)
         or any(name in request.headers for name in _FOR_THE_ORIGIN)
     )
 
@@ -207,85 +258,108 @@ def _judge(
     request: Request, asked: RequestDirectives, entry: Entry, policy: Policy, now: float
 ) -> Serve | Forward:
     """Serve the entry, or the reason why the origin has to be asked."""
-    directives = response_directives(considered(entry.head, policy))
+    directives = directives_of(entry.head, policy)
     age = current_age(entry, now)
     lifetime = entry_lifetime(entry, policy)
     if request.ttl is not None:
         # A later ttl shortens what is left, it does not extend it.
         lifetime = min(lifetime, request.ttl)
     left = lifetime - age
+    ttl = math.floor(left)
     if directives.must_validate:
         return Forward.STALE
     if policy.fresh is not None and left > 0:
         # The operator's word on how long it lasts is for all clients, also those that ask to reload.
-        return Serve(entry, age, math.floor(left), stale=False)
+        return Serve(entry, age, ttl, stale=False)
     if request_accepts(asked, age, left, may_be_stale=not directives.never_stale):
-        return Serve(entry, age, math.floor(left), stale=left <= 0)
-    return Forward.REQUEST if left > 0 else Forward.STALE
+        return Serve(entry, age, ttl, stale=left <= 0)
+    if left > 0:
+        return Forward.REQUEST
+    window = directives.stale_while_revalidate
+    if window is not None and -left <= window and not directives.never_stale and _takes_stale(asked):
+        return Serve(entry, age, ttl, stale=True, refresh=True)
+    return Forward.STALE
 
 
-def _outbound(headers: Headers, stale: Entry | None) -> Headers:
-    """What to send: the client's end-to-end fields, asking for the whole, validating the copy."""
-    outbound = strip_conditionals(end_to_end(headers))
-    for name, value in conditional_headers(stale) if stale is not None else ():
-        outbound = outbound.with_line(name, value)
-    return outbound
+def _takes_stale(asked: RequestDirectives) -> bool:
+    """Whether the request leaves it to the origin how stale an answer may be (RFC 9111 section 5.2.1)."""
+    return not asked.no_cache and asked.max_age is None and asked.min_fresh is None
 
 
-def _obstacle(request: Request, head: Head, policy: Policy, received: float) -> str | None:
-    """Why the response must not or need not be stored, None if nothing stands against it."""
-    headers = considered(head, policy)
-    directives = response_directives(headers)
-    if reason := _forbidden(request, head, policy, directives):
-        return reason
-    if "set-cookie" in headers and not _cookie_is_shared(directives):
-        return "set-cookie"
-    ttl = request.ttl if head.status == 200 else None
-    lifetime = freshness_lifetime(head, policy, ttl, received)
-    explicit = (
-        directives.public
-        or directives.max_age is not None
-        or directives.s_maxage is not None
-        or "expires" in headers
-        or policy.fresh is not None
-        or ttl is not None
-    )
-    if not explicit and head.status not in HEURISTICALLY_CACHEABLE:
-        return "status"
-    if (lifetime <= 0 or directives.no_cache) and not validators(head):
-        return "no-freshness"
-    return None
+def _assemble(
+    request: Request, asked: RequestDirectives, parts: Sequence[Entry], policies: Policies, now: float
+) -> Assemble | Fetch | None:
+    """What stored parts contribute to the answer, None where they do not (RFC 9111 section 3.4)."""
+    chosen = _plan(request, parts, now)
+    if chosen is None:
+        return None
+    used = chosen.used
+    judged = [_judge(request, asked, e, policies.for_head(request.url, e.head), now) for e in used]
+    fresh = [serve.ttl for serve in judged if isinstance(serve, Serve) and not serve.stale]
+    headers = strip_conditionals(end_to_end(request.headers))
+    if chosen.missing:
+        # If-Range makes the answer tell whether what is stored is still good, however old it is.
+        headers = Headers((*headers, *chosen.range_fields(chosen.missing[0])))
+        return Fetch(headers, None, Forward.PARTIAL, plan=chosen)
+    if len(fresh) == len(used):
+        return Assemble(chosen, min(fresh))
+    validating_fields = conditional_headers(used[0])
+    if not validating_fields:
+        return None
+    ranges = (field for field in end_to_end(request.headers) if field[0].lower() == "range")
+    return Fetch(Headers((*headers, *ranges, *validating_fields)), used[0], Forward.STALE, plan=chosen)
 
 
-def _forbidden(request: Request, head: Head, policy: Policy, directives: ResponseDirectives) -> str | None:
-    """The rule of RFC 9111 section 3, or of the operator, against storing; None if there is none."""
-    if request.method != "GET":
-        return "method"
-    if request_directives(request.headers).no_store:
-        return "request"
-    if policy.no_store:
-        return "policy"
-    if head.status < 200 or head.status == 206:
-        return "partial"
-    if directives.must_understand:
-        # It takes the place of a no-store that stands beside it for older caches.
-        if head.status not in _UNDERSTOOD:
-            return "must-understand"
-    elif directives.no_store:
-        return "no-store"
-    if directives.private:
-        return "private"
-    shareable = directives.public or directives.must_revalidate or directives.s_maxage is not None
-    if "authorization" in request.headers and not shareable:
-        return "authorization"
-    return None
+def _plan(request: Request, parts: Sequence[Entry], now: float) -> Plan | None:
+    """The answer out of the newest part and those that go with it, or out of one that stands alone."""
+    alike = representation(parts)
+    chosen = plan(request, alike, now)
+    if chosen is not None or strong_validator(alike[0].head) is not None:
+        return chosen
+    alone = (part for part in parts if strong_validator(part.head) is None)
+    plans = (plan(request, (part,), now) for part in sorted(alone, key=recency, reverse=True))
+    return next((found for found in plans if found is not None), None)
 
 
-def _cookie_is_shared(directives: ResponseDirectives) -> bool:
-    """Whether the origin plainly meant the response for a shared cache, or its cookie is not stored."""
-    return (
-        directives.public
-        or directives.s_maxage is not None
-        or directives.max_age is not None
-        or "set-cookie" in directives.withheld
-    )
+def _on_304(
+    request: Request,
+    head: Head,
+    fetch: Fetch,
+    policies: Policies,
+    request_time: float,
+    response_time: float,
+) -> Freshen | Pass:
+    """The stored response that the 304 speaks of, updated (RFC 9111 section 4.3.4)."""
+    if fetch.stale is not None and matches_304(fetch.stale, head):
+        named: Entry | None = fetch.stale
+    else:
+        named = named_by_304(fetch.variants, head)
+        if named is not None:
+            # It answers this request as well: filed once more, under its fields.
+            fields = [name for name, _value in named.vary]
+            named = replace(named, id=0, vary=vary_values(fields, request))
+    if named is None:
+        return Pass("unmatched-304", remember=False)
+    (entry,) = _freshened((named,), request, head, policies, request_time, response_time)
+    ttl = entry.ttl if request.ttl is None else request.ttl
+    siblings = _freshened(fetch.siblings, request, head, policies, request_time, response_time)
+    return Freshen(replace(entry, ttl=ttl), siblings)
+
+
+def _freshened(
+    entries: Sequence[Entry],
+    request: Request,
+    head: Head,
+    policies: Policies,
+    request_time: float,
+    response_time: float,
+) -> tuple[Entry, ...]:
+    updated = []
+    for entry in entries:
+        policy = policies.for_head(request.url, entry.head)
+        fresh = freshen(entry, head, request_time, response_time)
+        kept = stored_head(fresh.head, policy)
+        headers = considered(kept, policy)
+        groups, search = cache_groups(headers), search_base(entry.key, headers)
+        updated.append(replace(fresh, head=kept, groups=groups, search=search))
+    return tuple(updated)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyproxycache.messages import Entry, Head, Headers
-from pyproxycache.rules.cache_control import RequestDirectives, response_directives
+from pyproxycache.rules.cache_control import RequestDirectives, ResponseDirectives, response_directives
 from pyproxycache.rules.grammar import delta_seconds, http_date, split_list
 from pyproxycache.rules.policy import Policy
 
@@ -20,10 +20,21 @@ def considered(head: Head, policy: Policy) -> Headers:
     return headers.without(*policy.ignore) if policy.ignore else headers
 
 
+def directives_of(head: Head, policy: Policy) -> ResponseDirectives:
+    """The response's directives as the policy has them read."""
+    return response_directives(considered(head, policy), policy.targets)
+
+
 def date_of(headers: Headers, name: str) -> float | None:
     """The field's first line as seconds since the epoch; None if it is absent or invalid."""
     lines = headers.lines(name)
     return http_date(lines[0].strip(" \t")) if lines else None
+
+
+def recency(entry: Entry) -> tuple[float, float]:
+    """What makes one stored response more recent than another: its Date, then when it came."""
+    date = date_of(entry.headers, "date")
+    return entry.response_time if date is None else date, entry.response_time
 
 
 def current_age(entry: Entry, now: float) -> float:
@@ -50,7 +61,7 @@ def freshness_lifetime(
     if policy.fresh is not None:
         return policy.fresh
     headers = considered(head, policy)
-    directives = response_directives(headers)
+    directives = directives_of(head, policy)
     if directives.s_maxage is not None:
         return float(directives.s_maxage)
     if directives.max_age is not None:
@@ -58,7 +69,7 @@ def freshness_lifetime(
     date = date_of(headers, "date")
     if date is None:
         date = received
-    if "expires" in headers:
+    if "expires" in headers and not directives.targeted:
         return _until_expires(headers, date)
     if head.status in HEURISTICALLY_CACHEABLE or directives.public:
         return _heuristic(headers, date)
@@ -108,7 +119,7 @@ def stale_if_error_allowed(
     The limit past freshness is the policy's, else the response's, and the request's where that is
     longer; where nobody sets one, as long as the copy is kept.
     """
-    directives = response_directives(considered(entry.head, policy))
+    directives = directives_of(entry.head, policy)
     left = entry_lifetime(entry, policy) - current_age(entry, now)
     if directives.never_stale and (left <= 0 or directives.must_validate):
         return False

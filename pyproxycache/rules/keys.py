@@ -9,17 +9,16 @@ from ipaddress import AddressValueError, IPv6Address
 
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import DEFAULT_PORTS, Entry, Headers, Request, Url
-from pyproxycache.rules.grammar import http_date, split_list
+from pyproxycache.rules.freshness import recency
+from pyproxycache.rules.grammar import split_list
+from pyproxycache.rules.negotiation import canonical
 from pyproxycache.rules.policy import QueryMode
+from pyproxycache.rules.search_variance import equivalent
 
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
 _NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]")
-
-# Their values are case-insensitive, and so is the space inside their members without meaning.
-_CASELESS = frozenset({"accept-encoding", "accept-language"})
-_BLANKS = re.compile(r"[ \t]+")
 
 CONTENT = "(content)"
 """Stands beside the field names for a QUERY's content; no field can be called so."""
@@ -107,7 +106,10 @@ def vary_values(fields: Sequence[str], request: Request) -> tuple[tuple[str, str
 
 
 def _value(name: str, request: Request) -> str | None:
-    return request.content_key if name == CONTENT else _normalised(name, request.headers.get(name))
+    if name == CONTENT:
+        return request.content_key
+    value = request.headers.get(name)
+    return None if value is None else canonical(name, value)
 
 
 def flight_key(key: str, varies: Sequence[str], request: Request) -> str:
@@ -119,30 +121,34 @@ def flight_key(key: str, varies: Sequence[str], request: Request) -> str:
     return f"{key} {json.dumps(vary_values(varies, request))}"
 
 
-def _normalised(name: str, value: str | None) -> str | None:
-    if value is None:
-        return None
-    if name in _CASELESS:
-        value = _BLANKS.sub("", value.lower())
-    return ", ".join(split_list(value))
+def part_key(flight: str, headers: Headers) -> str:
+    """What requests for the same part of a representation share: its flight key and the range."""
+    return f"{flight} {json.dumps([headers.get('range'), headers.get('if-range')])}"
 
 
-def select_variant(entries: Sequence[Entry], request: Request) -> Entry | None:
-    """Of the stored responses that fit the request, the one with the most recent Date.
+def select(entries: Sequence[Entry], key: str, request: Request) -> list[Entry]:
+    """Those of the stored responses, of this key or of one with another query, that fit the request.
 
-    RFC 9111 section 4.1; None if none fits.
+    RFC 9111 section 4.1, and No-Vary-Search.
     """
-    return max((entry for entry in entries if fits(entry, request)), key=_recency, default=None)
+    return [
+        entry
+        for entry in entries
+        if fits(entry, request) and (entry.key == key or equivalent(entry.key, key, entry.headers))
+    ]
+
+
+def newest(entries: Sequence[Entry]) -> Entry | None:
+    """The one with the most recent Date (RFC 9111 section 4); None if there is none."""
+    return max(entries, key=recency, default=None)
+
+
+def of_same_content(entry: Entry, request: Request) -> bool:
+    """Whether both are of a QUERY with this content, or neither is of a QUERY at all."""
+    return dict(entry.vary).get(CONTENT) == request.content_key
 
 
 def fits(entry: Entry, request: Request) -> bool:
     """Whether the request has what the stored response was selected by."""
     fields = [name for name, _value in entry.vary]
-    if request.content_key is not None and CONTENT not in fields:
-        return False  # the answer to a GET is none to a QUERY
-    return entry.vary == vary_values(fields, request)
-
-
-def _recency(entry: Entry) -> tuple[float, float]:
-    date = http_date(entry.headers.get("date") or "")
-    return entry.response_time if date is None else date, entry.response_time
+    return of_same_content(entry, request) and entry.vary == vary_values(fields, request)

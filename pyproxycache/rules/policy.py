@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from pyproxycache.messages import Head, Url
@@ -23,7 +23,8 @@ class Policy:
 
     `fresh` replaces the freshness lifetime (seconds). `stale_if_error` is how long past its
     freshness a copy may stand in for a failing origin (seconds; None: as long as it is kept).
-    `ignore` names response fields treated as absent when deciding (lower case).
+    `ignore` names response fields treated as absent when deciding, `targets` those whose directives
+    take the place of Cache-Control's, the first one that is valid (RFC 9213); in lower case.
     """
 
     fresh: float | None = None
@@ -31,6 +32,7 @@ class Policy:
     ignore: frozenset[str] = frozenset()
     no_store: bool = False
     query: QueryMode = QueryMode.KEEP
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """All rules in order; the first that matches decides."""
+    """All rules in order, of which the first that matches decides; and the targeted fields we obey."""
 
     rules: tuple[Rule, ...] = ()
+    targets: tuple[str, ...] = ()
 
     def query_mode(self, url: Url) -> QueryMode:
         """How the query enters the key: only conditions on the URL are known at that time."""
@@ -86,11 +89,5 @@ class Policies:
             if rule.match.url_matches(url) and rule.match.response_matches(status, content_type):
                 lifetimes = dict(rule.fresh_by_status)
                 fresh = lifetimes.get(status, lifetimes.get(None, rule.policy.fresh))
-                return Policy(
-                    fresh=fresh,
-                    stale_if_error=rule.policy.stale_if_error,
-                    ignore=rule.policy.ignore,
-                    no_store=rule.policy.no_store,
-                    query=rule.policy.query,
-                )
-        return Policy()
+                return replace(rule.policy, fresh=fresh, targets=self.targets)
+        return Policy(targets=self.targets)

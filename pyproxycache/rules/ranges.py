@@ -1,4 +1,4 @@
-"""Range requests for bytes: which part is asked for, how one is answered, and continued (RFC 9110)."""
+"""Range requests for bytes: which parts are asked for, how one is answered, and continued (RFC 9110)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from pyproxycache.rules.freshness import date_of
 from pyproxycache.rules.grammar import http_date, parse_content_range, split_list
 from pyproxycache.rules.validation import complete_length, strong_date, strong_validator
 
-__all__ = [
-    "UNSATISFIABLE",
-    "WHOLE",
-    "Unsatisfiable",
-    "Whole",
-    "continues",
-    "parse_content_range",
-    "part_headers",
-    "requested_start",
-    "select_range",
-    "unsatisfiable_head",
-]
-
 _UNIT = re.compile(r"bytes[ \t]*=", re.IGNORECASE)
-_SPEC = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
+_SPEC = re.compile(r"([0-9]*)-([0-9]*)")
+
+_MOST_SPECS = 64
+
+# What a part of a multipart answer costs beside its bytes, about (RFC 9110 section 15.3.7.2).
+_PART_OVERHEAD = 80
+
+# No file is as long; what is longer than its digits is taken for it.
+_BEYOND = 10**18
+
+# They speak of the bytes of one message, not of the representation (RFC 9530 section 2).
+_OF_THE_CONTENT = ("Content-Digest", "Content-MD5")
+
+Spec = tuple[int | None, int | None]
+"""First and last byte position; (first, None) to the end, (None, n) the last n bytes."""
 
 
 class Whole(Enum):
@@ -36,7 +37,7 @@ class Whole(Enum):
 
 
 class Unsatisfiable(Enum):
-    """The type of UNSATISFIABLE: the part asked for lies outside, so the answer is 416."""
+    """The type of UNSATISFIABLE: all that is asked for lies outside, so the answer is 416."""
 
     UNSATISFIABLE = "unsatisfiable"
 
@@ -44,38 +45,78 @@ class Unsatisfiable(Enum):
 WHOLE: Final = Whole.WHOLE
 UNSATISFIABLE: Final = Unsatisfiable.UNSATISFIABLE
 
+Selected = tuple[Part, ...] | Whole | Unsatisfiable
 
-def select_range(request_headers: Headers, head: Head, total: int | None) -> Part | Whole | Unsatisfiable:
+
+def select_ranges(request_headers: Headers, head: Head, total: int | None) -> Selected:
     """What a GET with these headers gets of a stored response of `total` bytes (None: not yet known).
 
-    Other units, several ranges, invalid syntax and an If-Range that does not hold give the whole
-    (RFC 9110 sections 13.1.5 and 14.2).
+    The parts in the order asked for, one answered as such, several as multipart. Those that overlap
+    or lie close are made one. Other units, invalid syntax, too many ranges and an If-Range that does
+    not hold give the whole (RFC 9110 sections 13.1.5, 14.2 and 15.3.7.2).
     """
-    span = _single_range(request_headers)
-    if span is None or total is None or head.status != 200 or not _if_range_holds(request_headers, head):
+    specs = range_specs(request_headers)
+    if not specs or total is None or head.status != 200 or not if_range_holds(request_headers, head):
         return WHOLE
-    first, last = span
-    if first is None:
-        # A suffix of nothing is all of it, which Content-Range cannot say.
-        if total == 0 and last:
-            return WHOLE
-        return Part(max(0, total - last), total - 1, total) if last else UNSATISFIABLE
-    if first >= total:
-        return UNSATISFIABLE
-    return Part(first, total - 1 if last is None else min(last, total - 1), total)
+    parts = [part for first, last in specs if (part := _part(first, last, total)) is not None]
+    if parts:
+        return _coalesced(parts)
+    # A suffix of nothing is all of it, which Content-Range cannot say.
+    if total == 0 and any(first is None and last for first, last in specs):
+        return WHOLE
+    return UNSATISFIABLE
 
 
-def requested_start(request_headers: Headers) -> int | None:
-    """The first byte position of a single range; None for a suffix, for several, and for no range."""
-    span = _single_range(request_headers)
-    return None if span is None else span[0]
+def range_specs(request_headers: Headers) -> tuple[Spec, ...]:
+    """The byte ranges as they were asked for; none where Range is absent, invalid or asks too much.
+
+    RFC 9110 sections 14.1.1, 14.1.2 and 14.2.
+    """
+    text = request_headers.get("range") or ""
+    unit = _UNIT.match(text)
+    members = split_list(text[unit.end() :]) if unit is not None else []
+    if len(members) > _MOST_SPECS:
+        return ()
+    specs = [_spec(member) for member in members]
+    return tuple(spec for spec in specs if spec is not None) if None not in specs else ()
+
+
+def if_range_holds(request_headers: Headers, head: Head) -> bool:
+    """Whether Range may be followed for this representation (RFC 9110 section 13.1.5)."""
+    condition = request_headers.get("if-range")
+    if condition is None:
+        return True
+    condition = condition.strip(" \t")
+    date = http_date(condition)
+    if date is not None:
+        return date == strong_date(head)
+    # A weak tag is never equal to a strong validator (RFC 9110 section 8.8.3.2).
+    return condition == strong_validator(head)
 
 
 def part_headers(head: Head, part: Part) -> Head:
-    """The head of the 206 that answers with this part (RFC 9110 section 15.3.7)."""
-    headers = head.headers.with_field("Content-Length", str(part.length))
-    headers = headers.with_field("Content-Range", f"bytes {part.start}-{part.end}/{part.total}")
-    return replace(head, status=206, reason="Partial Content", headers=headers)
+    """The head of the 206 that answers with this part (RFC 9110 section 15.3.7.1)."""
+    partial = _partial(head, part.length)
+    return replace(partial, headers=partial.headers.with_field("Content-Range", content_range(part)))
+
+
+def multipart_headers(head: Head, boundary: str, length: int) -> Head:
+    """The head of the 206 whose body has several parts, `length` bytes (RFC 9110 section 15.3.7.2)."""
+    partial = _partial(head, length)
+    media_type = f"multipart/byteranges; boundary={boundary}"
+    headers = partial.headers.without("Content-Range").with_field("Content-Type", media_type)
+    return replace(partial, headers=headers)
+
+
+def range_text(start: int, end: int | None) -> str:
+    """The Range that asks for the bytes from `start` to `end`, both included; None: to the last one."""
+    return f"bytes={start}-{'' if end is None else end}"
+
+
+def content_range(part: Part) -> str:
+    """The Content-Range of these bytes (RFC 9110 section 14.4)."""
+    total = "*" if part.total is None else part.total
+    return f"bytes {part.start}-{part.end}/{total}"
 
 
 def unsatisfiable_head(total: int) -> Head:
@@ -109,28 +150,43 @@ def _same_validator(old_head: Head, new_head: Head) -> bool:
     return old_tag == new_tag and (new_date is None or old_date is None or old_date == new_date)
 
 
-def _single_range(request_headers: Headers) -> tuple[int | None, int | None] | None:
-    """First and last position as written; (None, n) for the last n bytes; None if not one valid range."""
-    text = request_headers.get("range") or ""
-    unit = _UNIT.match(text)
-    specs = split_list(text[unit.end() :]) if unit is not None else []
-    match = _SPEC.fullmatch(specs[0]) if len(specs) == 1 else None
+def _spec(text: str) -> Spec | None:
+    """One range as written; None where it is invalid."""
+    match = _SPEC.fullmatch(text)
     if match is None or match[0] == "-":
         return None
-    first = int(match[1]) if match[1] else None
-    last = int(match[2]) if match[2] else None
-    if first is not None and last is not None and last < first:
+    first, last = match[1].lstrip("0"), match[2].lstrip("0")
+    # As text, since int() refuses thousands of digits.
+    if match[1] and match[2] and (len(last), last) < (len(first), first):
         return None
-    return first, last
+    return _position(first) if match[1] else None, _position(last) if match[2] else None
 
 
-def _if_range_holds(request_headers: Headers, head: Head) -> bool:
-    condition = request_headers.get("if-range")
-    if condition is None:
-        return True
-    condition = condition.strip(" \t")
-    date = http_date(condition)
-    if date is not None:
-        return date == strong_date(head)
-    # A weak tag is never equal to a strong validator (RFC 9110 section 8.8.3.2).
-    return condition == strong_validator(head)
+def _position(digits: str) -> int:
+    return _BEYOND if len(digits) > 18 else int(digits or "0")
+
+
+def _part(first: int | None, last: int | None, total: int) -> Part | None:
+    """The bytes that there are of a range; None where it is unsatisfiable."""
+    if first is None:
+        first, last = total - min(last or 0, total), None
+    end = total - 1 if last is None else min(last, total - 1)
+    return Part(first, end, total) if first <= end else None
+
+
+def _coalesced(parts: list[Part]) -> tuple[Part, ...]:
+    """The parts with those made one that overlap or lie close, in the place of the first of them."""
+    merged: list[tuple[int, Part]] = []
+    for place, part in sorted(enumerate(parts), key=lambda item: item[1].start):
+        if merged and part.start <= merged[-1][1].end + _PART_OVERHEAD:
+            first_place, before = merged.pop()
+            joined = replace(before, end=max(before.end, part.end))
+            merged.append((min(first_place, place), joined))
+        else:
+            merged.append((place, part))
+    return tuple(part for _place, part in sorted(merged, key=lambda item: item[0]))
+
+
+def _partial(head: Head, length: int) -> Head:
+    headers = head.headers.without(*_OF_THE_CONTENT).with_field("Content-Length", str(length))
+    return replace(head, status=206, reason="Partial Content", headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urljoin
 
@@ -13,12 +14,23 @@ from pyproxycache.rules.grammar import end_to_end, format_http_date, http_date, 
 from pyproxycache.rules.keys import parse_url
 
 _PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "TRACE"})
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
-# What says how the stored bytes are coded and how many they are; a 304 has no bytes to go with a
-# change. Vary stays because the entry was filed under its fields' values.
-_NOT_UPDATED = frozenset({"content-encoding", "content-length", "content-range", "vary"})
+# What says how the stored bytes are coded, how many they are and what their digest is; a 304 has no
+# bytes to go with a change. Vary stays because the entry was filed under its fields' values.
+_NOT_UPDATED = frozenset(
+    {
+        "content-digest",
+        "content-encoding",
+        "content-length",
+        "content-md5",
+        "content-range",
+        "digest",
+        "repr-digest",
+        "vary",
+    }
+)
 
 # Last-Modified is a strong validator only if the origin had time to make no second change (seconds).
 _STRONG_AFTER = 60.0
@@ -50,6 +62,11 @@ def strip_conditionals(headers: Headers) -> Headers:
     return headers.without(*_PRECONDITIONS, "Range")
 
 
+def strip_validators(headers: Headers) -> Headers:
+    """The fields without those that validate a stored copy."""
+    return headers.without("If-None-Match", "If-Modified-Since")
+
+
 def freshen(entry: Entry, head_304: Head, request_time: float, response_time: float) -> Entry:
     """The entry with the fields and times of a 304 (RFC 9111 sections 3.2 and 4.3.4).
 
@@ -78,6 +95,35 @@ def matches_304(entry: Entry, head_304: Head) -> bool:
     if "last-modified" in head_304.headers:
         return _same_modification(entry.head, head_304)
     return new is None
+
+
+def entity_tags(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """The entity tags of stored variants, each once, for If-None-Match (RFC 9111 section 4.3.1)."""
+    tags = (_etag(entry.head) for entry in entries)
+    return tuple(dict.fromkeys(tag for tag in tags if tag is not None and _ENTITY_TAG.fullmatch(tag)))
+
+
+def named_by_304(entries: Sequence[Entry], head_304: Head) -> Entry | None:
+    """The first of the variants whose entity tag the 304 has; None if it names none."""
+    tag = _etag(head_304)
+    if tag is None:
+        return None
+    return next((e for e in entries if (own := _etag(e.head)) and _opaque(own) == _opaque(tag)), None)
+
+
+def head_effect(entry: Entry, head: Head, request_time: float, response_time: float) -> Entry | None:
+    """The entry updated by the 200 that a HEAD got; None if that shows it to be outdated.
+
+    RFC 9111 section 4.3.5. Times are seconds since the epoch.
+    """
+    for name in ("etag", "last-modified"):
+        new = head.headers.get(name)
+        if new is not None and new != entry.headers.get(name):
+            return None
+    length = complete_length(head)
+    if length is not None and length != entry.size:
+        return None
+    return freshen(entry, head, request_time, response_time)
 
 
 def precondition(request_headers: Headers, entry_head: Head, now: float) -> bool:
@@ -137,6 +183,11 @@ def complete_length(head: Head) -> int | None:
     if head.status == 206:
         span = parse_content_range(head.headers.get("content-range") or "")
         return None if span is None else span[2]
+    return content_length(head)
+
+
+def content_length(head: Head) -> int | None:
+    """Bytes of the message's content where the head states it."""
     lengths = set(head.headers.lines("content-length"))
     # Beside Transfer-Encoding it means nothing (RFC 9112 section 6.3).
     if "transfer-encoding" in head.headers or len(lengths) != 1:
@@ -154,13 +205,14 @@ def invalidated_urls(method: str, url: Url, head: Head) -> tuple[Url, ...]:
         return ()
     urls = [url]
     for name in ("location", "content-location"):
-        other = _resolved(url, head.headers.get(name))
+        other = resolved(url, head.headers.get(name))
         if other is not None and _origin(other) == _origin(url) and other not in urls:
             urls.append(other)
     return tuple(urls)
 
 
-def _resolved(base: Url, reference: str | None) -> Url | None:
+def resolved(base: Url, reference: str | None) -> Url | None:
+    """The URL that a reference in a field of the answer means; None for no reference and no http URL."""
     if reference is None:
         return None
     try:

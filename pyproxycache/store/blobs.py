@@ -13,7 +13,7 @@ from pathlib import Path
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import FileSlice, Piece
 
-_REHASH_STEP = 1 << 20
+_BLOCK = 1 << 20
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -159,18 +159,27 @@ class Partial:
 
     def digest(self) -> str:
         """The sha256 of what was written so far, in hex."""
+        return self.sha256().hexdigest()
+
+    def sha256(self) -> hashlib._Hash:
+        """The hash of what was written so far, to go on with elsewhere."""
         if self._hash is None:
             self._hash = self._rehash()
-        return self._hash.hexdigest()
+        return self._hash.copy()
 
     def _rehash(self) -> hashlib._Hash:
         digest = hashlib.sha256()
+        for block in self.blocks():
+            digest.update(block)
+        return digest
+
+    def blocks(self) -> Iterator[bytes]:
+        """What was written so far, read back."""
         offset = 0
         while offset < self.size:
-            block = os.pread(self._fd, min(_REHASH_STEP, self.size - offset), offset)
-            digest.update(block)
+            block = os.pread(self._fd, min(_BLOCK, self.size - offset), offset)
+            yield block
             offset += len(block)
-        return digest
 
     def release(self) -> None:
         """Leave the file for whoever takes it over."""

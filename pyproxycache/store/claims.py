@@ -13,7 +13,7 @@ from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry
 from pyproxycache.store.blobs import Blobs, Partial
 from pyproxycache.store.database import Database
-from pyproxycache.store.index import entry_from, insert_entry, row_of
+from pyproxycache.store.rows import columns_of, entry_from, insert_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,16 @@ class Claims:
                 file.discard()
             raise
         return Won(claim, file)
+
+    def leader(self, key: str, expired: Collection[str] = ()) -> Claim | None:
+        """Who lives and leads the key; of those whose token is `expired` nobody."""
+        if _found(self._database.read(), key) is None:
+            return None
+        # In a transaction: a claim at this moment must not find a dead leader's file locked by us.
+        with self._database.write() as db:
+            found = _found(db, key)
+            led = found is not None and found.token not in expired and self._is_led(found.partial)
+            return found if led else None
 
     def _file(self, found: Claim | None, token: str, expired: Collection[str]) -> Partial | None:
         """The dead leader's file, or a new one where there is none to go on with; None while it lives."""
@@ -208,8 +218,8 @@ def _found(db: sqlite3.Connection, key: str) -> Claim | None:
 
 
 def _text(entry: Entry | None) -> str | None:
-    return None if entry is None else json.dumps(row_of(entry))
+    return None if entry is None else json.dumps(columns_of(entry))
 
 
 def _entry(text: str | None) -> Entry | None:
-    return None if text is None else entry_from(json.loads(text))
+    return None if text is None else entry_from([*json.loads(text).values()])

@@ -24,6 +24,10 @@ _MIGRATIONS = (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         key TEXT NOT NULL,
         vary TEXT NOT NULL,
+        variant TEXT NOT NULL,
+        first_pos INTEGER NOT NULL,
+        last_pos INTEGER NOT NULL,
+        complete_length INTEGER,
         status INTEGER NOT NULL,
         reason TEXT NOT NULL,
         headers TEXT NOT NULL,
@@ -33,12 +37,26 @@ _MIGRATIONS = (
         size INTEGER NOT NULL,
         ttl REAL,
         peer TEXT NOT NULL,
+        groups TEXT,
+        search TEXT,
         accessed REAL NOT NULL,
         hits INTEGER NOT NULL DEFAULT 0,
-        UNIQUE (key, vary)
+        UNIQUE (key, vary, variant, first_pos, last_pos)
     );
+    CREATE INDEX entries_by_search ON entries (search, vary, variant, response_time)
+        WHERE search IS NOT NULL;
     CREATE INDEX entries_by_digest ON entries (digest);
     CREATE INDEX entries_by_access ON entries (accessed);
+    CREATE TABLE entry_groups (
+        name TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        entry INTEGER NOT NULL,
+        PRIMARY KEY (name, origin, entry)
+    ) WITHOUT ROWID;
+    CREATE INDEX entry_groups_by_entry ON entry_groups (entry);
+    CREATE TRIGGER entry_removed AFTER DELETE ON entries WHEN OLD.groups IS NOT NULL BEGIN
+        DELETE FROM entry_groups WHERE entry = OLD.id;
+    END;
     CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE usage (bytes INTEGER NOT NULL, blobs INTEGER NOT NULL);
     INSERT INTO usage VALUES (0, 0);

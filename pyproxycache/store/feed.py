@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from pyproxycache.errors import BrokenOff, Forbidden, ProxyError, UpstreamError, UpstreamTimeout
 from pyproxycache.store.flight import End, Flight, Orphaned, Progress
-from pyproxycache.store.index import entry_from, row_of
+from pyproxycache.store.rows import entry_from, row_of
 
 _ERRORS: dict[str, type[ProxyError]] = {
     error.__name__: error for error in (BrokenOff, Forbidden, UpstreamError, UpstreamTimeout)

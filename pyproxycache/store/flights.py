@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pyproxycache.errors import ProxyError, StoreError
@@ -15,11 +17,15 @@ from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.feed import Feed, Mirror
 from pyproxycache.store.flight import End, Flight, Progress
 
+# Of what a dead leader left, whose whole may have to match a digest.
+_UNCHECKED = 1
+
 
 class Permit:
     """The right to download a key: publishes the progress, commits the result, ends the flight once.
 
     Belongs to one thread at a time. `entry` and `size` tell what a dead leader left to resume.
+    `withheld` is how many of the bytes in the file nobody is given before the body is whole.
     """
 
     def __init__(self, flights: Flights, flight: Flight, won: Won) -> None:
@@ -31,6 +37,7 @@ class Permit:
         self._begun = False
         self._length: int | None = None
         self._generation = 0
+        self.withheld = _UNCHECKED
         self.ended = False
 
     @property
@@ -123,8 +130,11 @@ class Permit:
     def _progress(
         self, end: End | None = None, error: ProxyError | None = None, total: int | None = None
     ) -> Progress:
-        size, file = (self.size, self._file_number) if total is None else (total, None)
-        return Progress(self._generation, size, self.entry, self._length, end, error, file)
+        if total is not None:
+            return Progress(self._generation, total, self.entry, self._length, end, error, file=None)
+        whole = end in (End.STORED, End.UNSTORED)
+        size = self.size if whole else max(0, self.size - self.withheld)
+        return Progress(self._generation, size, self.entry, self._length, end, error, self._file_number)
 
     def _end(self, progress: Progress) -> None:
         self.ended = True
@@ -175,13 +185,48 @@ class Flights:
                     self._led[flight.token] = flight
             if mine:
                 return self._claim(flight)
-            if not flight.claimed or self.claims.current(key) == flight.token:
+            if self._is_current(flight):
                 return Follow(flight)
-            # Purged, or just ended: whoever asks from now on needs a new one.
-            self.drop(flight)
+
+    def follow(self, key: str) -> Follow | None:
+        """Follow the download that runs; None, and no trace of having asked, where there is none."""
+        while True:
+            with self._lock:
+                flight = self._flights.get(key)
+                expired = frozenset(self._expired)
+            if flight is not None:
+                if self._is_current(flight):
+                    return Follow(flight)
+                continue
+            claim = self.claims.leader(key, expired)
+            if claim is None:
+                return None
+            # Others find it from here on, and only here: somebody leads it.
+            flight = Flight(key, claim.token)
+            self._identify(flight, claim)
+            with self._lock:
+                mine = self._flights.setdefault(key, flight) is flight
+            if mine:
+                with self._abandoned_on_error(flight):
+                    return self._mirror(flight, claim)
+
+    def _is_current(self, flight: Flight) -> bool:
+        """Whether it still runs, or is about to; dropped where it was purged or has just ended."""
+        if not flight.claimed or self.claims.current(flight.key) == flight.token:
+            return True
+        self.drop(flight)
+        return False
+
+    @contextlib.contextmanager
+    def _abandoned_on_error(self, flight: Flight) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._abandon(flight, End.LOST)
+            raise
 
     def _claim(self, flight: Flight) -> Lead | Follow | NotStorable:
-        try:
+        with self._abandoned_on_error(flight):
             with self._lock:
                 expired = frozenset(self._expired)
             found = self.claims.claim(
@@ -195,14 +240,14 @@ class Flights:
                     with self._lock:
                         self._led.pop(flight.token, None)
                     self._identify(flight, claim)
-                    Mirror(flight, claim.owner, self._lease, self._mirrored).start()
-                    return Follow(flight)
+                    return self._mirror(flight, claim)
                 case Won(claim):
                     self._identify(flight, claim)
                     return Lead(self._permit(flight, found))
-        except BaseException:
-            self._abandon(flight, End.LOST)
-            raise
+
+    def _mirror(self, flight: Flight, claim: Claim) -> Follow:
+        Mirror(flight, claim.owner, self._lease, self._mirrored).start()
+        return Follow(flight)
 
     def _permit(self, flight: Flight, won: Won) -> Permit:
         try:
@@ -213,7 +258,7 @@ class Flights:
             raise
         if won.file.size:
             # Readers of the dead leader go on with what is there; new ones wait for the head.
-            flight.publish(Progress(0, won.file.size))
+            flight.publish(Progress(0, won.file.size - _UNCHECKED))
         return Permit(self, flight, won)
 
     def _identify(self, flight: Flight, claim: Claim) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import secrets
-import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from pyproxycache.messages import Entry, Head, Headers
+from pyproxycache.messages import Entry
 from pyproxycache.store.database import Database
-
-_FIELDS = "key, vary, status, reason, headers, request_time, response_time, digest, size, ttl, peer"
-_SELECT = f"SELECT {_FIELDS}, id FROM entries"
+from pyproxycache.store.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
+from pyproxycache.store.variants import (
+    VaryValues,
+    find_by_search,
+    find_fitting,
+    find_names,
+    find_newest,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +54,46 @@ class Index:
 
     def open(self) -> None:
         """Open this thread's connection now rather than with its first look-up."""
-        self.lookup("")
+        self.variants("", 1)
 
-    def lookup(self, key: str) -> list[Entry]:
-        """All stored variants of the key."""
-        rows = self._database.read().execute(f"{_SELECT} WHERE key = ?", (key,))
-        return [entry_from(row) for row in rows]
+    def lookup(self, key: str, vary: VaryValues, search: str = "") -> list[Entry]:
+        """What is stored for the key and the caller's values of what it varies on: whole or in parts.
+
+        With `search`, the key without its query, also the 32 newest entries of other keys that can be
+        found by it.
+        """
+        db = self._database.read()
+        found = find_fitting(db, key, vary)
+        return found + find_by_search(db, search, key, vary) if search else found
+
+    def variants(self, key: str, limit: int) -> list[Entry]:
+        """The newest whole responses of the key, whatever they vary on."""
+        return find_newest(self._database.read(), key, limit)
+
+    def vary_names(self, key: str) -> list[tuple[str, ...]]:
+        """The sets of field names that the key's entries vary on; () stands for those that do not vary."""
+        return find_names(self._database.read(), key)
 
     def freshen(self, entry: Entry) -> bool:
-        """Put the head and times of a validated entry in place; False when that body is gone."""
+        """Put the head and times of a validated entry in place; False when that body is gone.
+
+        Without an id the body is filed under this entry's variant as well, which the origin has said is
+        the same: any entry of the key that names the body will do.
+        """
         with self._database.write() as db:
-            changed = db.execute(
-                "UPDATE entries SET status = ?, reason = ?, headers = ?, request_time = ?,"
-                " response_time = ?, ttl = ? WHERE id = ? AND digest = ?",
-                (
-                    entry.status,
-                    entry.head.reason,
-                    json.dumps(entry.headers.fields),
-                    entry.request_time,
-                    entry.response_time,
-                    entry.ttl,
-                    entry.id,
-                    entry.digest,
-                ),
-            )
-            return changed.rowcount == 1
+            if entry.id == 0:
+                if not db.execute(
+                    "SELECT 1 FROM entries WHERE digest = ? AND key = ?", (entry.digest, entry.key)
+                ).fetchone():
+                    return False
+                insert_entry(db, entry, entry.response_time)
+                return True
+            return update_entry(db, entry)
+
+    def forget(self, entry: Entry) -> None:
+        """Forget one entry, unless its row has another body by now."""
+        with self._database.write() as db:
+            db.execute("DELETE FROM entries WHERE id = ? AND digest = ?", (entry.id, entry.digest))
 
     def shorten(self, entry: Entry, ttl: float) -> None:
         """Give the entry a shorter time to live (seconds from its response time)."""
@@ -95,6 +112,23 @@ class Index:
                 db.execute("DELETE FROM not_storable WHERE key = ? OR (key >= ? AND key < ?)", between)
         return count
 
+    def purge_group(self, name: str, origin: str | None) -> int:
+        """Forget a cache group's entries, and the claims of downloads known to be in it (RFC 9875).
+
+        `origin` is scheme and authority ("https://origin.example"); None means every origin.
+        """
+        grouped = "name = :name"
+        flown = ":name IN (SELECT value FROM json_each(json_extract(entry, '$.groups')))"
+        if origin is not None:
+            grouped += " AND origin = :origin"
+            flown += " AND substr(key, 1, length(:origin) + 1) = :origin || '/'"
+        values = {"name": name, "origin": origin}
+        with self._database.write() as db:
+            db.execute(f"DELETE FROM flights WHERE {flown}", values)
+            return db.execute(
+                f"DELETE FROM entries WHERE id IN (SELECT entry FROM entry_groups WHERE {grouped})", values
+            ).rowcount
+
     def keys(self, *, prefix: str = "", pattern: str = "*") -> list[str]:
         """All that can be purged, beginning with `prefix` and matching the glob `pattern`.
 
@@ -109,15 +143,19 @@ class Index:
         )
         return [row[0] for row in rows]
 
-    def walk(self, pattern: str = "*") -> Iterator[Access]:
+    def walk(self, pattern: str = "*") -> list[Access]:
         """All entries whose key matches the glob, least recently used first."""
+        return self._accesses("key GLOB ? ORDER BY accessed, id", pattern)
+
+    def accesses(self, key: str) -> list[Access]:
+        """All entries of the key, the newest response first."""
+        return self._accesses("key = ? ORDER BY response_time DESC, id DESC", key)
+
+    def _accesses(self, condition: str, value: str) -> list[Access]:
         rows = self._database.read().execute(
-            f"SELECT {_FIELDS}, id, accessed, hits FROM entries WHERE key GLOB ? ORDER BY accessed, id",
-            (pattern,),
+            f"SELECT {FIELDS}, id, accessed, hits FROM entries WHERE {condition}", (value,)
         )
-        # Fetched at once: an open cursor would show this thread's other reads its own moment.
-        for row in rows.fetchall():
-            yield Access(entry_from(row), row[12], row[13])
+        return [Access(entry_from(row[:-2]), *row[-2:]) for row in rows]
 
     def touch(self, accesses: Mapping[int, tuple[float, int]], counters: Mapping[str, int]) -> None:
         """Write gathered accesses (entry id to last access and hits) and counter increments in one go."""
@@ -225,7 +263,7 @@ class Index:
     def unbacked(self) -> list[Entry]:
         """Entries whose digest has no blob row: none, unless the file was changed by hand."""
         rows = self._database.read().execute(
-            f"{_SELECT} WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.digest = entries.digest)"
+            f"{SELECT} WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.digest = entries.digest)"
         )
         return [entry_from(row) for row in rows]
 
@@ -241,51 +279,3 @@ class Index:
             db.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
             unlink(digest)
         return count
-
-
-def insert_entry(db: sqlite3.Connection, entry: Entry, now: float) -> int:
-    """Put an entry and its blob's row in place (in the caller's transaction); gives the entry's id."""
-    db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (entry.digest, entry.size))
-    (id,) = db.execute(
-        f"INSERT INTO entries ({_FIELDS}, accessed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (key, vary) DO UPDATE SET status = excluded.status, reason = excluded.reason,"
-        " headers = excluded.headers, request_time = excluded.request_time,"
-        " response_time = excluded.response_time, digest = excluded.digest, size = excluded.size,"
-        " ttl = excluded.ttl, peer = excluded.peer, accessed = excluded.accessed RETURNING id",
-        (*row_of(entry), now),
-    ).fetchone()
-    return int(id)
-
-
-def row_of(entry: Entry) -> tuple[Any, ...]:
-    """The entry as column values, in the order of `_FIELDS`."""
-    return (
-        entry.key,
-        json.dumps(entry.vary),
-        entry.status,
-        entry.head.reason,
-        json.dumps(entry.headers.fields),
-        entry.request_time,
-        entry.response_time,
-        entry.digest,
-        entry.size,
-        entry.ttl,
-        entry.peer,
-    )
-
-
-def entry_from(row: Sequence[Any]) -> Entry:
-    """The entry that `row_of` took apart; a twelfth value is its id."""
-    key, vary, status, reason, headers, request_time, response_time, digest, size, ttl, peer, *id = row
-    return Entry(
-        key=key,
-        head=Head(status, reason, Headers((name, value) for name, value in json.loads(headers))),
-        request_time=request_time,
-        response_time=response_time,
-        vary=tuple((name, value) for name, value in json.loads(vary)),
-        digest=digest,
-        size=size,
-        ttl=ttl,
-        peer=peer,
-        id=id[0] if id else 0,
-    )

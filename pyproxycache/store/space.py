@@ -81,6 +81,9 @@ class Space:
         with self._only_collector(wait) as alone:
             if not alone:
                 return None
+            if not dry_run:
+                # First what no entry names, for nothing is lost with it.
+                self._drop_unnamed()
             evicted = Collected()
             for batch in self._victims(extra):
                 if not dry_run:
@@ -95,13 +98,19 @@ class Space:
 
     def recover(self) -> int:
         """After an unclean stop: remove what dead writers left behind; gives how many files."""
-        while self._index.drop_unnamed(self._blobs.remove):
-            pass
-        return self._claims.sweep(unused_since=time.time() - _PARTIAL_KEPT)
+        self._drop_unnamed()
+        return self._sweep()
 
     def _tidy(self) -> int:
         self._claims.forget_expired(time.time())
-        return self.recover()
+        return self._sweep()
+
+    def _sweep(self) -> int:
+        return self._claims.sweep(unused_since=time.time() - _PARTIAL_KEPT)
+
+    def _drop_unnamed(self) -> None:
+        while self._index.drop_unnamed(self._blobs.remove):
+            pass
 
     def _victims(self, extra: int) -> Iterator[list[Candidate]]:
         """Batches of entries to evict, oldest access first."""

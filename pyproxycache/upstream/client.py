@@ -8,14 +8,22 @@ import time
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from pyproxycache.errors import ProxyError, UpstreamMalformed, UpstreamTimeout, UpstreamUnreachable
+from pyproxycache.errors import (
+    LoopDetected,
+    ProxyError,
+    UpstreamMalformed,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from pyproxycache.messages import Request, Url
 from pyproxycache.options import FetchOptions, ParentOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.connection import Connection, Route
 from pyproxycache.upstream.dialling import Admit, Dialler
 from pyproxycache.upstream.exchange import Exchange
+from pyproxycache.upstream.heads import Received
 from pyproxycache.upstream.idle import IdleConnections
+from pyproxycache.upstream.switched import Switched
 
 # Safe and without a body: asked twice is as good as asked once.
 _REPEATABLE = {"GET", "HEAD", "OPTIONS", "TRACE"}
@@ -40,15 +48,41 @@ class Upstream:
         """
         deadline = None if patience is None else time.monotonic() + patience
         route = self._route(request.url)
-        # Behind the parent, only an address in the URL itself can be judged.
-        literal = _literal_address(request.url.host) if route.through_parent else ""
-        if literal:
-            self._admit(request.client, literal, request.url.port)
+        literal = self._admitted_literal(route, request)
         while (connection := self._kept(route, request)) is not None:
             with contextlib.suppress(_ClosedWhileIdle):
                 return self._exchange(connection, request, outcome, literal, deadline)
         connection = self._dialler.connect(route, request.client, deadline)
         return self._exchange(connection, request, outcome, literal, deadline)
+
+    def upgrade(self, request: Request, protocols: str, outcome: Outcome) -> Exchange | Switched:
+        """The answer to a request to go on in one of the protocols, on a connection of its own.
+
+        Raises what `send` does.
+        """
+        self._refuse_loop(request)
+        route = self._route(request.url)
+        literal = self._admitted_literal(route, request)
+        connection = self._dialler.connect(route, request.client, None)
+        with _closing_on_errors(connection, request.url.authority):
+            received = connection.ask(request, self._via(request), protocols)
+            if received.head.status == 101:
+                outcome.peer, outcome.through_parent = connection.peer, route.through_parent
+                outcome.peer, outcome.through_parent = connection.peer, route.through_parent
+                return Switched(received.head, connection)
+            return self._received(connection, received, request, outcome, literal)
+
+    def _refuse_loop(self, request: Request) -> None:
+        for via in (request.headers.get("via") or "").split(","):
+            if via.split()[1:2] == [self._name]:
+                raise LoopDetected(f"{request.url} has been through this proxy already (Via)")
+
+    def _admitted_literal(self, route: Route, request: Request) -> str:
+        """The address in a URL that goes through the parent, where only that can be judged; else ""."""
+        literal = _literal_address(request.url.host) if route.through_parent else ""
+        if literal:
+            self._admit(request.client, literal, request.url.port)
+        return literal
 
     def _route(self, url: Url) -> Route:
         secured = (url.host, url.port) if url.scheme == "https" else None
@@ -77,13 +111,26 @@ class Upstream:
         literal: str,
         deadline: float | None,
     ) -> Exchange:
-        major, minor = request.version
         with _closing_on_errors(connection, request.url.authority):
             connection.reader.deadline = deadline
-            received = connection.ask(request, f"{major}.{minor} {self._name}")
+            received = connection.ask(request, self._via(request))
             connection.reader.deadline = None
-            peer = literal if connection.route.through_parent else connection.peer
-            return Exchange(connection, received, request.method, peer, outcome, self._idle.put)
+            return self._received(connection, received, request, outcome, literal)
+
+    def _received(
+        self,
+        connection: Connection,
+        received: Received,
+        request: Request,
+        outcome: Outcome,
+        literal: str,
+    ) -> Exchange:
+        peer = literal if connection.route.through_parent else connection.peer
+        return Exchange(connection, received, request.method, peer, outcome, self._idle.put)
+
+    def _via(self, request: Request) -> str:
+        major, minor = request.version
+        return f"{major}.{minor} {self._name}"
 
 
 class _ClosedWhileIdle(Exception):
@@ -99,13 +146,16 @@ def _closing_on_errors(connection: Connection, authority: str) -> Iterator[None]
     except BaseException as error:
         connection.close()
         if isinstance(error, TimeoutError):
-            raise UpstreamTimeout(f"{authority} did not answer in time") from error
+            kind = None if connection.reader.deadline is None else "http_response_timeout"
+            raise UpstreamTimeout(f"{authority} did not answer in time", kind) from error
         if isinstance(error, UpstreamMalformed):
-            raise UpstreamMalformed(f"{authority} did not answer in HTTP: {error}") from error
+            text = f"{authority} did not answer in HTTP: {error}"
+            raise UpstreamMalformed(text, error.proxy_error) from error
         if isinstance(error, OSError | EOFError):
             if connection.used and connection.reader.received == before:
                 raise _ClosedWhileIdle from error
-            raise UpstreamUnreachable(f"{authority} broke off before it had answered: {error}") from error
+            text = f"{authority} broke off before it had answered: {error}"
+            raise UpstreamUnreachable(text, "connection_terminated") from error
         raise
 
 

@@ -18,8 +18,8 @@ from pyproxycache.upstream.reader import Reader
 
 IDLE_SECONDS = 20.0
 
-# Ours to say. The front has answered a 100-continue by the time a body is sent.
-_OWN_FIELDS = {"host", "connection", "transfer-encoding", "expect"}
+# Ours to say. The front answers a 100-continue when the body is read.
+_OWN_FIELDS = {"host", "connection", "upgrade", "transfer-encoding", "expect"}
 _UNSENDABLE = re.compile(r"[\x00\r\n]|[^\x00-\xff]")
 
 
@@ -52,22 +52,30 @@ class Connection:
         self.idle_since = 0.0
         self._sock = sock
 
-    def ask(self, request: Request, via: str) -> Received:
-        """Send the request and give the head of its answer; raises what Heads.next does, and BadRequest."""
-        heads = Heads(self.reader)
+    def ask(self, request: Request, via: str, protocols: str = "") -> Received:
+        """Send the request and give the head of its answer, a 101 only where it asks for `protocols`.
+
+        Raises what Heads.next does, and BadRequest.
+        """
+        heads = Heads(self.reader, request.interim, may_switch=bool(protocols))
         early = None
         with contextlib.suppress(ConnectionError):  # its answer may be there all the same
             self._sock.settimeout(self.reader.patience())
-            self._sock.sendall(self._head(request, via))
+            self._sock.sendall(self._head(request, via, protocols))
             early = self._send_body(_body(request), heads)
         return early or heads.final()
 
-    def _head(self, request: Request, via: str) -> bytes:
+    def _head(self, request: Request, via: str, protocols: str) -> bytes:
+        url = request.url
         whole = self.route.through_parent and self.route.secured is None
-        lines = [f"{request.method} {request.url if whole else request.url.target} HTTP/1.1"]
+        # The server as a whole has no path in this form (RFC 9112 section 3.2.4).
+        target = str(url).removesuffix("*") if whole and url.target == "*" else str(url)
+        lines = [f"{request.method} {target if whole else url.target} HTTP/1.1"]
         lines.append(f"Host: {request.url.authority}")
         lines += [f"{name}: {value}" for name, value in request.headers if name.lower() not in _OWN_FIELDS]
         lines.append(f"Via: {via}")
+        if protocols:
+            lines += ["Connection: upgrade", f"Upgrade: {protocols}"]
         if _is_chunked(request):
             lines.append("Transfer-Encoding: chunked")
         if any(_UNSENDABLE.search(line) for line in lines):
@@ -97,7 +105,7 @@ class Connection:
                 raise TimeoutError("the origin takes no more of the request")
             if found[0][1] != select.POLLOUT and self.reader.is_ready():
                 received = heads.next()
-                if received.head.status >= 200:
+                if received is not None:
                     return received
             if found[0][1] & select.POLLOUT:
                 return None
@@ -112,6 +120,10 @@ class Connection:
     def is_quiet(self) -> bool:
         """Whether an idle connection is still good: anything to read on it means it is not."""
         return time.monotonic() - self.idle_since <= IDLE_SECONDS and not self.reader.is_ready()
+
+    def raw(self) -> tuple[socket.socket, bytes]:
+        """The socket, for what is no HTTP, and what was read ahead of it; letting go of this closes it."""
+        return self._sock, self.reader.read_ahead()
 
     def close(self) -> None:
         self._sock.close()

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401  (getaddrinfo would import it during the first request)
+import errno
 import socket
 import ssl
 import time
 from collections.abc import Callable
 from typing import Any
 
-from pyproxycache.errors import ConfigError, ProxyError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from pyproxycache.errors import (
+    ConfigError,
+    Forbidden,
+    ProxyError,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from pyproxycache.options import FetchOptions
 from pyproxycache.upstream.connection import Connection, Route
 from pyproxycache.upstream.heads import Heads
@@ -17,6 +25,13 @@ from pyproxycache.upstream.reader import Reader
 
 Admit = Callable[[str, str, int], None]
 """Client address, address and port to connect to; raises Forbidden or LoopDetected."""
+
+_CONNECTING: dict[int | None, str] = {
+    errno.ECONNREFUSED: "connection_refused",
+    errno.ECONNRESET: "connection_terminated",
+    errno.EHOSTUNREACH: "destination_ip_unroutable",
+    errno.ENETUNREACH: "destination_ip_unroutable",
+}
 
 
 class Dialler:
@@ -58,9 +73,12 @@ class Dialler:
         except BaseException as error:
             sock.close()
             if isinstance(error, TimeoutError):
-                raise UpstreamTimeout(f"{route.host}:{route.port} did not let us in in time") from error
+                text = f"{route.host}:{route.port} did not let us in in time"
+                raise UpstreamTimeout(text, "connection_timeout") from error
             if isinstance(error, OSError | ValueError):
-                raise UpstreamUnreachable(f"no TLS with {_far_end(route)}: {error}") from error
+                certificate = isinstance(error, ssl.SSLCertVerificationError)
+                kind = "tls_certificate_error" if certificate else "tls_protocol_error"
+                raise UpstreamUnreachable(f"no TLS with {_far_end(route)}: {error}", kind) from error
             raise
         return Connection(sock, route, peer, self._options.silence)
 
@@ -70,8 +88,8 @@ class Dialler:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise UpstreamUnreachable(f"the name {host} does not resolve: {error}") from error
-        failure: ProxyError = UpstreamUnreachable(f"the name {host} has no address")
+            raise UpstreamUnreachable(f"the name {host} does not resolve: {error}", "dns_error") from error
+        failure: ProxyError = UpstreamUnreachable(f"the name {host} has no address", "dns_error")
         for left, (family, kind, protocol, _name, where) in zip(
             range(len(found), 0, -1), found, strict=True
         ):
@@ -83,9 +101,12 @@ class Dialler:
                 share = max(0.001, (deadline - time.monotonic()) / left)
                 return _connected(socket.socket(family, kind, protocol), where, share), address
             except TimeoutError:
-                failure = UpstreamTimeout(f"no connection to {host}:{port} in time")
+                failure = UpstreamTimeout(f"no connection to {host}:{port} in time", "connection_timeout")
             except OSError as error:
-                failure = UpstreamUnreachable(f"no connection to {host}:{port}: {error.strerror or error}")
+                text = f"no connection to {host}:{port}: {error.strerror or error}"
+                failure = UpstreamUnreachable(text, _CONNECTING.get(error.errno))
+            except Forbidden as error:
+                failure = Forbidden(str(error), "destination_ip_prohibited")
             except ProxyError as error:
                 failure = error
         try:

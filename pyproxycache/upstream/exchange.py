@@ -30,6 +30,7 @@ class Exchange:
         self.head, self._body = framed(received, method, connection.reader)
         self.length = self._body.length
         self.peer = peer
+        outcome.peer, outcome.through_parent = connection.peer, connection.route.through_parent
         self._connection = connection
         self._persistent = may_persist(received, self._body) and not connection.spent
         self._outcome = outcome

@@ -15,6 +15,8 @@ _LARGEST_READ = 1 << 30
 _LONGEST_LINE = 16 << 10
 _TRAILER_LIMIT = 64 << 10
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_CODINGS = {"chunked", "compress", "x-compress", "deflate", "gzip", "x-gzip"}
+_UNASKED = "it comes in a Transfer-Encoding that was not asked for"
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -101,20 +103,21 @@ class UntilClose(Body):
 def framed(received: Received, method: str, reader: Reader) -> tuple[Head, Body]:
     """The head with no framing but the one in force, and the body.
 
-    Raises UpstreamMalformed where the framing is ambiguous, contradictory or unknown.
+    Raises UpstreamMalformed where the framing is ambiguous, contradictory or coded unasked.
     """
     head = received.head
-    length = _content_length(head.headers)
-    if "transfer-encoding" in head.headers:
-        if (head.headers.get("transfer-encoding") or "").lower() != "chunked" or not received.minor:
-            raise UpstreamMalformed("it comes in a Transfer-Encoding that was not asked for")
-        headers = head.headers.without("Content-Length")
+    codings = _transfer_codings(received)
+    headers, length = head.headers, None
+    if codings is None:
+        length = _content_length(headers)
+        headers = headers if length is None else headers.with_field("Content-Length", str(length))
     else:
-        headers = head.headers if length is None else head.headers.with_field("Content-Length", str(length))
+        # It is in force even where it says nothing that is known (RFC 9112 section 6.3).
+        headers = headers.without("Content-Length", *(() if codings else ("Transfer-Encoding",)))
     body: Body
     if method == "HEAD" or head.status in (204, 304):
         body = Counted(reader, 0)
-    elif "transfer-encoding" in headers:
+    elif codings:
         body = Chunked(reader)
     else:
         body = UntilClose(reader) if length is None else Counted(reader, length)
@@ -123,13 +126,31 @@ def framed(received: Received, method: str, reader: Reader) -> tuple[Head, Body]
 
 def may_persist(received: Received, body: Body) -> bool:
     """Whether the connection can carry another request after the body (RFC 9112 section 9.3)."""
-    headers = received.head.headers
-    options = {option.strip().lower() for option in (headers.get("connection") or "").split(",")}
+    head = received.head
+    coded = "transfer-encoding" in head.headers
+    options = {option.strip().lower() for option in (head.headers.get("connection") or "").split(",")}
     if isinstance(body, UntilClose) or "close" in options:
         return False
-    if "transfer-encoding" in headers and "content-length" in headers:
+    if coded and "content-length" in head.headers:
         return False  # whoever sends both may have been made to (RFC 9112 section 6.1)
+    if head.status == 204 and (coded or _content_length(head.headers)):
+        return False  # what it announces, and must not send, may still come
     return received.minor > 0 or "keep-alive" in options
+
+
+def _transfer_codings(received: Received) -> list[str] | None:
+    """["chunked"], or [] where only unknown names stand in the field; None without the field.
+
+    What is coded otherwise would go on under a wrong name, with the coding in it and none announced.
+    """
+    text = received.head.headers.get("transfer-encoding")
+    if text is None:
+        return None
+    codings = [item.partition(";")[0].strip(" \t").lower() for item in text.split(",")]
+    known = [coding for coding in codings if coding in _CODINGS]
+    if not received.minor or (known and text.lower() != "chunked"):
+        raise UpstreamMalformed(_UNASKED, "http_response_transfer_coding")
+    return known
 
 
 def _content_length(headers: Headers) -> int | None:

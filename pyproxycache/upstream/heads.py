@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyproxycache.errors import UpstreamMalformed
@@ -25,28 +26,50 @@ class Received:
 
 
 class Heads:
-    """The heads of one answer, the interim ones (RFC 9110 section 15.2) and the final, within one limit."""
+    """The heads of one answer, the interim ones (RFC 9110 section 15.2) and the final, within one limit.
 
-    def __init__(self, reader: Reader) -> None:
+    `interim` gets those that say more than "go on". `may_switch`: whether a change of protocols was
+    asked for, whose 101 is a final head then.
+    """
+
+    def __init__(
+        self, reader: Reader, interim: Callable[[Head], None] | None = None, *, may_switch: bool = False
+    ) -> None:
         self._reader = reader
+        self._interim = interim
+        self._may_switch = may_switch
         self._left = _LIMIT
 
     def final(self) -> Received:
-        """The head that a body may follow; what was interim is skipped."""
-        while (received := self.next()).head.status < 200:
+        """The head that a body may follow, or another protocol."""
+        while (received := self.next()) is None:
             pass
         return received
 
-    def next(self) -> Received:
-        """The next head; raises UpstreamMalformed, EOFError, TimeoutError or OSError."""
+    def next(self) -> Received | None:
+        """The next head if it is the final one, None for an interim one.
+
+        Raises UpstreamMalformed, EOFError, TimeoutError or OSError.
+        """
+        received = self._received()
+        status = received.head.status
+        if status == 101 and not self._may_switch:
+            raise UpstreamMalformed("it switches protocols, and nobody asked for that")
+        if status == 101 and "upgrade" not in received.head.headers:
+            raise UpstreamMalformed("it switches protocols, and does not say to which")
+        if status == 101 or status >= 200:
+            return received
+        if status != 100 and self._interim is not None:
+            self._interim(received.head)
+        return None
+
+    def _received(self) -> Received:
         line = self._line()
         match = _STATUS_LINE.fullmatch(line)
         if match is None:
             raise UpstreamMalformed(f"{line[:40]!a} is no status line")
-        status = int(match[2])
-        if status == 101:
-            raise UpstreamMalformed("it switches protocols, and nobody asked for that")
-        return Received(Head(status, (match[3] or "").strip(" \t"), self._fields()), int(match[1]))
+        reason = (match[3] or "").strip(" \t")
+        return Received(Head(int(match[2]), reason, self._fields()), int(match[1]))
 
     def _fields(self) -> Headers:
         lines: list[str] = []

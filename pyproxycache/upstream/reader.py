@@ -40,7 +40,8 @@ class Reader:
                 raise EOFError("the connection ended within a line")
             self._buffer += data
         if not 0 <= end < limit:
-            raise UpstreamMalformed("a line, or all of a head, is too long")
+            text = "a line, or all of a head, is too long"
+            raise UpstreamMalformed(text, "http_response_header_section_size")
         return self._taken(end + 1)
 
     def some(self, limit: int) -> bytes:
@@ -51,6 +52,10 @@ class Reader:
             self._buffer += self._receive(_READ_AHEAD)
         return self._taken(min(limit, _READ_SIZE))
 
+    def read_ahead(self) -> bytes:
+        """What was received and not read yet."""
+        return self._taken(len(self._buffer))
+
     def is_ready(self) -> bool:
         """Whether the next read gives something, if only the end or an error, without waiting."""
         if self._buffer:
@@ -58,14 +63,14 @@ class Reader:
         if not isinstance(self._sock, ssl.SSLSocket):
             return self._is_readable()
         # TLS has messages of its own, such as session tickets, which are nothing to read.
-        return (self._sock.pending() > 0 or self._is_readable()) and self._read_ahead()
+        return (self._sock.pending() > 0 or self._is_readable()) and self._receive_ready()
 
     def _is_readable(self) -> bool:
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         return bool(poll.poll(0))
 
-    def _read_ahead(self) -> bool:
+    def _receive_ready(self) -> bool:
         self._sock.setblocking(False)
         try:
             data = self._sock.recv(_READ_AHEAD)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,6 +20,11 @@ from harness import Proxy, clean_environment, fetch
 from origin import Origin
 
 from pyproxycache.cli import main
+from pyproxycache.messages import Entry, Head, Headers, Part
+from pyproxycache.options import StoreOptions
+from pyproxycache.store.claims import Won
+from pyproxycache.store.rows import insert_entry
+from pyproxycache.wiring import open_store
 
 DONE, PROBLEMS, WRONG_USAGE = 0, 1, 2
 
@@ -146,6 +151,94 @@ def test_purge_follows_the_rules_of_keys(make_proxy: Callable[..., Proxy], origi
     assert printed("purge", origin.url("/q?signature=3"), *where) == {"purged": 1}
 
 
+# Variants, parts and groups, put there as a download would.
+
+ORIGIN = "http://origin.example"
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> tuple[str, str]:
+    """A cache with two groups at two origins, a URL with a thousand variants, and parts."""
+    store = open_store(StoreOptions(path=tmp_path))
+    stored = [
+        replace(held(f"{ORIGIN}/a"), groups=("red", "blue")),
+        replace(held(f"{ORIGIN}/b"), groups=("red",)),
+        replace(held(f"{ORIGIN}:8080/c"), groups=("red",)),
+        replace(held(f"{ORIGIN}/one-part"), part=Part(10, 13, 100)),
+        *(replace(held(f"{ORIGIN}/parts"), part=Part(at, at + 3, None)) for at in (0, 10)),
+    ]
+    for entry in stored:
+        won = store.claims.claim(entry.key, os.urandom(8).hex(), "nobody", 0.0)
+        assert isinstance(won, Won)
+        won.file.write(b"body")
+        store.claims.store(won.claim, replace(entry, digest=won.file.digest()), won.file)
+        won.file.discard()
+    named = store.index.variants(f"{ORIGIN}/a", 1)[0]
+    with store.database.write() as db:
+        for number in range(1000):
+            vary = (("accept-language", f"x-{number}"), ("cookie", None))
+            many = replace(named, key=f"{ORIGIN}/many", vary=vary, groups=(), response_time=2000.0 + number)
+            insert_entry(db, many, 6e9 + number)
+    store.database.close()
+    return ("--cache-dir", str(tmp_path))
+
+
+def held(key: str) -> Entry:
+    head = Head(200, "OK", Headers([("ETag", '"v"')]))
+    return Entry(key, head, request_time=1000.0, response_time=1000.0, size=4)
+
+
+@pytest.mark.parametrize(
+    ("options", "purged"),
+    [
+        (["red"], ["/a", "/b", ":8080/c"]),
+        (["blue"], ["/a"]),
+        (["Red"], []),
+        (["red", "--origin", ORIGIN], ["/a", "/b"]),
+        (["red", "--origin", f"{ORIGIN.upper()}:80/any/path?query"], ["/a", "/b"]),
+        (["red", "--origin", f"{ORIGIN}:8080"], [":8080/c"]),
+        (["red", "--origin", "https://origin.example"], []),
+    ],
+)
+def test_purge_of_a_group(where: tuple[str, str], options: list[str], purged: list[str]) -> None:
+    before = {one["url"] for one in printed("ls", *where)}
+    assert printed("purge", "--group", *options, *where) == {"purged": len(purged)}
+    left = {one["url"] for one in printed("ls", *where)}
+    assert before - left == {f"{ORIGIN}{name}" for name in purged}
+    assert call("fsck", *where).stdout == "clean\n"
+
+
+def test_ls_has_a_line_for_each_url(where: tuple[str, str]) -> None:
+    lines = [line.partition("x ")[2] for line in call("ls", *where).stdout.splitlines()]
+    assert lines == [
+        f"{ORIGIN}/a",
+        f"{ORIGIN}/b",
+        f"{ORIGIN}:8080/c",
+        f"{ORIGIN}/one-part  (bytes 10-13/100)",
+        f"{ORIGIN}/parts  (2 parts)",
+        f"{ORIGIN}/many  (1000 variants)",
+    ]
+    listed = {one["url"]: one for one in printed("ls", *where)}
+    assert len(printed("ls", *where)) == 1006
+    assert listed[f"{ORIGIN}/a"]["groups"] == ["red", "blue"]
+    assert listed[f"{ORIGIN}/one-part"]["part"] == {"start": 10, "end": 13, "total": 100}
+    assert listed[f"{ORIGIN}/many"]["part"] is None
+    assert listed[f"{ORIGIN}/many"]["vary"] == {"accept-language": "x-999", "cookie": None}
+
+
+def test_show_tells_what_is_stored_of_a_url(where: tuple[str, str]) -> None:
+    shown = call("show", f"{ORIGIN}/a", *where).stdout.splitlines()
+    assert "groups: red, blue" in shown
+    assert "bytes 0-3/*" in call("show", f"{ORIGIN}/parts", *where).stdout
+    lines = call("show", f"{ORIGIN}/many", *where).stdout.splitlines()
+    assert "vary: accept-language: x-999, cookie" in lines
+    assert "vary: accept-language: x-989, cookie" not in lines
+    assert lines[-1] == "and 990 more; --json shows them all"
+    assert [one["vary"]["accept-language"] for one in printed("show", f"{ORIGIN}/many", *where)] == [
+        f"x-{number}" for number in range(999, -1, -1)
+    ]
+
+
 def test_gc(filled: Filled) -> None:
     small = ("--max-size", "8K", *filled.where)
     would = printed("gc", "--dry-run", *small)
@@ -265,6 +358,13 @@ def test_fetch_ends_at_once_when_interrupted(make_proxy: Callable[..., Proxy], o
         ["purge", "--all", "http://h/"],
         ["purge", "--prefix", "--pattern", "x"],
         ["purge", "not-a-url"],
+        ["purge", "--group", "a", "http://h/"],
+        ["purge", "--group", "a", "--all"],
+        ["purge", "--group", "a", "--prefix"],
+        ["purge", "--group", "a", "--origin", "not-a-url"],
+        ["purge", "--group", "a", "--origin", ""],
+        ["purge", "--origin", "http://h/"],
+        ["purge", "--all", "--origin", "http://h/"],
         ["show", "not-a-url"],
         ["show"],
         ["fetch"],
@@ -410,11 +510,11 @@ def test_reload(make_proxy: Callable[..., Proxy], origin: Origin, tmp_path: Path
     assert "Traceback" not in proxy.log()
     reload(proxy, {"allow": "192.0.2.0/24"})
     assert proxy.get(origin.url("/page")).status == 403
-    reload(proxy, {"log": {"access": str(tmp_path / "access.log")}})
+    reload(proxy, {"log": {"access": str(tmp_path / "access.log"), "format": "common"}})
     assert proxy.get(f"{origin.url('/page')}?token=s3cret").status == 200
     proxy.terminate()
     *_others, line = (tmp_path / "access.log").read_text().splitlines()
-    assert f'"GET {origin.url("/page")}?…" 200 4' in line
+    assert f'"GET {origin.url("/page")}? HTTP/1.1" 200 4' in line
     assert line.startswith("127.0.0.1 ")
 
 

@@ -12,7 +12,7 @@ MakeProxy = Callable[..., Proxy]
 
 
 def status_of(reply: Reply) -> str:
-    return (reply.get("Cache-Status") or "").partition("; ")[2]
+    return (reply.get("Cache-Status") or "").partition("; ")[2].partition("; key=")[0]
 
 
 def test_every_answer_says_what_became_of_it(origin: Origin, proxy: Proxy) -> None:
@@ -141,7 +141,8 @@ def test_conditions_and_ranges_are_answered_here(
         proxy.get(origin.url("/a"))
     reply = proxy.get(origin.url("/a"), headers)
     assert (reply.status, reply.body) == (status, body)
-    assert [asked.get("Range") for asked in origin.asked("/a")] == [None]
+    wanted = None if warm else dict(headers).get("Range")
+    assert [asked.get("Range") for asked in origin.asked("/a")] == [wanted]
 
 
 def test_bytes_pass_as_the_origin_sent_them(origin: Origin, proxy: Proxy) -> None:

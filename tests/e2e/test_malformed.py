@@ -90,7 +90,8 @@ def test_is_refused_and_what_follows_is_not_read(
         reply = client.reply()
         assert (reply.status, client.rest()) == (status, b"")
     assert reply.body.strip()
-    assert (reply.get("Cache-Status") or "").startswith("pyproxycache-")
+    error = "http_request_denied" if status == 501 else "http_request_error"
+    assert f"; error={error}" in (reply.get("Proxy-Status") or "")
     assert origin.requests == []
 
 

@@ -198,14 +198,6 @@ def test_variants_of_one_url_do_not_wait_for_each_other(origin: Origin, make_pro
 class TestRanges:
     """Parts of objects that are not whole yet, or not there at all."""
 
-    def test_a_cold_object_is_fetched_whole(self, origin: Origin, proxy: Proxy) -> None:
-        body = Generated(MB, seed=11)
-        origin.put("/a", body, **FRESH)
-        reply = proxy.get(origin.url("/a"), [("Range", "bytes=100-299")])
-        assert (reply.status, reply.body) == (206, body.slice(100, 200))
-        assert proxy.get(origin.url("/a")).body == body.slice(0, body.size)
-        assert [asked.get("Range") for asked in origin.asked("/a")] == [None]
-
     def test_a_near_range_waits_for_the_growing_file(self, origin: Origin, make_proxy: MakeProxy) -> None:
         body = Generated(4 * MB, seed=12)
         origin.put("/a", body, **FRESH)
@@ -242,14 +234,6 @@ class TestRanges:
         assert far.join().correct
         assert leader.run().correct
         assert origin.asked("/a")[-1].get("Range") == f"bytes={20 * MB}-{20 * MB + 99}"
-
-    def test_a_limit_on_what_a_range_may_fetch_whole(self, origin: Origin, make_proxy: MakeProxy) -> None:
-        body = Generated(2 * MB, seed=14)
-        origin.put("/a", body, **FRESH)
-        proxy = make_proxy(config={"fetch": {"range_whole": "1M"}})
-        reply = proxy.get(origin.url("/a"), [("Range", "bytes=0-9")])
-        assert (reply.status, reply.body) == (206, body.slice(0, 10))
-        assert origin.asked("/a")[-1].get("Range") == "bytes=0-9"
 
 
 def test_an_object_over_its_limit_is_served_but_not_stored(origin: Origin, make_proxy: MakeProxy) -> None:

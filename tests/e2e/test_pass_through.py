@@ -164,7 +164,7 @@ ODD_ANSWERS = {
     "no reason": ("200\r\nContent-Length: 5", b"whole"),
     "control character in the reason": ("200 O\x01K\r\nContent-Length: 5", b"whole"),
     "interim answer first": (
-        "103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5",
+        "100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5",
         b"whole",
     ),
 }

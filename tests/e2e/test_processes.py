@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from harness import Proxy
@@ -17,30 +17,34 @@ MB = 1_000_000
 FRESH = {"etag": '"v1"', "cache_control": "max-age=3600"}
 
 MakeProxy = Callable[..., Proxy]
+Fields = Sequence[tuple[str, str]]
 
 
 def leader_of(proxy: Proxy, url: str) -> int:
     """The process that downloads the URL, by the claim's owner."""
     with closing(sqlite3.connect(proxy.cache_dir / "index.sqlite")) as index:
-        (owner,) = index.execute("SELECT owner FROM flights WHERE key = ?", (url,)).fetchone()
+        rows = index.execute("SELECT key, owner FROM flights").fetchall()
+    (owner,) = [owner for key, owner in rows if key.partition(" ")[0] == url]
     return int(owner.split("-")[1])
 
 
-def clients_of(proxy: Proxy, url: str, count: int, expected: Generated) -> list[Download]:
+def clients_of(
+    proxy: Proxy, url: str, count: int, expected: Generated, headers: Fields = ()
+) -> list[Download]:
     """So many clients that have their first bytes."""
-    clients = [proxy.download(url, expected=expected) for _ in range(count)]
+    clients = [proxy.download(url, headers, expected=expected) for _ in range(count)]
     for client in clients:
         client.open()
         client.take(1000)
     return clients
 
 
-def on_both_workers(proxy: Proxy, url: str, expected: Generated) -> list[Download]:
+def on_both_workers(proxy: Proxy, url: str, expected: Generated, headers: Fields = ()) -> list[Download]:
     """Clients that have their first bytes, some of them at each of two workers."""
     clients: list[Download] = []
     while len(workers := proxy.worker_pids()) < 2 or not all(map(proxy.connections, workers)):
         assert len(clients) < 400, "one of the workers takes no connections"
-        clients += clients_of(proxy, url, 10, expected)
+        clients += clients_of(proxy, url, 10, expected, headers)
     return clients
 
 
@@ -63,6 +67,31 @@ def test_a_killed_leader_is_succeeded_at_once(origin: Origin, make_proxy: MakePr
     assert [asked.get("Range") is None for asked in origin.asked("/a")] == [True, False]
     assert origin.asked("/a")[1].get("If-Range") == '"v1"'
     assert proxy.get(origin.url("/a")).body == body.slice(0, body.size)
+    assert origin.count("/a") == 2
+
+
+def test_a_killed_leader_of_a_part_is_succeeded(origin: Origin, make_proxy: MakeProxy) -> None:
+    body = Generated(8 * MB, seed=26)
+    origin.put("/a", body, **FRESH)
+    gate = origin.gate("/a", at=4 * MB)
+    proxy = make_proxy(workers=2, threads=500)
+    wanted = [("Range", f"bytes={MB}-{6 * MB - 1}")]
+    clients = on_both_workers(proxy, origin.url("/a"), body, wanted)
+    for client in clients:
+        client.start()
+    gate.wait_reached()
+    proxy.kill_worker(leader_of(proxy, origin.url("/a")))
+    origin.wait_for("/a", 2)
+    gate.open()
+    survivors = [client for client in clients if client.join().complete]
+    assert survivors
+    assert all(client.correct for client in survivors)
+    first, second = origin.asked("/a")
+    assert first.get("Range") == f"bytes={MB}-{6 * MB - 1}"
+    assert (second.get("Range") or "").endswith(f"-{6 * MB - 1}")
+    assert MB < int((second.get("Range") or "bytes=0-")[6:].partition("-")[0]) <= 4 * MB
+    within = proxy.get(origin.url("/a"), [("Range", f"bytes={2 * MB}-{2 * MB + 9}")])
+    assert within.body == body.slice(2 * MB, 10)
     assert origin.count("/a") == 2
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -168,7 +170,8 @@ class Apt:
 @pytest.mark.timeout(500)
 def test_apt_twice(make_proxy: MakeProxy, tmp_path: Path) -> None:
     access = tmp_path / "access.log"
-    proxy = make_proxy(workers=2, config={"rules": [PACKAGES], "log": {"access": str(access)}})
+    log = {"access": str(access), "format": "json"}
+    proxy = make_proxy(workers=2, config={"rules": [PACKAGES], "log": log})
     apt = Apt(tmp_path / "apt", proxy)
     digests = []
     for time in ("first", "second"):
@@ -184,10 +187,12 @@ def test_apt_twice(make_proxy: MakeProxy, tmp_path: Path) -> None:
         (package,) = apt.folder.glob("hello*.deb")
         digests.append(hashlib.sha256(package.read_bytes()).hexdigest())
         if time == "first":
-            first_lines = len(access.read_text().splitlines())
+            again = datetime.now(UTC).replace(tzinfo=None).isoformat()
             apt.forget()
     assert digests[0] == digests[1]
-    second = access.read_text().splitlines()[first_lines:]
-    immutable = [line for line in second if re.search(PACKAGES["match"]["path"], line.split('"')[1])]
-    assert any(".deb" in line for line in immutable)
-    assert [line for line in immutable if not line.endswith(" hit")] == []
+    proxy.terminate()
+    lines = [json.loads(line) for line in access.read_text().splitlines()]
+    immutable = [line for line in lines if re.search(PACKAGES["match"]["path"], line["url"])]
+    second = [line for line in immutable if line["time"] > again]
+    assert any(".deb" in line["url"] for line in second)
+    assert [line for line in second if line["result"] != "hit"] == []

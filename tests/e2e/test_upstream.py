@@ -23,7 +23,7 @@ FRESH = {"etag": '"v1"', "cache_control": "max-age=3600"}
 
 
 def status_of(reply: Reply) -> str:
-    return (reply.get("Cache-Status") or "").partition("; ")[2]
+    return (reply.get("Cache-Status") or "").partition("; ")[2].partition("; key=")[0]
 
 
 @pytest.fixture(scope="module")

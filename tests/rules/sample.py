@@ -37,7 +37,7 @@ def entry(
 ) -> Entry:
     """A stored response that was made and received `age` seconds before NOW."""
     stored = head(*lines, status=status, date=-age)
-    return Entry("key", stored, NOW - age, NOW - age, vary=vary, ttl=ttl)
+    return Entry(str(URL), stored, NOW - age, NOW - age, vary=vary, ttl=ttl)
 
 
 def get(*lines: str, method: str = "GET", ttl: float | None = None) -> Request:

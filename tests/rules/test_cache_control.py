@@ -21,6 +21,9 @@ from pyproxycache.rules.cache_control import (
         pytest.param(["Cache-Control: No-Cache"], RequestDirectives(no_cache=True), id="no-cache"),
         pytest.param(["Cache-Control: no-store"], RequestDirectives(no_store=True), id="no-store"),
         pytest.param(
+            ["Cache-Control: no-transform"], RequestDirectives(no_transform=True), id="no-transform"
+        ),
+        pytest.param(
             ["Cache-Control: only-if-cached"], RequestDirectives(only_if_cached=True), id="only-if-cached"
         ),
         pytest.param(
@@ -69,7 +72,8 @@ def test_request_directives(lines: list[str], directives: RequestDirectives) -> 
     [
         pytest.param("", ResponseDirectives(), id="nothing"),
         pytest.param(
-            "no-store, no-cache, private, public, must-revalidate, proxy-revalidate, must-understand",
+            "no-store, no-cache, private, public, must-revalidate, proxy-revalidate, must-understand,"
+            " no-transform, immutable",
             ResponseDirectives(
                 no_store=True,
                 no_cache=True,
@@ -78,12 +82,14 @@ def test_request_directives(lines: list[str], directives: RequestDirectives) -> 
                 must_revalidate=True,
                 proxy_revalidate=True,
                 must_understand=True,
+                no_transform=True,
+                immutable=True,
             ),
             id="all-flags",
         ),
         pytest.param(
-            "max-age=1, s-maxage=2, stale-if-error=3",
-            ResponseDirectives(max_age=1, s_maxage=2, stale_if_error=3),
+            "max-age=1, s-maxage=2, stale-if-error=3, stale-while-revalidate=4",
+            ResponseDirectives(max_age=1, s_maxage=2, stale_if_error=3, stale_while_revalidate=4),
             id="all-times",
         ),
         pytest.param('MAX-AGE="60"', ResponseDirectives(max_age=60), id="quoted-and-upper-case"),
@@ -103,6 +109,14 @@ def test_request_directives(lines: list[str], directives: RequestDirectives) -> 
         pytest.param("max-age=60, max-age=60", ResponseDirectives(max_age=60), id="twice-the-same"),
         pytest.param("max-age=60, max-age=90", ResponseDirectives(max_age=0), id="twice-different"),
         pytest.param("max-age=99999999999", ResponseDirectives(max_age=2**31), id="overflow"),
+        pytest.param(
+            "stale-while-revalidate=x", ResponseDirectives(stale_while_revalidate=0), id="swr-invalid"
+        ),
+        pytest.param(
+            "stale-while-revalidate=9, stale-while-revalidate=3",
+            ResponseDirectives(stale_while_revalidate=3),
+            id="swr-twice",
+        ),
         pytest.param("foobar, a=b, max-age=5", ResponseDirectives(max_age=5), id="extensions"),
         pytest.param('no-cache="A, b"', ResponseDirectives(withheld=frozenset("ab")), id="no-cache-fields"),
         pytest.param(
@@ -113,7 +127,11 @@ def test_request_directives(lines: list[str], directives: RequestDirectives) -> 
             'private="a", no-cache="b"', ResponseDirectives(withheld=frozenset("ab")), id="fields-of-both"
         ),
         pytest.param('no-cache=""', ResponseDirectives(no_cache=True), id="no-cache-of-nothing"),
-        pytest.param('no-cache="a", no-cache', ResponseDirectives(no_cache=True), id="no-cache-both-forms"),
+        pytest.param(
+            'no-cache="a", no-cache',
+            ResponseDirectives(no_cache=True, withheld=frozenset("a")),
+            id="no-cache-both-forms",
+        ),
         pytest.param("private=", ResponseDirectives(private=True), id="private-of-nothing"),
         pytest.param("no-store=1", ResponseDirectives(no_store=True), id="flag-with-a-value"),
     ],

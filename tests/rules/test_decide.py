@@ -21,9 +21,9 @@ from pyproxycache.rules.decide import (
     on_error,
     on_request,
     on_response,
-    stored_head,
 )
 from pyproxycache.rules.policy import Match, Policies, Policy, Rule
+from pyproxycache.rules.storing import stored_head
 
 NO_POLICY = Policies()
 TAG = 'ETag: "a"'
@@ -34,6 +34,12 @@ REVALIDATE = entry("Cache-Control: max-age=60, must-revalidate", TAG, age=100)
 UNUSABLE = entry("Cache-Control: max-age=60, no-cache", TAG, age=10)
 GERMAN = entry("Cache-Control: max-age=60", age=10, vary=(("accept-language", "de"),))
 MATCH = ("If-None-Match", '"a"')
+NO_HEAD = Head(200)
+
+
+def stored(*vary: tuple[str, str | None]) -> Store:
+    """The decision to store, whatever the head (test_stored_head has that)."""
+    return Store(vary, NO_HEAD)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +197,9 @@ def test_a_stored_ttl_replaces_the_lifetime() -> None:
 def response(
     head: Head, request: Request | None = None, stale: Entry | None = None, rules: Policies = NO_POLICY
 ) -> Store | Freshen | ServeStale | Pass:
-    return on_response(request or get(), head, stale, rules, NOW - 1, NOW)
+    request = request or get()
+    decision = on_response(request, head, Fetch(request.headers, stale, Forward.STALE), rules, NOW - 1, NOW)
+    return replace(decision, head=NO_HEAD) if isinstance(decision, Store) else decision
 
 
 LM = f"Last-Modified: {at(-DAY)}"
@@ -234,13 +242,13 @@ COOKIE = "Set-Cookie: a=b"
     ],
 )
 def test_stored(request_: Request, answer: Head) -> None:
-    assert response(answer, request_) == Store(())
+    assert response(answer, request_) == stored()
 
 
 def test_stored_under_the_fields_that_vary_names() -> None:
     request = get("Accept-Encoding: GZIP", "Accept-Language: de")
     answer = head("Cache-Control: max-age=60", "Vary: X, accept-encoding")
-    assert response(answer, request) == Store((("accept-encoding", "gzip"), ("x", None)))
+    assert response(answer, request) == stored(("accept-encoding", "gzip"), ("x", None))
 
 
 @pytest.mark.parametrize(
@@ -297,12 +305,10 @@ IGNORING = Policy(ignore=frozenset({"cache-control"}))
         pytest.param(
             Policy(no_store=True), head("Cache-Control: max-age=9"), Pass("policy", True), id="no-store"
         ),
-        pytest.param(Policy(fresh=60), head(), Store(()), id="fresh"),
-        pytest.param(Policy(fresh=60), head(status=403), Store(()), id="fresh-for-any-status"),
-        pytest.param(Policy(fresh=60), head(status=503), Store(()), id="fresh-for-an-error"),
-        pytest.param(
-            Policy(fresh=60), head("Cache-Control: max-age=0"), Store(()), id="fresh-over-max-age"
-        ),
+        pytest.param(Policy(fresh=60), head(), stored(), id="fresh"),
+        pytest.param(Policy(fresh=60), head(status=403), stored(), id="fresh-for-any-status"),
+        pytest.param(Policy(fresh=60), head(status=503), stored(), id="fresh-for-an-error"),
+        pytest.param(Policy(fresh=60), head("Cache-Control: max-age=0"), stored(), id="fresh-over-max-age"),
         pytest.param(Policy(fresh=0), head(), Pass("no-freshness", True), id="fresh-0"),
         pytest.param(
             Policy(fresh=60),
@@ -323,15 +329,15 @@ IGNORING = Policy(ignore=frozenset({"cache-control"}))
             id="nor-over-no-cache",
         ),
         pytest.param(
-            replace(IGNORING, fresh=60), head("Cache-Control: no-store, private"), Store(()), id="ignored"
+            replace(IGNORING, fresh=60), head("Cache-Control: no-store, private"), stored(), id="ignored"
         ),
         pytest.param(
             IGNORING, head("Cache-Control: max-age=60"), Pass("no-freshness", True), id="ignored-both-ways"
         ),
         pytest.param(
-            Policy(ignore=frozenset({"set-cookie"})), head(LM, COOKIE), Store(()), id="cookie-ignored"
+            Policy(ignore=frozenset({"set-cookie"})), head(LM, COOKIE), stored(), id="cookie-ignored"
         ),
-        pytest.param(Policy(ignore=frozenset({"vary"})), head(LM, "Vary: *"), Store(()), id="vary-ignored"),
+        pytest.param(Policy(ignore=frozenset({"vary"})), head(LM, "Vary: *"), stored(), id="vary-ignored"),
     ],
 )
 def test_the_operator_decides_what_http_leaves_open(policy: Policy, answer: Head, decision: object) -> None:
@@ -339,7 +345,7 @@ def test_the_operator_decides_what_http_leaves_open(policy: Policy, answer: Head
 
 
 def test_the_lifetime_of_an_undated_response_counts_from_its_arrival() -> None:
-    assert response(head(f"Expires: {at(60)}", date=None)) == Store(())
+    assert response(head(f"Expires: {at(60)}", date=None)) == stored()
     assert response(head(f"Expires: {at(-60)}", date=None)) == Pass("no-freshness", True)
 
 
@@ -368,7 +374,7 @@ def test_a_failing_origin_is_not_stood_in_for(
 
 
 def test_an_answer_that_is_no_failure_replaces_the_copy() -> None:
-    assert response(head("Cache-Control: max-age=60"), stale=STALE) == Store(())
+    assert response(head("Cache-Control: max-age=60"), stale=STALE) == stored()
     assert response(head(status=403), stale=STALE) == Pass("status", True)
 
 

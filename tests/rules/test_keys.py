@@ -12,8 +12,9 @@ from pyproxycache.messages import Entry, Headers, Request, Url
 from pyproxycache.rules.keys import (
     cache_key,
     flight_key,
+    newest,
     parse_url,
-    select_variant,
+    select,
     vary_fields,
     vary_values,
 )
@@ -140,8 +141,9 @@ def test_vary_fields(lines: list[str], names: tuple[str, ...] | None) -> None:
         ("foo", ["Foo: 1", "foo:  2"], "1, 2"),
         ("foo", ["Foo: A"], "A"),
         ("foo", ['Foo: "a,b"'], '"a,b"'),
-        ("accept-encoding", ["Accept-Encoding: GZIP ,br; q=0.5"], "gzip, br;q=0.5"),
-        ("accept-language", ["Accept-Language: en-GB, en;q=0.8"], "en-gb, en;q=0.8"),
+        ("accept-encoding", ["Accept-Encoding: br; q=0.50", "accept-encoding: X-GZIP"], "gzip, br;q=0.5"),
+        ("accept-language", ["Accept-Language: en;q=0.8,de,EN-gb"], "de, en-gb, en;q=0.8"),
+        ("cookie", ["Cookie: a=1,2; b", "cookie: c"], "a=1,2; b, c"),
     ],
 )
 def test_vary_values(name: str, lines: list[str], value: str | None) -> None:
@@ -187,8 +189,29 @@ UNDATED = replace(entry(age=5), head=head("X: undated", date=None))
         pytest.param([UNDATED, NEW], [], NEW, id="no-date-older"),
     ],
 )
-def test_select_variant(entries: list[Entry], lines: list[str], chosen: Entry | None) -> None:
-    assert select_variant(entries, get(*lines)) == chosen
+def test_the_newest_that_fits(entries: list[Entry], lines: list[str], chosen: Entry | None) -> None:
+    assert newest(select(entries, str(URL), get(*lines))) == chosen
+
+
+def test_all_that_fit_in_their_order() -> None:
+    assert select([OLD, GZIP, NEW, BARE], str(URL), get()) == [OLD, NEW, BARE]
+
+
+KEY = "http://a/x?q=1&utm=a"
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "found"),
+    [
+        pytest.param([], KEY, True, id="same-query"),
+        pytest.param([], "http://a/x?q=1&utm=b", False, id="other-query"),
+        pytest.param(['No-Vary-Search: params=("utm")'], "http://a/x?q=1&utm=b", True, id="equivalent"),
+        pytest.param(['No-Vary-Search: params=("utm")'], "http://a/x?q=2&utm=a", False, id="another"),
+    ],
+)
+def test_a_query_that_means_the_same(said: list[str], asked: str, found: bool) -> None:
+    stored = replace(entry(*said), key=KEY)
+    assert select([stored], asked, get()) == ([stored] if found else [])
 
 
 @given(st.text(), st.text())

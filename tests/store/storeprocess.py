@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cachedir import CacheDir, data, entry, whole
+from crowd import Crowd
 
 from pyproxycache.errors import BrokenOff
 from pyproxycache.messages import Piece
@@ -91,12 +92,18 @@ class Commands:
         joined = self._cache.flights.join(key)
         if isinstance(joined, Lead):
             self._permit = joined.permit
+            self._permit.withheld = 0
             left = joined.permit.entry
             return ["lead", joined.permit.size, left.head.headers.get("etag") if left else None]
         if isinstance(joined, Follow):
             self._follow = joined
             return ["follow"]
         return ["not storable"]
+
+    def follow(self, key: str) -> bool:
+        """Whether there was something to follow."""
+        self._follow = self._cache.flights.follow(key)
+        return self._follow is not None
 
     def begin(self, length: int | None, etag: str = '"1"') -> None:
         self.permit.begin(entry(self._key, etag=etag), length)
@@ -190,7 +197,13 @@ class Commands:
         return self._cache.index.purge([key])
 
     def stored(self, key: str) -> list[str]:
-        return [one.digest for one in self._cache.index.lookup(key)]
+        return [one.digest for one in self._cache.stored(key)]
+
+    def crowd(self, threads: int) -> list[int]:
+        """How often its threads led and followed."""
+        crowd = Crowd(self._cache)
+        crowd.run(threads)
+        return [crowd.led, crowd.followed]
 
     def count(self, times: int) -> None:
         """Add to a counter, one transaction each."""

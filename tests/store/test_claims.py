@@ -53,7 +53,7 @@ def test_only_the_current_token_commits(cache: CacheDir) -> None:
     assert not cache.claims.record(first.claim)
     cache.claims.finish(first.claim)
     assert cache.claims.current(URL) == "second"
-    assert cache.index.lookup(URL) == []
+    assert cache.stored(URL) == []
     assert cache.blob_files() == []
 
 
@@ -80,7 +80,7 @@ def killed_storing(make_process: MakeProcess, point: str) -> None:
 
 def test_killed_between_blob_and_row(cache: CacheDir, make_process: MakeProcess) -> None:
     killed_storing(make_process, "before commit")
-    assert cache.index.lookup(URL) == []
+    assert cache.stored(URL) == []
     (blob,) = cache.blob_files()
     (partial,) = cache.partial_files()
     assert blob.samefile(partial)
@@ -106,7 +106,7 @@ def test_killed_between_blob_and_row_and_then_stored_by_another(
 
 def test_killed_between_row_and_tidying(cache: CacheDir, make_process: MakeProcess) -> None:
     killed_storing(make_process, "after commit")
-    (stored,) = cache.index.lookup(URL)
+    (stored,) = cache.stored(URL)
     assert cache.body(stored) == BODY
     assert cache.space().recover() == 1
     assert cache.partial_files() == []
@@ -118,13 +118,13 @@ def test_killed_between_rows_and_files_evicting(cache: CacheDir, make_process: M
     process = make_process()
     process.send("die_evicting")
     process.wait_killed()
-    assert cache.index.lookup(URL) == []
+    assert cache.stored(URL) == []
     assert len(cache.blob_files()) == 1
     cache.space().recover()
     assert cache.blob_files() == []
     assert cache.index.used_bytes() == 0
     assert cache.body(cache.put(URL, BODY)) == BODY
-    assert stored.digest == cache.index.lookup(URL)[0].digest
+    assert stored.digest == cache.stored(URL)[0].digest
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_full_disk_at_the_commit_leaves_no_blob(cache: CacheDir) -> None:
     # With room again the same download can still be committed.
     cache.database.close()
     assert cache.claims.store(found.claim, long, found.file) is not None
-    assert cache.body(cache.index.lookup(URL)[0]) == BODY
+    assert cache.body(cache.stored(URL)[0]) == BODY
 
 
 def test_refusals_are_forgotten_in_time(cache: CacheDir) -> None:

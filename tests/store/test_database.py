@@ -66,7 +66,7 @@ def test_an_error_rolls_back(cache: CacheDir) -> None:
     stored = cache.put(URL, b"body")
     with pytest.raises(ZeroDivisionError):
         cache.index.drop_blob(stored.digest, fail)
-    assert cache.index.lookup(URL) == [stored]
+    assert cache.stored(URL) == [stored]
     assert cache.body(stored) == b"body"
 
 

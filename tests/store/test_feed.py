@@ -58,16 +58,17 @@ def test_a_killed_leader_is_taken_over_where_it_was(cache: CacheDir, make_proces
     for follower in (first, second):
         assert follower.answer() == ["first ", "Orphaned"]
     assert first.call("join", URL) == ["lead", 6, '"1"']
-    # What the dead one left can be read before the new leader has heard from the origin.
+    # What the dead one left can be read before the new leader has heard from the origin: all but the
+    # last byte, which could complete a body that turns out to be wrong.
     assert second.call("join", URL) == ["follow"]
     second.call("open")
-    assert second.call("read", 6) == ["first ", "more"]
+    assert second.call("read", 5) == ["first", "more"]
     second.send("read")
     first.call("begin", None)
     first.call("write", "second")
     assert first.call("store") is not None
-    assert second.answer() == ["second", "end"]
-    (stored,) = cache.index.lookup(URL)
+    assert second.answer() == [" second", "end"]
+    (stored,) = cache.stored(URL)
     assert cache.body(stored) == b"first second"
     assert cache.partial_files() == []
 
@@ -100,8 +101,8 @@ def test_a_hung_leader_loses_the_key(cache: CacheDir, make_process: MakeProcess)
     leader.call("write", "second")
     assert leader.call("store") is None
     digest = follower.call("store")
-    assert [one.digest for one in cache.index.lookup(URL)] == [digest]
-    assert cache.body(cache.index.lookup(URL)[0]) == b"another"
+    assert [one.digest for one in cache.stored(URL)] == [digest]
+    assert cache.body(cache.stored(URL)[0]) == b"another"
 
 
 def test_progress_renews_the_lease(cache: CacheDir, make_process: MakeProcess) -> None:

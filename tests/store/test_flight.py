@@ -92,7 +92,7 @@ def test_whoever_asks_after_the_end_finds_the_entry(cache: CacheDir) -> None:
     permit = cache.lead()
     late = cache.follow().flight
     stored = download(permit, b"body")
-    assert cache.index.lookup(URL) == [stored]
+    assert cache.stored(URL) == [stored]
     assert late.progress().end is End.STORED
     with pytest.raises(Orphaned):
         reader(late)
@@ -136,7 +136,7 @@ def test_a_short_body_never_ends_cleanly(
     assert data(iter([next(body)])) == b"half"
     with pytest.raises(raised):
         next(body)
-    assert cache.index.lookup(URL) == []
+    assert cache.stored(URL) == []
     assert cache.blob_files() == []
 
 
@@ -175,9 +175,9 @@ def test_purged_while_it_runs(cache: CacheDir) -> None:
     assert newer.flight is not permit.flight
     assert permit.store(entry()) is None
     assert data(body) == b"old"
-    assert cache.index.lookup(URL) == []
+    assert cache.stored(URL) == []
     stored = download(newer, b"new")
-    assert cache.index.lookup(URL) == [stored]
+    assert cache.stored(URL) == [stored]
 
 
 class TestBeginningAnew:

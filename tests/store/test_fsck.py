@@ -50,7 +50,7 @@ def test_damage_is_found_and_fixed(
     for finding in found:
         cache.fsck.fix(finding)
     assert list(cache.fsck.check()) == [None]
-    assert cache.index.lookup(URL) == []
+    assert cache.stored(URL) == []
     assert cache.body(whole) == b"whole"
     assert cache.body(cache.put(URL, b"body")) == b"body"
 

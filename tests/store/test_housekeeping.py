@@ -38,7 +38,7 @@ def test_a_lookup_writes_nothing(cache: CacheDir) -> None:
     stored = cache.put(URL, b"body")
     before = cache.database.read().total_changes, writes(cache)
     for _ in range(10):
-        (found,) = cache.index.lookup(URL)
+        (found,) = cache.stored(URL)
         assert cache.body(found) == b"body"
     assert (cache.database.read().total_changes, writes(cache)) == before
     assert found == stored

@@ -27,14 +27,14 @@ def test_what_was_stored_is_found_as_it_was(cache: CacheDir) -> None:
     )
     stored = cache.claims.store(won.claim, given, won.file)
     assert stored is not None
-    assert cache.index.lookup(URL) == [stored] == [replace(given, id=stored.id)]
+    assert cache.stored(URL) == [stored] == [replace(given, id=stored.id)]
     assert cache.body(stored) == b"body"
 
 
 def test_the_same_variant_is_replaced(cache: CacheDir) -> None:
     first = cache.put(URL, b"old", etag='"1"')
     second = cache.put(URL, b"new", etag='"2"')
-    assert cache.index.lookup(URL) == [second]
+    assert cache.stored(URL) == [second]
     assert second.id == first.id
     assert cache.body(second) == b"new"
 
@@ -57,7 +57,7 @@ def test_a_validated_head_is_put_in_place(cache: CacheDir) -> None:
         stored, head=Head(200, "OK", Headers([("ETag", '"1"'), ("Age", "3")])), response_time=2000
     )
     assert cache.index.freshen(fresh)
-    assert cache.index.lookup(URL) == [fresh]
+    assert cache.stored(URL) == [fresh]
 
 
 def test_a_late_validation_does_not_touch_another_entry(cache: CacheDir) -> None:
@@ -66,14 +66,14 @@ def test_a_late_validation_does_not_touch_another_entry(cache: CacheDir) -> None
     other = cache.put(f"{URL}2", b"other")
     assert other.id != old.id
     assert not cache.index.freshen(old)
-    assert cache.index.lookup(f"{URL}2") == [other]
+    assert cache.stored(f"{URL}2") == [other]
 
 
 def test_a_late_validation_does_not_touch_another_body(cache: CacheDir) -> None:
     old = cache.put(URL, b"old")
     new = cache.put(URL, b"new")
     assert not cache.index.freshen(old)
-    assert cache.index.lookup(URL) == [new]
+    assert cache.stored(URL) == [new]
 
 
 def test_a_purge_forgets_entries_downloads_and_refusals(cache: CacheDir) -> None:
@@ -85,14 +85,14 @@ def test_a_purge_forgets_entries_downloads_and_refusals(cache: CacheDir) -> None
     cache.claims.finish(claim(cache, URL).claim, not_storable_until=5000.0)
     assert isinstance(cache.claims.claim(URL, "t", "nobody", 1000.0), NotStorable)
     assert cache.index.purge([URL]) == 1
-    assert cache.index.lookup(URL) == []
+    assert cache.stored(URL) == []
     assert cache.claims.current(variant) is None
     assert cache.claims.current(f"{URL}c") == other.claim.token
     assert isinstance(cache.claims.claim(URL, "t", "nobody", 1000.0), Won)
     won.file.write(b"purged")
     assert cache.claims.store(won.claim, whole(entry(), b"purged"), won.file) is None
-    assert cache.index.lookup(URL) == []
-    assert cache.index.lookup(f"{URL}b") == [kept]
+    assert cache.stored(URL) == []
+    assert cache.stored(f"{URL}b") == [kept]
 
 
 KNOWN = [

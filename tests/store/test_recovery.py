@@ -28,5 +28,5 @@ def test_the_last_bodies_are_read_after_a_reboot(
     when = path.stat().st_mtime - age
     os.utime(path, (when, when))
     recover(cache, next_boot)
-    assert (cache.index.lookup(URL) != []) == kept
+    assert (cache.stored(URL) != []) == kept
     assert cache.body(whole) == b"whole"

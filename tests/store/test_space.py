@@ -50,6 +50,16 @@ def test_a_dry_run_says_the_same_and_removes_nothing(cache: CacheDir) -> None:
     assert cache.space(max_size=50 * KB).collect() == Collected(255, 255 * KB)
 
 
+def test_what_was_replaced_goes_before_what_is_stored(cache: CacheDir) -> None:
+    cache.put("http://origin.example/1", bytes(60 * KB))
+    stored = cache.put("http://origin.example/1", bytes(50 * KB))
+    space = cache.space(max_size=100 * KB)
+    assert space.needs_collecting()
+    assert space.collect() == Collected()
+    assert cache.stored(stored.key) == [stored]
+    assert cache.index.used_bytes() == 50 * KB
+
+
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_blob_counts_when_its_last_entry_goes(cache: CacheDir, dry_run: bool) -> None:
     body = bytes(60 * KB)
@@ -66,7 +76,7 @@ def test_what_is_unused_goes_even_with_room(cache: CacheDir) -> None:
     kept = cache.put("http://origin.example/new", b"new")
     cache.index.touch({kept.id: (5e9, 1)}, {})
     assert cache.space(max_size=100 * KB, unused=-10.0).collect() == Collected(1, 3)
-    assert cache.index.lookup(stored.key) == []
+    assert cache.stored(stored.key) == []
     assert cache.body(kept) == b"new"
 
 

@@ -64,26 +64,27 @@ class Worker:
                 continue
             assert isinstance(joined, Follow)
             how = self.follow(joined.flight, number)
-            if how == "lost" and not self.cache.index.lookup(url(number)):
+            if how == "lost" and not self.cache.stored(url(number)):
                 return "lost too early"
         return how
 
     def is_stored(self, number: int) -> bool:
-        for stored in self.cache.index.lookup(url(number)):
+        for stored in self.cache.stored(url(number)):
             try:
                 assert self.cache.body(stored) == body(number), number
             except FileNotFoundError:
                 # Only in the moment of an eviction, which removes the row first.
-                assert stored not in self.cache.index.lookup(url(number))
+                assert stored not in self.cache.stored(url(number))
                 return False
             return True
         return False
 
     def lead(self, permit: Permit, number: int) -> str:
-        if self.cache.index.lookup(url(number)):
+        if self.cache.stored(url(number)):
             permit.finish(End.LOST)
             return "found"
         wanted = body(number)
+        permit.withheld = 0
         permit.begin(entry(url(number)), len(wanted))
         for start in range(permit.size, len(wanted), PIECE):
             permit.file.write(wanted[start : start + PIECE])
@@ -138,7 +139,7 @@ def nothing_damaged_or_left_over(cache: CacheDir) -> None:
     assert cache.partial_files() == []
     assert [finding for finding in cache.fsck.check() if finding is not None] == []
     for number in range(OBJECTS):
-        (stored,) = cache.index.lookup(url(number))
+        (stored,) = cache.stored(url(number))
         assert cache.body(stored) == body(number), number
     assert len(cache.blob_files()) == cache.index.usage().blobs == len({body(n) for n in range(OBJECTS)})
 

@@ -1,0 +1,200 @@
+"""From the origin, once for all who ask: lead a flight, follow one, or go alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+from pyproxycache.delivery import Delivery
+from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale
+from pyproxycache.errors import Fault, StoreError, UpstreamError
+from pyproxycache.forwarding import Forwarder
+from pyproxycache.lookup import LookUp
+from pyproxycache.messages import Entry, Request, Response, without_query
+from pyproxycache.options import FetchOptions
+from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.rules import decide
+from pyproxycache.rules.keys import flight_key, newest, part_key, select, vary_values
+from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.ranges import range_specs, select_ranges
+from pyproxycache.store.claims import NotStorable
+from pyproxycache.store.flight import End, Flight, Progress
+from pyproxycache.store.flights import Flights, Follow, Lead, Permit
+
+log = logging.getLogger("pyproxycache.fetching")
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A request that needs the origin: what was found, and what is to be fetched."""
+
+    request: Request
+    key: str
+    found: list[Entry]
+    fetch: decide.Fetch
+    outcome: Outcome
+
+
+class Fetcher:
+    """Answers misses, one download for all who ask for the same."""
+
+    def __init__(
+        self,
+        options: FetchOptions,
+        policies: Policies,
+        look_up: LookUp,
+        flights: Flights,
+        downloader: Downloader,
+        delivery: Delivery,
+        forwarder: Forwarder,
+    ) -> None:
+        self._options = options
+        self._policies = policies
+        self._look_up = look_up
+        self._flights = flights
+        self._downloader = downloader
+        self._delivery = delivery
+        self._forwarder = forwarder
+
+    def fetch(self, miss: Miss, varies: tuple[str, ...]) -> tuple[Response | None, tuple[str, ...]]:
+        """The answer; None to look again, then with the fields that the response varies on."""
+        outcome = miss.outcome
+        outcome.forward = miss.fetch.reason
+        try:
+            joined = self._join(miss, varies)
+        except StoreError as error:
+            log.warning("%s is served but not stored: %s", without_query(miss.key), error)
+            return self._forward(miss), varies
+        if isinstance(joined, NotStorable):
+            response = self._forward(miss)
+            outcome.detail = "not-storable"
+            return response, varies
+        if isinstance(joined, Lead):
+            if self._is_outdated(joined.permit, miss):
+                return None, varies
+            return self._lead(miss, joined.permit), varies
+        outcome.collapsed = True
+        progress = joined.flight.wait_head()
+        if progress.entry is None:
+            return self._after(miss, progress), varies
+        varies = tuple(name for name, _ in progress.entry.vary)
+        if progress.entry.vary != vary_values(varies, miss.request):
+            return None, varies
+        outcome.result = Result.COLLAPSED
+        return self._arriving(miss, joined.flight, progress), varies
+
+    def refresh(self, request: Request, key: str, entry: Entry) -> None:
+        """Validate the entry for nobody in particular; raises ProxyError where the origin fails."""
+        fetch = decide.validating(request, entry, Forward.STALE)
+        varies = [name for name, _value in entry.vary]
+        joined = self._flights.join(flight_key(key, varies, request))
+        if isinstance(joined, Lead):
+            match self._downloader.lead(joined.permit, request, fetch, Outcome()):
+                case Downloading(start):
+                    start()
+                case Passed(exchange):
+                    exchange.close()
+
+    def _join(self, miss: Miss, varies: tuple[str, ...]) -> Lead | Follow | NotStorable:
+        flight = flight_key(miss.key, varies, miss.request)
+        if "range" not in miss.fetch.headers:
+            return self._flights.join(flight)
+        # A download of the whole that runs already has the part, or will have it soon.
+        running = None if miss.fetch.plan is not None else self._flights.follow(flight)
+        if running is not None:
+            progress = running.flight.wait_head()
+            if progress.entry is not None and not self._is_far(miss.request, progress):
+                return running
+        return self._flights.join(part_key(flight, miss.fetch.headers))
+
+    def _is_outdated(self, permit: Permit, miss: Miss) -> bool:
+        """Whether another leader finished between our look and our claim, which is given up then."""
+        try:
+            outdated = self._look_up(miss.key, miss.request) != miss.found
+        except BaseException:
+            permit.finish(End.LOST)
+            raise
+        if outdated:
+            permit.finish(End.LOST)
+        return outdated
+
+    def _lead(self, miss: Miss, permit: Permit) -> Response | None:
+        request, outcome = miss.request, miss.outcome
+        match self._downloader.lead(permit, request, miss.fetch, outcome):
+            case Downloading(start):
+                outcome.stored, outcome.result = True, Result.FETCHED
+                progress = permit.flight.progress()
+                if self._is_far(request, progress):
+                    start()
+                    return self._forward(miss, Forward.PARTIAL)
+                try:
+                    return self._arriving(miss, permit.flight, progress)
+                finally:
+                    start()  # from here on the body may be over at any moment
+            case Passed(exchange, reason):
+                outcome.result, outcome.detail = Result.PASSED, reason
+                return self._forwarder.relay(request, exchange, miss.fetch, outcome)
+            case Freshened(entry, siblings):
+                if miss.fetch.plan is not None:
+                    plan = miss.fetch.plan.with_entries((entry, *siblings))
+                    response = self._delivery.assembled(request, plan, outcome)
+                else:
+                    response = self._delivery.stored(request, entry, outcome, None)
+                outcome.result = Result.REVALIDATED
+                return response
+            case Stale(entry, detail):
+                return self._delivery.stale(request, entry, outcome, detail)
+
+    def _arriving(self, miss: Miss, flight: Flight, progress: Progress) -> Response | None:
+        """The answer out of a flight whose head fits the request's fields."""
+        entry = progress.entry
+        assert entry is not None, "the head is known"
+        plan = miss.fetch.plan
+        if plan is not None and plan.is_continued_by(entry):
+            renewed = plan.renewed_by(entry)
+            return self._delivery.assembled(miss.request, renewed, miss.outcome, (flight, progress))
+        # A part is for who asked for it as such.
+        asked_for = entry.part is None or (plan is None and range_specs(miss.request.headers))
+        if not asked_for or self._is_far(miss.request, progress):
+            return self._forward(miss, Forward.PARTIAL)
+        return self._delivery.arriving(miss.request, miss.outcome, flight, progress)
+
+    def _is_far(self, request: Request, progress: Progress) -> bool:
+        """Whether a part is asked for that this flight will not reach soon."""
+        assert progress.entry is not None, "the head is known"
+        if progress.entry.part is not None:
+            return False
+        wanted = select_ranges(request.headers, progress.entry.head, progress.length)
+        if not isinstance(wanted, tuple):
+            return False
+        return any(part.start > progress.size + self._options.range_ahead for part in wanted)
+
+    def _after(self, miss: Miss, progress: Progress) -> Response | None:
+        """What a flight that ended without a body means for those who waited; None to look again."""
+        request, outcome = miss.request, miss.outcome
+        match progress.end:
+            case End.FRESHENED:
+                found = select(self._look_up(miss.key, request), miss.key, request)
+                entry = newest([entry for entry in found if entry.part is None])
+                if entry is None or miss.fetch.plan is not None:
+                    return None
+                response = self._delivery.stored(request, entry, outcome, None)
+                outcome.result = Result.REVALIDATED
+                return response
+            case End.PASSED:
+                return self._forward(miss)
+            case End.STALE:
+                stale = miss.fetch.stale
+                stand_in = decide.on_error(stale, self._policies, request.url, time.time(), request)
+                if stand_in is not None:
+                    return self._delivery.stale(request, stand_in.entry, outcome, stand_in.detail)
+            case End.FAILED | End.BROKEN:
+                error = progress.error or UpstreamError("the download failed")
+                if error.fault is not Fault.CLIENT:
+                    raise type(error)(str(error))  # of its own: one is not raised in many threads
+        # What the leader was refused, or may not have, this client may.
+        return None
+
+    def _forward(self, miss: Miss, reason: Forward | None = None) -> Response:
+        return self._forwarder.forward(miss.request, miss.outcome, reason or miss.fetch.reason, miss.found)

@@ -1,0 +1,138 @@
+"""To the origin for one client alone, and what the answer means for what is stored."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pyproxycache import answer
+from pyproxycache.delivery import Delivery
+from pyproxycache.download.leading import Downloader
+from pyproxycache.errors import StoreError
+from pyproxycache.messages import Entry, Head, Request, Response
+from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.rules import decide
+from pyproxycache.rules.grammar import end_to_end
+from pyproxycache.rules.groups import invalidated_groups
+from pyproxycache.rules.keys import cache_key, newest
+from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.validation import head_effect, invalidated_urls, precondition
+from pyproxycache.store.database import going_on_unwritten
+from pyproxycache.store.flights import Flights, Lead
+from pyproxycache.store.index import Index
+from pyproxycache.upstream.client import Upstream
+from pyproxycache.upstream.exchange import Exchange
+
+log = logging.getLogger("pyproxycache.forwarding")
+
+_REPRESENTATION = ("Content-Type", "Content-Length", "Content-Encoding", "Content-Language")
+
+
+class Forwarder:
+    """Sends requests on as they are; only the answer to a POST can be worth storing."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        index: Index,
+        flights: Flights,
+        downloader: Downloader,
+        delivery: Delivery,
+        upstream: Upstream,
+    ) -> None:
+        self._policies = policies
+        self._index = index
+        self._flights = flights
+        self._downloader = downloader
+        self._delivery = delivery
+        self._upstream = upstream
+
+    def forward(
+        self, request: Request, outcome: Outcome, reason: Forward, found: Sequence[Entry] = ()
+    ) -> Response:
+        """The origin's answer to this very request; `found` is what is stored for it."""
+        outcome.result, outcome.forward = Result.PASSED, reason
+        outcome.stored = outcome.collapsed = False
+        outgoing = request.with_headers(end_to_end(request.headers))
+        asked = time.time()
+        exchange = self._upstream.send(outgoing, outcome)
+        outcome.forward_status = exchange.head.status
+        try:
+            self._invalidate(request, exchange.head, outcome.key)
+            if request.method == "HEAD" and exchange.head.status == 200:
+                self._update(found, exchange.head, asked)
+            kept = self._keep(outgoing, exchange, asked, outcome) if request.method == "POST" else None
+        except BaseException:
+            exchange.close()
+            raise
+        return kept or _relay(exchange)
+
+    def relay(
+        self, request: Request, exchange: Exchange, fetch: decide.Fetch, outcome: Outcome
+    ) -> Response:
+        """Hand on the answer to a fetch that is not stored, if it suits the client's own request."""
+        head = exchange.head
+        if end_to_end(request.headers) == fetch.headers or head.status not in (206, 304, 416):
+            if fetch.headers.get("if-none-match") != request.headers.get("if-none-match") and precondition(
+                request.headers, head, time.time()
+            ):
+                exchange.close()
+                return Response(answer.not_modified(head))
+            return _relay(exchange)
+        exchange.close()
+        return self.forward(request, outcome, fetch.reason)
+
+    def _invalidate(self, request: Request, head: Head, key: str) -> None:
+        """Forget what an unsafe request changed (RFC 9111 section 4.4, RFC 9875 section 2.2.2)."""
+        urls = invalidated_urls(request.method, request.url, head)
+        groups = invalidated_groups(request.method, head)
+        mode = self._policies.query_mode
+        with going_on_unwritten("purge what was changed under", key):
+            if urls:
+                self._index.purge(cache_key(url, mode(url)) for url in urls)
+            for group in groups:
+                self._index.purge_group(group, f"{request.url.scheme}://{request.url.authority}")
+
+    def _update(self, found: Sequence[Entry], head: Head, asked: float) -> None:
+        """Bring the stored answer to a GET up to date with that to a HEAD (RFC 9111 section 4.3.5)."""
+        entry = newest([entry for entry in found if entry.part is None])
+        if entry is None or entry.status != 200:
+            return
+        with going_on_unwritten("bring up to date", entry.key):
+            updated = head_effect(entry, head, asked, time.time())
+            if updated is None:
+                self._index.forget(entry)
+            else:
+                self._index.freshen(updated)
+
+    def _keep(
+        self, request: Request, exchange: Exchange, asked: float, outcome: Outcome
+    ) -> Response | None:
+        """Store a POST's answer that is what a GET would get (RFC 9110 section 9.3.3); None if not."""
+        fetch = decide.Fetch(request.headers, None, Forward.METHOD)
+        now = time.time()
+        decision = decide.on_response(request, exchange.head, fetch, self._policies, asked, now)
+        if not isinstance(decision, decide.Store):
+            return None
+        try:
+            joined = self._flights.join(outcome.key)
+        except StoreError as error:
+            log.warning("the answer to a POST is served but not stored: %s", error)
+            return None
+        if not isinstance(joined, Lead):
+            return None
+        get = replace(request, method="GET", body=None, headers=request.headers.without(*_REPRESENTATION))
+        downloading = self._downloader.adopt(joined.permit, get, exchange, decision, asked)
+        outcome.stored = True
+        try:
+            flight = joined.permit.flight
+            return self._delivery.arriving(request, outcome, flight, flight.progress())
+        finally:
+            downloading.start()
+
+
+def _relay(exchange: Exchange) -> Response:
+    head = exchange.head
+    return Response(Head(head.status, head.reason, end_to_end(head.headers)), exchange, exchange.length)

@@ -1,0 +1,32 @@
+"""Max-Forwards: how often a TRACE or OPTIONS request may still be sent on (RFC 9110 section 7.6.2)."""
+
+from __future__ import annotations
+
+from pyproxycache.messages import Head, Headers, Request, Response
+from pyproxycache.rules.grammar import delta_seconds
+
+# What a TRACE must not bring to light (RFC 9110 section 9.3.8).
+_SECRETS = ("Authorization", "Cookie", "Proxy-Authorization")
+
+
+def counted_down(request: Request) -> Request | Response:
+    """The request with one time less to go, or the answer where it was to come no further than here."""
+    text = request.headers.get("max-forwards")
+    left = delta_seconds(text) if text is not None else None
+    if request.method not in ("TRACE", "OPTIONS") or left is None:
+        return request
+    if left > 0:
+        return request.with_headers(request.headers.with_field("Max-Forwards", str(left - 1)))
+    if request.method == "OPTIONS":
+        return Response(Head(200, "OK", Headers((("Content-Length", "0"),))))
+    body = _reflected(request)
+    fields = (("Content-Type", "message/http"), ("Content-Length", str(len(body))))
+    return Response(Head(200, "OK", Headers(fields)), (body,), len(body))
+
+
+def _reflected(request: Request) -> bytes:
+    """The head of the request as it came in, without its secrets."""
+    major, minor = request.version
+    lines = [f"{request.method} {request.url} HTTP/{major}.{minor}"]
+    lines += [f"{name}: {value}" for name, value in request.headers.without(*_SECRETS)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -1,0 +1,57 @@
+"""Outcomes in Squid's words: its result codes, and its codes for where an answer came from."""
+
+from __future__ import annotations
+
+from pyproxycache.outcome import Forward, Outcome, Result
+
+_FROM_CACHE = {Result.HIT, Result.COLLAPSED, Result.LOCAL, Result.REFUSED}
+
+
+def result_code(outcome: Outcome) -> str:
+    """Protocol, CF where collapsed, result, and ABORTED where the answer did not get to its end."""
+    protocol, result = _result(outcome)
+    collapsed = "CF_" if outcome.collapsed and protocol == "TCP" else ""
+    return f"{protocol}_{collapsed}{result}{'_ABORTED' if outcome.aborted else ''}"
+
+
+def _result(outcome: Outcome) -> tuple[str, str]:
+    match outcome.result:
+        case Result.HIT:
+            return "TCP", _hit(outcome)
+        case Result.COLLAPSED:
+            return "TCP", "HIT"
+        case Result.REVALIDATED:
+            return "TCP", "REFRESH_UNMODIFIED"
+        case Result.STALE:
+            return "TCP", "HIT" if outcome.forward is None else "REFRESH_FAIL_OLD"
+        case Result.FAILED if outcome.forward is Forward.STALE and not outcome.aborted:
+            return "TCP", "REFRESH_FAIL_ERR"
+        case Result.REFUSED if outcome.status == 403:
+            return "TCP", "DENIED"
+        case Result.REFUSED if outcome.status == 504:  # for want of what only-if-cached asked for
+            return "TCP", "MISS"
+        case Result.REFUSED | Result.LOCAL:
+            return "NONE", "NONE"
+    return "TCP", _miss(outcome)
+
+
+def _hit(outcome: Outcome) -> str:
+    if outcome.status == 304:
+        return "IMS_HIT"
+    return "NEGATIVE_HIT" if outcome.status >= 400 else "HIT"
+
+
+def _miss(outcome: Outcome) -> str:
+    match outcome.forward:
+        case Forward.REQUEST:
+            return "CLIENT_REFRESH_MISS"
+        case Forward.STALE:
+            return "REFRESH_MODIFIED"
+    return "MISS"
+
+
+def hierarchy(outcome: Outcome) -> str:
+    """How the answer was got, and the address it came from."""
+    if not outcome.peer or outcome.result in _FROM_CACHE:
+        return "HIER_NONE/-"
+    return f"{'FIRSTUP_PARENT' if outcome.through_parent else 'HIER_DIRECT'}/{outcome.peer}"

@@ -1,0 +1,109 @@
+"""The request fields that responses vary on, in one form for all values that mean the same.
+
+RFC 9111 section 4.1 allows white space, combined lines, and what the field's own definition calls the same;
+for content negotiation that is RFC 9110 section 12.5.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from pyproxycache.rules.grammar import split_list
+
+# Fields of one value, in which a comma separates nothing: what stands around it may be meant.
+_SINGLE = frozenset({"authorization", "cookie", "from", "host", "origin", "referer", "user-agent"})
+
+_QUOTED_OR = r'"(?:[^"\\]|\\.)*"?|'
+_COMMA = re.compile(_QUOTED_OR + ",", re.DOTALL)
+_SEMICOLON = re.compile(_QUOTED_OR + ";", re.DOTALL)
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_NAME = re.compile(_TOKEN)
+_LANGUAGE_RANGE = re.compile(r"\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+_MEDIA_RANGE = re.compile(rf"{_TOKEN}/{_TOKEN}")
+_PARAMETER = re.compile(rf'({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*")', re.DOTALL)
+_QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+
+# Names from before there were standards (RFC 9110 sections 8.4.1.1 and 8.4.1.3).
+_CODING_ALIASES = {"x-gzip": "gzip", "x-compress": "compress"}
+
+
+@lru_cache(maxsize=1024)
+def canonical(name: str, value: str) -> str:
+    """The value of the field (its name in lower case) in the form that stands for all with its meaning."""
+    if name in _SINGLE:
+        return value.strip(" \t")
+    member = _PREFERENCES.get(name)
+    preferences = None if member is None else _preferences(value, member)
+    if preferences is not None:
+        return preferences
+    return ", ".join(item.strip(" \t") for item in _split(_COMMA, value))
+
+
+def _preferences(value: str, member: Callable[[str], str | None]) -> str | None:
+    """Members with their weights, the heaviest first; None if one of them is invalid.
+
+    Of members of equal weight the order means nothing (RFC 9110 sections 12.4.2 and 12.5.4).
+    """
+    weighted = set()
+    for item in split_list(value):
+        bare, weight = _without_weight(item)
+        preferred = member(bare)
+        if weight is None or preferred is None:
+            return None
+        weighted.add((-weight, preferred))
+    return ", ".join(text if weight == -1 else f"{text};q={-weight:g}" for weight, text in sorted(weighted))
+
+
+def _without_weight(item: str) -> tuple[str, float | None]:
+    """The member without its weight, and the weight: 1 where there is none, None where it is invalid.
+
+    Also a "q" that is not the last parameter is the weight (RFC 9110 section 12.5.1).
+    """
+    first, *parameters = (part.strip(" \t") for part in _split(_SEMICOLON, item))
+    weights = [part[2:] for part in parameters if part[:2].lower() == "q="]
+    others = [part for part in parameters if part and part[:2].lower() != "q="]
+    valid = len(weights) < 2 and all(_QVALUE.fullmatch(weight) for weight in weights)
+    return ";".join([first, *others]), float((weights or ["1"])[0]) if valid else None
+
+
+def _language(text: str) -> str | None:
+    return text.lower() if _LANGUAGE_RANGE.fullmatch(text) else None
+
+
+def _charset(text: str) -> str | None:
+    return text.lower() if _NAME.fullmatch(text) else None
+
+
+def _coding(text: str) -> str | None:
+    name = _charset(text)
+    return None if name is None else _CODING_ALIASES.get(name, name)
+
+
+def _media_range(text: str) -> str | None:
+    """Type and parameter names are caseless, values are the parameter's own matter (section 8.3.1)."""
+    kind, *parameters = _split(_SEMICOLON, text)
+    matches = [_PARAMETER.fullmatch(parameter) for parameter in parameters]
+    if _MEDIA_RANGE.fullmatch(kind) is None or None in matches:
+        return None
+    return ";".join([kind.lower(), *(f"{match[1].lower()}={match[2]}" for match in matches if match)])
+
+
+_PREFERENCES: dict[str, Callable[[str], str | None]] = {
+    "accept": _media_range,
+    "accept-charset": _charset,
+    "accept-encoding": _coding,
+    "accept-language": _language,
+}
+
+
+def _split(separator: re.Pattern[str], text: str) -> list[str]:
+    """What stands between the separators that are not in quotes; nothing is left out."""
+    pieces, start = [], 0
+    for match in separator.finditer(text):
+        if not match[0].startswith('"'):
+            pieces.append(text[start : match.start()])
+            start = match.end()
+    return [*pieces, text[start:]]

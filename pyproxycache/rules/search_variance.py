@@ -1,0 +1,98 @@
+"""No-Vary-Search: which parts of a query do not tell responses apart.
+
+draft-ietf-httpbis-no-vary-search-10, and the `params` and `params, except=(…)` that drafts up to -05 had
+for its `except=()` and `except=(…)`, for they are what origins have been told to send.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from pyproxycache.messages import Headers
+from pyproxycache.rules.structured import parse_dictionary
+
+Parameters = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchVariance:
+    """The parameters that count: all but `ignored`, or only `kept`; and whether their order does."""
+
+    ignored: frozenset[str] = frozenset()
+    kept: frozenset[str] | None = None
+    ordered: bool = True
+
+
+DEFAULT = SearchVariance()
+"""Every character of the query counts."""
+
+
+def search_variance(headers: Headers) -> SearchVariance:
+    """What the response says of queries; DEFAULT where it says nothing, or nothing valid (section 5.1)."""
+    text = headers.get("no-vary-search")
+    return DEFAULT if text is None else _variance(text)
+
+
+def equivalent(one: str, other: str, headers: Headers) -> bool:
+    """Whether the response with these headers, stored for one URL, answers the other too (section 6)."""
+    if one == other:
+        return True
+    variance = search_variance(headers)
+    if variance == DEFAULT:
+        return False
+    path, _mark, query = one.partition("?")
+    other_path, _mark, other_query = other.partition("?")
+    return path == other_path and _counting(query, variance) == _counting(other_query, variance)
+
+
+def search_base(key: str, headers: Headers) -> str:
+    """The key without its query where the response answers other queries too, else empty."""
+    return "" if search_variance(headers) == DEFAULT else key.partition("?")[0]
+
+
+@lru_cache(maxsize=1024)
+def _variance(text: str) -> SearchVariance:
+    members = parse_dictionary(text)
+    if members is None:
+        return DEFAULT
+    key_order = members.get("key-order", (False, {}))[0]
+    if not isinstance(key_order, bool):
+        return DEFAULT
+    if "except" in members:
+        kept = _names(members["except"][0])
+        if kept is None or ("params" in members and members["params"][0] is not True):
+            return DEFAULT
+        return SearchVariance(kept=kept, ordered=not key_order)
+    params = members.get("params", ([], {}))[0]
+    if params is True:
+        return SearchVariance(kept=frozenset(), ordered=not key_order)
+    ignored = _names(params)
+    return DEFAULT if ignored is None else SearchVariance(ignored, ordered=not key_order)
+
+
+def _names(value: Any) -> frozenset[str] | None:
+    """The parameter names in an inner list of Strings; None if it is no such list."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name, _parameters in value):
+        return None
+    return frozenset(_decoded(name) for name, _parameters in value)
+
+
+@lru_cache(maxsize=4096)
+def _counting(query: str, variance: SearchVariance) -> Parameters:
+    """The parameters that count, in the order in which they are compared."""
+    pieces = (piece.partition("=") for piece in query.split("&") if piece)
+    parameters = ((_decoded(name), _decoded(value)) for name, _equals, value in pieces)
+    if variance.kept is not None:
+        counting = [item for item in parameters if item[0] in variance.kept]
+    else:
+        counting = [item for item in parameters if item[0] not in variance.ignored]
+    # By name alone: the order of one name's values can mean something.
+    return tuple(counting if variance.ordered else sorted(counting, key=lambda item: item[0]))
+
+
+def _decoded(text: str) -> str:
+    """A name or value as application/x-www-form-urlencoded has it; what is no UTF-8 becomes U+FFFD."""
+    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "replace")

@@ -1,0 +1,120 @@
+"""Whether a response may be stored, and what of its head is (RFC 9111 section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pyproxycache.messages import Head, Request
+from pyproxycache.rules.cache_control import ResponseDirectives, request_directives
+from pyproxycache.rules.freshness import (
+    HEURISTICALLY_CACHEABLE,
+    considered,
+    date_of,
+    directives_of,
+    freshness_lifetime,
+)
+from pyproxycache.rules.grammar import end_to_end, format_http_date
+from pyproxycache.rules.parts import part_of
+from pyproxycache.rules.policy import Policy
+from pyproxycache.rules.validation import resolved, validators
+
+# Statuses whose caching behaviour is implemented here: what must-understand asks for
+# (RFC 9111 section 5.2.2.3).
+_UNDERSTOOD = frozenset(
+    {*range(200, 207), *range(300, 304), 305, 307, 308, *range(400, 418), 421, 422, 426, *range(500, 506)}
+)
+
+# What one client's request or a passing trouble caused says nothing about the next answer.
+_OF_THIS_REQUEST = frozenset({"method", "request", "authorization", "partial"})
+
+
+def obstacle(request: Request, head: Head, policy: Policy, received: float) -> str | None:
+    """Why the response must not or need not be stored, None if nothing stands against it.
+
+    `request` is the one that was sent; `received` is in seconds since the epoch.
+    """
+    headers = considered(head, policy)
+    directives = directives_of(head, policy)
+    if reason := _forbidden(request, head, policy, directives):
+        return reason
+    if "set-cookie" in headers and not _cookie_is_shared(directives):
+        return "set-cookie"
+    ttl = request.ttl if head.status == 200 else None
+    stated = (
+        directives.max_age is not None
+        or directives.s_maxage is not None
+        or ("expires" in headers and not directives.targeted)
+    )
+    if request.method == "POST" and not stated:
+        return "method"
+    explicit = stated or directives.public or policy.fresh is not None or ttl is not None
+    if not explicit and head.status not in HEURISTICALLY_CACHEABLE:
+        return "status"
+    lifetime = freshness_lifetime(head, policy, ttl, received)
+    if (lifetime <= 0 or directives.no_cache) and not validators(head):
+        return "no-freshness"
+    return None
+
+
+def is_lasting(reason: str) -> bool:
+    """Whether the next answer will likely meet the same obstacle, whoever asks."""
+    return reason not in _OF_THIS_REQUEST
+
+
+def stored_head(head: Head, policy: Policy, received: float | None = None) -> Head:
+    """The head as it is stored (RFC 9111 section 3.1).
+
+    Without hop-by-hop fields, fields withheld by no-cache="…" or private="…", and cookies the policy
+    ignores; with a Date of `received` (seconds since the epoch) if it has no valid one.
+    """
+    cookies = ("set-cookie", "set-cookie2") if "set-cookie" in policy.ignore else ()
+    headers = end_to_end(head.headers).without(*directives_of(head, policy).withheld, *cookies)
+    if received is not None and date_of(headers, "date") is None:
+        headers = headers.with_field("Date", format_http_date(received))
+    return replace(head, headers=headers)
+
+
+def _forbidden(request: Request, head: Head, policy: Policy, directives: ResponseDirectives) -> str | None:
+    """The rule of RFC 9111 section 3, or of the operator, against storing; None if there is none."""
+    if not _method_allows(request, head):
+        return "method"
+    if request_directives(request.headers).no_store:
+        return "request"
+    if policy.no_store:
+        return "policy"
+    if head.status < 200 or (head.status == 206 and not _is_asked_part(request, head)):
+        return "partial"
+    if directives.must_understand:
+        # It takes the place of a no-store that stands beside it for older caches.
+        if head.status not in _UNDERSTOOD:
+            return "must-understand"
+    elif directives.no_store:
+        return "no-store"
+    if directives.private:
+        return "private"
+    shareable = directives.public or directives.must_revalidate or directives.s_maxage is not None
+    if "authorization" in request.headers and not shareable:
+        return "authorization"
+    return None
+
+
+def _method_allows(request: Request, head: Head) -> bool:
+    """Whether the answer can be reused, a POST's as what a GET would get (RFC 9110 section 9.3.3)."""
+    if request.method == "POST":
+        location = resolved(request.url, head.headers.get("content-location"))
+        return head.status == 200 and location == request.url
+    return request.method == "GET" or request.content_key is not None
+
+
+def _is_asked_part(request: Request, head: Head) -> bool:
+    return "range" in request.headers and part_of(head) is not None
+
+
+def _cookie_is_shared(directives: ResponseDirectives) -> bool:
+    """Whether the origin plainly meant the response for a shared cache, or its cookie is not stored."""
+    return (
+        directives.public
+        or directives.s_maxage is not None
+        or directives.max_age is not None
+        or "set-cookie" in directives.withheld
+    )

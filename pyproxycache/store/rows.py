@@ -1,0 +1,147 @@
+"""An entry as a row: its columns, and which rows give way to a new one."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from pyproxycache.messages import Entry, Head, Headers, Part
+
+COLUMNS = (
+    "key",
+    "vary",
+    "variant",
+    "first_pos",
+    "last_pos",
+    "complete_length",
+    "status",
+    "reason",
+    "headers",
+    "request_time",
+    "response_time",
+    "digest",
+    "size",
+    "ttl",
+    "peer",
+    "groups",
+    "search",
+)
+FIELDS = ", ".join(COLUMNS)
+SELECT = f"SELECT {FIELDS}, id FROM entries"
+
+_MOST_PARTS = 64
+_WHOLE = (-1, -1, None)
+_NO_END = 2**63 - 1
+_IDENTITY = ("key", "vary", "variant", "first_pos", "last_pos")
+_PUT = (
+    f"INSERT INTO entries ({FIELDS}, accessed) VALUES ({', '.join('?' * len(COLUMNS))}, ?)"
+    f" ON CONFLICT ({', '.join(_IDENTITY)}) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in (*COLUMNS, "accessed") if name not in _IDENTITY)
+    + " RETURNING id"
+)
+_FRESHENED = ("status", "reason", "headers", "request_time", "response_time", "ttl", "groups", "search")
+_FRESHEN = (
+    f"UPDATE entries SET {', '.join(f'{name} = :{name}' for name in _FRESHENED)}"
+    " WHERE id = :id AND digest = :digest"
+)
+_PARTS = "entries WHERE key = ? AND vary = ? AND variant = ? AND first_pos >= 0"
+_COVERED = f"{_PARTS} AND first_pos >= ? AND last_pos <= ? AND (first_pos, last_pos) != (?, ?)"
+
+
+def row_of(entry: Entry) -> tuple[Any, ...]:
+    """The entry as column values, in the order of `COLUMNS`."""
+    part = entry.part
+    return (
+        entry.key,
+        " ".join(name for name, _value in entry.vary),
+        variant_text(entry.vary),
+        *((part.start, part.end, part.total) if part is not None else _WHOLE),
+        entry.status,
+        entry.head.reason,
+        json.dumps(entry.headers.fields),
+        entry.request_time,
+        entry.response_time,
+        entry.digest,
+        entry.size,
+        entry.ttl,
+        entry.peer,
+        json.dumps(entry.groups) if entry.groups else None,
+        entry.search or None,
+    )
+
+
+def columns_of(entry: Entry) -> dict[str, Any]:
+    """The same by the columns' names."""
+    return dict(zip(COLUMNS, row_of(entry), strict=True))
+
+
+def entry_from(row: Sequence[Any]) -> Entry:
+    """The entry that `row_of` took apart; one value more is its id."""
+    key, names, variant, first, last, total, status, reason, headers, asked, came, *rest = row
+    digest, size, ttl, peer, groups, search, *id = rest
+    return Entry(
+        key=key,
+        head=Head(status, reason, Headers((name, value) for name, value in json.loads(headers))),
+        request_time=asked,
+        response_time=came,
+        vary=tuple(zip(names_from(names), json.loads(variant), strict=True)) if names else (),
+        digest=digest,
+        size=size,
+        ttl=ttl,
+        peer=peer,
+        part=Part(first, last, total) if first >= 0 else None,
+        groups=tuple(json.loads(groups)) if groups else (),
+        search=search or "",
+        id=id[0] if id else 0,
+    )
+
+
+def names_from(text: str) -> tuple[str, ...]:
+    """The field names of a Vary set out of their column."""
+    return tuple(text.split())
+
+
+def variant_text(vary: Sequence[tuple[str, str | None]]) -> str:
+    """The values of a Vary set as their column has them."""
+    return json.dumps([value for _name, value in vary]) if vary else ""
+
+
+def insert_entry(db: sqlite3.Connection, entry: Entry, now: float) -> int:
+    """Put an entry and its blob's row in place (in the caller's transaction); gives the entry's id.
+
+    The newest wins: a whole response takes the place of all parts of its variant, a part that of the
+    parts within it. Of further parts the least recently used go.
+    """
+    row = row_of(entry)
+    variant = row[:3]
+    bounds = (entry.part.start, entry.part.end) if entry.part is not None else (0, _NO_END)
+    db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (entry.digest, entry.size))
+    db.execute(f"DELETE FROM {_COVERED}", (*variant, *bounds, *bounds))
+    (id,) = db.execute(_PUT, (*row, now)).fetchone()
+    _file_groups(db, id, entry)
+    if entry.part is not None:
+        db.execute(
+            f"DELETE FROM entries WHERE id IN (SELECT id FROM {_PARTS} AND id != ?"
+            " ORDER BY accessed DESC, id DESC LIMIT -1 OFFSET ?)",
+            (*variant, id, _MOST_PARTS - 1),
+        )
+    return int(id)
+
+
+def update_entry(db: sqlite3.Connection, entry: Entry) -> bool:
+    """Give an entry another head and other times; False when its row is gone or has another body."""
+    changed = db.execute(_FRESHEN, {**columns_of(entry), "id": entry.id}).rowcount == 1
+    if changed:
+        _file_groups(db, entry.id, entry)
+    return changed
+
+
+def _file_groups(db: sqlite3.Connection, id: int, entry: Entry) -> None:
+    """Have the entry found by its cache groups, which are its origin's own (RFC 9875 section 2)."""
+    db.execute("DELETE FROM entry_groups WHERE entry = ?", (id,))
+    origin = "/".join(entry.key.split("/", 3)[:3])
+    db.executemany(
+        "INSERT OR IGNORE INTO entry_groups VALUES (?, ?, ?)", [(name, origin, id) for name in entry.groups]
+    )

@@ -1,0 +1,18 @@
+"""A connection that went on from HTTP to another protocol (RFC 9110 section 7.8)."""
+
+from __future__ import annotations
+
+from pyproxycache.messages import Head
+from pyproxycache.upstream.connection import Connection
+
+
+class Switched:
+    """The head of the 101, the socket from there on, and what came on it already (`early`)."""
+
+    def __init__(self, head: Head, connection: Connection) -> None:
+        self.head = head
+        self.socket, self.early = connection.raw()
+        self._connection = connection
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,109 @@
+"""Interim answers to a client: which, how many, and until when."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from pyproxycache.front.interim import InterimHeads
+from pyproxycache.messages import Head, Headers
+
+HINT = Head(103, "Early Hints", Headers([("Link", "</a>")]))
+SENT = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Ours and the client's."""
+    ours, client = socket.socketpair()
+    with ours, client:
+        ours.settimeout(10)
+        client.settimeout(0.0)
+        yield ours, client
+
+
+Ends = tuple[socket.socket, socket.socket]
+
+
+def received(client: socket.socket) -> bytes:
+    try:
+        return client.recv(1 << 20)
+    except BlockingIOError:
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("head", "sent"),
+    [
+        (HINT, SENT),
+        (Head(102), b"HTTP/1.1 102 Processing\r\n\r\n"),
+        (Head(199, "caf\xe9"), b"HTTP/1.1 199 caf\xe9\r\n\r\n"),
+        (Head(199, "a\x01"), b"HTTP/1.1 199 Unknown\r\n\r\n"),
+        (
+            Head(
+                103,
+                "Early Hints",
+                Headers(
+                    [
+                        ("Connection", "X-Hop, close"),
+                        ("X-Hop", "1"),
+                        ("Keep-Alive", "5"),
+                        ("Transfer-Encoding", "chunked"),
+                        ("Content-Length", "7"),
+                        ("Link", "</a>"),
+                    ]
+                ),
+            ),
+            SENT,
+        ),
+        (Head(103, "", Headers([("Link", "x" * 17_000)])), b""),
+    ],
+)
+def test_a_head_is_sent_without_what_is_for_one_hop(ends: Ends, head: Head, sent: bytes) -> None:
+    InterimHeads(ends[0]).forward(head)
+    assert received(ends[1]) == sent
+
+
+def test_there_is_an_end_to_how_many(ends: Ends) -> None:
+    heads = InterimHeads(ends[0])
+    for _ in range(1000):
+        heads.forward(HINT)
+    assert received(ends[1]) == SENT * 16
+    heads.proceed()  # which the client waits for
+    assert received(ends[1]) == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def test_the_final_head_is_the_end_of_them(ends: Ends) -> None:
+    heads = InterimHeads(ends[0])
+    heads.forward(HINT)
+    heads.end()
+    heads.forward(HINT)
+    heads.proceed()
+    assert received(ends[1]) == SENT
+
+
+def test_a_client_that_reads_nothing_is_not_waited_for(ends: Ends) -> None:
+    ours, client = ends
+    ours.setblocking(False)
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += ours.send(b"x" * 65536)
+    ours.settimeout(10)
+    InterimHeads(ours).forward(HINT)
+    while filled:
+        filled -= len(client.recv(1 << 20))
+    assert received(client) == b""
+
+
+def test_a_client_that_left_gets_no_final_head_either(ends: Ends) -> None:
+    ours, client = ends
+    client.close()
+    heads = InterimHeads(ours)
+    heads.forward(HINT)
+    heads.forward(HINT)
+    with pytest.raises(ConnectionError):
+        ours.sendall(b"HTTP/1.1 200 OK\r\n\r\n")

@@ -1,0 +1,280 @@
+"""Two sockets joined: every byte, both ways, and every way to end."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from certificates import Certificate, make_certificate
+
+from pyproxycache.errors import BrokenOff
+from pyproxycache.front import relay
+from pyproxycache.front.relay import Tunnel
+from pyproxycache.outcome import Outcome
+
+LARGE = random.Random(1).randbytes(3 << 20)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
+
+
+class Joined:
+    """A client and a far end with a tunnel between them, in a thread of its own."""
+
+    def __init__(self, far_sock: socket.socket, early: bytes = b"", client_early: bytes = b"") -> None:
+        self.client, self._near = pair()
+        self.outcome = Outcome()
+        self.error: BaseException | None = None
+        self._stopping, self._stop = os.pipe()
+        self._far = far_sock
+        self.tunnel = Tunnel(far_sock, early, far_sock.close, self.outcome)
+        self._early = client_early
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.tunnel.join(self._near, self._early, self._stopping)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._near.close()
+            self.tunnel.close()
+
+    def stop(self) -> None:
+        os.write(self._stop, b"!")
+
+    def end(self) -> None:
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        os.close(self._stop)
+        os.close(self._stopping)
+        self.client.close()
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        one = socket.create_connection(listener.getsockname(), 10)
+        other = listener.accept()[0]
+        other.settimeout(10)
+        return one, other
+
+
+def everything(sock: socket.socket) -> bytes:
+    received = b""
+    while data := sock.recv(1 << 16):
+        received += data
+    return received
+
+
+def saying(sock: socket.socket, data: bytes) -> threading.Thread:
+    """Sends it all and then the end, whatever is read meanwhile."""
+
+    def run() -> None:
+        sock.sendall(data)
+        if isinstance(sock, ssl.SSLSocket):
+            sock.unwrap()
+        else:
+            sock.shutdown(socket.SHUT_WR)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_all_bytes_go_both_ways_at_once() -> None:
+    origin, far = pair()
+    joined = Joined(far)
+    threads = [saying(joined.client, LARGE), saying(origin, LARGE[::-1])]
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(everything(origin)))
+    reader.start()
+    assert everything(joined.client) == LARGE[::-1]
+    for thread in (reader, *threads):
+        thread.join(10)
+    joined.end()
+    origin.close()
+    assert got == [LARGE]
+    assert (joined.error, joined.tunnel.passed) == (None, len(LARGE))
+    assert joined.outcome.bytes_received == len(LARGE)
+
+
+def test_what_was_read_before_comes_first() -> None:
+    origin, far = pair()
+    joined = Joined(far, early=b"from origin, ", client_early=b"from client, ")
+    for thread in (saying(joined.client, b"more"), saying(origin, b"more")):
+        thread.join(10)
+    assert everything(joined.client) == b"from origin, more"
+    assert everything(origin) == b"from client, more"
+    joined.end()
+    origin.close()
+
+
+@pytest.mark.parametrize("first", ["client", "origin"])
+def test_one_side_may_end_before_the_other(first: str) -> None:
+    origin, far = pair()
+    joined = Joined(far)
+    ends = (joined.client, origin) if first == "client" else (origin, joined.client)
+    ends[0].sendall(b"question")
+    ends[0].shutdown(socket.SHUT_WR)
+    assert everything(ends[1]) == b"question"
+    ends[1].sendall(b"answer")
+    assert ends[0].recv(100) == b"answer"
+    ends[1].shutdown(socket.SHUT_WR)
+    assert everything(ends[0]) == b""
+    joined.end()
+    origin.close()
+    assert joined.error is None
+
+
+def reset(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def test_an_origin_that_breaks_off_is_told_from_a_client_that_does() -> None:
+    origin, far = pair()
+    joined = Joined(far)
+    reset(origin)
+    joined.end()
+    assert isinstance(joined.error, BrokenOff)
+    origin, far = pair()
+    joined = Joined(far)
+    reset(joined.client)
+    assert everything(origin) == b""
+    joined.end()
+    origin.close()
+    assert isinstance(joined.error, ConnectionError)
+
+
+def test_a_long_silence_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay.relay, "__defaults__", (0.2,))
+    origin, far = pair()
+    joined = Joined(far)
+    origin.sendall(b"word")
+    assert everything(joined.client) == b"word"
+    assert everything(origin) == b""
+    joined.end()
+    origin.close()
+    assert (joined.error, joined.tunnel.passed) == (None, 4)
+
+
+def test_at_a_stop_what_flows_goes_on_and_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "LAST_SECONDS", 0.3)
+    origin, far = pair()
+    joined = Joined(far)
+    joined.stop()
+    for _ in range(10):
+        joined.client.sendall(b"word")
+        assert origin.recv(100) == b"word"
+    assert everything(joined.client) == b""
+    joined.end()
+    origin.close()
+    assert joined.error is None
+
+
+# TLS on the far side.
+
+
+@pytest.fixture
+def secured(certificate: Certificate) -> Iterator[Callable[[], tuple[ssl.SSLSocket, ssl.SSLSocket]]]:
+    """Makes an origin's end and ours of a connection with TLS."""
+    made: list[ssl.SSLSocket] = []
+
+    def make() -> tuple[ssl.SSLSocket, ssl.SSLSocket]:
+        raw, far = pair()
+        accepted: list[ssl.SSLSocket] = []
+        server = certificate.server()
+        shaking = threading.Thread(
+            target=lambda: accepted.append(server.wrap_socket(raw, server_side=True))
+        )
+        shaking.start()
+        context = ssl.create_default_context(cafile=str(certificate.certificate))
+        context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+        wrapped = context.wrap_socket(far, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
+        shaking.join(10)
+        made.extend((accepted[0], wrapped))
+        return accepted[0], wrapped
+
+    yield make
+    for one in made:
+        one.close()
+
+
+Make = Callable[[], tuple[ssl.SSLSocket, ssl.SSLSocket]]
+
+
+def test_records_of_tls_are_not_left_lying(secured: Make) -> None:
+    """More is in a record than one read takes, and the socket says nothing of the rest."""
+    origin, far = secured()
+    joined = Joined(far)
+    for size in (1, 16384, 100_000):
+        origin.sendall(LARGE[:size])
+        received = b""
+        while len(received) < size:
+            received += joined.client.recv(1 << 16)
+        assert received == LARGE[:size]
+    joined.client.sendall(b"bye")
+    assert origin.recv(100) == b"bye"
+    saying(origin, b"").join(10)
+    assert everything(joined.client) == b""
+    joined.client.close()
+    joined.end()
+    assert joined.error is None
+
+
+def test_large_bodies_over_tls(secured: Make) -> None:
+    origin, far = secured()
+    joined = Joined(far)
+    got = bytearray()
+
+    def echo() -> None:
+        while len(got) < len(LARGE):
+            data = origin.recv(1 << 16)
+            got.extend(data)
+            origin.sendall(data)
+        origin.unwrap()
+
+    echoing = threading.Thread(target=echo)
+    echoing.start()
+    sending = saying(joined.client, LARGE)
+    assert everything(joined.client) == LARGE
+    joined.client.close()
+    for thread in (sending, echoing):
+        thread.join(10)
+    joined.end()
+    assert (bytes(got), joined.error) == (LARGE, None)
+
+
+def test_a_client_that_ended_still_gets_what_tls_brings_soon(
+    secured: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "LAST_SECONDS", 0.3)
+    origin, far = secured()
+    joined = Joined(far)
+    saying(joined.client, b"question").join(10)
+    assert origin.recv(100) == b"question"
+    origin.sendall(b"answer")
+    assert everything(joined.client) == b"answer"
+    assert origin.recv(100) == b""  # said properly: no error
+    joined.end()
+    assert joined.error is None
+
+
+def test_an_end_of_tls_that_was_not_meant(secured: Make) -> None:
+    origin, far = secured()
+    joined = Joined(far)
+    origin.sendall(b"half")
+    assert joined.client.recv(100) == b"half"
+    socket.socket.shutdown(origin, socket.SHUT_RDWR)
+    joined.end()
+    assert isinstance(joined.error, BrokenOff)

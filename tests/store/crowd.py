@@ -1,0 +1,42 @@
+"""Threads that want one key all at once, so that its flights begin and end under one another's hands."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+from cachedir import URL, CacheDir, download
+
+from pyproxycache.store.flight import End
+from pyproxycache.store.flights import Follow, Lead
+
+ROUNDS = 150
+
+
+class Crowd:
+    """Threads that join and follow one key at random; whoever leads downloads it to the end."""
+
+    def __init__(self, cache: CacheDir) -> None:
+        self._flights = cache.flights
+        self.led = 0
+        self.followed = 0
+
+    def run(self, threads: int) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(self._ask, range(threads)))
+
+    def _ask(self, seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(ROUNDS):
+            found = self._flights.join(URL) if chance.random() < 0.3 else self._flights.follow(URL)
+            if isinstance(found, Lead):
+                found.permit.withheld = 0
+                assert download(found.permit, b"body") is not None
+                self.led += 1
+            elif isinstance(found, Follow):
+                # A flight that nobody leads would never end.
+                ended = found.flight.wait_head()
+                while ended.end is None:
+                    ended = found.flight.wait(ended)
+                assert ended.end in (End.STORED, End.LOST), ended
+                self.followed += 1

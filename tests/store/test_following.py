@@ -1,0 +1,175 @@
+"""Following what runs without wanting to lead: found wherever it is led, and no trace where it is not."""
+
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from cachedir import URL, CacheDir, data, entry
+from crowd import Crowd
+from storeprocess import StoreProcess
+
+from pyproxycache.errors import StoreError
+from pyproxycache.store.claims import NotStorable
+from pyproxycache.store.feed import Mirror
+from pyproxycache.store.flight import End, Flight
+from pyproxycache.store.flights import Follow
+
+MakeProcess = Callable[..., StoreProcess]
+
+
+def test_nobody_leads(cache: CacheDir) -> None:
+    flights = cache.flights
+    threads, files = threading.active_count(), cache.open_files()
+    assert flights.follow(URL) is None
+    assert (threading.active_count(), cache.open_files()) == (threads, files)
+    assert cache.claims.current(URL) is None
+    permit = cache.lead()
+    permit.finish(End.LOST)
+    assert flights.follow(URL) is None
+
+
+def test_a_flight_of_this_process(cache: CacheDir) -> None:
+    permit = cache.lead()
+    assert cache.flights.follow(URL) == Follow(permit.flight)
+    assert cache.flights.follow(f"{URL}2") is None
+    cache.index.purge([URL])
+    assert cache.flights.follow(URL) is None
+    permit.finish(End.LOST)
+
+
+def test_what_a_dead_leader_left_stays_for_a_successor(cache: CacheDir) -> None:
+    permit = cache.lead()
+    permit.begin(entry(), 10)
+    permit.file.write(b"first ")
+    permit.leave_for_successor(End.BROKEN)
+    before = cache.partial_files()
+    assert cache.flights.follow(URL) is None
+    assert cache.partial_files() == before
+    successor = cache.lead()
+    assert (successor.size, successor.entry) == (6, entry())
+    successor.finish(End.LOST)
+
+
+def test_what_is_not_storable_is_not_followed(cache: CacheDir) -> None:
+    cache.lead().finish(End.PASSED, not_storable_until=5e9)
+    assert cache.flights.follow(URL) is None
+    assert isinstance(cache.flights.join(URL), NotStorable)
+
+
+def test_a_flight_of_another_process(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader, follower = make_process(), make_process()
+    assert follower.call("follow", URL) is False
+    assert leader.call("join", URL) == ["lead", 0, None]
+    assert follower.call("follow", URL) is True
+    leader.call("begin", None)
+    assert follower.call("head") == ['"1"', None]
+    follower.call("open")
+    leader.call("write", "first ")
+    assert follower.call("read", 6) == ["first ", "more"]
+    assert follower.call("join", URL) == ["follow"]
+    leader.call("write", "second")
+    leader.call("store")
+    assert follower.call("read") == ["second", "end"]
+    assert follower.call("follow", URL) is False
+
+
+def test_a_killed_leader_is_not_followed(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader, follower = make_process(), make_process()
+    leader.call("join", URL)
+    leader.call("begin", None)
+    leader.call("write", "first ")
+    assert follower.call("follow", URL) is True
+    follower.call("open")
+    assert follower.call("read", 6) == ["first ", "more"]
+    follower.send("read")
+    leader.kill()
+    assert follower.answer() == ["", "Orphaned"]
+    assert follower.call("follow", URL) is False
+    assert follower.call("join", URL) == ["lead", 6, '"1"']
+
+
+def test_a_hung_leader_is_not_followed(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader, follower = make_process(), make_process(lease=0.5)
+    leader.call("join", URL)
+    leader.call("begin", None)
+    assert follower.call("follow", URL) is True
+    assert follower.call("head") == ['"1"', None]
+    follower.call("open")
+    leader.signal(signal.SIGSTOP)
+    assert follower.call("read") == ["", "Orphaned"]
+    assert follower.call("follow", URL) is False
+    assert follower.call("join", URL) == ["lead", 0, None]
+
+
+def test_many_threads_share_one_mirror(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader = make_process()
+    leader.call("join", URL)
+    leader.call("begin", None)
+    started = threading.Barrier(20)
+    flights = cache.flights
+
+    def follow(number: int) -> Flight:
+        started.wait(30)
+        found = flights.follow(URL) if number % 2 else flights.join(URL)
+        assert isinstance(found, Follow)
+        return found.flight
+
+    with ThreadPoolExecutor(20) as pool:
+        (flight,) = set(pool.map(follow, range(20)))
+    pieces = flight.read(flight.wait_head(), 0, None)
+    leader.call("write", "body")
+    leader.call("store")
+    assert data(pieces) == b"body"
+
+
+def test_a_mirror_that_cannot_start_is_not_found(
+    cache: CacheDir, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader = make_process()
+    leader.call("join", URL)
+
+    def refuse(_mirror: Mirror) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Mirror, "start", refuse)
+        with pytest.raises(RuntimeError):
+            cache.flights.follow(URL)
+    leader.call("begin", None)
+    found = cache.flights.follow(URL)
+    assert found is not None
+    assert found.flight.wait_head().entry is not None
+
+
+@pytest.mark.timeout(60)
+def test_no_flight_is_without_a_leader(cache: CacheDir) -> None:
+    crowd = Crowd(cache)
+    crowd.run(threads=8)
+    assert crowd.led > 0
+    assert crowd.followed > 0
+    assert cache.flights.follow(URL) is None
+    assert cache.partial_files() == []
+
+
+@pytest.mark.timeout(60)
+def test_nor_between_processes(cache: CacheDir, make_process: MakeProcess) -> None:
+    other = make_process()
+    other.send("crowd", 4)
+    crowd = Crowd(cache)
+    crowd.run(threads=4)
+    led, followed = other.answer()
+    assert led + crowd.led > 0
+    assert followed + crowd.followed > 0
+    assert cache.flights.follow(URL) is None
+    assert cache.partial_files() == []
+
+
+def test_an_index_that_cannot_be_asked_says_so(cache: CacheDir) -> None:
+    flights = cache.flights
+    cache.database.close()
+    cache.database.path.unlink()
+    cache.database.path.mkdir()
+    with pytest.raises(StoreError):
+        flights.follow(URL)

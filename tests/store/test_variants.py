@@ -1,0 +1,143 @@
+"""One variant among many: found exactly, by index, and under other queries' keys."""
+
+import time
+from dataclasses import replace
+
+import pytest
+from cachedir import URL, CacheDir, asking, entry
+
+from pyproxycache.messages import Entry, Part
+from pyproxycache.store.variants import VaryValues
+
+SEARCHED = f"{URL}?n="
+
+
+def variant(*vary: tuple[str, str | None], key: str = URL, at: float = 1000.0) -> Entry:
+    return replace(entry(key, at=at), vary=vary)
+
+
+def etags(found: list[Entry]) -> list[str | None]:
+    return [one.headers.get("etag") for one in found]
+
+
+VARIANTS = {
+    '"plain"': (),
+    '"gzip"': (("accept-encoding", "gzip"),),
+    '"none"': (("accept-encoding", None),),
+    '"empty"': (("accept-encoding", ""),),
+    '"gzip de"': (("accept-encoding", "gzip"), ("accept-language", "de")),
+    '"null"': (("accept-encoding", "null"),),
+}
+
+
+@pytest.mark.parametrize("others", [0, 30], ids=["few", "many"])
+@pytest.mark.parametrize(
+    ("request_fields", "fitting"),
+    [
+        (asking(), ['"plain"', '"none"']),
+        (asking(accept_encoding=""), ['"plain"', '"empty"']),
+        (asking(accept_encoding="gzip"), ['"plain"', '"gzip"']),
+        (asking(accept_encoding="gzip", accept_language="de"), ['"plain"', '"gzip"', '"gzip de"']),
+        (asking(accept_encoding="null"), ['"plain"', '"null"']),
+        (asking(accept_encoding="br", accept_language="de"), ['"plain"']),
+    ],
+)
+def test_what_fits_is_found(
+    cache: CacheDir, request_fields: VaryValues, fitting: list[str], others: int
+) -> None:
+    cache.insert(replace(entry(etag=etag), vary=vary) for etag, vary in VARIANTS.items())
+    cache.insert(variant(("accept-encoding", f"x-{number}")) for number in range(others))
+    cache.insert([variant(key=f"{URL}/other")])
+    assert etags(cache.index.lookup(URL, request_fields)) == fitting
+    assert cache.index.lookup(f"{URL}/none", request_fields) == []
+
+
+def test_what_a_key_varies_on(cache: CacheDir) -> None:
+    assert cache.index.vary_names(URL) == []
+    cache.insert(replace(entry(etag=etag), vary=vary) for etag, vary in VARIANTS.items())
+    cache.insert([variant(("cookie", "1"), key=f"{URL}/other")])
+    sets = [(), ("accept-encoding",), ("accept-encoding", "accept-language")]
+    assert cache.index.vary_names(URL) == sets
+    assert cache.index.vary_names(f"{URL}/other") == [("cookie",)]
+    cache.index.purge([URL])
+    assert cache.index.vary_names(URL) == []
+
+
+def test_the_newest_whole_ones_whatever_they_vary_on(cache: CacheDir) -> None:
+    times = [3.0, 9.0, 1.0, 7.0]
+    cache.insert(variant(("accept", str(at)), at=at) for at in times)
+    cache.insert([replace(variant(("accept", "x"), at=10.0), part=Part(0, 5, 10))])
+    assert [one.response_time for one in cache.index.variants(URL, 3)] == [9.0, 7.0, 3.0]
+    assert len(cache.index.variants(URL, 100)) == 4
+
+
+@pytest.mark.parametrize("others", [1, 30], ids=["few", "many"])
+def test_other_queries_are_found_by_search(cache: CacheDir, others: int) -> None:
+    def searched(number: int, **fields: str) -> Entry:
+        vary = tuple(fields.items())
+        return replace(entry(f"{SEARCHED}{number}", at=float(number)), search=URL, vary=vary)
+
+    cache.insert(searched(number) for number in range(others))
+    cache.insert([searched(100, accept="a"), searched(101, accept="b"), entry(f"{SEARCHED}200")])
+    found = cache.index.lookup(f"{SEARCHED}0", asking(accept="a"), URL)
+    # Its own first; then the others, the newest first.
+    numbers = [0, 100, *range(others - 1, 0, -1)]
+    assert [one.key for one in found] == [f"{SEARCHED}{number}" for number in numbers]
+    assert [one.search for one in found] == [URL] * len(numbers)
+    assert len(cache.index.lookup(f"{SEARCHED}0", asking(accept="a"))) == 1
+    assert cache.index.lookup(f"{SEARCHED}x", asking(), f"{URL}/other") == []
+
+
+def test_a_search_finds_a_bounded_number(cache: CacheDir) -> None:
+    cache.insert(replace(entry(f"{SEARCHED}{at}", at=float(at)), search=URL) for at in range(500))
+    found = cache.index.lookup(URL, asking(), URL)
+    assert [one.response_time for one in found] == [float(at) for at in range(499, 467, -1)]
+
+
+def test_a_validated_body_is_filed_under_another_variant(cache: CacheDir) -> None:
+    stored = cache.keep(variant(("accept", "a")), b"body")
+    again = replace(stored, id=0, vary=(("accept", "b"),), response_time=2000.0, search=URL)
+    assert cache.index.freshen(again)
+    (found,) = cache.index.lookup(URL, asking(accept="b"))
+    assert found == replace(again, id=found.id)
+    assert cache.index.lookup(URL, asking(accept="a")) == [stored]
+    assert cache.index.usage().blobs == 1
+
+
+@pytest.mark.parametrize("gone", ["purged", "replaced"])
+def test_a_body_that_the_key_no_longer_has_is_not_filed_again(cache: CacheDir, gone: str) -> None:
+    stored = cache.keep(variant(("accept", "a")), b"body")
+    cache.put(f"{URL}/same", b"body")
+    if gone == "purged":
+        cache.index.purge([URL])
+    else:
+        cache.keep(variant(("accept", "a")), b"another")
+    assert not cache.index.freshen(replace(stored, id=0, vary=(("accept", "b"),)))
+    assert cache.index.lookup(URL, asking(accept="b")) == []
+
+
+def test_an_entry_is_forgotten_unless_it_was_replaced(cache: CacheDir) -> None:
+    old, new = cache.put(URL, b"old"), cache.put(URL, b"new")
+    cache.index.forget(old)
+    assert cache.stored(URL) == [new]
+    cache.index.forget(new)
+    assert cache.stored(URL) == []
+
+
+def lookup_time(cache: CacheDir, key: str, vary: VaryValues) -> float:
+    """Seconds that a look-up takes, other processes' share of them left out as far as possible."""
+    fastest = float("inf")
+    for _ in range(50):
+        begin = time.thread_time()
+        for _ in range(20):
+            assert len(cache.index.lookup(key, vary)) == 1
+        fastest = min(fastest, time.thread_time() - begin)
+    return fastest / 20
+
+
+def test_a_thousand_variants_cost_no_more_than_a_few(cache: CacheDir) -> None:
+    many, one = f"{URL}/many", f"{URL}/one"
+    cache.insert(variant(("accept", str(number)), key=many) for number in range(1000))
+    cache.insert([variant(("accept", "500"), key=one)])
+    asked = asking(accept="500")
+    assert lookup_time(cache, many, asked) < 10 * lookup_time(cache, one, asked)
