@@ -85,7 +85,7 @@ class Engine:
                     response = its.delivery.assembled(request, plan, outcome)
                     outcome.result, outcome.ttl = Result.HIT, ttl
                 case decide.Fetch() as fetch:
-                    response, varies = self._miss(Miss(request, key, found, fetch, outcome), varies)
+                    response, varies = self._fetch(Miss(request, key, found, fetch, outcome, varies))
             if response is not None:
                 return response
         return its.forwarder.forward(request, outcome, Forward.MISS, found)
@@ -101,7 +101,7 @@ class Engine:
             )
         return response
 
-    def _miss(self, miss: Miss, varies: tuple[str, ...]) -> tuple[Response | None, tuple[str, ...]]:
+    def _fetch(self, miss: Miss) -> tuple[Response | None, tuple[str, ...]]:
         """Fetch, with what is known of other variants of the response."""
         known = miss.fetch.stale or next(iter(miss.found), None)
         if known is None:
@@ -109,9 +109,9 @@ class Engine:
             alike = [entry for entry in variants if of_same_content(entry, miss.request)]
             miss = replace(miss, fetch=decide.with_variants(miss.fetch, alike))
             known = next(iter(alike), None)
-        if known is not None:
-            varies = varies or tuple(name for name, _value in known.vary)
-        return self._components.fetcher.fetch(miss, varies)
+        if known is not None and not miss.varies:
+            miss = replace(miss, varies=tuple(name for name, _value in known.vary))
+        return self._components.fetcher.fetch(miss)
 
 
 def _begin_again(outcome: Outcome) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyproxycache.delivery import Delivery
-from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale
+from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale, Whole
 from pyproxycache.errors import Fault, StoreError, UpstreamError
 from pyproxycache.forwarding import Forwarder
 from pyproxycache.lookup import LookUp
@@ -27,13 +28,17 @@ log = logging.getLogger("pyproxycache.fetching")
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A request that needs the origin: what was found, and what is to be fetched."""
+    """A request that needs the origin: what was found, and what is to be fetched.
+
+    `varies` are the fields that the response varies on, as far as that is known.
+    """
 
     request: Request
     key: str
     found: list[Entry]
     fetch: decide.Fetch
     outcome: Outcome
+    varies: tuple[str, ...] = ()
 
 
 class Fetcher:
@@ -57,32 +62,22 @@ class Fetcher:
         self._delivery = delivery
         self._forwarder = forwarder
 
-    def fetch(self, miss: Miss, varies: tuple[str, ...]) -> tuple[Response | None, tuple[str, ...]]:
+    def fetch(self, miss: Miss) -> tuple[Response | None, tuple[str, ...]]:
         """The answer; None to look again, then with the fields that the response varies on."""
         outcome = miss.outcome
         outcome.forward = miss.fetch.reason
         try:
-            joined = self._join(miss, varies)
+            joined = self._join(miss)
         except StoreError as error:
             log.warning("%s is served but not stored: %s", without_query(miss.key), error)
-            return self._forward(miss), varies
+            return self._forward(miss), miss.varies
         if isinstance(joined, NotStorable):
-            response = self._forward(miss)
-            outcome.detail = "not-storable"
-            return response, varies
+            return self._forward(miss, "not-storable"), miss.varies
         if isinstance(joined, Lead):
             if self._is_outdated(joined.permit, miss):
-                return None, varies
-            return self._lead(miss, joined.permit), varies
-        outcome.collapsed = True
-        progress = joined.flight.wait_head()
-        if progress.entry is None:
-            return self._after(miss, progress), varies
-        varies = tuple(name for name, _ in progress.entry.vary)
-        if progress.entry.vary != vary_values(varies, miss.request):
-            return None, varies
-        outcome.result = Result.COLLAPSED
-        return self._arriving(miss, joined.flight, progress), varies
+                return None, miss.varies
+            return self._lead(miss, joined.permit), miss.varies
+        return self._follow(miss, joined.flight)
 
     def refresh(self, request: Request, key: str, entry: Entry) -> None:
         """Validate the entry for nobody in particular; raises ProxyError where the origin fails."""
@@ -96,12 +91,12 @@ class Fetcher:
                 case Passed(exchange):
                     exchange.close()
 
-    def _join(self, miss: Miss, varies: tuple[str, ...]) -> Lead | Follow | NotStorable:
-        flight = flight_key(miss.key, varies, miss.request)
+    def _join(self, miss: Miss) -> Lead | Follow | NotStorable:
+        flight = _flight_of_the_whole(miss)
         if "range" not in miss.fetch.headers:
             return self._flights.join(flight)
         # A download of the whole that runs already has the part, or will have it soon.
-        running = None if miss.fetch.plan is not None else self._flights.follow(flight)
+        running = self._flights.follow(flight) if miss.fetch.plan is None else None
         if running is not None:
             progress = running.flight.wait_head()
             if progress.entry is not None and not self._is_far(miss.request, progress):
@@ -123,15 +118,9 @@ class Fetcher:
         request, outcome = miss.request, miss.outcome
         match self._downloader.lead(permit, request, miss.fetch, outcome):
             case Downloading(start):
-                outcome.stored, outcome.result = True, Result.FETCHED
-                progress = permit.flight.progress()
-                if self._is_far(request, progress):
-                    start()
-                    return self._forward(miss, Forward.PARTIAL)
-                try:
-                    return self._arriving(miss, permit.flight, progress)
-                finally:
-                    start()  # from here on the body may be over at any moment
+                return self._begin(miss, permit, start)
+            case Whole() as whole:
+                return self._lead_whole(miss, permit, whole)
             case Passed(exchange, reason):
                 outcome.result, outcome.detail = Result.PASSED, reason
                 return self._forwarder.relay(request, exchange, miss.fetch, outcome)
@@ -146,6 +135,51 @@ class Fetcher:
             case Stale(entry, detail):
                 return self._delivery.stale(request, entry, outcome, detail)
 
+    def _begin(self, miss: Miss, permit: Permit, start: Callable[[], None]) -> Response | None:
+        """The answer to the one who leads; the body comes in whatever becomes of this client."""
+        miss.outcome.stored, miss.outcome.result = True, Result.FETCHED
+        progress = permit.flight.progress()
+        if self._is_far(miss.request, progress):
+            start()
+            return self._forward(miss, reason=Forward.PARTIAL)
+        try:
+            return self._arriving(miss, permit.flight, progress)
+        finally:
+            start()  # from here on the body may be over at any moment
+
+    def _lead_whole(self, miss: Miss, permit: Permit, whole: Whole) -> Response | None:
+        """Where the origin gives the whole instead of a part: all who asked for parts share it."""
+        try:
+            joined = self._flights.join(_flight_of_the_whole(miss))
+        except BaseException:
+            whole.exchange.close()
+            raise
+        finally:
+            permit.finish(End.LOST)  # those who wait look again, and find it
+        if isinstance(joined, Lead):
+            request, exchange = whole.request, whole.exchange
+            begun = self._downloader.adopt(joined.permit, request, exchange, whole.store, whole.asked)
+            return self._begin(miss, joined.permit, begun.start)
+        whole.exchange.close()
+        if isinstance(joined, NotStorable):
+            return self._forward(miss, "not-storable")
+        return self._follow(miss, joined.flight, however_far=True)[0]
+
+    def _follow(
+        self, miss: Miss, flight: Flight, *, however_far: bool = False
+    ) -> tuple[Response | None, tuple[str, ...]]:
+        miss.outcome.collapsed = True
+        progress = flight.wait_head()
+        if progress.entry is None:
+            return self._after(miss, progress), miss.varies
+        varies = tuple(name for name, _ in progress.entry.vary)
+        if progress.entry.vary != vary_values(varies, miss.request):
+            return None, varies
+        miss.outcome.result = Result.COLLAPSED
+        if however_far:
+            return self._delivery.arriving(miss.request, miss.outcome, flight, progress), varies
+        return self._arriving(miss, flight, progress), varies
+
     def _arriving(self, miss: Miss, flight: Flight, progress: Progress) -> Response | None:
         """The answer out of a flight whose head fits the request's fields."""
         entry = progress.entry
@@ -157,7 +191,7 @@ class Fetcher:
         # A part is for who asked for it as such.
         asked_for = entry.part is None or (plan is None and range_specs(miss.request.headers))
         if not asked_for or self._is_far(miss.request, progress):
-            return self._forward(miss, Forward.PARTIAL)
+            return self._forward(miss, reason=Forward.PARTIAL)
         return self._delivery.arriving(miss.request, miss.outcome, flight, progress)
 
     def _is_far(self, request: Request, progress: Progress) -> bool:
@@ -196,5 +230,12 @@ class Fetcher:
         # What the leader was refused, or may not have, this client may.
         return None
 
-    def _forward(self, miss: Miss, reason: Forward | None = None) -> Response:
-        return self._forwarder.forward(miss.request, miss.outcome, reason or miss.fetch.reason, miss.found)
+    def _forward(self, miss: Miss, detail: str = "", *, reason: Forward | None = None) -> Response:
+        reason = reason or miss.fetch.reason
+        response = self._forwarder.forward(miss.request, miss.outcome, reason, miss.found)
+        miss.outcome.detail = detail or miss.outcome.detail
+        return response
+
+
+def _flight_of_the_whole(miss: Miss) -> str:
+    return flight_key(miss.key, miss.varies, miss.request)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pyproxycache.download.leading import Downloader, Downloading, Passed
+from pyproxycache.download.leading import Downloader, Downloading, Passed, Whole
 from pyproxycache.errors import BrokenOff
 from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request
 from pyproxycache.outcome import Forward, Outcome
@@ -190,8 +190,10 @@ class FollowedBody:
         led = self._follower.downloader.lead(
             permit, self._request, Fetch(headers, None, Forward.PARTIAL), self._outcome
         )
-        if isinstance(led, Passed):
+        if isinstance(led, Passed | Whole):
             led.exchange.close()
+            if isinstance(led, Whole):
+                permit.finish(End.LOST)
             return self._alone()
         assert isinstance(led, Downloading), "there is no stale copy to fall back to"
         try:

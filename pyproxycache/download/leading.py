@@ -15,7 +15,12 @@ from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.rules import decide
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import continues, range_text
-from pyproxycache.rules.validation import complete_length, strip_validators, strong_validator
+from pyproxycache.rules.validation import (
+    complete_length,
+    strip_conditionals,
+    strip_validators,
+    strong_validator,
+)
 from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.flight import End
 from pyproxycache.store.flights import Permit
@@ -55,7 +60,20 @@ class Stale:
     detail: str
 
 
-Led = Downloading | Passed | Freshened | Stale
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A part was asked for and the whole is coming: it goes into that flight, and this one is to be ended.
+
+    `request` is the one that was sent, at the time `asked`.
+    """
+
+    exchange: Exchange
+    store: decide.Store
+    request: Request
+    asked: float
+
+
+Led = Downloading | Passed | Freshened | Stale | Whole
 
 
 class Downloader:
@@ -84,7 +102,7 @@ class Downloader:
         self._running = 0
 
     def lead(self, permit: Permit, request: Request, fetch: decide.Fetch, outcome: Outcome) -> Led:
-        """Ask the origin and act on the head of its answer; the flight ends unless a body follows.
+        """Ask the origin and act on the head of its answer; the flight ends if nothing is to come of it.
 
         Raises the ProxyError that everyone gets who waits for this flight.
         """
@@ -155,6 +173,9 @@ class Downloader:
             case decide.Store() as store:
                 if not self._space.admits(exchange.length or 0):
                     return self._pass(permit, exchange, "size", remember=True)
+                if store.part is None and "range" in request.headers:
+                    plain = request.with_headers(strip_conditionals(request.headers))
+                    return Whole(exchange, store, plain, asked)
                 self._note_fresh(store.siblings)
                 return self.adopt(permit, request, exchange, store, asked)
 
@@ -183,7 +204,7 @@ class Downloader:
             request_time=asked,
             response_time=time.time(),
             vary=store.vary,
-            ttl=request.ttl if store.head.status == 200 else None,
+            ttl=request.ttl if store.head.status in (200, 206) else None,
             peer=exchange.peer,
             part=store.part,
             groups=store.groups,

@@ -18,7 +18,7 @@ from pyproxycache.report.formats import MONTHS
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _PRIORITY = 23 << 3 | 6  # local7, informational
 _NAME = "pyproxycache"
-SYSLOG = "syslog:"
+_SYSLOG = "syslog:"
 
 
 class Unwritten(Exception):
@@ -45,7 +45,7 @@ def sink(where: str) -> Sink:
     """Yet to be opened: a file's path, "-" for standard output, or syslog:[PATH|HOST:PORT]."""
     if where == "-":
         return StandardOutput(sys.stdout.fileno())
-    return Syslog(where.removeprefix(SYSLOG)) if where.startswith(SYSLOG) else File(where)
+    return Syslog(where.removeprefix(_SYSLOG)) if where.startswith(_SYSLOG) else File(where)
 
 
 class File:

@@ -53,10 +53,10 @@ def freshness_lifetime(
 ) -> float:
     """Seconds for which the response is fresh, counted from its Date (RFC 9111 section 4.2.1).
 
-    `ttl` replaces the lifetime of a 200, the policy's `fresh` that of anything. `received` is the
-    time that stands in for a missing Date.
+    `ttl` replaces the lifetime of a 200 or a part of it, the policy's `fresh` that of anything.
+    `received` is the time that stands in for a missing Date.
     """
-    if ttl is not None and head.status == 200:
+    if ttl is not None and head.status in (200, 206):
         return ttl
     if policy.fresh is not None:
         return policy.fresh

@@ -80,8 +80,9 @@ class Policies:
         return QueryMode.KEEP
 
     def for_head(self, url: Url, head: Head) -> Policy:
-        """The policy for the response with this head."""
-        return self.for_response(url, head.status, head.headers.get("content-type") or "")
+        """The policy for the response with this head; a 206 is a part of what would be a 200."""
+        status = 200 if head.status == 206 else head.status
+        return self.for_response(url, status, head.headers.get("content-type") or "")
 
     def for_response(self, url: Url, status: int, content_type: str) -> Policy:
         """The policy of the first matching rule, its `fresh` resolved for the status."""

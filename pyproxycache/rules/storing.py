@@ -39,7 +39,7 @@ def obstacle(request: Request, head: Head, policy: Policy, received: float) -> s
         return reason
     if "set-cookie" in headers and not _cookie_is_shared(directives):
         return "set-cookie"
-    ttl = request.ttl if head.status == 200 else None
+    ttl = request.ttl if head.status in (200, 206) else None
     stated = (
         directives.max_age is not None
         or directives.s_maxage is not None

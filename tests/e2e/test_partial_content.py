@@ -152,6 +152,26 @@ def test_the_next_leader_of_a_part_resumes_it(origin: Origin, make_proxy: MakePr
     assert ranges(origin) == [f"bytes={MB}-{5 * MB - 1}", f"bytes={3 * MB}-{5 * MB - 1}"]
 
 
+def test_an_origin_that_knows_no_ranges_sends_the_whole_once(origin: Origin, make_proxy: MakeProxy) -> None:
+    body = Generated(4 * MB, seed=35)
+    origin.put("/a", body, **FRESH, ranges=False)
+    gate = origin.gate("/a", at=2 * MB)
+    proxy = make_proxy(workers=2, threads=64)
+    clients = [
+        proxy.download(
+            origin.url("/a"), [("Range", f"bytes={n * 100_000}-{n * 100_000 + 9}")], expected=body
+        ).start()
+        for n in range(30)
+    ]
+    gate.wait_reached()
+    near = [client.join() for client in clients[:20]]  # while the rest of the whole is held back
+    gate.open()
+    assert all(client.join().correct and client.complete for client in [*near, *clients])
+    origin.forget()
+    assert proxy.get(origin.url("/a")).body == body.slice(0, body.size)
+    assert ranges(origin) == []
+
+
 CONTRADICTION = (
     b"HTTP/1.1 206 Partial Content\r\nCache-Control: max-age=3600\r\nContent-Length: %d\r\n"
     b"Content-Range: bytes 4-9/10\r\n\r\n%b"

@@ -230,29 +230,30 @@ def age_of(stored: Stored, now: float) -> float:
 
 
 def readings(head: Head, targets: Sequence[str] = ()) -> list[Reading]:
-    """The ways in which the response may be read: two where a targeted field has values of a wrong type."""
+    """The ways in which the response may be read: several where what it says is broken."""
     for name in targets:
         members = dictionary(head.headers.get(name) or "")
         if members:
             reading = Reading(tuple(members.items()), expires=False)
             wrong = any(delta(value) is None for key, value in members.items() if key in NUMERIC)
             return [reading, *(readings(head) if wrong else [])]
-    return [Reading(cache_control(head.headers.lines("cache-control")))]
+    lines = head.headers.lines("cache-control")
+    return [Reading(cache_control(lines, salvage=salvage)) for salvage in (False, True)]
 
 
 def fields_not_to_reuse(stored: Stored, targets: Sequence[str] = ()) -> set[str]:
     """Names (lower case) of fields that must not go out with it (sections 3.1, 5.2.2.4 and 5.2.2.7)."""
     reading = readings(stored.head, targets)[0]
     values = [*reading.values("private"), *stored.head.headers.lines("connection")]
-    if not reading.unqualified("no-cache"):  # else none goes out before it was validated
+    if not {None, ""} & set(reading.values("no-cache")):  # else none goes out before it was validated
         values += reading.values("no-cache")
     named = {name.strip(' \t"').lower() for value in values if value for name in value.split(",")}
     return HOP_BY_HOP | named
 
 
-def not_of_the_same(kept: Head, not_modified: Head) -> str | None:
+def not_of_the_same(kept: Head, not_modified: Head, now: float) -> str | None:
     """Why the 304 must not update the stored response (section 4.3.4); None where it may."""
-    (old_tag, old_date), (new_tag, new_date) = validators(kept), validators(not_modified)
+    (old_tag, old_date), (new_tag, new_date) = validators(kept, now), validators(not_modified, now)
     if new_tag is not None and not new_tag.startswith("W/"):
         return None if new_tag == old_tag else "another strong validator"
     same_tag = new_tag is not None and (old_tag or "").removeprefix("W/") == new_tag.removeprefix("W/")
@@ -261,8 +262,8 @@ def not_of_the_same(kept: Head, not_modified: Head) -> str | None:
     return "no validator in common" if new and not (same_tag or same_date) else None
 
 
-def validators(head: Head) -> tuple[str | None, float | None]:
+def validators(head: Head, now: float) -> tuple[str | None, float | None]:
     """Entity tag and modification date, each None where it is absent or invalid."""
     tag, modified = (head.headers.get(name) for name in ("etag", "last-modified"))
     valid = tag is not None and re.fullmatch(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"', tag)
-    return tag if valid else None, parse_date(modified, 0)
+    return tag if valid else None, parse_date(modified, now)

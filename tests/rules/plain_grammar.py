@@ -30,19 +30,25 @@ DATES = [
 ]
 
 
-def split(text: str) -> list[str]:
-    """The members of a list, without white space around them; commas in quoted strings part nothing."""
-    return [member.strip(" \t") for member in re.findall(r'(?:[^",]|"(?:[^"\\]|\\.)*"|")+', text)]
+def split(text: str, *, salvage: bool = False) -> list[str]:
+    """The members of a list, without white space around them; commas in quoted strings part nothing.
+
+    A quotation mark without its other half takes all that follows, or is a character like others.
+    """
+    lone = '"' if salvage else '".*'
+    members = re.findall(rf'(?:[^",]|"(?:[^"\\]|\\.)*"|{lone})+', text)
+    return [member.strip(" \t") for member in members]
 
 
-def cache_control(lines: Sequence[str]) -> tuple[tuple[str, str | None], ...]:
-    """Directives in order, names in lower case, arguments unquoted; what is none is left out."""
+def cache_control(lines: Sequence[str], *, salvage: bool = False) -> tuple[tuple[str, str | None], ...]:
+    """Directives in order, names in lower case, arguments unquoted; of broken ones the name, if any."""
     found = []
     for line in lines:
-        for member in split(line):
+        for member in split(line, salvage=salvage):
             if match := DIRECTIVE.fullmatch(member):
-                argument = match[2] if match[2] is not None else match[3]
-                found.append((match[1].lower(), argument))
+                found.append((match[1].lower(), match[2] if match[2] is not None else match[3]))
+            elif salvage and (match := re.match(TOKEN, member)):
+                found.append((match[0].lower(), member))
     return tuple(found)
 
 

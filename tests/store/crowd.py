@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 
 from cachedir import URL, CacheDir, download
 
@@ -22,8 +23,20 @@ class Crowd:
         self.followed = 0
 
     def run(self, threads: int) -> None:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(self._ask, range(threads)))
+        """Until each has asked so often; raises TimeoutError where one waits for nobody."""
+        asking: list[Future[None]] = [Future() for _ in range(threads)]
+        for seed, done in enumerate(asking):
+            # A thread that hangs must not keep the test from failing.
+            threading.Thread(target=self._run, args=(seed, done), daemon=True).start()
+        for done in asking:
+            done.result(30)
+
+    def _run(self, seed: int, done: Future[None]) -> None:
+        try:
+            self._ask(seed)
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
 
     def _ask(self, seed: int) -> None:
         chance = random.Random(seed)

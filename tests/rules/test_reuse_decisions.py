@@ -1,0 +1,284 @@
+"""Decisions about more than one stored response: parts, variants, and background refreshes."""
+
+from dataclasses import replace
+
+import pytest
+from sample import NOW, URL, entry, fields, get, head, policies
+
+from pyproxycache.messages import Entry, Part, Request
+from pyproxycache.outcome import Forward
+from pyproxycache.rules.decide import (
+    Assemble,
+    Bypass,
+    Fetch,
+    Freshen,
+    Pass,
+    Refuse,
+    Serve,
+    Store,
+    on_request,
+    on_response,
+    validating,
+    with_variants,
+)
+from pyproxycache.rules.policy import Policies, Policy
+
+ANY = Policies()
+TAG = 'ETag: "a"'
+FRESH = "Cache-Control: max-age=60"
+
+
+def part(start: int, end: int, *lines: str, age: float = 10, number: int = 1) -> Entry:
+    """A stored part of 10 bytes."""
+    spoken = f"Content-Range: bytes {start}-{end}/10"
+    stored = entry(*(lines or (TAG, FRESH)), spoken, status=206, age=age)
+    return replace(stored, part=Part(start, end, 10), size=end - start + 1, id=number)
+
+
+def query(key: str) -> Request:
+    return replace(get(method="QUERY"), content_key=key)
+
+
+def revalidate(seconds: int, *lines: str, age: float = 100) -> Entry:
+    return entry(f"Cache-Control: max-age=60, stale-while-revalidate={seconds}", TAG, *lines, age=age)
+
+
+@pytest.mark.parametrize(
+    ("stored", "lines", "refreshed"),
+    [
+        pytest.param(revalidate(40), [], True, id="to-its-last-second"),
+        pytest.param(revalidate(39), [], False, id="past-it"),
+        pytest.param(
+            revalidate(100), ["Cache-Control: max-stale=100"], False, id="the-client-allows-it-too"
+        ),
+        pytest.param(revalidate(100), ["Cache-Control: max-age=200"], False, id="the-client-sets-an-age"),
+        pytest.param(
+            revalidate(100), ["Cache-Control: min-fresh=0"], False, id="the-client-wants-it-fresh"
+        ),
+        pytest.param(revalidate(100), ["Cache-Control: no-cache"], False, id="the-client-reloads"),
+        pytest.param(revalidate(100), ["Pragma: no-cache"], False, id="the-client-reloads-by-pragma"),
+        pytest.param(revalidate(100, "Cache-Control: must-revalidate"), [], False, id="must-revalidate"),
+        pytest.param(revalidate(100, "Cache-Control: proxy-revalidate"), [], False, id="proxy-revalidate"),
+        pytest.param(revalidate(100, "Cache-Control: s-maxage=60"), [], False, id="s-maxage"),
+        pytest.param(revalidate(100, "Cache-Control: no-cache"), [], False, id="no-cache"),
+    ],
+)
+def test_stale_while_revalidate(stored: Entry, lines: list[str], refreshed: bool) -> None:
+    decision = on_request(get(*lines), [stored], ANY, NOW)
+    assert (isinstance(decision, Serve) and decision.refresh) == refreshed
+
+
+def test_what_is_served_stale_is_not_fresh_to_anyone() -> None:
+    decision = on_request(get(), [revalidate(100)], ANY, NOW)
+    assert decision == Serve(revalidate(100), 100, -40, stale=True, refresh=True)
+
+
+@pytest.mark.parametrize(
+    ("stored", "lines", "sent"),
+    [
+        pytest.param([], ["Range: bytes=0-4"], ["Range: bytes=0-4"], id="nothing-stored"),
+        pytest.param(
+            [], ["Range: bytes=0-4", 'If-Range: "a"'], ["Range: bytes=0-4", 'If-Range: "a"'], id="if-range"
+        ),
+        pytest.param([], ["Range: bytes=0-4, 6-7"], [], id="several-ranges"),
+        pytest.param([], ["Range: items=0-4"], [], id="another-unit"),
+        pytest.param(
+            [part(0, 4)], ["Range: bytes=3-6"], ["Range: bytes=5-6", 'If-Range: "a"'], id="overlap"
+        ),
+        pytest.param([part(0, 4)], [], ["Range: bytes=5-", 'If-Range: "a"'], id="the-whole"),
+        pytest.param([part(5, 9)], [], ["Range: bytes=0-4", 'If-Range: "a"'], id="its-beginning"),
+        pytest.param(
+            [part(0, 4, age=100)], [], ["Range: bytes=5-", 'If-Range: "a"'], id="stale-and-incomplete"
+        ),
+        pytest.param(
+            [part(0, 4, age=100)],
+            ["Range: bytes=1-2"],
+            ["Range: bytes=1-2", 'If-None-Match: "a"'],
+            id="stale-and-complete",
+        ),
+        pytest.param([part(0, 4, FRESH)], [], [], id="no-validator"),
+        pytest.param([part(0, 4, FRESH, 'ETag: W/"a"')], [], [], id="weak-validator"),
+        pytest.param([part(0, 4)], ["Range: bytes=7-8"], ["Range: bytes=7-8"], id="elsewhere"),
+    ],
+)
+def test_what_is_asked_for_beside_stored_parts(
+    stored: list[Entry], lines: list[str], sent: list[str]
+) -> None:
+    decision = on_request(get(*lines), stored, ANY, NOW)
+    assert isinstance(decision, Fetch)
+    assert decision.headers == fields(*sent)
+
+
+@pytest.mark.parametrize(
+    ("stored", "lines"),
+    [
+        pytest.param([part(2, 7)], ["Range: bytes=3-4"], id="within-one"),
+        pytest.param([part(0, 4), part(5, 9, number=2)], [], id="the-whole-out-of-two"),
+        pytest.param([part(0, 4), part(3, 9, number=2)], ["Range: bytes=1-8"], id="overlapping"),
+        pytest.param(
+            [part(5, 9, FRESH), part(0, 4, FRESH, number=2)], ["Range: bytes=1-2"], id="standing-alone"
+        ),
+        pytest.param([part(0, 4)], ['If-None-Match: "a"'], id="only-a-304-is-needed"),
+    ],
+)
+def test_fresh_parts_that_suffice(stored: list[Entry], lines: list[str]) -> None:
+    decision = on_request(get(*lines), stored, ANY, NOW)
+    assert isinstance(decision, Assemble)
+    assert decision.ttl == 50
+    assert not decision.plan.missing
+
+
+def test_the_whole_comes_before_its_parts() -> None:
+    whole = replace(entry(TAG, FRESH, age=20), size=10, id=3)
+    assert on_request(get(), [part(0, 9), whole], ANY, NOW) == Serve(whole, 20, 40, False)
+
+
+def test_parts_answer_no_head_and_nothing_incomplete_is_all_that_is_cached() -> None:
+    assert on_request(get(method="HEAD"), [part(0, 9)], ANY, NOW) == Bypass(Forward.VARY_MISS)
+    only = get("Cache-Control: only-if-cached")
+    assert isinstance(on_request(only, [part(0, 4)], ANY, NOW), Refuse)
+    assert isinstance(on_request(only, [part(0, 9)], ANY, NOW), Assemble)
+
+
+def response(request: Request, answer: object, fetch: Fetch | None = None) -> object:
+    fetch = fetch or validating(request, None, Forward.URI_MISS)
+    sent = request.with_headers(fetch.headers)
+    return on_response(sent, answer, fetch, ANY, NOW - 1, NOW)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lines", "answer", "stored"),
+    [
+        pytest.param(["Range: bytes=0-4"], ["Content-Range: bytes 0-4/10"], Part(0, 4, 10), id="part"),
+        pytest.param(
+            ["Range: bytes=0-4"], ["Content-Range: bytes 0-4/*"], Part(0, 4, None), id="of-unknown"
+        ),
+        pytest.param([], ["Content-Range: bytes 0-4/10"], None, id="not-asked-for"),
+        pytest.param(["Range: bytes=0-4"], [], None, id="no-content-range"),
+        pytest.param(["Range: bytes=0-4"], ["Content-Range: bytes 4-0/10"], None, id="invalid"),
+    ],
+)
+def test_what_of_a_206_is_stored(lines: list[str], answer: list[str], stored: Part | None) -> None:
+    decision = response(get(*lines), head(TAG, FRESH, *answer, status=206))
+    if stored is None:
+        assert decision == Pass("partial", remember=False)
+    else:
+        assert isinstance(decision, Store)
+        assert decision.part == stored
+
+
+def test_a_part_that_completes_others_validates_them() -> None:
+    old = part(0, 4, TAG, FRESH, "Content-Type: text/plain", age=100)
+    fetch = on_request(get(), [old], ANY, NOW)
+    assert isinstance(fetch, Fetch)
+    answer = head(TAG, "Cache-Control: max-age=90", "Content-Range: bytes 5-9/10", status=206)
+    decision = response(get(), answer, fetch)
+    assert isinstance(decision, Store)
+    assert decision.part == Part(5, 9, 10)
+    # What an answer to If-Range leaves out is known from before (RFC 9110 section 15.3.7).
+    assert decision.head.headers.get("content-type") == "text/plain"
+    (sibling,) = decision.siblings
+    assert (sibling.id, sibling.part, sibling.response_time) == (1, Part(0, 4, 10), NOW)
+    assert isinstance(on_request(get("Range: bytes=0-4"), [sibling], ANY, NOW + 80), Assemble)
+
+
+def test_a_part_of_something_else_validates_nothing() -> None:
+    fetch = on_request(get(), [part(0, 4)], ANY, NOW)
+    assert isinstance(fetch, Fetch)
+    answer = head('ETag: "b"', FRESH, "Content-Range: bytes 5-9/10", status=206)
+    decision = response(get(), answer, fetch)
+    assert isinstance(decision, Store)
+    assert decision.siblings == ()
+
+
+def variant(language: str, *lines: str, number: int = 0) -> Entry:
+    stored = entry(FRESH, *lines, vary=(("accept-language", language),))
+    return replace(stored, id=number, digest=f"digest of {language}")
+
+
+class TestVariants:
+    """A miss where the URL is stored under other request fields."""
+
+    GERMAN = variant("de", 'ETag: "de"', number=1)
+    ENGLISH = variant("en", 'ETag: W/"en"', number=2)
+    UNTAGGED = variant("it", number=3)
+
+    def asked(self, *variants: Entry) -> Fetch:
+        request = get("Accept-Language: fr")
+        return with_variants(validating(request, None, Forward.URI_MISS), variants)
+
+    def test_their_tags_are_sent(self) -> None:
+        fetch = self.asked(self.GERMAN, self.ENGLISH, self.UNTAGGED)
+        assert fetch.headers.get("if-none-match") == '"de", W/"en"'
+        assert fetch.reason is Forward.VARY_MISS
+
+    def test_without_tags_nothing_is_conditional(self) -> None:
+        fetch = self.asked(self.UNTAGGED)
+        assert "if-none-match" not in fetch.headers
+        assert fetch.reason is Forward.VARY_MISS
+
+    @pytest.mark.parametrize(("tag", "chosen"), [('"de"', 1), ('W/"en"', 2), ('"en"', 2)])
+    def test_a_304_names_one(self, tag: str, chosen: int) -> None:
+        fetch = self.asked(self.GERMAN, self.ENGLISH)
+        answer = head(f"ETag: {tag}", "Cache-Control: max-age=90", status=304)
+        decision = response(get("Accept-Language: fr"), answer, fetch)
+        assert isinstance(decision, Freshen)
+        # A new entry for this request's fields, with the body of the one named.
+        assert (decision.entry.id, decision.entry.vary) == (0, (("accept-language", "fr"),))
+        named = {1: self.GERMAN, 2: self.ENGLISH}[chosen]
+        assert decision.entry.digest == named.digest
+        assert decision.entry.headers.get("cache-control") == "max-age=90"
+
+    @pytest.mark.parametrize("line", ['ETag: "fr"', "X: 1"])
+    def test_a_304_that_names_none_is_passed(self, line: str) -> None:
+        fetch = self.asked(self.GERMAN, self.ENGLISH)
+        answer = head(line, status=304)
+        assert response(get("Accept-Language: fr"), answer, fetch) == Pass("unmatched-304", False)
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "stored"),
+    [
+        pytest.param([FRESH, f"Content-Location: {URL}"], 200, True, id="here"),
+        pytest.param([FRESH, "Content-Location: a.deb"], 200, True, id="relative"),
+        pytest.param([FRESH, f"Content-Location: {URL}?x"], 200, False, id="elsewhere"),
+        pytest.param([FRESH], 200, False, id="nowhere"),
+        pytest.param(["Cache-Control: public", f"Content-Location: {URL}"], 200, False, id="not-explicit"),
+        pytest.param([FRESH, f"Content-Location: {URL}"], 201, False, id="created"),
+        pytest.param(
+            ["Cache-Control: max-age=60, no-store", f"Content-Location: {URL}"], 200, False, id="no-store"
+        ),
+    ],
+)
+def test_post(lines: list[str], status: int, stored: bool) -> None:
+    assert isinstance(response(get(method="POST"), head(*lines, status=status)), Store) == stored
+
+
+def test_the_answer_to_a_query_is_for_that_query() -> None:
+    decision = response(query("k1"), head(FRESH, "Vary: Accept"))
+    assert isinstance(decision, Store)
+    assert decision.vary == (("(content)", "k1"), ("accept", None))
+    kept = replace(entry(FRESH, age=10), vary=decision.vary)
+    assert isinstance(on_request(query("k1"), [kept], ANY, NOW), Serve)
+    for other in query("k2"), get(), get(method="HEAD"):
+        assert not isinstance(on_request(other, [kept], ANY, NOW), Serve)
+    plain = entry(FRESH, age=10)
+    assert not isinstance(on_request(query("k1"), [plain], ANY, NOW), Serve)
+
+
+def test_what_else_is_filed_with_a_response() -> None:
+    lines = [FRESH, 'Cache-Groups: "one", "two"', 'No-Vary-Search: params=("utm")']
+    request = replace(get(), url=replace(URL, target="/a?utm=1"))
+    decision = response(request, head(*lines))
+    assert isinstance(decision, Store)
+    assert decision.groups == ("one", "two")
+    assert decision.search == "http://origin.example/a"
+
+
+def test_the_operator_may_hold_a_part_like_the_whole() -> None:
+    rules = policies(Policy(fresh=600))
+    request = get("Range: bytes=0-4")
+    fetch = validating(request, None, Forward.URI_MISS)
+    answer = head("Content-Range: bytes 0-4/10", status=206)
+    decision = on_response(request.with_headers(fetch.headers), answer, fetch, rules, NOW, NOW)
+    assert isinstance(decision, Store)
