@@ -271,6 +271,7 @@ def _rule(options: RuleOptions) -> Rule:
         policy=Policy(
             fresh=None if isinstance(options.fresh, tuple) else options.fresh,
             stale_if_error=options.stale_if_error,
+            stale_while_revalidate=options.stale_while_revalidate,
             ignore=frozenset(options.ignore),
             no_store=options.no_store,
             query=QueryMode(options.query),

@@ -5,20 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from pyproxycache import answer
-from pyproxycache.content import with_content_key
-from pyproxycache.delivery import Delivery
 from pyproxycache.errors import Fault, LoopDetected, ProxyError
-from pyproxycache.fetching import Fetcher, Miss
-from pyproxycache.forwarding import Forwarder
-from pyproxycache.lookup import LookUp
+from pyproxycache.fetching.fetcher import Fetcher, Miss
+from pyproxycache.fetching.forwarder import Forwarder
+from pyproxycache.fetching.refresher import Refresher
+from pyproxycache.lookup import LookUp, with_content_key
 from pyproxycache.messages import Request, Response
 from pyproxycache.outcome import Forward, Outcome, Result
-from pyproxycache.refresh import Refresher
 from pyproxycache.rules import decide
 from pyproxycache.rules.grammar import split_list
 from pyproxycache.rules.keys import cache_key, of_same_content
 from pyproxycache.rules.policy import Policies
+from pyproxycache.serving import answer
+from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.index import Index
 
 _ATTEMPTS = 6

@@ -1,10 +1,41 @@
-"""What is stored that may answer a request: the index asked in the terms of the rules."""
+"""What a request is found by, and what is stored for it."""
 
 from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from itertools import chain
 
 from pyproxycache.messages import Entry, Request
 from pyproxycache.rules.keys import vary_values
 from pyproxycache.store.index import Index
+
+_LIMIT = 1 << 20
+# What the content means depends on them as much as on its bytes (RFC 9110 section 8).
+_METADATA = ("content-type", "content-encoding", "content-language")
+
+
+def with_content_key(request: Request) -> Request:
+    """The request with the key of its content and the content in memory; of other methods as it is.
+
+    Content of more than a megabyte gets no key, and its answer is not stored.
+    """
+    if request.method != "QUERY":
+        return request
+    pieces, size = [], 0
+    rest = iter(request.body or ())
+    for piece in rest:
+        pieces.append(piece)
+        size += len(piece)
+        if size > _LIMIT:
+            return replace(request, body=chain(pieces, rest))
+    digest = hashlib.sha256()
+    for name in _METADATA:
+        digest.update(f"{name}: {request.headers.get(name)}\n".encode("latin-1", "replace"))
+    content = b"".join(pieces)
+    digest.update(content)
+    body = None if request.body is None else (content,)
+    return replace(request, body=body, content_key=digest.hexdigest())
 
 
 class LookUp:

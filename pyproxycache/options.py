@@ -156,6 +156,7 @@ class RuleOptions(Struct, frozen=True, kw_only=True):
     match: MatchOptions = MatchOptions()
     fresh: Lifetime | None = None
     stale_if_error: Age | None = None
+    stale_while_revalidate: Age | None = None
     ignore: tuple[FieldName, ...] = ()
     no_store: bool = False
     query: Literal["ignore", "sort", "keep"] = "keep"

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from pyproxycache.config import Config
-from pyproxycache.delivery import Delivery
 from pyproxycache.download.leading import Downloader
 from pyproxycache.engine import Components, Engine
-from pyproxycache.fetching import Fetcher
-from pyproxycache.follow import Follower
-from pyproxycache.forwarding import Forwarder
+from pyproxycache.fetching.fetcher import Fetcher
+from pyproxycache.fetching.forwarder import Forwarder
+from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.front import wsgi
 from pyproxycache.front.kisscache import Figures, KissCache
 from pyproxycache.front.server import Server
@@ -24,11 +23,12 @@ from pyproxycache.gates.access import Access, Guard
 from pyproxycache.lookup import LookUp
 from pyproxycache.options import GuardOptions, LogOptions, ServerOptions, StoreOptions
 from pyproxycache.outcome import Outcome
-from pyproxycache.refresh import Refresher
 from pyproxycache.report import counters
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.formats import FORMATS
 from pyproxycache.report.sinks import sink
+from pyproxycache.serving.delivery import Delivery
+from pyproxycache.serving.follow import Follower
 from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claims import Claims
 from pyproxycache.store.database import Database

@@ -110,11 +110,11 @@ def test_options_and_variables_exist(page: Path) -> None:
 
 def reasons() -> set[str]:
     """What the rules give as reasons against storing."""
-    source = (ROOT / "pyproxycache" / "rules" / "decide.py").read_text()
+    source = (ROOT / "pyproxycache" / "rules" / "storing.py").read_text()
     judges = [
         node
         for node in ast.parse(source).body
-        if isinstance(node, ast.FunctionDef) and node.name in ("_obstacle", "_forbidden")
+        if isinstance(node, ast.FunctionDef) and node.name in ("obstacle", "_forbidden")
     ]
     returned = (node.value for judge in judges for node in ast.walk(judge) if isinstance(node, ast.Return))
     return {

@@ -13,8 +13,11 @@ PACKAGE = Path(__file__).parent.parent / "pyproxycache"
 LAYERS = (
     {"messages", "outcome", "errors", "units", "options"},
     {"rules", "store", "upstream", "mirrors"},
-    {"engine", "download", "follow", "answer", "status_fields", "gates", "report"},
-    {"refresh", "front"},
+    {"download", "lookup", "gates", "report"},
+    {"serving"},
+    {"fetching"},
+    {"engine"},
+    {"front"},
     {"wiring"},
     {"cli", "__main__"},
 )
@@ -26,7 +29,7 @@ APART = LAYERS[1]
 # The configuration stands beside the layers: what it may import, and who may import it.
 CONFIGURATION = {"config", "notation"}
 BELOW_CONFIGURATION = LAYERS[0] | {"rules"} | CONFIGURATION
-ABOVE_CONFIGURATION = LAYERS[4] | LAYERS[5] | CONFIGURATION
+ABOVE_CONFIGURATION = LAYERS[-2] | LAYERS[-1] | CONFIGURATION
 
 IMPURE = {"os", "time", "socket", "sqlite3", "threading", "subprocess", "pathlib", "random"}
 

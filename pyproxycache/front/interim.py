@@ -16,36 +16,39 @@ _LONGEST = 16 << 10
 
 
 class InterimHeads:
-    """Sends interim heads to one client of HTTP/1.1 until its final head begins; safe in any thread.
+    """Sends interim heads to one client of HTTP/1.1 until its final head begins.
 
-    `_lock` keeps heads apart, and guards `_left` and `_over`.
+    Only in the thread that answers the client: what others fetch at its request is not its answer.
     """
 
     def __init__(self, client: socket.socket) -> None:
         self._client = client
-        self._lock = threading.Lock()
+        self._thread = threading.get_ident()
         self._left = _MOST
         self._over = False
 
     def forward(self, head: Head) -> None:
         """Send an origin's; dropped where there are too many, or the client is not reading."""
+        if not self._is_awaited():
+            return
         fields = end_to_end(head.headers).without("Content-Length")
         lines = [f"HTTP/1.1 {status_line(head)}", *(f"{name}: {value}" for name, value in fields)]
         data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        with self._lock:
-            if self._left and len(data) <= _LONGEST and self._has_room():
-                self._left -= 1
-                self._send(data)
+        if self._left and len(data) <= _LONGEST and self._has_room():
+            self._left -= 1
+            self._send(data)
 
     def proceed(self) -> None:
         """Ask for the request's body, which a client holds back that expects this."""
-        with self._lock:
+        if self._is_awaited():
             self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def end(self) -> None:
-        """The final head comes; whatever is still at work for this request sends nothing more."""
-        with self._lock:
-            self._over = True
+        """The final head comes: nothing may come before it any more."""
+        self._over = True
+
+    def _is_awaited(self) -> bool:
+        return not self._over and threading.get_ident() == self._thread
 
     def _has_room(self) -> bool:
         # Others may wait for the same origin: this client does not hold them up.
@@ -54,8 +57,6 @@ class InterimHeads:
         return bool(poll.poll(0))
 
     def _send(self, data: bytes) -> None:
-        if self._over:
-            return
         try:
             self._client.sendall(data)
         except OSError:

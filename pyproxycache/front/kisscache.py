@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, quote, unquote
 
 from pyproxycache import __version__
-from pyproxycache.answer import from_text
 from pyproxycache.errors import BadRequest, MethodNotAllowed
 from pyproxycache.front.target import Local, quoted_url
 from pyproxycache.messages import Head, Headers, Request, Response, Url
 from pyproxycache.options import KissCacheOptions
+from pyproxycache.serving.answer import from_text
 from pyproxycache.units import parse_age
 
 _TTL = re.compile(r"[0-9]{1,9}[dhms]")

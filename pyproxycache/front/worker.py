@@ -21,7 +21,7 @@ from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
 from pyproxycache.front.interim import InterimHeads
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.response import Response
-from pyproxycache.status_fields import proxy_status
+from pyproxycache.serving.status_fields import proxy_status
 
 _FIRST_BYTE_SECONDS = 0.1
 _SILENCE = struct.pack("ll", 60, 0)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from pyproxycache import answer
 from pyproxycache.engine import Engine
 from pyproxycache.errors import (
     BadRequest,
@@ -35,7 +34,8 @@ from pyproxycache.messages import (
 )
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.rules.grammar import split_list
-from pyproxycache.status_fields import cache_status
+from pyproxycache.serving import answer
+from pyproxycache.serving.status_fields import cache_status
 
 log = logging.getLogger("pyproxycache")
 

@@ -275,7 +275,9 @@ def _judge(
         return Serve(entry, age, ttl, stale=left <= 0)
     if left > 0:
         return Forward.REQUEST
-    window = directives.stale_while_revalidate
+    window = policy.stale_while_revalidate
+    if window is None:
+        window = directives.stale_while_revalidate
     if window is not None and -left <= window and not directives.never_stale and _takes_stale(asked):
         return Serve(entry, age, ttl, stale=True, refresh=True)
     return Forward.STALE

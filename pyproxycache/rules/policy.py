@@ -22,13 +22,16 @@ class Policy:
     """Overrides for one response; the defaults are what HTTP says.
 
     `fresh` replaces the freshness lifetime (seconds). `stale_if_error` is how long past its
-    freshness a copy may stand in for a failing origin (seconds; None: as long as it is kept).
+    freshness a copy may stand in for a failing origin (seconds; None: as long as it is kept),
+    `stale_while_revalidate` how long it is served while it is validated (seconds; None: as the
+    response says).
     `ignore` names response fields treated as absent when deciding, `targets` those whose directives
     take the place of Cache-Control's, the first one that is valid (RFC 9213); in lower case.
     """
 
     fresh: float | None = None
     stale_if_error: float | None = None
+    stale_while_revalidate: float | None = None
     ignore: frozenset[str] = frozenset()
     no_store: bool = False
     query: QueryMode = QueryMode.KEEP

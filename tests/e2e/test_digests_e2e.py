@@ -84,7 +84,7 @@ def test_what_does_not_match_reaches_nobody_whole(
 ) -> None:
     body = Generated(2 * MB, seed=2)
     fields = integrity("Repr-Digest", algorithm, b"something else")
-    origin.put("/a", body, headers=fields, **FRESH, **framing)
+    origin.put("/a", body, headers=fields, rate=20 * MB, **FRESH, **framing)
     gate = origin.gate("/a", at=MB)
     proxy = make_proxy(workers=2, threads=64)
     clients = [proxy.download(origin.url("/a"), expected=body) for _ in range(20)]
@@ -105,7 +105,8 @@ def test_the_last_byte_is_held_back_until_the_end(
     origin: Origin, make_proxy: MakeProxy, framing: dict[str, bool]
 ) -> None:
     body = Generated(100_000, seed=3)
-    origin.put("/a", body, headers=integrity("Content-Digest", "sha-256", b""), **FRESH, **framing)
+    fields = integrity("Content-Digest", "sha-256", b"")
+    origin.put("/a", body, headers=fields, rate=MB, **FRESH, **framing)
     gate = origin.gate("/a", at=99_999)
     proxy = make_proxy()
     client = proxy.download(origin.url("/a"), expected=body)
@@ -168,7 +169,8 @@ def test_what_a_dead_leader_left_is_checked_too(
     origin: Origin, make_proxy: MakeProxy, algorithm: str, right: bool
 ) -> None:
     body = Generated(2 * MB, seed=6)
-    origin.put("/a", body, headers=integrity("Repr-Digest", algorithm, body if right else b""), **FRESH)
+    fields = integrity("Repr-Digest", algorithm, body if right else b"")
+    origin.put("/a", body, headers=fields, **FRESH)
     gate = origin.gate("/a", at=0.5)
     proxy = make_proxy()
     first = proxy.download(origin.url("/a"), expected=body)

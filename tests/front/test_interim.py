@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -83,6 +84,26 @@ def test_the_final_head_is_the_end_of_them(ends: Ends) -> None:
     heads.forward(HINT)
     heads.proceed()
     assert received(ends[1]) == SENT
+
+
+def test_what_another_thread_fetches_is_not_the_clients_answer(ends: Ends) -> None:
+    heads = InterimHeads(ends[0])
+    failed: list[BaseException] = []
+
+    def forward() -> None:
+        try:
+            heads.forward(HINT)
+        except BaseException as error:
+            failed.append(error)
+
+    for is_open in (True, False):
+        elsewhere = threading.Thread(target=forward)
+        elsewhere.start()
+        elsewhere.join(10)
+        assert failed == []
+        if is_open:
+            assert received(ends[1]) == b""
+            ends[0].close()
 
 
 def test_a_client_that_reads_nothing_is_not_waited_for(ends: Ends) -> None:

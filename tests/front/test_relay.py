@@ -248,7 +248,6 @@ def test_large_bodies_over_tls(secured: Make) -> None:
     echoing.start()
     sending = saying(joined.client, LARGE)
     assert everything(joined.client) == LARGE
-    joined.client.close()
     for thread in (sending, echoing):
         thread.join(10)
     joined.end()

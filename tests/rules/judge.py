@@ -163,6 +163,8 @@ def _part(request: Request, stored: Stored) -> str | None:
         return None
     has = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", stored.head.headers.get("content-range") or "")
     asked = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range") or "")
+    if stored.head.headers.get("etag") in split(request.headers.get("if-none-match") or ""):
+        return None  # a 304 has no bytes at all
     condition = request.headers.get("if-range")
     if has is None or asked is None or request.method != "GET" or asked.groups() == ("", ""):
         return "a part for the whole"
@@ -194,16 +196,15 @@ def _freshness(request: Request, stored: Stored, now: float, reading: Reading, f
     if reading.has("must-revalidate", "proxy-revalidate", "s-maxage"):
         return f"stale by {staleness}, and a directive forbids that"
     wishes = Reading(cache_control(request.headers.lines("cache-control")))
-    windows = [wishes.seconds("max-stale"), reading.seconds("stale-while-revalidate")]
-    if wishes.unqualified("max-stale") or any(
-        window is not None and staleness <= window for window in windows
-    ):
+    allowed = ((wishes, "max-stale"), (reading, "stale-while-revalidate"))
+    longest = max((said.seconds(name) or 0 for said, name in allowed if said.has(name)), default=-1)
+    if wishes.unqualified("max-stale") or staleness <= longest:
         return None
     if not failed:
         return f"stale by {staleness}"
-    windows = [directives.seconds("stale-if-error") for directives in (reading, wishes)]
-    known = [window for window in windows if window is not None]
-    return f"stale by {staleness}, {known} allowed" if known and staleness > max(known) else None
+    known = [said.seconds("stale-if-error") for said in (reading, wishes)]
+    longest = max((window for window in known if window is not None), default=staleness)
+    return f"stale by {staleness}, and an error allows {longest}" if staleness > longest else None
 
 
 def lifetime_of(stored: Stored, reading: Reading) -> float:
@@ -220,7 +221,7 @@ def lifetime_of(stored: Stored, reading: Reading) -> float:
     if not (reading.has("public") or stored.head.status in HEURISTICALLY_CACHEABLE):
         return 0
     modified = parse_date(headers.get("last-modified"), stored.received)
-    return float("inf") if modified is None else date - modified
+    return float("inf") if modified is None else max(0, date - modified)
 
 
 def age_of(stored: Stored, now: float) -> float:
@@ -241,18 +242,24 @@ def readings(head: Head, targets: Sequence[str] = ()) -> list[Reading]:
     return [Reading(cache_control(lines, salvage=salvage)) for salvage in (False, True)]
 
 
-def fields_not_to_reuse(stored: Stored, targets: Sequence[str] = ()) -> set[str]:
-    """Names (lower case) of fields that must not go out with it (sections 3.1, 5.2.2.4 and 5.2.2.7)."""
+def fields_not_to_reuse(stored: Stored, targets: Sequence[str] = ()) -> tuple[set[str], set[str]]:
+    """Names (lower case) of fields that must not be stored, and of those that need not (section 3.1)."""
     reading = readings(stored.head, targets)[0]
-    values = [*reading.values("private"), *stored.head.headers.lines("connection")]
-    if not {None, ""} & set(reading.values("no-cache")):  # else none goes out before it was validated
-        values += reading.values("no-cache")
-    named = {name.strip(' \t"').lower() for value in values if value for name in value.split(",")}
-    return HOP_BY_HOP | named
+    listed = [_names(reading.values(name)) for name in ("private", "no-cache")]
+    must = HOP_BY_HOP | listed[0] | _names(stored.head.headers.lines("connection"))
+    validated = bool({None, ""} & set(reading.values("no-cache")))  # whenever it is used
+    return (must, listed[1]) if validated else (must | listed[1], set())
+
+
+def _names(values: Sequence[str | None]) -> set[str]:
+    return {name.strip(' \t"').lower() for value in values if value for name in value.split(",")}
 
 
 def not_of_the_same(kept: Head, not_modified: Head, now: float) -> str | None:
     """Why the 304 must not update the stored response (section 4.3.4); None where it may."""
+    tags = [head.headers.get("etag") for head in (kept, not_modified)]
+    if tags[0] and tags[0] == tags[1]:
+        return None  # even where it is none by its grammar
     (old_tag, old_date), (new_tag, new_date) = validators(kept, now), validators(not_modified, now)
     if new_tag is not None and not new_tag.startswith("W/"):
         return None if new_tag == old_tag else "another strong validator"

@@ -68,6 +68,15 @@ def test_stale_while_revalidate(stored: Entry, lines: list[str], refreshed: bool
     assert (isinstance(decision, Serve) and decision.refresh) == refreshed
 
 
+@pytest.mark.parametrize(("seconds", "refreshed"), [(40, True), (39, False), (0, False)])
+def test_the_operator_sets_the_window(seconds: float, refreshed: bool) -> None:
+    rules = policies(Policy(stale_while_revalidate=seconds))
+    decision = on_request(get(), [revalidate(1000)], rules, NOW)
+    assert (isinstance(decision, Serve) and decision.refresh) == refreshed
+    forbidden = on_request(get(), [revalidate(1000, "Cache-Control: must-revalidate")], rules, NOW)
+    assert isinstance(forbidden, Fetch)
+
+
 def test_what_is_served_stale_is_not_fresh_to_anyone() -> None:
     decision = on_request(get(), [revalidate(100)], ANY, NOW)
     assert decision == Serve(revalidate(100), 100, -40, stale=True, refresh=True)

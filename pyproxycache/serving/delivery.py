@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from pyproxycache import answer
-from pyproxycache.follow import Follower
 from pyproxycache.messages import Entry, Request, Response
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.rules.parts import Plan, Segment
+from pyproxycache.serving import answer
+from pyproxycache.serving.follow import Follower
 from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.flight import Flight, Orphaned, Progress
 from pyproxycache.store.index import Index

@@ -23,7 +23,7 @@ from pyproxycache.rules.ranges import (
     unsatisfiable_head,
 )
 from pyproxycache.rules.validation import precondition
-from pyproxycache.status_fields import proxy_status
+from pyproxycache.serving.status_fields import proxy_status
 from pyproxycache.store.flight import Orphaned
 
 Body = Iterable[Piece]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http_sf
 import pytest
 
-from pyproxycache import answer, errors
+from pyproxycache import errors
 from pyproxycache.errors import (
     BadRequest,
     BrokenOff,
@@ -19,7 +19,8 @@ from pyproxycache.errors import (
 )
 from pyproxycache.messages import Head, Headers, Response
 from pyproxycache.outcome import Forward, Outcome, Result
-from pyproxycache.status_fields import cache_status, proxy_status
+from pyproxycache.serving import answer
+from pyproxycache.serving.status_fields import cache_status, proxy_status
 
 
 def parsed(text: str) -> dict[str, object]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pyproxycache import answer
 from pyproxycache.errors import ProxyError, UpstreamTimeout
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, Url
 from pyproxycache.rules.grammar import format_http_date
+from pyproxycache.serving import answer
 
 BODY = b"0123456789"
 NOW = 1_000_000.0

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyproxycache import answer
 from pyproxycache.errors import BrokenOff
 from pyproxycache.messages import Entry, FileSlice, Head, Headers, Part, Piece, Request, Response, Url
 from pyproxycache.rules.grammar import format_http_date
 from pyproxycache.rules.parts import Plan, Segment, plan, representation
+from pyproxycache.serving import answer
 from pyproxycache.store.flight import Orphaned
 
 NOW = 1_000_000.0

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyproxycache.delivery import Delivery
 from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale, Whole
 from pyproxycache.errors import Fault, StoreError, UpstreamError
-from pyproxycache.forwarding import Forwarder
+from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.lookup import LookUp
 from pyproxycache.messages import Entry, Request, Response, without_query
 from pyproxycache.options import FetchOptions
@@ -19,6 +18,7 @@ from pyproxycache.rules import decide
 from pyproxycache.rules.keys import flight_key, newest, part_key, select, vary_values
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import range_specs, select_ranges
+from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.claims import NotStorable
 from pyproxycache.store.flight import End, Flight, Progress
 from pyproxycache.store.flights import Flights, Follow, Lead, Permit

@@ -7,8 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pyproxycache import answer
-from pyproxycache.delivery import Delivery
 from pyproxycache.download.leading import Downloader
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, Head, Request, Response
@@ -19,6 +17,8 @@ from pyproxycache.rules.groups import invalidated_groups
 from pyproxycache.rules.keys import cache_key, newest
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.validation import head_effect, invalidated_urls, precondition
+from pyproxycache.serving import answer
+from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.flights import Flights, Lead
 from pyproxycache.store.index import Index
