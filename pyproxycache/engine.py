@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from pyproxycache.errors import Fault, LoopDetected, ProxyError
+from pyproxycache.errors import Fault, ProxyError
 from pyproxycache.fetching.fetcher import Fetcher, Miss
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.lookup import LookUp, with_content_key
-from pyproxycache.messages import Request, Response
+from pyproxycache.messages import Entry, Request, Response
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide
-from pyproxycache.rules.grammar import split_list
 from pyproxycache.rules.keys import cache_key, of_same_content
 from pyproxycache.rules.policy import Policies
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.index import Index
+from pyproxycache.upstream.client import Upstream
 
 _ATTEMPTS = 6
 _VARIANTS = 8
@@ -26,9 +26,9 @@ _VARIANTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What the engine joins; `name` is this cache's in Via and Cache-Status."""
+    """What the engine joins."""
 
-    name: str
+    upstream: Upstream
     policies: Policies
     index: Index
     look_up: LookUp
@@ -47,7 +47,7 @@ class Engine:
     def handle(self, request: Request, outcome: Outcome) -> Response:
         """The answer, whatever happens; `outcome` is filled in."""
         try:
-            self._refuse_loop(request)
+            self._components.upstream.refuse_loop(request)
             response = self._answer(with_content_key(request), outcome)
         except ProxyError as error:
             refused = error.fault is Fault.CLIENT
@@ -57,11 +57,6 @@ class Engine:
             response = answer.from_error(error)
         outcome.status = response.head.status
         return response
-
-    def _refuse_loop(self, request: Request) -> None:
-        for via in split_list(request.headers.get("via") or ""):
-            if via.split()[1:2] == [self._components.name]:
-                raise LoopDetected(f"{request.url} has been through this proxy already (Via)")
 
     def _answer(self, request: Request, outcome: Outcome) -> Response:
         its = self._components
@@ -79,7 +74,7 @@ class Engine:
                 case decide.Bypass(reason):
                     return its.forwarder.forward(request, outcome, reason, found)
                 case decide.Serve() as serve:
-                    response = self._serve(request, key, serve, outcome)
+                    response = self._serve(request, key, found, serve, outcome)
                 case decide.Assemble(plan, ttl):
                     response = its.delivery.assembled(request, plan, outcome)
                     outcome.result, outcome.ttl = Result.HIT, ttl
@@ -89,15 +84,17 @@ class Engine:
                 return response
         return its.forwarder.forward(request, outcome, Forward.MISS, found)
 
-    def _serve(self, request: Request, key: str, serve: decide.Serve, outcome: Outcome) -> Response | None:
+    def _serve(
+        self, request: Request, key: str, found: list[Entry], serve: decide.Serve, outcome: Outcome
+    ) -> Response | None:
         response = self._components.delivery.stored(request, serve.entry, outcome, serve.ttl)
         outcome.result = Result.STALE if serve.stale else Result.HIT
         if serve.refresh and response is not None:
             outcome.detail = "stale-while-revalidate"
-            again = replace(request, body=None) if request.content_key is None else request
-            self._components.refresher.start(
-                key, lambda: self._components.fetcher.refresh(again, key, serve.entry)
-            )
+            fetch = decide.validating(request, serve.entry, Forward.STALE)
+            varies = tuple(name for name, _value in serve.entry.vary)
+            miss = Miss(replace(request, interim=None), key, found, fetch, Outcome(), varies)
+            self._components.refresher.start(key, lambda: self._components.fetcher.refresh(miss))
         return response
 
     def _fetch(self, miss: Miss) -> tuple[Response | None, tuple[str, ...]]:

@@ -167,7 +167,7 @@ def _build_engine(
     look_up = LookUp(store.index)
     fetcher = Fetcher(fetch, policies, look_up, flights, downloader, delivery, forwarder)
     components = Components(
-        name=name,
+        upstream=upstream,
         policies=policies,
         index=store.index,
         look_up=look_up,

@@ -79,13 +79,11 @@ class Fetcher:
             return self._lead(miss, joined.permit), miss.varies
         return self._follow(miss, joined.flight)
 
-    def refresh(self, request: Request, key: str, entry: Entry) -> None:
-        """Validate the entry for nobody in particular; raises ProxyError where the origin fails."""
-        fetch = decide.validating(request, entry, Forward.STALE)
-        varies = [name for name, _value in entry.vary]
-        joined = self._flights.join(flight_key(key, varies, request))
-        if isinstance(joined, Lead):
-            match self._downloader.lead(joined.permit, request, fetch, Outcome()):
+    def refresh(self, miss: Miss) -> None:
+        """Fetch for nobody in particular; raises ProxyError where the origin fails."""
+        joined = self._join(miss)
+        if isinstance(joined, Lead) and not self._is_outdated(joined.permit, miss):
+            match self._downloader.lead(joined.permit, miss.request, miss.fetch, miss.outcome):
                 case Downloading(start):
                     start()
                 case Passed(exchange):
@@ -129,11 +127,11 @@ class Fetcher:
                     plan = miss.fetch.plan.with_entries((entry, *siblings))
                     response = self._delivery.assembled(request, plan, outcome)
                 else:
-                    response = self._delivery.stored(request, entry, outcome, None)
+                    response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
                 outcome.result = Result.REVALIDATED
                 return response
             case Stale(entry, detail):
-                return self._delivery.stale(request, entry, outcome, detail)
+                return self._stale(miss, entry, detail)
 
     def _begin(self, miss: Miss, permit: Permit, start: Callable[[], None]) -> Response | None:
         """The answer to the one who leads; the body comes in whatever becomes of this client."""
@@ -213,7 +211,7 @@ class Fetcher:
                 entry = newest([entry for entry in found if entry.part is None])
                 if entry is None or miss.fetch.plan is not None:
                     return None
-                response = self._delivery.stored(request, entry, outcome, None)
+                response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
                 outcome.result = Result.REVALIDATED
                 return response
             case End.PASSED:
@@ -222,13 +220,25 @@ class Fetcher:
                 stale = miss.fetch.stale
                 stand_in = decide.on_error(stale, self._policies, request.url, time.time(), request)
                 if stand_in is not None:
-                    return self._delivery.stale(request, stand_in.entry, outcome, stand_in.detail)
+                    return self._stale(miss, stand_in.entry, stand_in.detail)
             case End.FAILED | End.BROKEN:
                 error = progress.error or UpstreamError("the download failed")
                 if error.fault is not Fault.CLIENT:
-                    raise type(error)(str(error))  # of its own: one is not raised in many threads
+                    raise type(error)(
+                        str(error), error.proxy_error
+                    )  # of its own: one is not raised in many threads
         # What the leader was refused, or may not have, this client may.
         return None
+
+    def _stale(self, miss: Miss, entry: Entry, detail: str) -> Response | None:
+        """The stored answer in place of one that the origin failed to give; `detail` says how."""
+        ttl = self._ttl(miss.request, entry)
+        response = self._delivery.stored(miss.request, entry, miss.outcome, ttl)
+        miss.outcome.result, miss.outcome.detail = Result.STALE, detail
+        return response
+
+    def _ttl(self, request: Request, entry: Entry) -> int:
+        return decide.time_to_live(request, entry, self._policies, time.time())
 
     def _forward(self, miss: Miss, detail: str = "", *, reason: Forward | None = None) -> Response:
         reason = reason or miss.fetch.reason

@@ -50,7 +50,8 @@ class Guard:
         if _within(inward, self._options.deny) and not _within(inward, self._options.permit):
             raise Forbidden(
                 f"{address} is inside the cache's own machine or network, which clients elsewhere do not "
-                "reach: its operator can add it to 'guard.permit'"
+                "reach: its operator can add it to 'guard.permit'",
+                "destination_ip_prohibited",
             )
 
 

@@ -245,6 +245,19 @@ def on_error(
     return None
 
 
+def time_to_live(request: Request, entry: Entry, policies: Policies, now: float) -> int:
+    """Whole seconds for which the entry is fresh to this request; negative once it is stale."""
+    return math.floor(_left(request, entry, policies.for_head(request.url, entry.head), now))
+
+
+def _left(request: Request, entry: Entry, policy: Policy, now: float) -> float:
+    lifetime = entry_lifetime(entry, policy)
+    if request.ttl is not None:
+        # A later ttl shortens what is left, it does not extend it.
+        lifetime = min(lifetime, request.ttl)
+    return lifetime - current_age(entry, now)
+
+
 def _past_the_cache(request: Request, asked: RequestDirectives) -> bool:
     """Whether the request has to reach the origin whole: its content or its conditions count there."""
     return (
@@ -259,12 +272,7 @@ def _judge(
 ) -> Serve | Forward:
     """Serve the entry, or the reason why the origin has to be asked."""
     directives = directives_of(entry.head, policy)
-    age = current_age(entry, now)
-    lifetime = entry_lifetime(entry, policy)
-    if request.ttl is not None:
-        # A later ttl shortens what is left, it does not extend it.
-        lifetime = min(lifetime, request.ttl)
-    left = lifetime - age
+    age, left = current_age(entry, now), _left(request, entry, policy, now)
     ttl = math.floor(left)
     if directives.must_validate:
         return Forward.STALE

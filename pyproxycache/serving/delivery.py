@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pyproxycache.messages import Entry, Request, Response
-from pyproxycache.outcome import Outcome, Result
+from pyproxycache.outcome import Outcome
 from pyproxycache.rules.parts import Plan, Segment
 from pyproxycache.serving import answer
 from pyproxycache.serving.follow import Follower
@@ -32,8 +32,8 @@ class Delivery:
         self._admit_peer = admit_peer
         self._note_access = note_access
 
-    def stored(self, request: Request, entry: Entry, outcome: Outcome, ttl: int | None) -> Response | None:
-        """The answer out of a stored entry."""
+    def stored(self, request: Request, entry: Entry, outcome: Outcome, ttl: int) -> Response | None:
+        """The answer out of a stored entry, which is fresh for `ttl` seconds more."""
         self._admit_peer(request.client, entry.peer)
         now = time.time()
 
@@ -49,12 +49,6 @@ class Delivery:
                 self._index.shorten(entry, request.ttl)
         self._note_access(entry.id, now)
         outcome.ttl = ttl
-        return response
-
-    def stale(self, request: Request, entry: Entry, outcome: Outcome, detail: str) -> Response | None:
-        """The stored answer in place of one that the origin failed to give; `detail` says how."""
-        response = self.stored(request, entry, outcome, None)
-        outcome.result, outcome.detail = Result.STALE, detail
         return response
 
     def assembled(

@@ -60,7 +60,7 @@ class Upstream:
 
         Raises what `send` does.
         """
-        self._refuse_loop(request)
+        self.refuse_loop(request)
         route = self._route(request.url)
         literal = self._admitted_literal(route, request)
         connection = self._dialler.connect(route, request.client, None)
@@ -68,11 +68,14 @@ class Upstream:
             received = connection.ask(request, self._via(request), protocols)
             if received.head.status == 101:
                 outcome.peer, outcome.through_parent = connection.peer, route.through_parent
-                outcome.peer, outcome.through_parent = connection.peer, route.through_parent
                 return Switched(received.head, connection)
             return self._received(connection, received, request, outcome, literal)
 
-    def _refuse_loop(self, request: Request) -> None:
+    def refuse_loop(self, request: Request) -> None:
+        """Raises LoopDetected where the request has been through this proxy (RFC 9110 section 7.6.3).
+
+        Before it waits for an answer, which may be the one that waits for it.
+        """
         for via in (request.headers.get("via") or "").split(","):
             if via.split()[1:2] == [self._name]:
                 raise LoopDetected(f"{request.url} has been through this proxy already (Via)")

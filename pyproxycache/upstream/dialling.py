@@ -12,7 +12,6 @@ from typing import Any
 
 from pyproxycache.errors import (
     ConfigError,
-    Forbidden,
     ProxyError,
     UpstreamError,
     UpstreamTimeout,
@@ -105,8 +104,6 @@ class Dialler:
             except OSError as error:
                 text = f"no connection to {host}:{port}: {error.strerror or error}"
                 failure = UpstreamUnreachable(text, _CONNECTING.get(error.errno))
-            except Forbidden as error:
-                failure = Forbidden(str(error), "destination_ip_prohibited")
             except ProxyError as error:
                 failure = error
         try:

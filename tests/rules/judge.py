@@ -163,7 +163,8 @@ def _part(request: Request, stored: Stored) -> str | None:
         return None
     has = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", stored.head.headers.get("content-range") or "")
     asked = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range") or "")
-    if stored.head.headers.get("etag") in split(request.headers.get("if-none-match") or ""):
+    tags = [tag.removeprefix("W/") for tag in split(request.headers.get("if-none-match") or "")]
+    if {"*", (stored.head.headers.get("etag") or "").removeprefix("W/")} & set(tags):
         return None  # a 304 has no bytes at all
     condition = request.headers.get("if-range")
     if has is None or asked is None or request.method != "GET" or asked.groups() == ("", ""):
