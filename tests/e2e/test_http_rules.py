@@ -31,7 +31,7 @@ def test_a_stale_response_is_validated(origin: Origin, proxy: Proxy) -> None:
         assert proxy.get(origin.url("/a")).body == b"body"
     assert [asked.get("If-None-Match") for asked in origin.asked("/a")] == [None, '"1"', '"1"']
     reply = proxy.get(origin.url("/a"))
-    assert status_of(reply) == "fwd=stale; fwd-status=304; ttl=0"
+    assert status_of(reply).startswith("fwd=stale; fwd-status=304; ttl=-")
     origin.put("/a", b"changed", cache_control="max-age=100", etag='"2"')
     assert proxy.get(origin.url("/a")).body == b"changed"
     assert status_of(proxy.get(origin.url("/a"))).startswith("hit")

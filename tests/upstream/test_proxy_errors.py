@@ -101,7 +101,7 @@ def test_networks(monkeypatch: pytest.MonkeyPatch, error: OSError, kind: str) ->
 
 def test_prohibited_addresses() -> None:
     def admit(_client: str, address: str, _port: int) -> None:
-        raise Forbidden(f"not {address}")
+        raise Forbidden(f"not {address}", "destination_ip_prohibited")
 
     failure = failing(lambda: upstream(admit=admit).send(get(Url("http", "127.0.0.1", 9, "/")), Outcome()))
     assert (failure.proxy_error, failure.status, str(failure)) == (
