@@ -58,6 +58,8 @@ class Transfer:
         self._again = again
         self._what = without_query(permit.key)
         self._tried = 1
+        self._published = time.monotonic()
+        self._unpublished = 0  # bytes that followers have not been told of
 
     def run(self) -> None:
         """Read to the end, with new tries where the origin breaks off; raises nothing."""
@@ -81,8 +83,7 @@ class Transfer:
         """Read to the end and store; raises UpstreamError when the body ends short."""
         permit = self._permit
         check = self._integrity_check()
-        published = time.monotonic()
-        unpublished = 0
+        source.exchange.before_wait(self._publish)
         for data in source.exchange:
             if source.end is not None and permit.size + len(data) > source.end:
                 raise BrokenOff("the origin sent more than it had announced")
@@ -90,17 +91,21 @@ class Transfer:
                 self._spill(source.exchange, data, obstacle, check)
                 return
             check.update(data)
-            unpublished += len(data)
+            self._unpublished += len(data)
             if permit.size == source.end:
                 break  # the last bytes go out with the end, so that who has them all finds them stored
-            late = time.monotonic() - published > _UNPUBLISHED_SECONDS
-            if late or unpublished > _UNPUBLISHED_BYTES or not source.exchange.has_more():
-                permit.publish_size()
-                published = time.monotonic()
-                unpublished = 0
+            late = time.monotonic() - self._published > _UNPUBLISHED_SECONDS
+            if late or self._unpublished > _UNPUBLISHED_BYTES:
+                self._publish()
         if source.end is not None and permit.size < source.end:
             raise BrokenOff(f"the origin left out the last {source.end - permit.size} bytes")
         self._store(check)
+
+    def _publish(self) -> None:
+        """Tell the followers, if there is anything new."""
+        if self._unpublished:
+            self._permit.publish_size()
+        self._published, self._unpublished = time.monotonic(), 0
 
     def _integrity_check(self) -> IntegrityCheck:
         """The check of the body, which has gone through what is there of it already."""
@@ -153,6 +158,7 @@ class Transfer:
         log.warning("%s is served but not stored: %s", self._what, obstacle)
         permit.withheld = 0  # more bytes follow
         permit.publish_size()
+        self._unpublished = 0
         permit.unlist(time.time() + self._options.not_storable_for)
         total = permit.size
         rest: Iterable[bytes] = chain((first,), exchange)

@@ -70,13 +70,14 @@ class Exchange:
         """From here on, what is read counts there."""
         self._outcome = outcome
 
-    def has_more(self) -> bool:
-        """Whether the next `read` gives something without waiting."""
-        return self._open and self._connection.reader.is_ready()
+    def before_wait(self, call: Callable[[], None]) -> None:
+        """Have this called each time before a read waits for the origin."""
+        self._connection.reader.before_wait = call
 
     def _finish(self) -> None:
         """All of it is read: keep the connection if both sides can go on."""
         self._open = False
+        self._connection.reader.before_wait = None
         if self._persistent and not self._connection.reader.is_ready():
             self._keep(self._connection)
         else:

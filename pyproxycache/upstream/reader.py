@@ -6,6 +6,7 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Callable
 
 from pyproxycache.errors import UpstreamMalformed
 
@@ -17,7 +18,7 @@ class Reader:
     """Reads one socket; what was read ahead stays here, for the connection's next answer is no part of it.
 
     Every wait for a byte ends after `silence` seconds, and at the `deadline` (monotonic) while there is
-    one: TimeoutError. `received` counts bytes.
+    one: TimeoutError. `received` counts bytes. `before_wait`, where it is set, is called before each wait.
     """
 
     def __init__(self, sock: socket.socket, silence: float) -> None:
@@ -25,6 +26,7 @@ class Reader:
         self._silence = silence
         self._buffer = bytearray()
         self.deadline: float | None = None
+        self.before_wait: Callable[[], None] | None = None
         self.received = 0
 
     def line(self, limit: int) -> bytes:
@@ -83,6 +85,11 @@ class Reader:
         return True
 
     def _receive(self, size: int) -> bytes:
+        if self.before_wait is not None:
+            if not self.is_ready():
+                self.before_wait()
+            if self._buffer:  # TLS shows what is there only by reading it
+                return self._taken(size)
         self._sock.settimeout(self.patience())
         data = self._sock.recv(size)
         self.received += len(data)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable
 
 import pytest
 from harness import Proxy
 from load import Download
 from origin import Generated, Origin
+from scripted import Scripted
 
 MB = 1_000_000
 FRESH = {"etag": '"v1"', "cache_control": "max-age=3600"}
@@ -39,6 +42,24 @@ def test_many_clients_make_one_origin_request(origin: Origin, make_proxy: MakePr
     gate.open()
     all_right(clients)
     assert origin.count("/a") == 1
+
+
+def test_what_has_come_is_not_held_back(make_proxy: MakeProxy) -> None:
+    gone = threading.Event()
+
+    def two_chunks(connection: socket.socket) -> None:
+        head = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n"
+        # Several chunks at once, and then nothing for as long as the client waits for the last of them.
+        connection.sendall(head + b"1\r\nx\r\n" * 11)
+        gone.wait(10)
+
+    proxy = make_proxy()
+    with Scripted([two_chunks]) as origin:
+        client = proxy.download(str(origin.url()))
+        client.open()
+        assert client.take(11) == 11
+        client.close()
+        gone.set()
 
 
 def test_bytes_arrive_while_the_origin_still_sends(origin: Origin, make_proxy: MakeProxy) -> None:

@@ -92,7 +92,7 @@ class Dice:
 
 
 def response_directive(dice: Dice) -> str:
-    match dice.pick(*"lllllllssbbfx"):
+    match dice.pick(*"llllllssssbbbfx"):
         case "l":
             return f"{dice.spell(dice.pick('max-age', 'max-age', 's-maxage'))}={dice.number()}"
         case "s":
@@ -109,10 +109,10 @@ def response_directive(dice: Dice) -> str:
 def request_directive(dice: Dice) -> str:
     match dice.pick(*"nnnb"):
         case "n":
-            name = dice.pick("max-age", "max-stale", "min-fresh", "stale-if-error")
+            name = dice.pick("max-age", "max-stale", "min-fresh", "min-fresh", "stale-if-error")
             return f"{dice.spell(name)}={dice.number()}"
         case _:
-            return dice.spell(dice.pick("max-stale", "no-cache", "no-store", "only-if-cached", "foo"))
+            return dice.spell(dice.pick("max-stale", "foo", "only-if-cached", "no-cache", "no-store"))
 
 
 def date(dice: Dice, *offsets: float) -> str:
@@ -151,7 +151,10 @@ def response_headers(dice: Dice) -> Headers:
         lines.append(("ETag", dice.pick('"1"', '"2"', 'W/"1"', 'W/"2"', "1", '"1', "")))
     if dice.once_in(3):
         lines += dice.lines(
-            "Vary", lambda: dice.spell(dice.pick("foo", "foo", "accept-language", "cookie", "*", "no such"))
+            "Vary",
+            lambda: dice.spell(
+                dice.pick("foo", "accept-language", "foo", "accept-language", "cookie", "*", "no such")
+            ),
         )
     if dice.once_in(6):
         member = dice.pick("max-age=60", "max-age=60;a=b", "public", "&&", 'max-age="60"', "")
@@ -167,15 +170,15 @@ def response_headers(dice: Dice) -> Headers:
 
 def request_headers(dice: Dice) -> Headers:
     lines: Lines = []
-    if dice.once_in(3):
+    if dice.once_in(2):
         lines += dice.lines("Cache-Control", lambda: request_directive(dice))
     if dice.once_in(8):
         lines.append(("Pragma", dice.pick("no-cache", "No-Cache", "foo")))
     if dice.once_in(6):
         lines.append(("Authorization", "Basic YTpi"))
-    if dice.once_in(3):
+    if dice.once_in(2):
         lines += [("Foo", dice.pick(*FOOS)) for _line in range(dice.pick(1, 1, 2))]
-    if dice.once_in(4):
+    if dice.once_in(2):
         lines.append(("Accept-Language", dice.pick(*LANGUAGES)))
     if dice.once_in(6):
         lines.append(("Cookie", dice.pick("a=b, c=d", "a=b,c=d")))

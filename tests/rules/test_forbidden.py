@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,11 +26,8 @@ from pyproxycache.rules.policy import Policies
 
 TARGETS = ("cdn-cache-control",)
 POLICIES = Policies(targets=TARGETS)
-MANY = settings(
-    max_examples=int(os.environ.get("N", "1500")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.filter_too_much],
-)
+MANY = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+MORE = settings(MANY, max_examples=3000)
 
 
 def stored(*lines: str, request: Request | None = None, status: int = 200, age: float = 0) -> Stored:
@@ -233,7 +229,7 @@ def kept_of(exchanges: Sequence[Stored]) -> dict[int, Kept]:
     return {one.entry.id: one for one in kept if one is not None}
 
 
-@MANY
+@MORE
 @given(st.lists(EXCHANGES, min_size=1, max_size=3), REQUESTS, ELAPSED)
 def test_nothing_forbidden_is_served(found: list[Stored], request: Request, elapsed: float) -> None:
     kept = kept_of(found)
@@ -295,7 +291,8 @@ def test_a_304_of_something_else_freshens_nothing(
         again = Stored(both, decision.entry.head, now, now)
         served = decide.on_request(request, [decision.entry], POLICIES, now)
         for _entry in used(served):
-            assert forbidden(request, again, now, TARGETS) is None
+            # Whether it may be stored at all was judged when it came (section 3).
+            assert forbidden(request, again, now, TARGETS) in (None, "nothing says that it can be stored")
 
 
 @MANY
