@@ -55,7 +55,7 @@ def test_what_has_come_is_not_held_back(make_proxy: MakeProxy) -> None:
 
     proxy = make_proxy()
     with Scripted([two_chunks]) as origin:
-        client = proxy.download(str(origin.url()))
+        client = proxy.download(str(origin.url()), timeout=5)
         client.open()
         assert client.take(11) == 11
         client.close()

@@ -262,10 +262,13 @@ def not_of_the_same(kept: Head, not_modified: Head, now: float) -> str | None:
     if tags[0] and tags[0] == tags[1]:
         return None  # even where it is none by its grammar
     (old_tag, old_date), (new_tag, new_date) = validators(kept, now), validators(not_modified, now)
-    if new_tag is not None and not new_tag.startswith("W/"):
-        return None if new_tag == old_tag else "another strong validator"
-    same_tag = new_tag is not None and (old_tag or "").removeprefix("W/") == new_tag.removeprefix("W/")
     same_date = new_date is not None and new_date == old_date
+    if new_tag is not None and not new_tag.startswith("W/"):
+        made = parse_date(kept.headers.get("date"), now)
+        # A date is a strong validator where time has passed since (RFC 9110 section 8.8.2.2).
+        strong = same_date and made is not None and new_date is not None and made > new_date
+        return None if new_tag == old_tag or strong else "another strong validator"
+    same_tag = new_tag is not None and (old_tag or "").removeprefix("W/") == new_tag.removeprefix("W/")
     new = new_tag is not None or new_date is not None
     return "no validator in common" if new and not (same_tag or same_date) else None
 
