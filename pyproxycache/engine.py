@@ -12,7 +12,7 @@ from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.lookup import LookUp, with_content_key
 from pyproxycache.messages import Entry, Request, Response
 from pyproxycache.outcome import Forward, Outcome, Result
-from pyproxycache.rules import decide
+from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.keys import cache_key, of_same_content
 from pyproxycache.rules.policy import Policies
 from pyproxycache.serving import answer
@@ -68,24 +68,24 @@ class Engine:
             _begin_again(outcome)
             found = its.look_up(key, request)
             match decide.on_request(request, found, its.policies, time.time()):
-                case decide.Refuse(status, text):
+                case decisions.Refuse(status, text):
                     outcome.result = Result.REFUSED
                     return answer.from_text(status, text)
-                case decide.Bypass(reason):
+                case decisions.Bypass(reason):
                     return its.forwarder.forward(request, outcome, reason, found)
-                case decide.Serve() as serve:
+                case decisions.Serve() as serve:
                     response = self._serve(request, key, found, serve, outcome)
-                case decide.Assemble(plan, ttl):
+                case decisions.Assemble(plan, ttl):
                     response = its.delivery.assembled(request, plan, outcome)
                     outcome.result, outcome.ttl = Result.HIT, ttl
-                case decide.Fetch() as fetch:
+                case decisions.Fetch() as fetch:
                     response, varies = self._fetch(Miss(request, key, found, fetch, outcome, varies))
             if response is not None:
                 return response
         return its.forwarder.forward(request, outcome, Forward.MISS, found)
 
     def _serve(
-        self, request: Request, key: str, found: list[Entry], serve: decide.Serve, outcome: Outcome
+        self, request: Request, key: str, found: list[Entry], serve: decisions.Serve, outcome: Outcome
     ) -> Response | None:
         response = self._components.delivery.stored(request, serve.entry, outcome, serve.ttl)
         outcome.result = Result.STALE if serve.stale else Result.HIT

@@ -12,7 +12,7 @@ from pyproxycache.errors import BrokenOff, ProxyError, UpstreamError
 from pyproxycache.messages import Entry, Request
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome
-from pyproxycache.rules import decide
+from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import continues, range_text
 from pyproxycache.rules.validation import (
@@ -68,7 +68,7 @@ class Whole:
     """
 
     exchange: Exchange
-    store: decide.Store
+    store: decisions.Store
     request: Request
     asked: float
 
@@ -101,7 +101,7 @@ class Downloader:
         self._idle = threading.Condition()
         self._running = 0
 
-    def lead(self, permit: Permit, request: Request, fetch: decide.Fetch, outcome: Outcome) -> Led:
+    def lead(self, permit: Permit, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
         """Ask the origin and act on the head of its answer; the flight ends if nothing is to come of it.
 
         Raises the ProxyError that everyone gets who waits for this flight.
@@ -114,7 +114,7 @@ class Downloader:
                 give_up(permit, End.FAILED, known)
             raise
 
-    def _lead(self, permit: Permit, request: Request, fetch: decide.Fetch, outcome: Outcome) -> Led:
+    def _lead(self, permit: Permit, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
         plain = request.with_headers(fetch.headers)
         asked = time.time()
         patience = self._options.stale_after if fetch.stale else None
@@ -153,24 +153,24 @@ class Downloader:
         self,
         permit: Permit,
         request: Request,
-        fetch: decide.Fetch,
+        fetch: decisions.Fetch,
         exchange: Exchange,
         asked: float,
     ) -> Led:
         now = time.time()
         match decide.on_response(request, exchange.head, fetch, self._policies, asked, now):
-            case decide.Freshen(entry, siblings):
+            case decisions.Freshen(entry, siblings):
                 exchange.close()
                 self._note_fresh((entry, *siblings))
                 permit.finish(End.FRESHENED)
                 return Freshened(entry, siblings)
-            case decide.ServeStale(entry, detail):
+            case decisions.ServeStale(entry, detail):
                 exchange.close()
                 give_up(permit, End.STALE, None)
                 return Stale(entry, detail)
-            case decide.Pass(reason, remember):
+            case decisions.Pass(reason, remember):
                 return self._pass(permit, exchange, reason, remember=remember)
-            case decide.Store() as store:
+            case decisions.Store() as store:
                 if not self._space.admits(exchange.length or 0):
                     return self._pass(permit, exchange, "size", remember=True)
                 if store.part is None and "range" in request.headers:
@@ -180,7 +180,7 @@ class Downloader:
                 return self.adopt(permit, request, exchange, store, asked)
 
     def adopt(
-        self, permit: Permit, request: Request, exchange: Exchange, store: decide.Store, asked: float
+        self, permit: Permit, request: Request, exchange: Exchange, store: decisions.Store, asked: float
     ) -> Downloading:
         """Store the answer in hand; `request` is the one that was sent, at the time `asked`."""
         entry = self._entry(permit, request, exchange, store, asked)
@@ -196,7 +196,7 @@ class Downloader:
                 self._freshen(entry)
 
     def _entry(
-        self, permit: Permit, request: Request, exchange: Exchange, store: decide.Store, asked: float
+        self, permit: Permit, request: Request, exchange: Exchange, store: decisions.Store, asked: float
     ) -> Entry:
         return Entry(
             key=permit.key.partition(" ")[0],
@@ -266,14 +266,14 @@ class Downloader:
         try:
             if resumes:
                 return _rest(exchange, permit.entry)
-            fetch = decide.Fetch(request.headers, None, Forward.MISS)
+            fetch = decisions.Fetch(request.headers, None, Forward.MISS)
             now = time.time()
             found = decide.on_response(request, exchange.head, fetch, self._policies, asked, now)
             old = permit.entry
-            fits = isinstance(found, decide.Store) and (found.vary, found.part) == (old.vary, old.part)
+            fits = isinstance(found, decisions.Store) and (found.vary, found.part) == (old.vary, old.part)
             if not fits or exchange.head.status != old.status:
                 raise UpstreamError(f"the origin has another answer now ({exchange.head.status})")
-            assert isinstance(found, decide.Store), "nothing else fits"
+            assert isinstance(found, decisions.Store), "nothing else fits"
             entry = self._entry(permit, request, exchange, found, asked)
             if permit.begin_anew(entry, _length(exchange, entry)):
                 return Source(exchange, _length(exchange, entry))

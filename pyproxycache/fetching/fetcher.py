@@ -14,7 +14,7 @@ from pyproxycache.lookup import LookUp
 from pyproxycache.messages import Entry, Request, Response, without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome, Result
-from pyproxycache.rules import decide
+from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.keys import flight_key, newest, part_key, select, vary_values
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import range_specs, select_ranges
@@ -36,7 +36,7 @@ class Miss:
     request: Request
     key: str
     found: list[Entry]
-    fetch: decide.Fetch
+    fetch: decisions.Fetch
     outcome: Outcome
     varies: tuple[str, ...] = ()
 

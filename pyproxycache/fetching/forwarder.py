@@ -11,7 +11,7 @@ from pyproxycache.download.leading import Downloader
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, Head, Request, Response
 from pyproxycache.outcome import Forward, Outcome, Result
-from pyproxycache.rules import decide
+from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.groups import invalidated_groups
 from pyproxycache.rules.keys import cache_key, newest
@@ -70,7 +70,7 @@ class Forwarder:
         return kept or _relay(exchange)
 
     def relay(
-        self, request: Request, exchange: Exchange, fetch: decide.Fetch, outcome: Outcome
+        self, request: Request, exchange: Exchange, fetch: decisions.Fetch, outcome: Outcome
     ) -> Response:
         """Hand on the answer to a fetch that is not stored, if it suits the client's own request."""
         head = exchange.head
@@ -111,10 +111,10 @@ class Forwarder:
         self, request: Request, exchange: Exchange, asked: float, outcome: Outcome
     ) -> Response | None:
         """Store a POST's answer that is what a GET would get (RFC 9110 section 9.3.3); None if not."""
-        fetch = decide.Fetch(request.headers, None, Forward.METHOD)
+        fetch = decisions.Fetch(request.headers, None, Forward.METHOD)
         now = time.time()
         decision = decide.on_response(request, exchange.head, fetch, self._policies, asked, now)
-        if not isinstance(decision, decide.Store):
+        if not isinstance(decision, decisions.Store):
             return None
         try:
             joined = self._flights.join(outcome.key)

@@ -6,9 +6,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pyproxycache.messages import Entry, Head, Headers, Part, Request, Url
+from pyproxycache.messages import Entry, Head, Headers, Request, Url
 from pyproxycache.outcome import Forward
 from pyproxycache.rules.cache_control import RequestDirectives, request_directives
+from pyproxycache.rules.decisions import (
+    Assemble,
+    Bypass,
+    Fetch,
+    Freshen,
+    Pass,
+    Refuse,
+    Serve,
+    ServeStale,
+    Store,
+)
 from pyproxycache.rules.freshness import (
     considered,
     current_age,
@@ -38,101 +49,6 @@ from pyproxycache.rules.validation import (
 
 # Preconditions that no cache evaluates: the origin has to see them (RFC 9111 section 4.3.2).
 _FOR_THE_ORIGIN = ("If-Match", "If-Unmodified-Since")
-
-
-@dataclass(frozen=True, slots=True)
-class Serve:
-    """Answer with the entry; `age` and `ttl` in seconds, `ttl` negative once it is stale.
-
-    `refresh`: the origin wants it validated in the background (RFC 5861 section 3).
-    """
-
-    entry: Entry
-    age: float
-    ttl: int
-    stale: bool
-    refresh: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Assemble:
-    """Answer out of stored parts, of which none is missing; `ttl` in seconds."""
-
-    plan: Plan
-    ttl: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """Send the request with these headers; `stale` is the copy they validate, or that may stand in.
-
-    `variants` are stored under other request fields, and their entity tags are sent along. With a
-    `plan` the answer is made out of parts: its first missing segment is asked for or, where none is
-    missing, all are validated.
-    """
-
-    headers: Headers
-    stale: Entry | None
-    reason: Forward
-    variants: tuple[Entry, ...] = ()
-    plan: Plan | None = None
-
-    @property
-    def siblings(self) -> tuple[Entry, ...]:
-        """The stored parts beside `stale` that the answer tells about."""
-        parts = self.plan.parts if self.plan is not None else ()
-        return tuple(part for part in parts if part is not self.stale)
-
-
-@dataclass(frozen=True, slots=True)
-class Bypass:
-    """Forward the request as it is and store nothing of the answer."""
-
-    reason: Forward
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Answer with this status and text, and ask nobody."""
-
-    status: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """Store the response with this head under these request fields; `siblings` are parts it validates."""
-
-    vary: tuple[tuple[str, str | None], ...]
-    head: Head
-    part: Part | None = None
-    groups: tuple[str, ...] = ()
-    search: str = ""
-    siblings: tuple[Entry, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Freshen:
-    """The stored response is valid: answer with this updated entry and keep it, and its siblings."""
-
-    entry: Entry
-    siblings: tuple[Entry, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ServeStale:
-    """Answer with the copy although it is not fresh; `detail` (a token) says what failed."""
-
-    entry: Entry
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """Hand the response on and store nothing; `remember` if the next answer is likely the same."""
-
-    reason: str
-    remember: bool
 
 
 def on_request(
@@ -201,36 +117,79 @@ def on_response(
 
     `request` is the client's with the fields that were sent. Times are seconds since the epoch.
     """
-    if head.status == 304:
-        return _on_304(request, head, fetch, policies, request_time, response_time)
-    asked = request_directives(request.headers)
-    failed = head.status >= 500 or head.status == 429
-    if failed and fetch.stale is not None:
-        policy = policies.for_head(request.url, fetch.stale.head)
-        if stale_if_error_allowed(fetch.stale, policy, response_time, asked):
-            return ServeStale(fetch.stale, f"origin-{head.status}")
-    policy = policies.for_head(request.url, head)
-    headers = considered(head, policy)
-    fields = selecting_fields(request, headers)
-    reason = obstacle(request, head, policy, response_time)
-    if reason is not None or fields is None:
-        return Pass(reason or "vary", remember=not failed and is_lasting(reason or "vary"))
-    key = cache_key(request.url, policies.query_mode(request.url))
-    part = part_of(head)
-    siblings: tuple[Entry, ...] = ()
-    if part is not None and fetch.plan is not None and fetch.plan.missing:
-        completing = fetch.plan.completing_head(fetch.plan.missing[0], head)
-        if completing is not None:
-            head = completing
-            siblings = _freshened(fetch.siblings, request, head, policies, request_time, response_time)
-    return Store(
-        vary_values(fields, request),
-        stored_head(head, policy, response_time),
-        part,
-        cache_groups(headers),
-        search_base(key, headers),
-        siblings,
-    )
+    return _Answer(request, head, policies, request_time, response_time).decide(fetch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer of the origin's, with all that is known of the exchange."""
+
+    request: Request
+    head: Head
+    policies: Policies
+    request_time: float
+    response_time: float
+
+    def decide(self, fetch: Fetch) -> Store | Freshen | ServeStale | Pass:
+        if self.head.status == 304:
+            return self._validates(fetch)
+        failed = self.head.status >= 500 or self.head.status == 429
+        if failed and fetch.stale is not None:
+            policy = self._policy(fetch.stale.head)
+            asked = request_directives(self.request.headers)
+            if stale_if_error_allowed(fetch.stale, policy, self.response_time, asked):
+                return ServeStale(fetch.stale, f"origin-{self.head.status}")
+        policy = self._policy(self.head)
+        headers = considered(self.head, policy)
+        fields = selecting_fields(self.request, headers)
+        reason = obstacle(self.request, self.head, policy, self.response_time)
+        if reason is not None or fields is None:
+            return Pass(reason or "vary", remember=not failed and is_lasting(reason or "vary"))
+        key = cache_key(self.request.url, self.policies.query_mode(self.request.url))
+        completed = self._completing(fetch)
+        return Store(
+            vary_values(fields, self.request),
+            stored_head(completed or self.head, policy, self.response_time),
+            part_of(self.head),
+            cache_groups(headers),
+            search_base(key, headers),
+            self._freshened(fetch.siblings) if completed is not None else (),
+        )
+
+    def _completing(self, fetch: Fetch) -> Head | None:
+        """The head as that of a part which others were waiting for; None where it is none."""
+        if part_of(self.head) is None or fetch.plan is None or not fetch.plan.missing:
+            return None
+        return fetch.plan.completing_head(fetch.plan.missing[0], self.head)
+
+    def _validates(self, fetch: Fetch) -> Freshen | Pass:
+        """The stored response that the 304 speaks of, updated (RFC 9111 section 4.3.4)."""
+        named: Entry | None = None
+        if fetch.stale is not None and matches_304(fetch.stale, self.head):
+            named = fetch.stale
+        elif (variant := named_by_304(fetch.variants, self.head)) is not None:
+            # It answers this request as well: filed once more, under its fields.
+            fields = [name for name, _value in variant.vary]
+            named = replace(variant, id=0, vary=vary_values(fields, self.request))
+        if named is None:
+            return Pass("unmatched-304", remember=False)
+        (entry,) = self._freshened((named,))
+        ttl = entry.ttl if self.request.ttl is None else self.request.ttl
+        return Freshen(replace(entry, ttl=ttl), self._freshened(fetch.siblings))
+
+    def _freshened(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        updated = []
+        for entry in entries:
+            fresh = freshen(entry, self.head, self.request_time, self.response_time)
+            policy = self._policy(entry.head)
+            kept = stored_head(fresh.head, policy)
+            headers = considered(kept, policy)
+            groups, search = cache_groups(headers), search_base(entry.key, headers)
+            updated.append(replace(fresh, head=kept, groups=groups, search=search))
+        return tuple(updated)
+
+    def _policy(self, head: Head) -> Policy:
+        return self.policies.for_head(self.request.url, head)
 
 
 def on_error(
@@ -329,47 +288,3 @@ def _plan(request: Request, parts: Sequence[Entry], now: float) -> Plan | None:
     alone = (part for part in parts if strong_validator(part.head) is None)
     plans = (plan(request, (part,), now) for part in sorted(alone, key=recency, reverse=True))
     return next((found for found in plans if found is not None), None)
-
-
-def _on_304(
-    request: Request,
-    head: Head,
-    fetch: Fetch,
-    policies: Policies,
-    request_time: float,
-    response_time: float,
-) -> Freshen | Pass:
-    """The stored response that the 304 speaks of, updated (RFC 9111 section 4.3.4)."""
-    if fetch.stale is not None and matches_304(fetch.stale, head):
-        named: Entry | None = fetch.stale
-    else:
-        named = named_by_304(fetch.variants, head)
-        if named is not None:
-            # It answers this request as well: filed once more, under its fields.
-            fields = [name for name, _value in named.vary]
-            named = replace(named, id=0, vary=vary_values(fields, request))
-    if named is None:
-        return Pass("unmatched-304", remember=False)
-    (entry,) = _freshened((named,), request, head, policies, request_time, response_time)
-    ttl = entry.ttl if request.ttl is None else request.ttl
-    siblings = _freshened(fetch.siblings, request, head, policies, request_time, response_time)
-    return Freshen(replace(entry, ttl=ttl), siblings)
-
-
-def _freshened(
-    entries: Sequence[Entry],
-    request: Request,
-    head: Head,
-    policies: Policies,
-    request_time: float,
-    response_time: float,
-) -> tuple[Entry, ...]:
-    updated = []
-    for entry in entries:
-        policy = policies.for_head(request.url, entry.head)
-        fresh = freshen(entry, head, request_time, response_time)
-        kept = stored_head(fresh.head, policy)
-        headers = considered(kept, policy)
-        groups, search = cache_groups(headers), search_base(entry.key, headers)
-        updated.append(replace(fresh, head=kept, groups=groups, search=search))
-    return tuple(updated)

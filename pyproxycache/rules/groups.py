@@ -6,7 +6,7 @@ from itertools import islice
 
 from pyproxycache.messages import Head, Headers
 from pyproxycache.rules.structured import parse_list
-from pyproxycache.rules.validation import _SAFE_METHODS
+from pyproxycache.rules.validation import SAFE_METHODS
 
 # At least 32 of 32 characters have to be supported; what is beyond these limits is left out.
 _MOST_GROUPS = 128
@@ -23,7 +23,7 @@ def invalidated_groups(method: str, head: Head) -> tuple[str, ...]:
 
     None for a safe method; the status does not matter, for the origin names them for this very answer.
     """
-    return () if method in _SAFE_METHODS else _groups(head.headers, "cache-group-invalidation")
+    return () if method in SAFE_METHODS else _groups(head.headers, "cache-group-invalidation")
 
 
 def _groups(headers: Headers, name: str) -> tuple[str, ...]:

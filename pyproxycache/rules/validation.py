@@ -14,7 +14,7 @@ from pyproxycache.rules.grammar import end_to_end, format_http_date, http_date, 
 from pyproxycache.rules.keys import parse_url
 
 _PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "TRACE"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "TRACE"})
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 # What says how the stored bytes are coded, how many they are and what their digest is; a 304 has no
@@ -201,7 +201,7 @@ def invalidated_urls(method: str, url: Url, head: Head) -> tuple[Url, ...]:
 
     The target and, on the same origin, Location and Content-Location; none for a safe method or an error.
     """
-    if method in _SAFE_METHODS or not 200 <= head.status < 400:
+    if method in SAFE_METHODS or not 200 <= head.status < 400:
         return ()
     urls = [url]
     for name in ("location", "content-location"):

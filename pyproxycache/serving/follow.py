@@ -11,7 +11,7 @@ from pyproxycache.download.leading import Downloader, Downloading, Passed, Whole
 from pyproxycache.errors import BrokenOff
 from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request
 from pyproxycache.outcome import Forward, Outcome
-from pyproxycache.rules.decide import Fetch
+from pyproxycache.rules.decisions import Fetch
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.keys import flight_key, part_key
 from pyproxycache.rules.ranges import continues, range_text

@@ -9,7 +9,8 @@ from sample import DAY, NOW, URL, at, entry, fields, get, head, policies
 
 from pyproxycache.messages import Entry, Head, Headers, Request
 from pyproxycache.outcome import Forward
-from pyproxycache.rules.decide import (
+from pyproxycache.rules.decide import on_error, on_request, on_response
+from pyproxycache.rules.decisions import (
     Bypass,
     Fetch,
     Freshen,
@@ -18,9 +19,6 @@ from pyproxycache.rules.decide import (
     Serve,
     ServeStale,
     Store,
-    on_error,
-    on_request,
-    on_response,
 )
 from pyproxycache.rules.policy import Match, Policies, Policy, Rule
 from pyproxycache.rules.storing import stored_head

@@ -21,7 +21,7 @@ from plain_grammar import parse_date
 from sample import NOW, URL, at, get, head
 
 from pyproxycache.messages import Entry, Head, Request
-from pyproxycache.rules import decide
+from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.policy import Policies
 
 TARGETS = ("cdn-cache-control",)
@@ -199,15 +199,15 @@ def keep(exchange: Stored, number: int = 1) -> Kept | None:
     """The exchange as the cache stores it; None if it does not."""
     request, asked, received = exchange.request, exchange.asked, exchange.received
     match decide.on_request(request, [], POLICIES, asked):
-        case decide.Fetch() as fetch:
+        case decisions.Fetch() as fetch:
             pass
-        case decide.Bypass(reason):
-            fetch = decide.Fetch(request.headers, None, reason)
+        case decisions.Bypass(reason):
+            fetch = decisions.Fetch(request.headers, None, reason)
         case _:
             return None
     sent = request.with_headers(fetch.headers)
     decision = decide.on_response(sent, exchange.head, fetch, POLICIES, asked, received)
-    if not isinstance(decision, decide.Store):
+    if not isinstance(decision, decisions.Store):
         return None
     entry = Entry(
         str(URL),
@@ -245,9 +245,9 @@ def test_nothing_forbidden_is_served(found: list[Stored], request: Request, elap
 def used(decision: object) -> Sequence[Entry]:
     """The stored responses that the decision answers with."""
     match decision:
-        case decide.Serve(entry) | decide.ServeStale(entry):
+        case decisions.Serve(entry) | decisions.ServeStale(entry):
             return [entry]
-        case decide.Assemble(plan):
+        case decisions.Assemble(plan):
             return plan.used
     return []
 
@@ -260,7 +260,7 @@ def test_nothing_forbidden_stands_in(
     kept = kept_of(found)
     now = max(exchange.received for exchange in found) + elapsed
     fetch = decide.on_request(request, [one.entry for one in kept.values()], POLICIES, now)
-    assume(isinstance(fetch, decide.Fetch))
+    assume(isinstance(fetch, decisions.Fetch))
     if status is None:
         decision = decide.on_error(fetch.stale, POLICIES, URL, now, request)
     else:
@@ -280,11 +280,11 @@ def test_a_304_of_something_else_freshens_nothing(
     kept, now = keep(exchange), exchange.received + elapsed
     assume(kept is not None)
     fetch = decide.on_request(request, [kept.entry], POLICIES, now)
-    assume(isinstance(fetch, decide.Fetch) and fetch.stale is not None)
+    assume(isinstance(fetch, decisions.Fetch) and fetch.stale is not None)
     sent = request.with_headers(fetch.headers)
     decision = decide.on_response(sent, not_modified, fetch, POLICIES, now, now)
     event(type(decision).__name__)
-    if isinstance(decision, decide.Freshen):
+    if isinstance(decision, decisions.Freshen):
         assert not_of_the_same(kept.entry.head, not_modified, now) is None
         # The response is to both requests now: what one of them alone may not have, the other may.
         both = request if "authorization" in exchange.request.headers else exchange.request
@@ -317,7 +317,7 @@ def test_age_is_the_current_age(exchange: Stored, request: Request, elapsed: flo
     kept, now = keep(exchange), exchange.received + elapsed
     assume(kept is not None)
     decision = decide.on_request(request, [kept.entry], POLICIES, now)
-    assume(isinstance(decision, decide.Serve))
+    assume(isinstance(decision, decisions.Serve))
     date = parse_date(exchange.head.headers.get("date"), exchange.received)
     # A Date of our own has whole seconds.
     apparent = max(0, exchange.received - (exchange.received // 1 if date is None else date)) + elapsed
@@ -332,8 +332,8 @@ def test_only_if_cached_asks_nobody(found: list[Stored], request: Request, elaps
     entries = [one.entry for one in kept_of(found).values()]
     decision = decide.on_request(request.with_headers(wish), entries, POLICIES, NOW + 5 + elapsed)
     if request.method in ("GET", "HEAD"):
-        assert isinstance(decision, decide.Serve | decide.Assemble | decide.Refuse)
-    if isinstance(decision, decide.Refuse):
+        assert isinstance(decision, decisions.Serve | decisions.Assemble | decisions.Refuse)
+    if isinstance(decision, decisions.Refuse):
         assert decision.status == 504
 
 

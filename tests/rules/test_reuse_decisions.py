@@ -7,7 +7,8 @@ from sample import NOW, URL, entry, fields, get, head, policies
 
 from pyproxycache.messages import Entry, Part, Request
 from pyproxycache.outcome import Forward
-from pyproxycache.rules.decide import (
+from pyproxycache.rules.decide import on_request, on_response, validating, with_variants
+from pyproxycache.rules.decisions import (
     Assemble,
     Bypass,
     Fetch,
@@ -16,10 +17,6 @@ from pyproxycache.rules.decide import (
     Refuse,
     Serve,
     Store,
-    on_request,
-    on_response,
-    validating,
-    with_variants,
 )
 from pyproxycache.rules.policy import Policies, Policy
 
