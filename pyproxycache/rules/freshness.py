@@ -53,7 +53,7 @@ def freshness_lifetime(
 ) -> float:
     """Seconds for which the response is fresh, counted from its Date (RFC 9111 section 4.2.1).
 
-    `ttl` replaces the lifetime of a 200 or a part of it, the policy's `fresh` that of anything.
+    Negative where it had expired before it was sent. `ttl` replaces the lifetime of a 200 or a part of it, the policy's `fresh` that of anything.
     `received` is the time that stands in for a missing Date.
     """
     if ttl is not None and head.status in (200, 206):
@@ -81,7 +81,7 @@ def _until_expires(headers: Headers, date: float | None) -> float:
     # Lines that differ make it stale, as an invalid date does (RFC 9111 sections 4.2.1 and 5.3).
     if expires is None or date is None or len(set(headers.lines("expires"))) > 1:
         return 0.0
-    return max(0.0, expires - date)
+    return expires - date
 
 
 def _heuristic(headers: Headers, date: float | None) -> float:
