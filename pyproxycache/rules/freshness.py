@@ -53,8 +53,8 @@ def freshness_lifetime(
 ) -> float:
     """Seconds for which the response is fresh, counted from its Date (RFC 9111 section 4.2.1).
 
-    Negative where it had expired before it was sent. `ttl` replaces the lifetime of a 200 or a part of it, the policy's `fresh` that of anything.
-    `received` is the time that stands in for a missing Date.
+    Negative where it had expired before it was sent. `ttl` replaces the lifetime of a 200 or a part of
+    it, the policy's `fresh` that of anything. `received` is the time that stands in for a missing Date.
     """
     if ttl is not None and head.status in (200, 206):
         return ttl
