@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve install test lint check conformance bench-stampede bench-wakeup clean
+.PHONY: serve install test lint check conformance bench-stampede bench-wakeup bench-variants clean
 
 serve: install
 	$(BIN)/pyproxycache serve $(ARGS)
@@ -48,6 +48,9 @@ bench-stampede: $(VENV)/installed-test
 
 bench-wakeup: $(VENV)/installed-test
 	$(BIN)/python tests/bench/bench_wakeup.py $(ARGS)
+
+bench-variants: $(VENV)/installed-test
+	$(BIN)/python tests/bench/bench_variants.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
