@@ -91,9 +91,12 @@ class Engine:
         outcome.result = Result.STALE if serve.stale else Result.HIT
         if serve.refresh and response is not None:
             outcome.detail = "stale-while-revalidate"
-            fetch = decide.validating(request, serve.entry, Forward.STALE)
+            plain = replace(request, interim=None)
+            if request.method == "HEAD":  # whose answer would have nothing to store
+                plain = replace(plain, method="GET")
+            fetch = decide.validating(plain, serve.entry, Forward.STALE)
             varies = tuple(name for name, _value in serve.entry.vary)
-            miss = Miss(replace(request, interim=None), key, found, fetch, Outcome(), varies)
+            miss = Miss(plain, key, found, fetch, Outcome(), varies)
             self._components.refresher.start(key, lambda: self._components.fetcher.refresh(miss))
         return response
 

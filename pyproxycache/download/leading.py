@@ -110,8 +110,7 @@ class Downloader:
             return self._lead(permit, request, fetch, outcome)
         except BaseException as error:
             if not permit.ended:
-                known = error if isinstance(error, ProxyError) else UpstreamError("the cache failed")
-                give_up(permit, End.FAILED, known)
+                give_up(permit, End.FAILED, _as_known(error))
             raise
 
     def _lead(self, permit: Permit, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
@@ -159,10 +158,11 @@ class Downloader:
     ) -> Led:
         now = time.time()
         match decide.on_response(request, exchange.head, fetch, self._policies, asked, now):
-            case decisions.Freshen(entry, siblings):
+            case decisions.Freshen(entry, siblings, for_all):
                 exchange.close()
-                self._note_fresh((entry, *siblings))
-                permit.finish(End.FRESHENED)
+                if for_all:
+                    self._note_fresh((entry, *siblings))
+                permit.finish(End.FRESHENED if for_all else End.PASSED)
                 return Freshened(entry, siblings)
             case decisions.ServeStale(entry, detail):
                 exchange.close()
@@ -173,7 +173,7 @@ class Downloader:
             case decisions.Store() as store:
                 if not self._space.admits(exchange.length or 0):
                     return self._pass(permit, exchange, "size", remember=True)
-                if store.part is None and "range" in request.headers:
+                if exchange.head.status == 200 and "range" in request.headers:
                     plain = request.with_headers(strip_conditionals(request.headers))
                     return Whole(exchange, store, plain, asked)
                 self._note_fresh(store.siblings)
@@ -182,12 +182,20 @@ class Downloader:
     def adopt(
         self, permit: Permit, request: Request, exchange: Exchange, store: decisions.Store, asked: float
     ) -> Downloading:
-        """Store the answer in hand; `request` is the one that was sent, at the time `asked`."""
+        """Store the answer in hand; `request` is the one that was sent, at the time `asked`.
+
+        The answer is closed and the flight ended where that cannot be begun.
+        """
         entry = self._entry(permit, request, exchange, store, asked)
-        if permit.size:
-            permit.begin_anew(entry, _length(exchange, entry))
-        else:
-            permit.begin(entry, _length(exchange, entry))
+        try:
+            if permit.size:
+                permit.begin_anew(entry, _length(exchange, entry))
+            else:
+                permit.begin(entry, _length(exchange, entry))
+        except BaseException as error:
+            exchange.close()
+            give_up(permit, End.FAILED, _as_known(error))
+            raise
         return self._downloading(permit, request, Source(exchange, _length(exchange, entry)))
 
     def _note_fresh(self, entries: Iterable[Entry]) -> None:
@@ -294,10 +302,14 @@ class Downloader:
             return self._running
 
 
+def _as_known(error: BaseException) -> ProxyError:
+    return error if isinstance(error, ProxyError) else UpstreamError("the cache failed")
+
+
 def _resuming(request: Request, entry: Entry | None, size: int) -> Request | None:
     """The request for the rest of a body (RFC 9110 section 13.1.5); None where it cannot be asked for."""
     validator = strong_validator(entry.head) if entry is not None and size else None
-    if entry is None or validator is None:
+    if entry is None or validator is None or (entry.part is not None and size >= entry.part.length):
         return None
     wanted = range_text(entry.first_byte + size, None if entry.part is None else entry.part.end)
     headers = strip_validators(request.headers).with_field("Range", wanted)

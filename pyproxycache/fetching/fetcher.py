@@ -17,7 +17,7 @@ from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.keys import flight_key, newest, part_key, select, vary_values
 from pyproxycache.rules.policy import Policies
-from pyproxycache.rules.ranges import range_specs, select_ranges
+from pyproxycache.rules.ranges import if_range_holds, range_specs, select_ranges
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.claims import NotStorable
 from pyproxycache.store.flight import End, Flight, Progress
@@ -76,7 +76,7 @@ class Fetcher:
         if isinstance(joined, Lead):
             if self._is_outdated(joined.permit, miss):
                 return None, miss.varies
-            return self._lead(miss, joined.permit), miss.varies
+            return self._lead(miss, joined.permit)
         return self._follow(miss, joined.flight)
 
     def refresh(self, miss: Miss) -> None:
@@ -104,7 +104,7 @@ class Fetcher:
     def _is_outdated(self, permit: Permit, miss: Miss) -> bool:
         """Whether another leader finished between our look and our claim, which is given up then."""
         try:
-            outdated = self._look_up(miss.key, miss.request) != miss.found
+            outdated = self._has_changed(miss)
         except BaseException:
             permit.finish(End.LOST)
             raise
@@ -112,16 +112,25 @@ class Fetcher:
             permit.finish(End.LOST)
         return outdated
 
-    def _lead(self, miss: Miss, permit: Permit) -> Response | None:
+    def _has_changed(self, miss: Miss) -> bool:
+        """Whether what is stored now asks for something else than this fetch."""
+        found = self._look_up(miss.key, miss.request)
+        if found == miss.found:
+            return False
+        now = decide.on_request(miss.request, found, self._policies, time.time())
+        headers = miss.fetch.headers.without("If-None-Match") if miss.fetch.variants else miss.fetch.headers
+        return not (isinstance(now, decisions.Fetch) and now.headers == headers)
+
+    def _lead(self, miss: Miss, permit: Permit) -> tuple[Response | None, tuple[str, ...]]:
         request, outcome = miss.request, miss.outcome
         match self._downloader.lead(permit, request, miss.fetch, outcome):
             case Downloading(start):
-                return self._begin(miss, permit, start)
+                response = self._begin(miss, permit, start)
             case Whole() as whole:
                 return self._lead_whole(miss, permit, whole)
             case Passed(exchange, reason):
                 outcome.result, outcome.detail = Result.PASSED, reason
-                return self._forwarder.relay(request, exchange, miss.fetch, outcome)
+                response = self._forwarder.relay(request, exchange, miss.fetch, outcome)
             case Freshened(entry, siblings):
                 if miss.fetch.plan is not None:
                     plan = miss.fetch.plan.with_entries((entry, *siblings))
@@ -129,39 +138,43 @@ class Fetcher:
                 else:
                     response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
                 outcome.result = Result.REVALIDATED
-                return response
             case Stale(entry, detail):
-                return self._stale(miss, entry, detail)
+                response = self._stale(miss, entry, detail)
+        return response, miss.varies
 
-    def _begin(self, miss: Miss, permit: Permit, start: Callable[[], None]) -> Response | None:
+    def _begin(
+        self, miss: Miss, permit: Permit, start: Callable[[], None], *, however_far: bool = False
+    ) -> Response | None:
         """The answer to the one who leads; the body comes in whatever becomes of this client."""
         miss.outcome.stored, miss.outcome.result = True, Result.FETCHED
         progress = permit.flight.progress()
-        if self._is_far(miss.request, progress):
-            start()
+        if not self._suits(miss, progress, however_far=however_far):
+            start()  # first: an origin may take one request at a time
             return self._forward(miss, reason=Forward.PARTIAL)
         try:
             return self._arriving(miss, permit.flight, progress)
         finally:
             start()  # from here on the body may be over at any moment
 
-    def _lead_whole(self, miss: Miss, permit: Permit, whole: Whole) -> Response | None:
+    def _lead_whole(
+        self, miss: Miss, permit: Permit, whole: Whole
+    ) -> tuple[Response | None, tuple[str, ...]]:
         """Where the origin gives the whole instead of a part: all who asked for parts share it."""
+        exchange = whole.exchange
         try:
             joined = self._flights.join(_flight_of_the_whole(miss))
-        except BaseException:
-            whole.exchange.close()
-            raise
+        except StoreError as error:
+            log.warning("%s is served but not stored: %s", without_query(miss.key), error)
+            return self._forwarder.relay(miss.request, exchange, miss.fetch, miss.outcome), miss.varies
         finally:
             permit.finish(End.LOST)  # those who wait look again, and find it
         if isinstance(joined, Lead):
-            request, exchange = whole.request, whole.exchange
-            begun = self._downloader.adopt(joined.permit, request, exchange, whole.store, whole.asked)
-            return self._begin(miss, joined.permit, begun.start)
-        whole.exchange.close()
+            begun = self._downloader.adopt(joined.permit, whole.request, exchange, whole.store, whole.asked)
+            return self._begin(miss, joined.permit, begun.start, however_far=True), miss.varies
+        exchange.close()
         if isinstance(joined, NotStorable):
-            return self._forward(miss, "not-storable")
-        return self._follow(miss, joined.flight, however_far=True)[0]
+            return self._forward(miss, "not-storable"), miss.varies
+        return self._follow(miss, joined.flight, however_far=True)
 
     def _follow(
         self, miss: Miss, flight: Flight, *, however_far: bool = False
@@ -174,22 +187,28 @@ class Fetcher:
         if progress.entry.vary != vary_values(varies, miss.request):
             return None, varies
         miss.outcome.result = Result.COLLAPSED
-        if however_far:
-            return self._delivery.arriving(miss.request, miss.outcome, flight, progress), varies
+        if not self._suits(miss, progress, however_far=however_far):
+            return self._forward(miss, reason=Forward.PARTIAL), varies
         return self._arriving(miss, flight, progress), varies
 
-    def _arriving(self, miss: Miss, flight: Flight, progress: Progress) -> Response | None:
-        """The answer out of a flight whose head fits the request's fields."""
+    def _suits(self, miss: Miss, progress: Progress, *, however_far: bool) -> bool:
+        """Whether the client's answer can be made of a flight whose head fits the request's fields."""
         entry = progress.entry
         assert entry is not None, "the head is known"
-        plan = miss.fetch.plan
-        if plan is not None and plan.is_continued_by(entry):
+        if entry.part is None:
+            return however_far or not self._is_far(miss.request, progress)
+        if miss.fetch.plan is not None and miss.fetch.plan.is_continued_by(entry):
+            return True
+        # A part is for who asked for it as such, and for none whose own copy is of something else.
+        asked_for = miss.fetch.plan is None and bool(range_specs(miss.request.headers))
+        return asked_for and if_range_holds(miss.request.headers, entry.head)
+
+    def _arriving(self, miss: Miss, flight: Flight, progress: Progress) -> Response | None:
+        """The answer out of a flight that suits."""
+        entry, plan = progress.entry, miss.fetch.plan
+        if entry is not None and plan is not None and plan.is_continued_by(entry):
             renewed = plan.renewed_by(entry)
             return self._delivery.assembled(miss.request, renewed, miss.outcome, (flight, progress))
-        # A part is for who asked for it as such.
-        asked_for = entry.part is None or (plan is None and range_specs(miss.request.headers))
-        if not asked_for or self._is_far(miss.request, progress):
-            return self._forward(miss, reason=Forward.PARTIAL)
         return self._delivery.arriving(miss.request, miss.outcome, flight, progress)
 
     def _is_far(self, request: Request, progress: Progress) -> bool:
@@ -232,9 +251,16 @@ class Fetcher:
 
     def _stale(self, miss: Miss, entry: Entry, detail: str) -> Response | None:
         """The stored answer in place of one that the origin failed to give; `detail` says how."""
-        ttl = self._ttl(miss.request, entry)
-        response = self._delivery.stored(miss.request, entry, miss.outcome, ttl)
-        miss.outcome.result, miss.outcome.detail = Result.STALE, detail
+        request, outcome, plan = miss.request, miss.outcome, miss.fetch.plan
+        if plan is None:
+            response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
+        else:
+            now = time.time()
+            allowed = [decide.on_error(e, self._policies, request.url, now, request) for e in plan.used]
+            if None in allowed:
+                raise UpstreamError("the origin failed, and not all stored parts may stand in for it")
+            response = self._delivery.assembled(request, plan, outcome)
+        outcome.result, outcome.detail = Result.STALE, detail
         return response
 
     def _ttl(self, request: Request, entry: Entry) -> int:

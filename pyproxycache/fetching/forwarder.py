@@ -16,7 +16,7 @@ from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.groups import invalidated_groups
 from pyproxycache.rules.keys import cache_key, newest
 from pyproxycache.rules.policy import Policies
-from pyproxycache.rules.validation import head_effect, invalidated_urls, precondition
+from pyproxycache.rules.validation import invalidated_urls, precondition
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.database import going_on_unwritten
@@ -62,7 +62,7 @@ class Forwarder:
         try:
             self._invalidate(request, exchange.head, outcome.key)
             if request.method == "HEAD" and exchange.head.status == 200:
-                self._update(found, exchange.head, asked)
+                self._update(outgoing, found, exchange.head, asked)
             kept = self._keep(outgoing, exchange, asked, outcome) if request.method == "POST" else None
         except BaseException:
             exchange.close()
@@ -95,17 +95,17 @@ class Forwarder:
             for group in groups:
                 self._index.purge_group(group, f"{request.url.scheme}://{request.url.authority}")
 
-    def _update(self, found: Sequence[Entry], head: Head, asked: float) -> None:
-        """Bring the stored answer to a GET up to date with that to a HEAD (RFC 9111 section 4.3.5)."""
+    def _update(self, request: Request, found: Sequence[Entry], head: Head, asked: float) -> None:
+        """Bring the stored answer to a GET up to date with that to a HEAD."""
         entry = newest([entry for entry in found if entry.part is None])
         if entry is None or entry.status != 200:
             return
         with going_on_unwritten("bring up to date", entry.key):
-            updated = head_effect(entry, head, asked, time.time())
-            if updated is None:
-                self._index.forget(entry)
-            else:
-                self._index.freshen(updated)
+            match decide.on_head(request, head, entry, self._policies, asked, time.time()):
+                case decisions.Forget(outdated):
+                    self._index.forget(outdated)
+                case decisions.Freshen(updated, _, for_all=True):
+                    self._index.freshen(updated)
 
     def _keep(
         self, request: Request, exchange: Exchange, asked: float, outcome: Outcome

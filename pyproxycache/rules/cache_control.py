@@ -104,9 +104,9 @@ def _request_directives(lines: tuple[str, ...]) -> RequestDirectives:
         no_transform="no-transform" in arguments,
         only_if_cached="only-if-cached" in arguments,
         max_age=_strictest(arguments, "max-age"),
-        max_stale=MAX_DELTA if any_staleness else _strictest(arguments, "max-stale"),
+        max_stale=MAX_DELTA if any_staleness else _allowed(arguments, "max-stale"),
         min_fresh=max((n for n in _seconds(arguments, "min-fresh") if n is not None), default=None),
-        stale_if_error=_strictest(arguments, "stale-if-error"),
+        stale_if_error=_allowed(arguments, "stale-if-error"),
     )
 
 
@@ -139,7 +139,7 @@ def _response_directives_of(arguments: Arguments) -> ResponseDirectives:
         immutable="immutable" in arguments,
         max_age=_lifetime(arguments, "max-age"),
         s_maxage=_lifetime(arguments, "s-maxage"),
-        stale_while_revalidate=_strictest(arguments, "stale-while-revalidate"),
+        stale_while_revalidate=_allowed(arguments, "stale-while-revalidate"),
         stale_if_error=_strictest(arguments, "stale-if-error"),
         withheld=no_cache_fields | private_fields,
     )
@@ -174,6 +174,12 @@ def _arguments(lines: Iterable[str]) -> Arguments:
 
 def _seconds(arguments: Arguments, name: str) -> list[int | None]:
     return [delta_seconds(text or "") for text in arguments.get(name, [])]
+
+
+def _allowed(arguments: Arguments, name: str) -> int | None:
+    """The smallest of the values; None, which allows nothing, if there is none or an invalid one."""
+    values = [seconds for seconds in _seconds(arguments, name) if seconds is not None]
+    return min(values, default=None) if len(values) == len(arguments.get(name, [])) else None
 
 
 def _strictest(arguments: Arguments, name: str) -> int | None:

@@ -13,6 +13,7 @@ from pyproxycache.rules.decisions import (
     Assemble,
     Bypass,
     Fetch,
+    Forget,
     Freshen,
     Pass,
     Refuse,
@@ -36,9 +37,10 @@ from pyproxycache.rules.parts import Plan, part_of, plan, representation
 from pyproxycache.rules.policy import Policies, Policy
 from pyproxycache.rules.ranges import range_specs
 from pyproxycache.rules.search_variance import search_base
-from pyproxycache.rules.storing import is_lasting, obstacle, stored_head
+from pyproxycache.rules.storing import is_for_one, is_lasting, obstacle, stored_head
 from pyproxycache.rules.validation import (
     conditional_headers,
+    describes,
     entity_tags,
     freshen,
     matches_304,
@@ -64,6 +66,8 @@ def on_request(
     fitting = select(entries, key, request)
     whole = newest([entry for entry in fitting if entry.part is None])
     reason = Forward.VARY_MISS if entries else Forward.URI_MISS
+    if fitting:
+        reason = Forward.MISS  # parts, of no use here
     if whole is not None:
         judged = _judge(request, asked, whole, policies.for_head(request.url, whole.head), now)
         if isinstance(judged, Serve):
@@ -85,7 +89,8 @@ def on_request(
 def validating(request: Request, stale: Entry | None, reason: Forward) -> Fetch:
     """Ask the origin; a part is asked for as such where no whole is stored that could be validated."""
     headers = end_to_end(request.headers)
-    wanted = [f for f in headers if f[0].lower() in ("range", "if-range")]
+    # If-Range is judged here, by what comes: its answer may leave out fields that others need.
+    wanted = [field for field in headers if field[0].lower() == "range"]
     outbound = strip_conditionals(headers)
     if stale is not None:
         outbound = Headers((*outbound, *conditional_headers(stale)))
@@ -118,6 +123,18 @@ def on_response(
     `request` is the client's with the fields that were sent. Times are seconds since the epoch.
     """
     return _Answer(request, head, policies, request_time, response_time).decide(fetch)
+
+
+def on_head(
+    request: Request,
+    head: Head,
+    entry: Entry,
+    policies: Policies,
+    request_time: float,
+    response_time: float,
+) -> Freshen | Forget:
+    """What the 200 to a HEAD means for the stored answer to a GET (RFC 9111 section 4.3.5)."""
+    return _Answer(request, head, policies, request_time, response_time).updates(entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +192,25 @@ class _Answer:
             return Pass("unmatched-304", remember=False)
         (entry,) = self._freshened((named,))
         ttl = entry.ttl if self.request.ttl is None else self.request.ttl
-        return Freshen(replace(entry, ttl=ttl), self._freshened(fetch.siblings))
+        siblings = self._freshened(fetch.siblings)
+        return Freshen(replace(entry, ttl=ttl), siblings, for_all=not self._is_for_one(named))
+
+    def updates(self, entry: Entry) -> Freshen | Forget:
+        """What a HEAD's 200 means for the stored answer to a GET (RFC 9111 section 4.3.5)."""
+        if not describes(entry, self.head):
+            return Forget(entry)
+        (updated,) = self._freshened((entry,))
+        return Freshen(updated, for_all=not self._is_for_one(entry))
+
+    def _is_for_one(self, entry: Entry) -> bool:
+        """Whether the entry, had it come with these fields, would not have been stored for others."""
+        merged = freshen(entry, self.head, self.request_time, self.response_time).head
+        # A cookie that was stored with it was judged then.
+        cookies = self.head.headers.lines("set-cookie")
+        headers = merged.headers if cookies else merged.headers.without("set-cookie")
+        policy = self._policy(entry.head)
+        asked = replace(self.request, method="GET", body=None)
+        return is_for_one(asked, replace(merged, headers=headers), policy, self.response_time)
 
     def _freshened(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         updated = []

@@ -82,10 +82,21 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Freshen:
-    """The stored response is valid: answer with this updated entry and keep it, and its siblings."""
+    """The stored response is valid: answer with this updated entry, and keep it and its siblings so.
+
+    Not `for_all`: what was said is for this client alone, and what is stored stays as it is.
+    """
 
     entry: Entry
     siblings: tuple[Entry, ...] = ()
+    for_all: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The stored response is outdated."""
+
+    entry: Entry
 
 
 @dataclass(frozen=True, slots=True)

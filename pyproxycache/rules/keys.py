@@ -19,6 +19,7 @@ _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
 _NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]")
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 
 CONTENT = "(content)"
 """Stands beside the field names for a QUERY's content; no field can be called so."""
@@ -88,10 +89,13 @@ def cache_key(url: Url, query_mode: QueryMode) -> str:
 def vary_fields(headers: Headers) -> tuple[str, ...] | None:
     """The request fields that select the response, lower case and sorted; None for "*".
 
-    RFC 9110 section 12.5.5.
+    None as well where a member is no field's name, for then nobody knows what selects it (RFC 9110
+    section 12.5.5).
     """
     names = {name.lower() for name in split_list(headers.get("vary") or "")}
-    return None if "*" in names else tuple(sorted(names))
+    if "*" in names or not all(map(_FIELD_NAME.fullmatch, names)):
+        return None
+    return tuple(sorted(names))
 
 
 def selecting_fields(request: Request, response_headers: Headers) -> tuple[str, ...] | None:

@@ -74,8 +74,8 @@ class Plan:
         """The fields that ask for a missing segment (RFC 9110 sections 13.1.5 and 14.2)."""
         validator = strong_validator(self.head)
         assert validator is not None, "without one nothing is missing from a plan"
-        end = None if segment.stop == self.total else segment.stop - 1
-        return ("Range", range_text(segment.start, end)), ("If-Range", validator)
+        part = Part(segment.start, segment.stop - 1, self.total)
+        return ("Range", range_of(part)), ("If-Range", validator)
 
     def completing_head(self, segment: Segment, head_206: Head) -> Head | None:
         """The head to store the answer to range_fields with; None if it is of something else.
@@ -114,6 +114,18 @@ class Plan:
         return replace(self, parts=parts, head=combined_head(parts), segments=segments)
 
 
+def range_of(part: Part) -> str:
+    """The Range that asks for the part, open where the representation ends with it."""
+    return range_text(part.start, None if part.end + 1 == part.total else part.end)
+
+
+def filling(known: Head, part: Part) -> Plan:
+    """The plan of a part alone, of which nothing is there but what the representation's head is."""
+    missing = Segment(part.start, part.end + 1, None)
+    head = Head(200, "OK", known.headers.without(*_OF_ONE_MESSAGE))
+    return Plan((), head, part.total, WHOLE, (missing,))
+
+
 def part_of(head: Head) -> Part | None:
     """The part that a 206 carries; None for several, an invalid Content-Range, and too much content.
 
@@ -130,8 +142,10 @@ def part_of(head: Head) -> Part | None:
         return part
     if not 0 < length < part.length:
         return None
-    stop = part.start + length
-    return Part(part.start, stop - 1, stop if part.end + 1 == part.total else part.total)
+    stop, reaches_end = part.start + length, part.end + 1 == part.total
+    if part.start == 0 and reaches_end:
+        return None  # less than all must never pass for all
+    return Part(part.start, stop - 1, stop if reaches_end else part.total)
 
 
 def covers(entry: Entry, start: int, stop: int) -> bool:

@@ -25,7 +25,10 @@ _UNDERSTOOD = frozenset(
 )
 
 # What one client's request or a passing trouble caused says nothing about the next answer.
-_OF_THIS_REQUEST = frozenset({"method", "request", "authorization", "partial"})
+_OF_THIS_REQUEST = frozenset({"method", "request", "authorization", "partial", "range"})
+
+
+_FOR_ONE = frozenset({"private", "no-store", "authorization", "request", "set-cookie", "policy"})
 
 
 def obstacle(request: Request, head: Head, policy: Policy, received: float) -> str | None:
@@ -56,6 +59,11 @@ def obstacle(request: Request, head: Head, policy: Policy, received: float) -> s
     return None
 
 
+def is_for_one(request: Request, head: Head, policy: Policy, received: float) -> bool:
+    """Whether an answer with this head, of whatever status, is for the one who asked and nobody else."""
+    return obstacle(request, replace(head, status=200), policy, received) in _FOR_ONE
+
+
 def is_lasting(reason: str) -> bool:
     """Whether the next answer will likely meet the same obstacle, whoever asks."""
     return reason not in _OF_THIS_REQUEST
@@ -84,6 +92,8 @@ def _forbidden(request: Request, head: Head, policy: Policy, directives: Respons
         return "policy"
     if head.status < 200 or (head.status == 206 and not _is_asked_part(request, head)):
         return "partial"
+    if head.status == 416:
+        return "range"  # it answers the Range, which is not in the key
     if directives.must_understand:
         # It takes the place of a no-store that stands beside it for older caches.
         if head.status not in _UNDERSTOOD:

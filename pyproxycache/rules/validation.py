@@ -111,19 +111,17 @@ def named_by_304(entries: Sequence[Entry], head_304: Head) -> Entry | None:
     return next((e for e in entries if (own := _etag(e.head)) and _opaque(own) == _opaque(tag)), None)
 
 
-def head_effect(entry: Entry, head: Head, request_time: float, response_time: float) -> Entry | None:
-    """The entry updated by the 200 that a HEAD got; None if that shows it to be outdated.
+def describes(entry: Entry, head: Head) -> bool:
+    """Whether the 200 to a HEAD is about the stored response: the same validators and length.
 
-    RFC 9111 section 4.3.5. Times are seconds since the epoch.
+    RFC 9111 section 4.3.5.
     """
     for name in ("etag", "last-modified"):
         new = head.headers.get(name)
         if new is not None and new != entry.headers.get(name):
-            return None
+            return False
     length = complete_length(head)
-    if length is not None and length != entry.size:
-        return None
-    return freshen(entry, head, request_time, response_time)
+    return length is None or length == entry.size
 
 
 def precondition(request_headers: Headers, entry_head: Head, now: float) -> bool:

@@ -88,7 +88,8 @@ def _selected(
     request: Request, head: Head, length: int | None, wanted: Selected, now: float, open_body: OpenBody
 ) -> Response:
     """The answer once it is known what is wanted, unless the client's precondition makes it a 304."""
-    if precondition(request.headers, head, now):
+    # To other methods that were carried out it says nothing (RFC 9110 section 13.2.1).
+    if request.method in ("GET", "HEAD", "QUERY") and precondition(request.headers, head, now):
         return Response(not_modified(head))
     if isinstance(wanted, Unsatisfiable) and length is not None:
         return Response(unsatisfiable_head(length))

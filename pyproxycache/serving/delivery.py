@@ -9,6 +9,8 @@ from dataclasses import replace
 from pyproxycache.messages import Entry, Request, Response
 from pyproxycache.outcome import Outcome
 from pyproxycache.rules.parts import Plan, Segment
+from pyproxycache.rules.ranges import WHOLE
+from pyproxycache.rules.validation import precondition
 from pyproxycache.serving import answer
 from pyproxycache.serving.follow import Follower
 from pyproxycache.store.database import going_on_unwritten
@@ -60,24 +62,31 @@ class Delivery:
     ) -> Response | None:
         """The answer out of stored parts; the first that is missing comes from a flight, others later."""
         now = time.time()
-        for entry in plan.parts:
-            self._admit_peer(request.client, entry.peer)
-        first: answer.Body | None = None
+        if not plan.segments and plan.wanted is WHOLE and not precondition(request.headers, plan.head, now):
+            return None  # planned as a 304, which it was before the origin said more
+        peers = [entry.peer for entry in plan.parts]
+        if arriving is not None and arriving[1].entry is not None:
+            peers.append(arriving[1].entry.peer)
+        for peer in peers:
+            self._admit_peer(request.client, peer)
+        opened: dict[Segment, answer.Body] = {}
 
         def open_segment(segment: Segment) -> answer.Body:
-            if segment.entry is not None:
-                return self._follower.stored_body(segment.entry, *segment.in_body)
-            if first is not None and segment == plan.missing[0]:
-                return first
-            known = plan.parts[0]
-            return self._follower.missing_body(request, outcome, known, segment.start, segment.stop)
+            if segment in opened:
+                return opened.pop(segment)
+            start, stop = segment.start, segment.stop
+            return self._follower.missing_body(request, outcome, plan.parts[0], start, stop)
 
         try:
+            # Before their turn comes, when a blob may be gone and a flight long over.
+            for segment in plan.segments:
+                if segment.entry is not None:
+                    opened[segment] = self._follower.stored_body(segment.entry, *segment.in_body)
             if arriving is not None:
-                # Joined before its turn comes, when the flight may long be over.
                 flight, progress = arriving
-                start, stop = replace(plan.missing[0], entry=progress.entry).in_body
-                first = self._follower.body(request, outcome, flight, progress, start, stop)
+                first = plan.missing[0]
+                start, stop = replace(first, entry=progress.entry).in_body
+                opened[first] = self._follower.body(request, outcome, flight, progress, start, stop)
             response = answer.from_parts(request, plan, now, open_segment)
         except (FileNotFoundError, Orphaned):
             return None

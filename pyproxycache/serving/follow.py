@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from pyproxycache.download.leading import Downloader, Downloading, Passed, Whole
-from pyproxycache.errors import BrokenOff
-from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request
+from pyproxycache.errors import BrokenOff, StoreError
+from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request, without_query
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.rules.decisions import Fetch
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.keys import flight_key, part_key
+from pyproxycache.rules.parts import filling, range_of
 from pyproxycache.rules.ranges import continues, range_text
 from pyproxycache.rules.validation import (
     complete_length,
@@ -38,8 +39,16 @@ class Follower:
     """Gives clients the bodies of flights, and of what is stored."""
 
     def __init__(
-        self, index: Index, blobs: Blobs, flights: Flights, downloader: Downloader, upstream: Upstream
+        self,
+        index: Index,
+        blobs: Blobs,
+        flights: Flights,
+        downloader: Downloader,
+        upstream: Upstream,
+        admit_peer: Callable[[str, str], None],
     ) -> None:
+        """`admit_peer`: client address and the address a body came from; raises Forbidden."""
+        self.admit_peer = admit_peer
         self.index = index
         self.flights = flights
         self.downloader = downloader
@@ -162,9 +171,14 @@ class FollowedBody:
         """The pieces from here on; raises Orphaned where whoever had them is gone as well."""
         stored = self._stored()
         if stored is not None:
+            self._follower.admit_peer(self._request.client, stored.peer)
             with contextlib.suppress(FileNotFoundError):
                 return self._follower.stored_body(stored, self.offset, self._stop)
-        joined = self._follower.flights.join(self._read.key)
+        try:
+            joined = self._follower.flights.join(self._read.key)
+        except StoreError as error:
+            log.warning("%s is served but not stored: %s", without_query(self._read.key), error)
+            return self._alone()
         if isinstance(joined, NotStorable):
             return self._alone()
         if isinstance(joined, Lead):
@@ -186,10 +200,11 @@ class FollowedBody:
 
     def _lead(self, permit: Permit) -> Iterator[Piece]:
         """Lead from here on, with this client's request; its own body comes through the flight."""
-        headers = _asking_for(self._read.entry, _plain(self._request))
-        led = self._follower.downloader.lead(
-            permit, self._request, Fetch(headers, None, Forward.PARTIAL), self._outcome
-        )
+        entry = self._read.entry
+        headers = _asking_for(entry, _plain(self._request))
+        plan = None if entry.part is None else filling(entry.head, entry.part)
+        fetch = Fetch(headers, None, Forward.PARTIAL, plan=plan)
+        led = self._follower.downloader.lead(permit, self._request, fetch, self._outcome)
         if isinstance(led, Passed | Whole):
             led.exchange.close()
             if isinstance(led, Whole):
@@ -212,6 +227,7 @@ class FollowedBody:
                 if now.end in (End.ORPHANED, End.LOST, End.STORED):
                     raise Orphaned(self.offset)
                 return self._alone()
+            self._follower.admit_peer(self._request.client, now.entry.peer)
         pieces = flight.read(now, self.offset, self._stop, given=self.offset > self._start)
         self._read = _Read(old.key, flight, now)
         return pieces
@@ -243,7 +259,7 @@ def _asking_for(entry: Entry, headers: Headers) -> Headers:
     validator = strong_validator(entry.head)
     if entry.part is None or validator is None:
         return headers
-    headers = headers.with_field("Range", range_text(entry.part.start, entry.part.end))
+    headers = headers.with_field("Range", range_of(entry.part))
     return headers.with_field("If-Range", validator)
 
 

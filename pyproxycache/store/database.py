@@ -43,6 +43,7 @@ _MIGRATIONS = (
         hits INTEGER NOT NULL DEFAULT 0,
         UNIQUE (key, vary, variant, first_pos, last_pos)
     );
+    CREATE INDEX entries_by_time ON entries (key, response_time) WHERE first_pos < 0;
     CREATE INDEX entries_by_search ON entries (search, vary, variant, response_time)
         WHERE search IS NOT NULL;
     CREATE INDEX entries_by_digest ON entries (digest);

@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from pyproxycache.messages import Entry
 from pyproxycache.store.database import Database
 from pyproxycache.store.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
-from pyproxycache.store.variants import (
-    VaryValues,
-    find_by_search,
-    find_fitting,
-    find_names,
-    find_newest,
-)
+from pyproxycache.store.variants import VaryValues, find_by_search, find_fitting, find_newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +63,6 @@ class Index:
     def variants(self, key: str, limit: int) -> list[Entry]:
         """The newest whole responses of the key, whatever they vary on."""
         return find_newest(self._database.read(), key, limit)
-
-    def vary_names(self, key: str) -> list[tuple[str, ...]]:
-        """The sets of field names that the key's entries vary on; () stands for those that do not vary."""
-        return find_names(self._database.read(), key)
 
     def freshen(self, entry: Entry) -> bool:
         """Put the head and times of a validated entry in place; False when that body is gone.

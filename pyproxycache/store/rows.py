@@ -55,7 +55,7 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
     part = entry.part
     return (
         entry.key,
-        " ".join(name for name, _value in entry.vary),
+        _text_of([name for name, _value in entry.vary]),
         variant_text(entry.vary),
         *((part.start, part.end, part.total) if part is not None else _WHOLE),
         entry.status,
@@ -100,12 +100,17 @@ def entry_from(row: Sequence[Any]) -> Entry:
 
 def names_from(text: str) -> tuple[str, ...]:
     """The field names of a Vary set out of their column."""
-    return tuple(text.split())
+    return tuple(json.loads(text)) if text else ()
 
 
 def variant_text(vary: Sequence[tuple[str, str | None]]) -> str:
     """The values of a Vary set as their column has them."""
-    return json.dumps([value for _name, value in vary]) if vary else ""
+    return _text_of([value for _name, value in vary])
+
+
+def _text_of(items: Sequence[str | None]) -> str:
+    """Names or values in one column, whatever is in them; empty without any."""
+    return json.dumps(items) if items else ""
 
 
 def insert_entry(db: sqlite3.Connection, entry: Entry, now: float) -> int:

@@ -66,11 +66,6 @@ def _rows(db: sqlite3.Connection, queries: _Queries, value: str, vary: VaryValue
     return rows
 
 
-def find_names(db: sqlite3.Connection, key: str) -> list[tuple[str, ...]]:
-    """The sets of field names that the key's entries vary on."""
-    return [names_from(names) for (names,) in db.execute(_BY_KEY.sets, (key,))]
-
-
 def find_newest(db: sqlite3.Connection, key: str, limit: int) -> list[Entry]:
     """The key's newest whole responses, whatever they vary on."""
     rows = db.execute(f"{SELECT} WHERE key = ? AND first_pos < 0 {_NEWEST} ?", (key, limit))

@@ -91,9 +91,9 @@ def remarks(results: Results, known: Mapping[str, str]) -> Iterator[str]:
     for mode, verdicts in results.items():
         no = [verdict.id for verdict in verdicts if verdict.kind == "check" and not verdict.passed]
         yield f"  {mode.value}: {', '.join(no)}"
-        again = [verdict.id for verdict in verdicts if verdict.again and verdict.passed]
-        if again:
-            yield f"passed only when run again alone, {mode.value}: {', '.join(again)}"
+        for verdict in verdicts:
+            if verdict.again and verdict.passed:
+                yield f"  {mode.value}: {verdict.id} passed only alone, not at first: {verdict.why}"
 
 
 def measure(mode: Mode, package: Path, known: Mapping[str, str]) -> list[Verdict]:

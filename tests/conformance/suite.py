@@ -177,7 +177,9 @@ class Run:
             if not 0 < len(failed) <= AGAIN_AT_MOST:
                 break  # so many do not fail for want of time
             for verdict in self.client(failed, at_once=1):
-                found[verdict.id] = replace(verdict, again=again)
+                # Of one that passes now it is told why it did not at first.
+                why = found[verdict.id].why if verdict.passed else verdict.why
+                found[verdict.id] = replace(verdict, why=why, again=again)
         return list(found.values())
 
     def client(

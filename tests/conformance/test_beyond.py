@@ -195,8 +195,9 @@ class TestFreshness:
         path = site.path()
         lines = [f"Last-Modified: {in_seconds(-100 * DAY)}", *lines]
         site.put(path, b"body", *lines, status=status)
-        assert not from_cache(site.get(path))
-        assert from_cache(site.get(path)) is reused
+        for _ in range(2):
+            assert site.get(path).status == status
+        assert site.origin.count(path) == (1 if reused else 2)
 
     @pytest.mark.parametrize(
         ("status", "directives", "reused"),
@@ -305,6 +306,43 @@ class TestStale:
         assert (reply.status, reply.body == b"old") == (
             (200, True) if allowed else (503 if trouble == "503" else 502, False)
         )
+
+
+class TestCollapsing:
+    """RFC 9111 section 4: one answer is for many requests only where each of them may be given it."""
+
+    @pytest.mark.parametrize(
+        ("line", "wishes", "shared"),
+        [
+            ("Cache-Control: max-age=60", [], True),
+            (f"Expires: {in_seconds(DAY)}", ["Cache-Control: max-age=60"], True),
+            ("Cache-Control: max-age=0", [], False),
+            ("Cache-Control: no-cache", [], False),
+            ("Expires: 0", [], False),
+            ("Cache-Control: max-age=60", ["Cache-Control: no-cache"], False),
+            ("Cache-Control: max-age=60", ["Cache-Control: max-age=0"], False),
+        ],
+    )
+    def test_who_comes_in_the_middle_of_it(
+        self, site: Site, line: str, wishes: list[str], shared: bool
+    ) -> None:
+        path = site.path()
+        site.put(path, b"0123456789", line, etag='"1"')
+        gate = site.origin.gate(path, 5)
+        first, second = (
+            site.cache.download(site.origin.url(path), asked) for asked in ((), fields(*wishes))
+        )
+        first.open()
+        try:
+            first.read_head()
+            gate.wait_reached()
+            second.open()
+            second.read_head()
+            assert ("collapsed" in (second.get("Cache-Status") or "")) is shared
+            assert site.origin.count(path) == (1 if shared else 2)
+        finally:
+            gate.open()
+        assert [first.run().received, second.run().received] == [10, 10]
 
 
 def _hang_up(_asked: Asked) -> Resource | bytes:

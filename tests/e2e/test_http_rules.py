@@ -142,7 +142,10 @@ def test_conditions_and_ranges_are_answered_here(
     reply = proxy.get(origin.url("/a"), headers)
     assert (reply.status, reply.body) == (status, body)
     wanted = None if warm else dict(headers).get("Range")
-    assert [asked.get("Range") for asked in origin.asked("/a")] == [wanted]
+    assert origin.asked("/a")[0].get("Range") == wanted
+    # A part that came for nothing is kept all the same, and the client's own request goes on.
+    in_vain = not warm and (wanted, status) == ("bytes=2-4", 200)
+    assert origin.count("/a") == (2 if in_vain else 1)
 
 
 def test_bytes_pass_as_the_origin_sent_them(origin: Origin, proxy: Proxy) -> None:

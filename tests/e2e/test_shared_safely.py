@@ -1,0 +1,249 @@
+"""What one client is told or does never spoils what the others get."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import pytest
+from harness import Download, Proxy, Reply
+from origin import Asked, Origin, Resource
+
+MakeProxy = Callable[..., Proxy]
+Fields = list[tuple[str, str]]
+
+DIGITS = b"0123456789"
+RELOAD = ("Cache-Control", "no-cache")
+
+
+def mentions(reply: Reply | Download, name: str) -> bool:
+    """Whether any field tells this name."""
+    return any(name in value for _name, value in reply.headers)
+
+
+def forward(reply: Reply) -> str:
+    return (reply.get("Cache-Status") or "").partition("; fwd=")[2].partition(";")[0]
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Whether it comes to hold in time; each look is a request, which takes its own time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if holds():
+            return True
+    return False
+
+
+class TestRangeNotSatisfiable:
+    """An answer to one Range is none to another request (RFC 9110 section 15.5.17)."""
+
+    @pytest.mark.parametrize("etag", ['"v1"', None], ids=["strong", "no-validator"])
+    @pytest.mark.parametrize("before", [(), ("0-4",)], ids=["nothing-stored", "a-part-stored"])
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            [("Content-Range", "bytes */10"), ("Cache-Control", "max-age=600")],
+            [("Content-Range", "bytes */10"), ("Cache-Control", "public, s-maxage=600")],
+            [("Content-Range", "bytes */10")],
+            [("Cache-Control", "max-age=600")],
+        ],
+        ids=["max-age", "s-maxage", "no-freshness", "no-length"],
+    )
+    def test_it_is_never_stored(
+        self, origin: Origin, proxy: Proxy, fields: Fields, before: Iterable[str], etag: str | None
+    ) -> None:
+        origin.put("/a", handler=partial(unsatisfiable, fields, etag))
+        url = origin.url("/a")
+        for one in before:
+            assert proxy.get(url, [("Range", f"bytes={one}")]).status == 206
+        assert proxy.get(url, [("Range", "bytes=99-")]).status == 416
+        whole = proxy.get(url)
+        assert (whole.status, whole.body) == (200, DIGITS)
+        part = proxy.get(url, [("Range", "bytes=2-3")])
+        assert (part.status, part.body) == (206, b"23")
+
+    def test_nor_by_the_operators_rule(self, origin: Origin, make_proxy: MakeProxy) -> None:
+        proxy = make_proxy(config={"rules": [{"match": {"path": "^/a"}, "fresh": {"any": "1h"}}]})
+        origin.put("/a", handler=partial(unsatisfiable, [("Content-Range", "bytes */10")], '"v1"'))
+        assert proxy.get(origin.url("/a"), [("Range", "bytes=99-")]).status == 416
+        part = proxy.get(origin.url("/a"), [("Range", "bytes=2-3")])
+        assert (part.status, part.body) == (206, b"23")
+        assert proxy.get(origin.url("/a")).body == DIGITS
+
+
+def unsatisfiable(fields: Fields, etag: str | None, asked: Asked) -> Resource | bytes:
+    if (asked.get("Range") or "").startswith("bytes=99"):
+        return Resource(b"", status=416, headers=fields)
+    return Resource(DIGITS, etag=etag, cache_control="max-age=600")
+
+
+SET_COOKIE = [("Set-Cookie", "session={}")]
+PRIVATE_FIELD = [("Cache-Control", 'max-age={age}, private="X-Account"'), ("X-Account", "of {}")]
+NO_CACHE_FIELD = [("Cache-Control", 'max-age={age}, no-cache="X-Account"'), ("X-Account", "of {}")]
+PRIVATE = [("Cache-Control", "private, max-age={age}"), ("X-Account", "of {}")]
+NO_STORE = [("Cache-Control", "no-store"), ("X-Account", "of {}")]
+NOT_SHAREABLE = [("Cache-Control", "max-age={age}"), ("X-Account", "of {}")]
+
+# The field that says who asks, what the stored response may, and what the validation says to one.
+PERSONAL = {
+    "set-cookie": ("Cookie", "max-age={age}", SET_COOKIE),
+    "private-field": ("Cookie", "max-age={age}", PRIVATE_FIELD),
+    "no-cache-field": ("Cookie", "max-age={age}", NO_CACHE_FIELD),
+    "private": ("Cookie", "public, max-age={age}", PRIVATE),
+    "no-store": ("Cookie", "public, max-age={age}", NO_STORE),
+    "authorization": ("Authorization", "max-age={age}", NOT_SHAREABLE),
+    "authorization-no-longer-public": ("Authorization", "public, max-age={age}", NOT_SHAREABLE),
+}
+FOR_ONE_ONLY = {
+    name: case for name, case in PERSONAL.items() if case[2] in (PRIVATE, NO_STORE, NOT_SHAREABLE)
+}
+
+
+def personal(who: str, stored: str, fields: Fields, age: int, asked: Asked) -> Resource | bytes:
+    """The same to all, but for the fields that are for who says a name."""
+    name = asked.get(who)
+    if name is None:
+        return Resource(DIGITS, etag='"v1"', cache_control=stored.format(age=age))
+    return Resource(
+        DIGITS, etag='"v1"', headers=[(field, value.format(name, age=age)) for field, value in fields]
+    )
+
+
+class TestWhatOneIsTold:
+    """Fields of a 304, or of the answer to a HEAD, that are for the one who asked (RFC 9111 section 3)."""
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize(("who", "stored", "fields"), PERSONAL.values(), ids=PERSONAL)
+    def test_the_next_client_does_not_get_it(
+        self, origin: Origin, proxy: Proxy, who: str, stored: str, fields: Fields, method: str
+    ) -> None:
+        origin.put("/a", handler=partial(personal, who, stored, fields, 600))
+        proxy.get(origin.url("/a"))
+        alice = proxy.get(origin.url("/a"), [(who, "ALICE"), RELOAD], method=method)
+        assert (alice.status, alice.body) == (200, DIGITS if method == "GET" else b"")
+        assert origin.count("/a") == 2
+        for client in ([], [("Cookie", "BOB")]):
+            other = proxy.get(origin.url("/a"), client)
+            assert (other.status, other.body) == (200, DIGITS)
+            assert not mentions(other, "ALICE")
+
+    @pytest.mark.parametrize(("who", "stored", "fields"), FOR_ONE_ONLY.values(), ids=FOR_ONE_ONLY)
+    def test_who_asked_gets_it(
+        self, origin: Origin, proxy: Proxy, who: str, stored: str, fields: Fields
+    ) -> None:
+        origin.put("/a", handler=partial(personal, who, stored, fields, 600))
+        proxy.get(origin.url("/a"))
+        alice = proxy.get(origin.url("/a"), [(who, "ALICE"), RELOAD])
+        assert (alice.status, alice.body, alice.get("X-Account")) == (200, DIGITS, "of ALICE")
+        assert proxy.get(origin.url("/a")).get("Cache-Control") == stored.format(age=600)
+        assert origin.count("/a") == 2
+
+    @pytest.mark.parametrize(("who", "stored", "fields"), PERSONAL.values(), ids=PERSONAL)
+    def test_nor_do_those_who_wait_for_the_same(
+        self, origin: Origin, make_proxy: MakeProxy, who: str, stored: str, fields: Fields
+    ) -> None:
+        proxy = make_proxy(threads=32)
+        origin.put("/a", handler=partial(personal, who, stored, fields, 0))
+        origin.put("/other", b"other", cache_control="max-age=600")
+        url = origin.url("/a")
+        proxy.get(url)
+        gate = origin.gate("/a")
+        names = ("ALICE", "BOB", "CAROL")
+        clients = {name: proxy.download(url, [(who, name)]) for name in names}
+        clients["ALICE"].open()
+        gate.wait_reached()
+        for name in names[1:]:
+            clients[name].open()
+        for _ in range(30):  # what came after them is answered, so they wait
+            assert proxy.get(origin.url("/other")).body == b"other"
+        gate.open()
+        for name, client in clients.items():
+            client.run()
+            assert (client.status, client.received, client.complete) == (200, len(DIGITS), True)
+            assert [other for other in names if mentions(client, other)] in ([name], [])
+        if fields in (PRIVATE, NO_STORE, NOT_SHAREABLE):
+            assert {name: client.get("X-Account") for name, client in clients.items()} == {
+                name: f"of {name}" for name in names
+            }
+            assert {asked.get(who) for asked in origin.asked("/a")} == {None, *names}
+        origin.put("/a", b"down", status=503)
+        stranger = proxy.get(url)
+        assert (stranger.status, stranger.body) == (200, DIGITS)
+        assert not any(mentions(stranger, name) for name in names)
+        if fields in (PRIVATE, NO_STORE, NOT_SHAREABLE):
+            assert stranger.get("Cache-Control") == stored.format(age=0)
+
+    @pytest.mark.parametrize("shareable", ["public, max-age=0", "s-maxage=0", "max-age=0, must-revalidate"])
+    def test_a_validation_that_may_be_shared_is(self, origin: Origin, proxy: Proxy, shareable: str) -> None:
+        origin.put("/a", DIGITS, etag='"v1"', cache_control=shareable, headers=[("X", "old")])
+        proxy.get(origin.url("/a"))
+        origin.put(
+            "/a", DIGITS, etag='"v1"', cache_control=f"{shareable}, max-age=600", headers=[("X", "new")]
+        )
+        who = [("Authorization", "Basic c2VjcmV0")]
+        assert proxy.get(origin.url("/a"), who).get("X") == "new"
+        origin.stop()
+        reply = proxy.get(origin.url("/a"), [("Cache-Control", "max-stale, only-if-cached")])
+        if reply.status != 504:  # where it must be validated, nobody gets it from here
+            assert (reply.get("X"), reply.body) == ("new", DIGITS)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        ("If-None-Match", "*"),
+        ("If-None-Match", '"v1"'),
+        ("If-Modified-Since", "Fri, 31 Dec 2100 00:00:00 GMT"),
+        ("Range", "bytes=0-2"),
+    ],
+)
+def test_a_post_gets_what_the_origin_answered(
+    origin: Origin, proxy: Proxy, condition: tuple[str, str]
+) -> None:
+    headers = [("Content-Location", "/a")]
+    lasting = {"etag": '"v1"', "last_modified": time.time() - 1000, "cache_control": "max-age=600"}
+    origin.put("/a", b"created", headers=headers, **lasting)
+    for _ in range(2):
+        reply = proxy.get(origin.url("/a"), [condition], method="POST", body=b"make it")
+        assert (reply.status, reply.body, reply.complete) == (200, b"created", True)
+    assert [asked.method for asked in origin.asked("/a")] == ["POST", "POST"]
+
+
+def test_a_head_that_is_served_stale_refreshes_by_get(origin: Origin, proxy: Proxy) -> None:
+    origin.put("/a", b"old", etag='"v1"', cache_control="max-age=0, stale-while-revalidate=600")
+    proxy.get(origin.url("/a"))
+    origin.put("/a", b"newer", etag='"v2"', cache_control="max-age=600")
+    head = proxy.get(origin.url("/a"), method="HEAD")
+    assert (head.status, head.get("ETag")) == (200, '"v1"')
+    origin.wait_for("/a", 2)
+    # Asked so it neither refreshes anything itself nor takes what is stale.
+    stored = [("Cache-Control", "only-if-cached, max-age=300")]
+    assert eventually(lambda: proxy.get(origin.url("/a"), stored).body == b"newer")
+    assert [asked.method for asked in origin.asked("/a")] == ["GET", "GET"]
+
+
+class TestVaryMiss:
+    """`fwd=vary-miss`: responses are stored, and other fields selected them (RFC 9211 section 2.2)."""
+
+    @pytest.mark.parametrize("headers", [[], [("Range", "bytes=5-6")]], ids=["whole", "part"])
+    def test_stored_under_other_fields(self, origin: Origin, proxy: Proxy, headers: Fields) -> None:
+        origin.put("/a", DIGITS, etag='"v1"', cache_control="max-age=600", headers=[("Vary", "X-Kind")])
+        proxy.get(origin.url("/a"), [("X-Kind", "one")])
+        assert forward(proxy.get(origin.url("/a"), [("X-Kind", "two"), *headers])) == "vary-miss"
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize("etag", ['"v1"', None], ids=["strong", "no-validator"])
+    def test_another_part_is_stored(
+        self, origin: Origin, proxy: Proxy, etag: str | None, method: str
+    ) -> None:
+        origin.put("/a", DIGITS, etag=etag, cache_control="max-age=600")
+        proxy.get(origin.url("/a"), [("Range", "bytes=0-1")])
+        reply = proxy.get(origin.url("/a"), [("Range", "bytes=5-6")], method=method)
+        assert forward(reply) != "vary-miss"
+
+    def test_another_query_is_stored(self, origin: Origin, proxy: Proxy) -> None:
+        headers = [("No-Vary-Search", 'params=("utm")')]
+        origin.put("/a", DIGITS, cache_control="max-age=600", headers=headers)
+        proxy.get(origin.url("/a?x=1"))
+        assert forward(proxy.get(origin.url("/a?x=2"))) == "uri-miss"
