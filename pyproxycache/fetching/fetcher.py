@@ -197,10 +197,11 @@ class Fetcher:
         assert entry is not None, "the head is known"
         if entry.part is None:
             return however_far or not self._is_far(miss.request, progress)
-        if miss.fetch.plan is not None and miss.fetch.plan.is_continued_by(entry):
-            return True
+        plan = miss.fetch.plan
+        if plan is not None and plan.missing:
+            return plan.is_continued_by(entry)
         # A part is for who asked for it as such, and for none whose own copy is of something else.
-        asked_for = miss.fetch.plan is None and bool(range_specs(miss.request.headers))
+        asked_for = bool(range_specs(miss.request.headers))
         return asked_for and if_range_holds(miss.request.headers, entry.head)
 
     def _arriving(self, miss: Miss, flight: Flight, progress: Progress) -> Response | None:

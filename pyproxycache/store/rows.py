@@ -32,6 +32,9 @@ FIELDS = ", ".join(COLUMNS)
 SELECT = f"SELECT {FIELDS}, id FROM entries"
 
 _MOST_PARTS = 64
+_MOST_OF_KEY = 10_000
+# Going through so many takes milliseconds, so not every row does.
+_ROWS_A_CHECK = 64
 _WHOLE = (-1, -1, None)
 _NO_END = 2**63 - 1
 _IDENTITY = ("key", "vary", "variant", "first_pos", "last_pos")
@@ -46,7 +49,8 @@ _FRESHEN = (
     f"UPDATE entries SET {', '.join(f'{name} = :{name}' for name in _FRESHENED)}"
     " WHERE id = :id AND digest = :digest"
 )
-_PARTS = "entries WHERE key = ? AND vary = ? AND variant = ? AND first_pos >= 0"
+_OF_KEY = "entries WHERE key = ?"
+_PARTS = f"{_OF_KEY} AND vary = ? AND variant = ? AND first_pos >= 0"
 _COVERED = f"{_PARTS} AND first_pos >= ? AND last_pos <= ? AND (first_pos, last_pos) != (?, ?)"
 
 
@@ -117,7 +121,7 @@ def insert_entry(db: sqlite3.Connection, entry: Entry, now: float) -> int:
     """Put an entry and its blob's row in place (in the caller's transaction); gives the entry's id.
 
     The newest wins: a whole response takes the place of all parts of its variant, a part that of the
-    parts within it. Of further parts the least recently used go.
+    parts within it. Of further parts, and of further rows of the key, the least recently used go.
     """
     row = row_of(entry)
     variant = row[:3]
@@ -127,12 +131,18 @@ def insert_entry(db: sqlite3.Connection, entry: Entry, now: float) -> int:
     (id,) = db.execute(_PUT, (*row, now)).fetchone()
     _file_groups(db, id, entry)
     if entry.part is not None:
-        db.execute(
-            f"DELETE FROM entries WHERE id IN (SELECT id FROM {_PARTS} AND id != ?"
-            " ORDER BY accessed DESC, id DESC LIMIT -1 OFFSET ?)",
-            (*variant, id, _MOST_PARTS - 1),
-        )
+        _drop_least_used(db, f"{_PARTS} AND id != ?", (*variant, id), _MOST_PARTS - 1)
+    if id % _ROWS_A_CHECK == 0:
+        _drop_least_used(db, f"{_OF_KEY} AND id != ?", (entry.key, id), _MOST_OF_KEY - 1)
     return int(id)
+
+
+def _drop_least_used(db: sqlite3.Connection, rows: str, values: Sequence[Any], most: int) -> None:
+    db.execute(
+        "DELETE FROM entries WHERE id IN"
+        f" (SELECT id FROM {rows} ORDER BY accessed DESC, id DESC LIMIT -1 OFFSET ?)",
+        (*values, most),
+    )
 
 
 def update_entry(db: sqlite3.Connection, entry: Entry) -> bool:

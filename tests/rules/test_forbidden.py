@@ -296,6 +296,29 @@ def test_a_304_of_something_else_freshens_nothing(
             assert forbidden(request, again, now, TARGETS) in (None, "nothing says that it can be stored")
 
 
+@pytest.mark.parametrize(
+    ("request_", "response", "not_modified"),
+    [
+        # A modification in the same second is no strong validator, and the 304 has one (section 4.3.4).
+        (get(), [f"Last-Modified: {at(0)}"], [f"Last-Modified: {at(0)}", 'ETag: "1"']),
+        # What allowed an answer to credentials to be shared is gone (section 3.5).
+        (get("Authorization: Basic YTpi"), ["Cache-Control: s-maxage=60", 'ETag: "1"'], ['ETag: "1"']),
+    ],
+    ids=["weak-date", "no-longer-shared"],
+)
+def test_a_304_makes_nothing_reusable_that_must_not_be(
+    request_: Request, response: list[str], not_modified: list[str]
+) -> None:
+    kept, now = keep(Stored(request_, head(*response), NOW, NOW)), NOW + 99
+    assert kept is not None
+    fetch = decide.on_request(request_, [kept.entry], POLICIES, now)
+    assert isinstance(fetch, decide.Fetch)
+    new = head("Cache-Control: max-age=60", *not_modified, status=304, date=99)
+    decision = decide.on_response(request_.with_headers(fetch.headers), new, fetch, POLICIES, now, now)
+    entry = decision.entry if isinstance(decision, decide.Freshen) else kept.entry
+    assert used(decide.on_request(get(), [entry], POLICIES, now)) == []
+
+
 @MANY
 @given(EXCHANGES)
 def test_all_fields_are_stored_but_those_that_must_not(exchange: Stored) -> None:
