@@ -6,6 +6,7 @@ for its `except=()` and `except=(…)`, for they are what origins have been told
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,10 @@ from urllib.parse import unquote_to_bytes
 from pyproxycache.messages import Headers
 from pyproxycache.rules.structured import parse_dictionary
 
-Parameters = tuple[tuple[str, str], ...]
+Parameters = Sequence[tuple[str, str]]
+
+# Comparing takes a time that clients choose, for each stored response anew.
+_LONGEST_QUERY = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,10 @@ def search_variance(headers: Headers) -> SearchVariance:
 
 
 def equivalent(one: str, other: str, headers: Headers) -> bool:
-    """Whether the response with these headers, stored for one URL, answers the other too (section 6)."""
+    """Whether the response with these headers, stored for one URL, answers the other too (section 6).
+
+    Never where a query is longer than 4 KB, unless both are the same.
+    """
     if one == other:
         return True
     variance = search_variance(headers)
@@ -45,7 +52,9 @@ def equivalent(one: str, other: str, headers: Headers) -> bool:
         return False
     path, _mark, query = one.partition("?")
     other_path, _mark, other_query = other.partition("?")
-    return path == other_path and _counting(query, variance) == _counting(other_query, variance)
+    if path != other_path or max(len(query), len(other_query)) > _LONGEST_QUERY:
+        return False
+    return _counting(query, variance) == _counting(other_query, variance)
 
 
 def search_base(key: str, headers: Headers) -> str:
@@ -80,7 +89,6 @@ def _names(value: Any) -> frozenset[str] | None:
     return frozenset(_decoded(name) for name, _parameters in value)
 
 
-@lru_cache(maxsize=4096)
 def _counting(query: str, variance: SearchVariance) -> Parameters:
     """The parameters that count, in the order in which they are compared."""
     pieces = (piece.partition("=") for piece in query.split("&") if piece)
@@ -90,9 +98,11 @@ def _counting(query: str, variance: SearchVariance) -> Parameters:
     else:
         counting = [item for item in parameters if item[0] not in variance.ignored]
     # By name alone: the order of one name's values can mean something.
-    return tuple(counting if variance.ordered else sorted(counting, key=lambda item: item[0]))
+    return counting if variance.ordered else sorted(counting, key=lambda item: item[0])
 
 
 def _decoded(text: str) -> str:
     """A name or value as application/x-www-form-urlencoded has it; what is no UTF-8 becomes U+FFFD."""
+    if "%" not in text and text.isascii():
+        return text.replace("+", " ")
     return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "replace")

@@ -3,15 +3,16 @@
 from dataclasses import replace
 
 import pytest
-from sample import NOW, URL, entry, fields, get, head, policies
+from sample import NOW, URL, at, entry, fields, get, head, policies
 
 from pyproxycache.messages import Entry, Part, Request
 from pyproxycache.outcome import Forward
-from pyproxycache.rules.decide import on_request, on_response, validating, with_variants
+from pyproxycache.rules.decide import on_head, on_request, on_response, validating, with_variants
 from pyproxycache.rules.decisions import (
     Assemble,
     Bypass,
     Fetch,
+    Forget,
     Freshen,
     Pass,
     Refuse,
@@ -288,3 +289,54 @@ def test_the_operator_may_hold_a_part_like_the_whole() -> None:
     answer = head("Content-Range: bytes 0-4/10", status=206)
     decision = on_response(request.with_headers(fetch.headers), answer, fetch, rules, NOW, NOW)
     assert isinstance(decision, Store)
+
+
+@pytest.mark.parametrize(
+    ("lines", "answer", "for_all"),
+    [
+        pytest.param([], [FRESH], True, id="plain"),
+        pytest.param([], ["Cache-Control: private, max-age=60"], False, id="private"),
+        pytest.param([], ["Cache-Control: no-store"], False, id="no-store"),
+        pytest.param([], [FRESH, "Set-Cookie: a=b"], True, id="a-cookie-with-max-age"),
+        pytest.param([], ["Cache-Control: x", "Set-Cookie: a=b"], False, id="a-cookie-alone"),
+        pytest.param(["Authorization: x"], [FRESH], False, id="authorised"),
+        pytest.param(["Authorization: x"], [f"{FRESH}, public"], True, id="authorised-and-public"),
+        pytest.param(["Cache-Control: no-store"], [FRESH], False, id="the-client-forbids-it"),
+        pytest.param([], ["Cache-Control: no-cache"], True, id="to-be-validated-again"),
+    ],
+)
+@pytest.mark.parametrize("by_head", [False, True], ids=["304", "head"])
+def test_what_one_client_is_told_is_not_for_all(
+    lines: list[str], answer: list[str], for_all: bool, by_head: bool
+) -> None:
+    kept = replace(entry("Cache-Control: max-age=0", TAG, age=10), size=5)
+    request = get(*lines, method="HEAD" if by_head else "GET")
+    if by_head:
+        decision = on_head(request, head(TAG, *answer), kept, ANY, NOW, NOW)
+    else:
+        fetch = validating(request, kept, Forward.STALE)
+        decision = on_response(request, head(TAG, *answer, status=304), fetch, ANY, NOW, NOW)
+    assert isinstance(decision, Freshen)
+    assert decision.for_all == for_all
+
+
+@pytest.mark.parametrize(
+    ("lines", "outdated"),
+    [
+        pytest.param([TAG], False, id="the-same"),
+        pytest.param(["X: 1"], False, id="says-nothing"),
+        pytest.param(['ETag: "b"'], True, id="another-tag"),
+        pytest.param([TAG, f"Last-Modified: {at(-5)}"], True, id="another-date"),
+        pytest.param([TAG, "Content-Length: 5"], False, id="the-same-length"),
+        pytest.param([TAG, "Content-Length: 6"], True, id="another-length"),
+    ],
+)
+def test_what_a_head_shows(lines: list[str], outdated: bool) -> None:
+    kept = replace(entry(FRESH, TAG, age=10), size=5)
+    decision = on_head(get(method="HEAD"), head(*lines), kept, ANY, NOW, NOW)
+    assert (decision == Forget(kept)) == outdated
+
+
+@pytest.mark.parametrize("lines", [["Range: bytes=99-"], []], ids=["to-a-range", "to-none"])
+def test_a_416_is_never_stored(lines: list[str]) -> None:
+    assert response(get(*lines), head(FRESH, status=416)) == Pass("range", remember=False)
