@@ -97,7 +97,7 @@ def build_app(config: Config) -> wsgi.App:
     store = open_store(config.store)
     housekeeper = Housekeeper(store.index, store.space)
     name = f"pyproxycache-{store.index.instance()}"
-    engine, downloader, upstream = _build_engine(config, store, housekeeper, name)
+    components, downloader = _build_components(config, store, housekeeper, name)
     access_log = _access_log(config.log)
 
     def report(outcome: Outcome) -> None:
@@ -114,6 +114,7 @@ def build_app(config: Config) -> wsgi.App:
             access_log.close(_LOG_SECONDS)
 
     def close(seconds: float) -> None:
+        components.refresher.close()
         left = downloader.drain(seconds)
         if left:
             log.warning("%d downloads are not finished; the next request for each goes on from there", left)
@@ -123,9 +124,9 @@ def build_app(config: Config) -> wsgi.App:
     return wsgi.App(
         wsgi.Options(name, config.upstream, _tells_key(config)),
         Access(config.allow),
-        engine,
+        Engine(components),
         KissCache(config.kisscache, lambda: _figures(config, store)),
-        partial(pass_through, upstream) if config.upstream else None,
+        partial(pass_through, components.upstream) if config.upstream else None,
         report,
         store.index.open,
         reopen_logs,
@@ -147,9 +148,9 @@ def _access_log(options: LogOptions) -> AccessLog | None:
     return AccessLog(sink(options.access), lambda outcome: form(outcome, query))
 
 
-def _build_engine(
+def _build_components(
     config: Config, store: Store, housekeeper: Housekeeper, name: str
-) -> tuple[Engine, Downloader, Upstream]:
+) -> tuple[Components, Downloader]:
     fetch, policies = config.fetch, config.policies()
     # Behind a reverse proxy lies only what the operator chose, wherever that is.
     guard_options = GuardOptions(deny=()) if config.upstream else config.guard
@@ -176,7 +177,7 @@ def _build_engine(
         forwarder=forwarder,
         refresher=Refresher(),
     )
-    return Engine(components), downloader, upstream
+    return components, downloader
 
 
 def _figures(config: Config, store: Store) -> Figures:

@@ -180,12 +180,19 @@ class Fetcher:
         self, miss: Miss, flight: Flight, *, however_far: bool = False
     ) -> tuple[Response | None, tuple[str, ...]]:
         miss.outcome.collapsed = True
+        came_early = flight.progress().entry is None
         progress = flight.wait_head()
         if progress.entry is None:
             return self._after(miss, progress), miss.varies
         varies = tuple(name for name, _ in progress.entry.vary)
         if progress.entry.vary != vary_values(varies, miss.request):
             return None, varies
+        entry, now = progress.entry, time.time()
+        # Who waited for the head shares it; who came later gets only what may be used again.
+        if not came_early and not decide.is_usable(miss.request, entry, self._policies, now):
+            other = self._forwarder.confirm(miss.request, entry, miss.outcome)
+            if other is not None:
+                return other, varies
         miss.outcome.result = Result.COLLAPSED
         if not self._suits(miss, progress, however_far=however_far):
             return self._forward(miss, reason=Forward.PARTIAL), varies

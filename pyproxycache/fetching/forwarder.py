@@ -9,14 +9,20 @@ from dataclasses import replace
 
 from pyproxycache.download.leading import Downloader
 from pyproxycache.errors import StoreError
-from pyproxycache.messages import Entry, Head, Request, Response
+from pyproxycache.messages import Entry, Head, Headers, Request, Response
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.groups import invalidated_groups
 from pyproxycache.rules.keys import cache_key, newest
 from pyproxycache.rules.policy import Policies
-from pyproxycache.rules.validation import invalidated_urls, precondition
+from pyproxycache.rules.validation import (
+    invalidated_urls,
+    matches_304,
+    precondition,
+    strip_conditionals,
+    validators,
+)
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.database import going_on_unwritten
@@ -68,6 +74,20 @@ class Forwarder:
             exchange.close()
             raise
         return kept or _relay(exchange)
+
+    def confirm(self, request: Request, entry: Entry, outcome: Outcome) -> Response | None:
+        """Ask the origin whether what is arriving still holds; None if it does, else its other answer."""
+        fields = validators(entry.head)
+        if not fields:
+            return self.forward(request, outcome, Forward.STALE)
+        headers = Headers((*strip_conditionals(end_to_end(request.headers)), *fields))
+        exchange = self._upstream.send(request.with_headers(headers), outcome)
+        outcome.forward, outcome.forward_status = Forward.STALE, exchange.head.status
+        if exchange.head.status == 304 and matches_304(entry, exchange.head):
+            exchange.close()
+            return None
+        outcome.result, outcome.collapsed = Result.PASSED, False
+        return self.relay(request, exchange, decisions.Fetch(headers, None, Forward.STALE), outcome)
 
     def relay(
         self, request: Request, exchange: Exchange, fetch: decisions.Fetch, outcome: Outcome

@@ -239,6 +239,12 @@ def on_error(
     return None
 
 
+def is_usable(request: Request, entry: Entry, policies: Policies, now: float) -> bool:
+    """Whether the response may answer the request without the origin being asked (RFC 9111 section 4)."""
+    policy = policies.for_head(request.url, entry.head)
+    return isinstance(_judge(request, request_directives(request.headers), entry, policy, now), Serve)
+
+
 def time_to_live(request: Request, entry: Entry, policies: Policies, now: float) -> int:
     """Whole seconds for which the entry is fresh to this request; negative once it is stale."""
     return math.floor(_left(request, entry, policies.for_head(request.url, entry.head), now))

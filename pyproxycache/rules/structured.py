@@ -11,19 +11,11 @@ from functools import lru_cache
 from typing import Any
 
 import http_sf
-from http_sf import DisplayString, Token
+from http_sf import Token
 
-__all__ = [
-    "DisplayString",
-    "Member",
-    "Parameters",
-    "Token",
-    "parse_dictionary",
-    "parse_list",
-]
+__all__ = ["Member", "Token", "parse_dictionary", "parse_list"]
 
-Parameters = Mapping[str, Any]
-Member = tuple[Any, Parameters]
+Member = tuple[Any, Mapping[str, Any]]
 
 # No field that is read here has a reason to be longer.
 _LONGEST = 64 << 10

@@ -89,7 +89,8 @@ def matches_304(entry: Entry, head_304: Head) -> bool:
     """
     new, old = _etag(head_304), _etag(entry.head)
     if new is not None and _is_strong(new):
-        return new == old or (old is None and _same_modification(entry.head, head_304))
+        dated = old is None and strong_date(entry.head) is not None
+        return new == old or (dated and _same_modification(entry.head, head_304))
     if new is not None and old is not None:
         return _opaque(new) == _opaque(old)
     if "last-modified" in head_304.headers:

@@ -312,10 +312,11 @@ def test_a_304_makes_nothing_reusable_that_must_not_be(
     kept, now = keep(Stored(request_, head(*response), NOW, NOW)), NOW + 99
     assert kept is not None
     fetch = decide.on_request(request_, [kept.entry], POLICIES, now)
-    assert isinstance(fetch, decide.Fetch)
+    assert isinstance(fetch, decisions.Fetch)
     new = head("Cache-Control: max-age=60", *not_modified, status=304, date=99)
     decision = decide.on_response(request_.with_headers(fetch.headers), new, fetch, POLICIES, now, now)
-    entry = decision.entry if isinstance(decision, decide.Freshen) else kept.entry
+    kept_anew = isinstance(decision, decisions.Freshen) and decision.for_all
+    entry = decision.entry if kept_anew else kept.entry
     assert used(decide.on_request(get(), [entry], POLICIES, now)) == []
 
 

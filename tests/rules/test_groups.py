@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sample import fields, head
+from structured_text import written
 
 from pyproxycache.messages import Head, Headers
 from pyproxycache.rules.groups import cache_groups, invalidated_groups
-from pyproxycache.rules.structured import serialise_list
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ def test_cache_groups(lines: list[str], groups: tuple[str, ...]) -> None:
 
 def test_as_many_as_have_to_be_supported() -> None:
     groups = tuple(f"{number:0>32}" for number in range(32))
-    assert cache_groups(Headers([("Cache-Groups", serialise_list([(g, {}) for g in groups]))])) == groups
+    assert cache_groups(Headers([("Cache-Groups", written([(g, {}) for g in groups]))])) == groups
 
 
 def test_there_is_an_end_to_it() -> None:
     groups = ["x" * 300, *(f"{number}" for number in range(1000))]
-    found = cache_groups(Headers([("Cache-Groups", serialise_list([(g, {}) for g in groups]))]))
+    found = cache_groups(Headers([("Cache-Groups", written([(g, {}) for g in groups]))]))
     assert found == tuple(f"{number}" for number in range(128))
 
 
@@ -67,7 +67,7 @@ def test_invalidated_groups(method: str, status: int, groups: tuple[str, ...]) -
 
 @given(st.lists(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=32), max_size=32))
 def test_what_is_written_is_read(groups: list[str]) -> None:
-    text = serialise_list([(group, {}) for group in groups])
+    text = written([(group, {}) for group in groups])
     assert cache_groups(Headers([("Cache-Groups", text)])) == tuple(dict.fromkeys(groups))
 
 

@@ -126,6 +126,13 @@ def test_cache_key(text: str, mode: QueryMode, key: str) -> None:
         (["Vary: *"], None),
         (["Vary: , *"], None),
         (["Vary: Foo", "Vary: *"], None),
+        (["Vary: Accept Encoding"], None),
+        (["Vary: Foo, Accept\tEncoding"], None),
+        (["Vary: (content)"], None),
+        (['Vary: "Foo"'], None),
+        (["Vary: Foo;q=1"], None),
+        (["Vary: fo\xe9"], None),
+        (["Vary: *, Foo Bar"], None),
     ],
 )
 def test_vary_fields(lines: list[str], names: tuple[str, ...] | None) -> None:

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sample import DAY, URL, at, entry, fields, head
+from structured_text import written
 
 from pyproxycache.messages import Headers
 from pyproxycache.rules.cache_control import ResponseDirectives, response_directives
 from pyproxycache.rules.freshness import directives_of, freshness_lifetime, stale_if_error_allowed
 from pyproxycache.rules.policy import Match, Policies, Policy, Rule
-from pyproxycache.rules.structured import parse_dictionary, serialise_dictionary
+from pyproxycache.rules.structured import parse_dictionary
 
 CDN = ("cdn-cache-control",)
 TARGETS = ("acme-cache-control", "cdn-cache-control")
@@ -169,7 +170,7 @@ DIRECTIVES = st.dictionaries(
 
 @given(DIRECTIVES)
 def test_the_field_is_stable(members: dict[str, tuple[object, dict[str, object]]]) -> None:
-    text = serialise_dictionary(members)
+    text = written(members)
     parsed = parse_dictionary(text)
     assert parsed == members
-    assert targeted(text) == targeted(serialise_dictionary(parsed))
+    assert targeted(text) == targeted(written(parsed))

@@ -1,6 +1,7 @@
 """One variant among many: found exactly, by index, and under other queries' keys."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -52,15 +53,18 @@ def test_what_fits_is_found(
     assert cache.index.lookup(f"{URL}/none", request_fields) == []
 
 
-def test_what_a_key_varies_on(cache: CacheDir) -> None:
-    assert cache.index.vary_names(URL) == []
-    cache.insert(replace(entry(etag=etag), vary=vary) for etag, vary in VARIANTS.items())
-    cache.insert([variant(("cookie", "1"), key=f"{URL}/other")])
-    sets = [(), ("accept-encoding",), ("accept-encoding", "accept-language")]
-    assert cache.index.vary_names(URL) == sets
-    assert cache.index.vary_names(f"{URL}/other") == [("cookie",)]
-    cache.index.purge([URL])
-    assert cache.index.vary_names(URL) == []
+NAMES = ["accept encoding", "(content)", "", "'\"\\", "\x7f\xe9\u6c17", "[]"]
+
+
+@pytest.mark.parametrize("others", [0, 30], ids=["few", "many"])
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_and_value_come_back(cache: CacheDir, name: str, others: int) -> None:
+    cache.insert(variant(("accept", str(number))) for number in range(others))
+    cache.insert([variant((name, name), ("cookie", None)), variant((name, "other"), ("cookie", None))])
+    vary = ((name, name), ("cookie", None))
+    (found,) = cache.index.lookup(URL, lambda names: tuple((one, dict(vary).get(one)) for one in names))
+    assert found.vary == vary
+    assert len(cache.index.walk()) == others + 2
 
 
 def test_the_newest_whole_ones_whatever_they_vary_on(cache: CacheDir) -> None:
@@ -124,13 +128,13 @@ def test_an_entry_is_forgotten_unless_it_was_replaced(cache: CacheDir) -> None:
     assert cache.stored(URL) == []
 
 
-def lookup_time(cache: CacheDir, key: str, vary: VaryValues) -> float:
-    """Seconds that a look-up takes, other processes' share of them left out as far as possible."""
+def seconds(look_up: Callable[[], list[Entry]], found: int) -> float:
+    """What a look-up takes, other processes' share of it left out as far as possible."""
     fastest = float("inf")
     for _ in range(50):
         begin = time.thread_time()
         for _ in range(20):
-            assert len(cache.index.lookup(key, vary)) == 1
+            assert len(look_up()) == found
         fastest = min(fastest, time.thread_time() - begin)
     return fastest / 20
 
@@ -140,4 +144,33 @@ def test_a_thousand_variants_cost_no_more_than_a_few(cache: CacheDir) -> None:
     cache.insert(variant(("accept", str(number)), key=many) for number in range(1000))
     cache.insert([variant(("accept", "500"), key=one)])
     asked = asking(accept="500")
-    assert lookup_time(cache, many, asked) < 10 * lookup_time(cache, one, asked)
+    crowded = seconds(lambda: cache.index.lookup(many, asked), 1)
+    assert crowded < 10 * seconds(lambda: cache.index.lookup(one, asked), 1)
+
+
+def test_the_newest_of_a_thousand_cost_no_more_than_those_of_a_few(cache: CacheDir) -> None:
+    for key, count in ((URL, 1000), (f"{URL}/few", 8)):
+        cache.insert(variant(("accept", str(number)), key=key, at=float(number)) for number in range(count))
+        # Parts do not stand in the way.
+        parts = (Part(10 * number, 10 * number + 1, None) for number in range(60))
+        cache.insert(replace(variant(key=key, at=2000.0), part=part) for part in parts)
+    crowded = seconds(lambda: cache.index.variants(URL, 8), 8)
+    assert crowded < 5 * seconds(lambda: cache.index.variants(f"{URL}/few", 8), 8)
+
+
+def test_of_a_crowded_key_the_least_recently_used_go(cache: CacheDir) -> None:
+    other = cache.put(f"{URL}/other", b"body")
+    for numbers in (range(5000), range(5000, 12_000)):
+        cache.insert(
+            replace(
+                variant(("accept", f"{number}"), at=1000.0 + number),
+                part=Part(0, 9, None) if number % 2 else None,
+            )
+            for number in numbers
+        )
+        cache.index.touch({access.entry.id: (1e6, 1) for access in cache.index.walk(URL)[:50]}, {})
+    left = {int(access.entry.vary[0][1] or "") for access in cache.index.walk(URL)}
+    # It is looked at with every 64th row.
+    assert 10_000 <= len(left) < 10_064
+    assert left == {*range(50), *range(12_000 - len(left) + 50, 12_000)}
+    assert cache.stored(f"{URL}/other") == [other]

@@ -1,0 +1,59 @@
+"""A worker's parts joined: what they do when it ends."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from origin import Origin
+
+from pyproxycache.config import Config
+from pyproxycache.front.wsgi import App
+from pyproxycache.options import Reserve, StoreOptions
+from pyproxycache.wiring import build_app
+
+STALE = "max-age=0, stale-while-revalidate=100"
+
+
+def get(app: App, url: str) -> bytes:
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "RAW_URI": url,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "pyproxycache.headers": [("Host", "origin.example")],
+        "pyproxycache.interim": None,
+    }
+    body = app(environ, lambda _status, _fields: None)
+    try:
+        return b"".join(piece if isinstance(piece, bytes) else piece.read() for piece in body)
+    finally:
+        body.close()
+
+
+def refreshing() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("refresh")]
+
+
+def test_what_waits_to_be_refreshed_does_not_begin_after_the_end(origin: Origin, tmp_path: Path) -> None:
+    app = build_app(Config(store=StoreOptions(path=tmp_path, reserve=Reserve(percent=0))))
+    paths = [f"/{number}" for number in range(6)]
+    for path in paths:
+        origin.put(path, b"body", etag='"1"', cache_control=STALE)
+        assert get(app, origin.url(path)) == b"body"
+    origin.forget()
+    gates = [origin.gate(path) for path in paths]
+    for path in paths:
+        assert get(app, origin.url(path)) == b"body"
+    begun = paths[: len(refreshing())]
+    for path in begun:
+        origin.wait_for(path)
+    app.close(0)
+    for gate in gates:
+        gate.open()
+    # Where the end were not told, they would wait for more.
+    for thread in refreshing():
+        thread.join(10)
+    assert refreshing() == []
+    assert [asked.path for asked in origin.requests if asked.path not in begun] == []
+    assert 0 < len(begun) < len(paths)
