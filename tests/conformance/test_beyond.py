@@ -338,7 +338,7 @@ class TestCollapsing:
             gate.wait_reached()
             second.open()
             second.read_head()
-            # Else the origin says whether what is arriving still holds, and its bytes come once all the same.
+            # Else the origin says whether what is arriving still holds; its bytes come once all the same.
             assert "collapsed" in (second.get("Cache-Status") or "")
             tags = [asked.get("If-None-Match") for asked in site.origin.asked(path)]
             assert tags == ([None] if shared else [None, '"1"'])
