@@ -235,54 +235,6 @@ def test_an_object_that_was_touched(
         assert conversation.reply().body == b"the second answer"
 
 
-PAGE = b"<b>0123456789"
-
-
-def laconic(modified: float, asked: Asked) -> Resource | bytes:
-    """To If-Range without what the asker has already (RFC 9110 section 15.3.7)."""
-    policy = [("Content-Type", "text/html"), ("Content-Security-Policy", "default-src 'none'")]
-    full = Resource(PAGE, last_modified=modified, cache_control="max-age=600", headers=policy)
-    span = full.span(asked)
-    if asked.get("If-Range") is None or span is None:
-        return full
-    first, stop = span
-    head = (
-        f"HTTP/1.1 206 Partial Content\r\nDate: {formatdate(usegmt=True)}\r\n"
-        f"Content-Range: bytes {first}-{stop - 1}/{len(PAGE)}\r\nContent-Length: {stop - first}\r\n"
-        "Cache-Control: max-age=600\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + PAGE[first:stop]
-
-
-class TestAnswersToIfRange:
-    """They leave out fields, which those who asked otherwise have to get."""
-
-    def test_one_client_resumes_and_another_asks(self, origin: Origin, proxy: Proxy) -> None:
-        modified = time.time() - 10 * DAY
-        origin.put("/a", handler=partial(laconic, modified))
-        resumed = part(proxy, origin.url("/a"), "3-", ("If-Range", formatdate(modified, usegmt=True)))
-        assert (resumed.status, resumed.body) == (206, PAGE[3:])
-        other = part(proxy, origin.url("/a"), "4-6")
-        assert (other.status, other.body) == (206, PAGE[4:7])
-        assert other.get("Content-Type") == "text/html"
-        assert other.get("Content-Security-Policy") == "default-src 'none'"
-
-    def test_gaps_are_filled_once(self, origin: Origin, proxy: Proxy) -> None:
-        origin.put("/a", handler=partial(laconic, time.time() - 10 * DAY))
-        for wanted in ("0-2", "6-7", None, "9-10", "4-5", None):
-            reply = part(proxy, origin.url("/a"), wanted)
-            assert reply.body == (PAGE[slice(*span(wanted))] if wanted else PAGE)
-            assert reply.get("Content-Type") == "text/html"
-            assert reply.get("Content-Security-Policy") == "default-src 'none'"
-        assert ranges(origin)[:3] == ["bytes=0-2", "bytes=6-7", "bytes=3-5"]
-        assert [wanted in ("bytes=8-", "bytes=8-12") for wanted in ranges(origin)[3:]] == [True]
-
-
-def span(wanted: str) -> tuple[int, int]:
-    first, _dash, last = wanted.partition("-")
-    return int(first), int(last) + 1
-
-
 class TestNoRanges:
     """An origin that answers a Range with the whole."""
 
@@ -397,6 +349,7 @@ def test_a_part_whose_leader_died_at_its_last_byte(origin: Origin, make_proxy: M
     joined.permit.file.write(DIGITS[2:6])
     joined.permit.leave_for_successor(End.BROKEN)
     flights.close()
+    store.database.close()
     for wanted, status, body in (("2-5", 206, DIGITS[2:6]), (None, 200, DIGITS)):
         reply = part(proxy, url, wanted)
         assert (reply.status, reply.body, reply.complete) == (status, body, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from email.utils import formatdate
 from functools import partial
 
 import pytest
@@ -14,8 +15,14 @@ MakeProxy = Callable[..., Proxy]
 Fields = list[tuple[str, str]]
 
 DIGITS = b"0123456789"
+DAY = 86400
 LONG_AGO = "Mon, 05 Jan 2015 10:00:00 GMT"
 RELOAD = ("Cache-Control", "no-cache")
+
+
+def part(proxy: Proxy, url: str, wanted: str | None, *headers: tuple[str, str]) -> Reply:
+    """A part, or the whole where none is named."""
+    return proxy.get(url, [("Range", f"bytes={wanted}"), *headers] if wanted else headers)
 
 
 def mentions(reply: Reply | Download, name: str) -> bool:
@@ -57,19 +64,18 @@ class TestRangeNotSatisfiable:
         origin.put("/a", handler=partial(unsatisfiable, fields, etag))
         url = origin.url("/a")
         for one in before:
-            assert proxy.get(url, [("Range", f"bytes={one}")]).status == 206
-        assert proxy.get(url, [("Range", "bytes=99-")]).status == 416
-        whole = proxy.get(url)
-        assert (whole.status, whole.body) == (200, DIGITS)
-        part = proxy.get(url, [("Range", "bytes=2-3")])
-        assert (part.status, part.body) == (206, b"23")
+            assert part(proxy, url, one).status == 206
+        assert part(proxy, url, "99-").status == 416
+        for wanted, status, body in ((None, 200, DIGITS), ("2-3", 206, b"23")):
+            reply = part(proxy, url, wanted)
+            assert (reply.status, reply.body) == (status, body)
 
     def test_nor_by_the_operators_rule(self, origin: Origin, make_proxy: MakeProxy) -> None:
         proxy = make_proxy(config={"rules": [{"match": {"path": "^/a"}, "fresh": {"any": "1h"}}]})
         origin.put("/a", handler=partial(unsatisfiable, [("Content-Range", "bytes */10")], '"v1"'))
-        assert proxy.get(origin.url("/a"), [("Range", "bytes=99-")]).status == 416
-        part = proxy.get(origin.url("/a"), [("Range", "bytes=2-3")])
-        assert (part.status, part.body) == (206, b"23")
+        assert part(proxy, origin.url("/a"), "99-").status == 416
+        reply = part(proxy, origin.url("/a"), "2-3")
+        assert (reply.status, reply.body) == (206, b"23")
         assert proxy.get(origin.url("/a")).body == DIGITS
 
 
@@ -227,6 +233,51 @@ def test_a_head_that_is_served_stale_refreshes_by_get(origin: Origin, proxy: Pro
     stored = [("Cache-Control", "only-if-cached, max-age=300")]
     assert eventually(lambda: proxy.get(origin.url("/a"), stored).body == b"newer")
     assert [asked.method for asked in origin.asked("/a")] == ["GET", "GET"]
+
+
+PAGE = b"<b>0123456789"
+
+
+def laconic(modified: float, asked: Asked) -> Resource | bytes:
+    """To If-Range without what the asker has already (RFC 9110 section 15.3.7)."""
+    policy = [("Content-Type", "text/html"), ("Content-Security-Policy", "default-src 'none'")]
+    full = Resource(PAGE, last_modified=modified, cache_control="max-age=600", headers=policy)
+    span = full.span(asked)
+    if asked.get("If-Range") is None or span is None:
+        return full
+    first, stop = span
+    head = (
+        f"HTTP/1.1 206 Partial Content\r\nDate: {formatdate(usegmt=True)}\r\n"
+        f"Content-Range: bytes {first}-{stop - 1}/{len(PAGE)}\r\nContent-Length: {stop - first}\r\n"
+        "Cache-Control: max-age=600\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + PAGE[first:stop]
+
+
+class TestAnswersToIfRange:
+    """They leave out fields, which those who ask otherwise have to get."""
+
+    def test_one_client_resumes_and_another_asks(self, origin: Origin, proxy: Proxy) -> None:
+        modified = time.time() - 10 * DAY
+        origin.put("/a", handler=partial(laconic, modified))
+        resumed = part(proxy, origin.url("/a"), "3-", ("If-Range", formatdate(modified, usegmt=True)))
+        assert (resumed.status, resumed.body) == (206, PAGE[3:])
+        other = part(proxy, origin.url("/a"), "4-6")
+        assert (other.status, other.body) == (206, PAGE[4:7])
+        assert other.get("Content-Type") == "text/html"
+        assert other.get("Content-Security-Policy") == "default-src 'none'"
+
+    def test_gaps_are_filled_once(self, origin: Origin, proxy: Proxy) -> None:
+        origin.put("/a", handler=partial(laconic, time.time() - 10 * DAY))
+        parts = ("0-2", b"<b>"), ("6-7", b"34"), (None, PAGE), ("9-10", b"67"), ("4-5", b"12"), (None, PAGE)
+        for wanted, body in parts:
+            reply = part(proxy, origin.url("/a"), wanted)
+            assert reply.body == body
+            assert reply.get("Content-Type") == "text/html"
+            assert reply.get("Content-Security-Policy") == "default-src 'none'"
+        asked = [one.get("Range") for one in origin.asked("/a")]
+        assert asked[:3] == ["bytes=0-2", "bytes=6-7", "bytes=3-5"]
+        assert asked[3:] in (["bytes=8-"], ["bytes=8-12"])
 
 
 class TestVaryMiss:
