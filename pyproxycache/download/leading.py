@@ -158,11 +158,10 @@ class Downloader:
     ) -> Led:
         now = time.time()
         match decide.on_response(request, exchange.head, fetch, self._policies, asked, now):
-            case decisions.Freshen(entry, siblings, for_all):
+            case decisions.Freshen(entry, siblings, kept):
                 exchange.close()
-                if for_all:
-                    self._note_fresh((entry, *siblings))
-                permit.finish(End.FRESHENED if for_all else End.PASSED)
+                self._note_fresh(kept)
+                permit.finish(End.FRESHENED if kept else End.PASSED)
                 return Freshened(entry, siblings)
             case decisions.ServeStale(entry, detail):
                 exchange.close()

@@ -124,8 +124,9 @@ class Forwarder:
             match decide.on_head(request, head, entry, self._policies, asked, time.time()):
                 case decisions.Forget(outdated):
                     self._index.forget(outdated)
-                case decisions.Freshen(updated, _, for_all=True):
-                    self._index.freshen(updated)
+                case decisions.Freshen(kept=kept):
+                    for updated in kept:
+                        self._index.freshen(updated)
 
     def _keep(
         self, request: Request, exchange: Exchange, asked: float, outcome: Outcome

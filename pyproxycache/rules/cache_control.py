@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from pyproxycache.messages import Headers
-from pyproxycache.rules.grammar import MAX_DELTA, delta_seconds, split_list, split_parameter
+from pyproxycache.rules.grammar import (
+    MAX_DELTA,
+    cached_while_short,
+    delta_seconds,
+    split_list,
+    split_parameter,
+)
 from pyproxycache.rules.structured import Member, Token, parse_dictionary
 
 Arguments = Mapping[str, list[str | None]]
@@ -93,7 +98,7 @@ def response_directives(headers: Headers, targets: tuple[str, ...] = ()) -> Resp
     return _response_directives(headers.lines("cache-control"))
 
 
-@lru_cache(maxsize=1024)
+@cached_while_short
 def _request_directives(lines: tuple[str, ...]) -> RequestDirectives:
     arguments = _arguments(lines)
     # max-stale without an argument takes any staleness.
@@ -110,12 +115,12 @@ def _request_directives(lines: tuple[str, ...]) -> RequestDirectives:
     )
 
 
-@lru_cache(maxsize=1024)
+@cached_while_short
 def _response_directives(lines: tuple[str, ...]) -> ResponseDirectives:
     return _response_directives_of(_arguments(lines))
 
 
-@lru_cache(maxsize=1024)
+@cached_while_short
 def _targeted_directives(text: str) -> ResponseDirectives | None:
     """The directives of a targeted field; None where it is empty or no dictionary."""
     members = parse_dictionary(text)

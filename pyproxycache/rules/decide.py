@@ -65,7 +65,7 @@ def on_request(
     key = cache_key(request.url, policies.query_mode(request.url))
     fitting = select(entries, key, request)
     whole = newest([entry for entry in fitting if entry.part is None])
-    reason = Forward.VARY_MISS if entries else Forward.URI_MISS
+    reason = Forward.VARY_MISS if any(e.key == key for e in entries) else Forward.URI_MISS
     if fitting:
         reason = Forward.MISS  # parts, of no use here
     if whole is not None:
@@ -191,16 +191,22 @@ class _Answer:
         if named is None:
             return Pass("unmatched-304", remember=False)
         (entry,) = self._freshened((named,))
-        ttl = entry.ttl if self.request.ttl is None else self.request.ttl
+        entry = replace(entry, ttl=entry.ttl if self.request.ttl is None else self.request.ttl)
         siblings = self._freshened(fetch.siblings)
-        return Freshen(replace(entry, ttl=ttl), siblings, for_all=not self._is_for_one(named))
+        return Freshen(entry, siblings, self._kept((named, *fetch.siblings), (entry, *siblings)))
 
     def updates(self, entry: Entry) -> Freshen | Forget:
         """What a HEAD's 200 means for the stored answer to a GET (RFC 9111 section 4.3.5)."""
         if not describes(entry, self.head):
             return Forget(entry)
-        (updated,) = self._freshened((entry,))
-        return Freshen(updated, for_all=not self._is_for_one(entry))
+        updated = self._freshened((entry,))
+        return Freshen(updated[0], kept=self._kept((entry,), updated))
+
+    def _kept(self, old: Sequence[Entry], updated: Sequence[Entry]) -> tuple[Entry, ...]:
+        """What of the updated entries is for all who come."""
+        if self._is_for_one(old[0]):
+            return ()
+        return tuple(map(_without_new_cookies, old, updated))
 
     def _is_for_one(self, entry: Entry) -> bool:
         """Whether the entry, had it come with these fields, would not have been stored for others."""
@@ -225,6 +231,13 @@ class _Answer:
 
     def _policy(self, head: Head) -> Policy:
         return self.policies.for_head(self.request.url, head)
+
+
+def _without_new_cookies(old: Entry, updated: Entry) -> Entry:
+    """The entry without a cookie that was set for whoever asked: the stored response had none."""
+    if "set-cookie" in old.headers:
+        return updated
+    return replace(updated, head=replace(updated.head, headers=updated.headers.without("Set-Cookie")))
 
 
 def on_error(

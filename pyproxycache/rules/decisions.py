@@ -82,14 +82,14 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Freshen:
-    """The stored response is valid: answer with this updated entry, and keep it and its siblings so.
+    """The stored response is valid: answer with this updated entry, and its siblings.
 
-    Not `for_all`: what was said is for this client alone, and what is stored stays as it is.
+    `kept` is what is to be stored of it: nothing where what was said is for this client alone.
     """
 
     entry: Entry
     siblings: tuple[Entry, ...] = ()
-    for_all: bool = True
+    kept: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
 
 from pyproxycache.messages import Headers
 
 MAX_DELTA = 2**31
+
+_LONGEST_REMEMBERED = 512
 
 HOP_BY_HOP = frozenset(
     {
@@ -49,6 +53,24 @@ _DATE_FORMATS = tuple(
 _CONTENT_RANGE = re.compile(r"bytes[ \t]+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE | re.ASCII)
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def cached_while_short(function: _Function) -> _Function:
+    """A function of texts, or of tuples of them, that remembers its last results.
+
+    Not those of long texts, of which a client could send many.
+    """
+    remembered = lru_cache(maxsize=1024)(function)
+
+    @wraps(function)
+    def call(*texts: str | tuple[str, ...]) -> Any:
+        length = sum(len(t) if isinstance(t, str) else sum(map(len, t)) for t in texts)
+        return remembered(*texts) if length <= _LONGEST_REMEMBERED else function(*texts)
+
+    return cast(_Function, call)
+
+
 def split_list(text: str) -> list[str]:
     """The members of a comma-separated list, trimmed, empty ones left out (RFC 9110 section 5.6.1)."""
     members = _LIST_ITEM.findall(text) if '"' in text else text.split(",")
@@ -86,7 +108,7 @@ def delta_seconds(text: str) -> int | None:
     return MAX_DELTA if len(digits) > 10 else min(int(digits or "0"), MAX_DELTA)
 
 
-@lru_cache(maxsize=1024)
+@cached_while_short
 def http_date(text: str) -> float | None:
     """Seconds since the epoch from any of the three formats; None if invalid (RFC 9110 section 5.6.7).
 

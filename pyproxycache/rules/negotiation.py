@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
-from pyproxycache.rules.grammar import split_list
+from pyproxycache.rules.grammar import cached_while_short, split_list
 
 # Fields of one value, in which a comma separates nothing: what stands around it may be meant.
 _SINGLE = frozenset({"authorization", "cookie", "from", "host", "origin", "referer", "user-agent"})
@@ -30,7 +29,7 @@ _QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 _CODING_ALIASES = {"x-gzip": "gzip", "x-compress": "compress"}
 
 
-@lru_cache(maxsize=1024)
+@cached_while_short
 def canonical(name: str, value: str) -> str:
     """The value of the field (its name in lower case) in the form that stands for all with its meaning."""
     if name in _SINGLE:

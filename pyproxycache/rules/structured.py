@@ -7,11 +7,12 @@ DisplayString and datetime; an inner list is a list of members.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import http_sf
 from http_sf import Token
+
+from pyproxycache.rules.grammar import cached_while_short
 
 __all__ = ["Member", "Token", "parse_dictionary", "parse_list"]
 
@@ -36,7 +37,7 @@ def parse_list(text: str) -> Sequence[Member] | None:
     return parsed
 
 
-@lru_cache(maxsize=1024)
+@cached_while_short
 def _parse(text: str, kind: str) -> Any:
     if len(text) > _LONGEST:
         return None

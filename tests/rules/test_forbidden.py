@@ -285,7 +285,7 @@ def test_a_304_of_something_else_freshens_nothing(
     sent = request.with_headers(fetch.headers)
     decision = decide.on_response(sent, not_modified, fetch, POLICIES, now, now)
     event(type(decision).__name__)
-    if isinstance(decision, decisions.Freshen) and decision.for_all:
+    if isinstance(decision, decisions.Freshen) and decision.kept:
         assert not_of_the_same(kept.entry.head, not_modified, now) is None
         # The response is to both requests now: what one of them alone may not have, the other may.
         both = request if "authorization" in exchange.request.headers else exchange.request
@@ -315,7 +315,7 @@ def test_a_304_makes_nothing_reusable_that_must_not_be(
     assert isinstance(fetch, decisions.Fetch)
     new = head("Cache-Control: max-age=60", *not_modified, status=304, date=99)
     decision = decide.on_response(request_.with_headers(fetch.headers), new, fetch, POLICIES, now, now)
-    kept_anew = isinstance(decision, decisions.Freshen) and decision.for_all
+    kept_anew = isinstance(decision, decisions.Freshen) and decision.kept
     entry = decision.entry if kept_anew else kept.entry
     assert used(decide.on_request(get(), [entry], POLICIES, now)) == []
 
