@@ -142,16 +142,6 @@ class TestWhatOneIsTold:
             assert (other.status, other.body) == (200, DIGITS)
             assert not mentions(other, "ALICE")
 
-    @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    def test_nor_instead_of_a_cookie_for_all(self, origin: Origin, proxy: Proxy, method: str) -> None:
-        for name in ("everybody", "ALICE"):
-            cookie = [("Set-Cookie", f"session={name}")]
-            origin.put("/a", DIGITS, etag='"v1"', cache_control="public, max-age=600", headers=cookie)
-            told = proxy.get(origin.url("/a"), [RELOAD], method=method if name == "ALICE" else "GET")
-            assert told.status == 200
-        assert origin.count("/a") == 2
-        assert not mentions(proxy.get(origin.url("/a")), "ALICE")
-
     @pytest.mark.parametrize(("who", "stored", "fields"), FOR_ONE_ONLY.values(), ids=FOR_ONE_ONLY)
     def test_who_asked_gets_it(
         self, origin: Origin, proxy: Proxy, who: str, stored: str, fields: Fields
