@@ -180,7 +180,7 @@ class Fetcher:
         self, miss: Miss, flight: Flight, *, however_far: bool = False
     ) -> tuple[Response | None, tuple[str, ...]]:
         miss.outcome.collapsed = True
-        came_early = flight.progress().entry is None
+        waits = flight.progress().entry is None
         progress = flight.wait_head()
         if progress.entry is None:
             return self._after(miss, progress), miss.varies
@@ -189,7 +189,8 @@ class Fetcher:
             return None, varies
         entry, now = progress.entry, time.time()
         # Who waited for the head shares it; who came later gets only what may be used again.
-        if not came_early and not decide.is_usable(miss.request, entry, self._policies, now):
+        shares = waits and not flight.head_was_known
+        if not shares and not decide.is_usable(miss.request, entry, self._policies, now):
             other = self._forwarder.confirm(miss.request, entry, miss.outcome)
             if other is not None:
                 return other, varies

@@ -60,7 +60,8 @@ class Flight:
 
     The leader (or the mirror's feed) publishes; any number of threads wait and read. All fields are
     guarded by the Condition `_changed`; descriptors are closed when leader and readers are done.
-    `token` and `partial` are those of the claim, once it is known who has it (`claimed`).
+    `token` and `partial` are those of the claim, once it is known who has it (`claimed`). `head_was_known`:
+    another process leads, and had the head before this one followed.
     """
 
     def __init__(self, key: str, token: str) -> None:
@@ -68,6 +69,7 @@ class Flight:
         self.token = token
         self.partial = ""
         self.claimed = False
+        self.head_was_known = False
         self._changed = threading.Condition()
         self._progress = Progress()
         self._fds: list[int] = []  # the last is that of the file being written; readers may be in any

@@ -246,6 +246,7 @@ class Flights:
                     return Lead(self._permit(flight, found))
 
     def _mirror(self, flight: Flight, claim: Claim) -> Follow:
+        flight.head_was_known = claim.entry is not None
         Mirror(flight, claim.owner, self._lease, self._mirrored).start()
         return Follow(flight)
 
