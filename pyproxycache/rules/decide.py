@@ -39,7 +39,6 @@ from pyproxycache.rules.ranges import range_specs
 from pyproxycache.rules.search_variance import search_base
 from pyproxycache.rules.storing import is_for_one, is_lasting, obstacle, stored_head
 from pyproxycache.rules.validation import (
-    conditional_headers,
     describes,
     entity_tags,
     freshen,
@@ -47,6 +46,7 @@ from pyproxycache.rules.validation import (
     named_by_304,
     strip_conditionals,
     strong_validator,
+    validators,
 )
 
 # Preconditions that no cache evaluates: the origin has to see them (RFC 9111 section 4.3.2).
@@ -93,7 +93,7 @@ def validating(request: Request, stale: Entry | None, reason: Forward) -> Fetch:
     wanted = [field for field in headers if field[0].lower() == "range"]
     outbound = strip_conditionals(headers)
     if stale is not None:
-        outbound = Headers((*outbound, *conditional_headers(stale)))
+        outbound = Headers((*outbound, *validators(stale.head)))
     elif len(range_specs(request.headers)) == 1 and request.method == "GET":
         outbound = Headers((*outbound, *wanted))
     return Fetch(outbound, stale, reason)
@@ -326,7 +326,7 @@ def _assemble(
         return Fetch(headers, None, Forward.PARTIAL, plan=chosen)
     if len(fresh) == len(used):
         return Assemble(chosen, min(fresh))
-    validating_fields = conditional_headers(used[0])
+    validating_fields = validators(used[0].head)
     if not validating_fields:
         return None
     ranges = (field for field in end_to_end(request.headers) if field[0].lower() == "range")

@@ -36,17 +36,12 @@ _NOT_UPDATED = frozenset(
 _STRONG_AFTER = 60.0
 
 
-def conditional_headers(entry: Entry) -> tuple[tuple[str, str], ...]:
-    """The fields that make a request validate the entry; none if it has no validator.
+def validators(head: Head) -> tuple[tuple[str, str], ...]:
+    """The fields that make a request validate a response with this head; none if it has no validator.
 
     RFC 9111 section 4.3.1. Only for a 2xx: a 304 speaks of a representation, and a stored error or
     redirect is none.
     """
-    return validators(entry.head)
-
-
-def validators(head: Head) -> tuple[tuple[str, str], ...]:
-    """The fields that conditional_headers gives for an entry with this head."""
     if not 200 <= head.status < 300:
         return ()
     fields = []

@@ -11,7 +11,6 @@ from pyproxycache.messages import Head, Headers
 from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.validation import (
     complete_length,
-    conditional_headers,
     freshen,
     invalidated_urls,
     matches_304,
@@ -19,6 +18,7 @@ from pyproxycache.rules.validation import (
     same_representation,
     strip_conditionals,
     strong_validator,
+    validators,
 )
 
 LM = f"Last-Modified: {at(-3600)}"
@@ -41,8 +41,8 @@ LATER = f"Last-Modified: {at(-1800)}"
         pytest.param(['ETag: "a"'], 301, (), id="a-redirect-is-none-either"),
     ],
 )
-def test_conditional_headers(lines: list[str], status: int, sent: tuple[tuple[str, str], ...]) -> None:
-    assert conditional_headers(entry(*lines, status=status)) == sent
+def test_validators(lines: list[str], status: int, sent: tuple[tuple[str, str], ...]) -> None:
+    assert validators(entry(*lines, status=status).head) == sent
 
 
 def test_strip_conditionals() -> None:
@@ -271,7 +271,7 @@ LINES = st.lists(st.tuples(NAMES, st.text()))
 def test_no_field_text_raises(one: list[tuple[str, str]], other: list[tuple[str, str]]) -> None:
     old, new = Head(200, "", Headers(one)), Head(304, "", Headers(other))
     stored = replace(entry(), head=old)
-    conditional_headers(freshen(stored, new, NOW, NOW))
+    validators(freshen(stored, new, NOW, NOW).head)
     matches_304(stored, new)
     precondition(new.headers, old, NOW)
     same_representation(old, new)
