@@ -15,6 +15,7 @@ from pathlib import Path
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import without_query
 from pyproxycache.store.locks import open_lock
+from pyproxycache.store.versions import Versions
 
 log = logging.getLogger("pyproxycache.store")
 
@@ -92,6 +93,21 @@ _PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
 )
 
+# Of each connection: whichever statement changes what is stored for a key, its version is told.
+_CONTENT = (
+    "status, reason, headers, request_time, response_time, digest, size, ttl, peer, groups, search,"
+    " complete_length"
+)
+_WATCHES = tuple(
+    f"CREATE TEMP TRIGGER {name} AFTER {change} BEGIN SELECT note_change({row}.key); END"
+    for name, change, row in (
+        ("entry_came", "INSERT ON entries", "NEW"),
+        ("entry_changed", f"UPDATE OF {_CONTENT} ON entries", "NEW"),
+        ("entry_went", "DELETE ON entries", "OLD"),
+        ("flight_went", "DELETE ON flights", "OLD"),
+    )
+)
+
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
@@ -109,11 +125,21 @@ class Database:
         self._local = threading.local()
         self._turn = threading.Lock()  # guards _lock_fd and is held for each write transaction
         self._lock_fd: tuple[int, int] | None = None  # process and descriptor
+        self._changed: set[int] = set()  # slots of the keys that this transaction changes; under _turn
+        self._versions: Versions | None = None
         _databases.add(self)
+
+    @property
+    def versions(self) -> Versions:
+        """The versions of all keys; raises StoreError."""
+        if self._versions is None:
+            self._versions = Versions(self.path.with_name("versions"))
+        return self._versions
 
     def migrate(self) -> None:
         """Bring the schema to this version; raises StoreError for a file from a later one."""
-        with self.write() as connection:
+        connection = self.read()
+        with self._alone(), self._transaction(connection):
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
                 raise StoreError(
@@ -140,15 +166,23 @@ class Database:
     def write(self) -> Iterator[sqlite3.Connection]:
         """A write transaction: committed at the end of the block, rolled back on an error.
 
+        The versions of the keys whose entries it changes or whose flights it ends are changed with it.
         Raises StoreError when the index cannot be written to, NoSpace when that is for a full disk.
         """
         connection = self.read()
+        with self._alone():
+            self._watch(connection)
+            with self._transaction(connection):
+                yield connection
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else writes; with errors of SQLite's as our own."""
         with self._turn:
             lock = self._write_lock()
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
-                with self._transaction(connection):
-                    yield connection
+                yield
             except sqlite3.DatabaseError as error:
                 full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
                 kind = NoSpace if full else StoreError
@@ -156,16 +190,40 @@ class Database:
             finally:
                 fcntl.flock(lock, fcntl.LOCK_UN)
 
+    def _watch(self, connection: sqlite3.Connection) -> None:
+        """Have this thread's connection note what it changes."""
+        if getattr(self._local, "watched", None) is connection:
+            return
+        connection.create_function("note_change", 1, self._note_change)
+        for statement in _WATCHES:
+            connection.execute(statement)
+        self._local.watched = connection
+
     @contextlib.contextmanager
     def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+        self._changed.clear()
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
-            connection.execute("COMMIT")
+            self._commit(connection)
         except BaseException:
             if connection.in_transaction:  # SQLite rolls back by itself on some errors
                 connection.execute("ROLLBACK")
             raise
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        if not self._changed:
+            connection.execute("COMMIT")
+            return
+        self.versions.begin(self._changed)
+        try:
+            connection.execute("COMMIT")
+        finally:
+            self.versions.end(self._changed)
+
+    def _note_change(self, key: str) -> None:
+        # A flight's key is that of the entries it brings, a space, and what they vary on.
+        self._changed.add(self.versions.slot(key.partition(" ")[0]))
 
     def close(self) -> None:
         """Close this thread's connection and the write lock; other threads' end with them."""

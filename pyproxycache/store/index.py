@@ -11,6 +11,7 @@ from pyproxycache.messages import Entry
 from pyproxycache.store.database import Database
 from pyproxycache.store.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
 from pyproxycache.store.variants import VaryValues, find_by_search, find_fitting, find_newest
+from pyproxycache.store.versions import Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ class Index:
     def open(self) -> None:
         """Open this thread's connection now rather than with its first look-up."""
         self.variants("", 1)
+
+    def stamp(self, key: str) -> Stamp | None:
+        """To be taken before a look-up whose result is to be kept; None where nothing may be kept."""
+        return self._database.versions.stamp(key)
 
     def lookup(self, key: str, vary: VaryValues, search: str = "") -> list[Entry]:
         """What is stored for the key and the caller's values of what it varies on: whole or in parts.

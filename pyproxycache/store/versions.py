@@ -1,0 +1,78 @@
+"""Versions of keys, shared by all processes: what memory has of a key holds while its version stays."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+from pyproxycache.errors import StoreError
+from pyproxycache.store.locks import open_lock
+
+_SLOTS = 1 << 20
+_WORD = 8
+_COMMITTING = 0  # the slot that is no key's: whether a commit is under way
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The version that `slot` had."""
+
+    slot: int
+    version: int
+
+
+class Versions:
+    """A mapped file of counters, each shared by many keys: a change of one is a change of all of them.
+
+    Written by who holds the index's write lock, read by anyone without a lock. A counter is odd while a
+    commit that concerns it is under way, and stays so if the writer dies in it: nothing is known then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            fd = open_lock(path)
+            try:
+                if os.fstat(fd).st_size < _SLOTS * _WORD:
+                    os.ftruncate(fd, _SLOTS * _WORD)
+                self.counters = memoryview(mmap.mmap(fd, _SLOTS * _WORD)).cast("Q")
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StoreError(f"cannot use the versions {path}: {error.strerror}") from error
+
+    def slot(self, key: str) -> int:
+        """Where in `counters` the key's version is."""
+        return 1 + crc32(key.encode()) % (_SLOTS - 1)
+
+    def stamp(self, key: str) -> Stamp | None:
+        """What to compare later, taken before the key is looked up; None while that would say nothing."""
+        slot = self.slot(key)
+        version = self.counters[slot]
+        return None if version & 1 else Stamp(slot, version)
+
+    def begin(self, slots: Iterable[int]) -> None:
+        """A commit that concerns these slots comes (with the write lock held)."""
+        counters = self.counters
+        if counters[_COMMITTING]:
+            self._mend()
+        counters[_COMMITTING] = 1
+        for slot in slots:
+            counters[slot] |= 1
+
+    def end(self, slots: Iterable[int]) -> None:
+        """It was done, or taken back (with the write lock held)."""
+        counters = self.counters
+        for slot in slots:
+            counters[slot] += 1
+        counters[_COMMITTING] = 0
+
+    def _mend(self) -> None:
+        """A writer died in its commit, which is over now, whether or not it was done."""
+        counters = self.counters
+        for slot in range(1, _SLOTS):
+            if counters[slot] & 1:
+                counters[slot] += 1
