@@ -9,15 +9,17 @@ from pyproxycache.errors import Fault, ProxyError
 from pyproxycache.fetching.fetcher import Fetcher, Miss
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
-from pyproxycache.lookup import LookUp, with_content_key
-from pyproxycache.messages import Entry, Request, Response
+from pyproxycache.lookup import Found, LookUp, with_content_key
+from pyproxycache.messages import Entry, Repeatable, Request, Response
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
+from pyproxycache.rules.freshness import current_age
 from pyproxycache.rules.keys import cache_key, of_same_content
 from pyproxycache.rules.policy import Policies
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.index import Index
+from pyproxycache.store.versions import Stamp
 from pyproxycache.upstream.client import Upstream
 
 _ATTEMPTS = 6
@@ -66,7 +68,8 @@ class Engine:
         # A follower whose flight turns out not to be for it asks again: the one bounded loop.
         for _ in range(_ATTEMPTS):
             _begin_again(outcome)
-            found = its.look_up(key, request)
+            looked = its.look_up.look(key, request)
+            found = looked.entries
             match decide.on_request(request, found, its.policies, time.time()):
                 case decisions.Refuse(status, text):
                     outcome.result = Result.REFUSED
@@ -74,31 +77,53 @@ class Engine:
                 case decisions.Bypass(reason):
                     return its.forwarder.forward(request, outcome, reason, found)
                 case decisions.Serve() as serve:
-                    response = self._serve(request, key, found, serve, outcome)
+                    response = self._serve(request, key, looked, serve, outcome)
                 case decisions.Assemble(plan, ttl):
                     response = its.delivery.assembled(request, plan, outcome)
                     outcome.result, outcome.ttl = Result.HIT, ttl
                 case decisions.Fetch() as fetch:
-                    response, varies = self._fetch(Miss(request, key, found, fetch, outcome, varies))
+                    response, varies = self._fetch(
+                        Miss(request, key, found, fetch, outcome, varies, looked.stamp)
+                    )
             if response is not None:
                 return response
         return its.forwarder.forward(request, outcome, Forward.MISS, found)
 
     def _serve(
-        self, request: Request, key: str, found: list[Entry], serve: decisions.Serve, outcome: Outcome
+        self, request: Request, key: str, looked: Found, serve: decisions.Serve, outcome: Outcome
     ) -> Response | None:
         response = self._components.delivery.stored(request, serve.entry, outcome, serve.ttl)
         outcome.result = Result.STALE if serve.stale else Result.HIT
-        if serve.refresh and response is not None:
+        if response is None:
+            return None
+        if serve.refresh:
             outcome.detail = "stale-while-revalidate"
-            plain = replace(request, interim=None)
-            if request.method == "HEAD":  # whose answer would have nothing to store
-                plain = replace(plain, method="GET")
-            fetch = decide.validating(plain, serve.entry, Forward.STALE)
-            varies = tuple(name for name, _value in serve.entry.vary)
-            miss = Miss(plain, key, found, fetch, Outcome(), varies)
-            self._components.refresher.start(key, lambda: self._components.fetcher.refresh(miss))
-        return response
+            self._refresh(request, key, looked.entries, serve.entry)
+        if serve.stale or looked.stamp is None or serve.entry.key != key:
+            return response
+        repeatable = self._repeatable(request, serve.entry, looked, looked.stamp)
+        return replace(response, repeatable=repeatable)
+
+    def _refresh(self, request: Request, key: str, found: list[Entry], entry: Entry) -> None:
+        plain = replace(request, interim=None)
+        if request.method == "HEAD":  # whose answer would have nothing to store
+            plain = replace(plain, method="GET")
+        fetch = decide.validating(plain, entry, Forward.STALE)
+        varies = tuple(name for name, _value in entry.vary)
+        miss = Miss(plain, key, found, fetch, Outcome(), varies)
+        self._components.refresher.start(key, lambda: self._components.fetcher.refresh(miss))
+
+    def _repeatable(self, request: Request, entry: Entry, looked: Found, stamp: Stamp) -> Repeatable:
+        policies, now = self._components.policies, time.time()
+        return Repeatable(
+            entry,
+            stamp.slot,
+            stamp.version,
+            until=decide.good_until(request, entry, policies, now),
+            born=now - current_age(entry, now),
+            expires=now + decide.freshness_left(request, entry, policies, now),
+            varies=looked.varies,
+        )
 
     def _fetch(self, miss: Miss) -> tuple[Response | None, tuple[str, ...]]:
         """Fetch, with what is known of other variants of the response."""

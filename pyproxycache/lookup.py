@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from pyproxycache.messages import Entry, Request
 from pyproxycache.rules.keys import vary_values
 from pyproxycache.store.index import Index
+from pyproxycache.store.versions import Stamp
 
 _LIMIT = 1 << 20
 # What the content means depends on them as much as on its bytes (RFC 9110 section 8).
@@ -38,17 +39,39 @@ def with_content_key(request: Request) -> Request:
     return replace(request, body=body, content_key=digest.hexdigest())
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is stored that fits a request.
+
+    `stamp` is the key's version before it was looked up, None where that could not be told; `varies` are
+    the fields that all Vary sets of the key name.
+    """
+
+    entries: list[Entry]
+    varies: tuple[str, ...]
+    stamp: Stamp | None
+
+
 class LookUp:
-    """Finds entries by a cache key and a request; called like a function."""
+    """Finds entries by a cache key and a request."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     def __call__(self, key: str, request: Request) -> list[Entry]:
         """Entries of the key that fit the request; where there is none, those found without its query."""
+        return self.look(key, request).entries
+
+    def look(self, key: str, request: Request) -> Found:
+        """The same, and what it rests on."""
+        names: set[str] = set()
 
         def values(fields: tuple[str, ...]) -> tuple[tuple[str, str | None], ...]:
+            names.update(fields)
             return vary_values(fields, request)
 
-        found = self._index.lookup(key, values)
-        return found or self._index.lookup(key, values, search=key.partition("?")[0])
+        stamp = self._index.stamp(key)
+        entries = self._index.lookup(key, values)
+        if not entries:
+            entries = self._index.lookup(key, values, search=key.partition("?")[0])
+        return Found(entries, tuple(sorted(names)), stamp)

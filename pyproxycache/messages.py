@@ -149,11 +149,35 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer to a client; `length` is that of the body (bytes), None where its end will tell."""
+    """An answer to a client; `length` is that of the body (bytes), None where its end will tell.
+
+    `repeatable` is there where the next request of the same bytes may get it again.
+    """
 
     head: Head
     body: Iterable[Piece] = field(default=(), compare=False)
     length: int | None = 0
+    repeatable: Repeatable | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """Why the same answer is right again: while the key has that version, and before `until`.
+
+    Times are seconds since the epoch: the response was `born` when its Age was 0, and is fresh until it
+    `expires`. `slot` is where the key's version is. `varies` are all request fields that select among
+    what is stored for the key. `again` gives the answer of a download that runs to another client (its
+    address, and the Outcome to fill in), None where it does so no more; without it the answer is stored.
+    """
+
+    entry: Entry
+    slot: int
+    version: int
+    until: float
+    born: float
+    expires: float
+    varies: tuple[str, ...]
+    again: Callable[..., Response | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

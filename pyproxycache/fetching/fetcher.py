@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale, Whole
 from pyproxycache.errors import Fault, StoreError, UpstreamError
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.lookup import LookUp
-from pyproxycache.messages import Entry, Request, Response, without_query
+from pyproxycache.messages import Entry, Repeatable, Request, Response, without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
+from pyproxycache.rules.freshness import current_age
 from pyproxycache.rules.keys import flight_key, newest, part_key, select, vary_values
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import if_range_holds, range_specs, select_ranges
@@ -22,6 +23,7 @@ from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.claims import NotStorable
 from pyproxycache.store.flight import End, Flight, Progress
 from pyproxycache.store.flights import Flights, Follow, Lead, Permit
+from pyproxycache.store.versions import Stamp
 
 log = logging.getLogger("pyproxycache.fetching")
 
@@ -30,7 +32,8 @@ log = logging.getLogger("pyproxycache.fetching")
 class Miss:
     """A request that needs the origin: what was found, and what is to be fetched.
 
-    `varies` are the fields that the response varies on, as far as that is known.
+    `varies` are the fields that the response varies on, as far as that is known; `stamp` is the key's
+    version before it was looked up.
     """
 
     request: Request
@@ -39,6 +42,7 @@ class Miss:
     fetch: decisions.Fetch
     outcome: Outcome
     varies: tuple[str, ...] = ()
+    stamp: Stamp | None = None
 
 
 class Fetcher:
@@ -218,7 +222,33 @@ class Fetcher:
         if entry is not None and plan is not None and plan.is_continued_by(entry):
             renewed = plan.renewed_by(entry)
             return self._delivery.assembled(miss.request, renewed, miss.outcome, (flight, progress))
-        return self._delivery.arriving(miss.request, miss.outcome, flight, progress)
+        response = self._delivery.arriving(miss.request, miss.outcome, flight, progress)
+        return response and self._with_others(response, miss, flight, progress)
+
+    def _with_others(self, response: Response, miss: Miss, flight: Flight, progress: Progress) -> Response:
+        """The answer, which others who send the same request may get as well while it arrives."""
+        entry, stamp, now = progress.entry, miss.stamp, time.time()
+        if entry is None or stamp is None or entry.part is not None or entry.key != miss.key:
+            return response
+        if response.head.status != entry.status:
+            return response  # it answers a condition, or a range, whose distance was judged for now
+
+        def again(client: str, outcome: Outcome) -> Response | None:
+            current = flight.progress()
+            if current.generation != progress.generation:
+                return None
+            request = replace(miss.request, client=client, interim=None)
+            outcome.key, outcome.forward = miss.key, miss.fetch.reason
+            outcome.collapsed, outcome.result = True, Result.COLLAPSED
+            return self._delivery.arriving(request, outcome, flight, current)
+
+        until = now
+        if decide.is_usable(miss.request, entry, self._policies, now):
+            until = decide.good_until(miss.request, entry, self._policies, now)
+        age = current_age(entry, now)
+        varies = tuple(name for name, _value in entry.vary)
+        repeatable = Repeatable(entry, stamp.slot, stamp.version, until, now - age, until, varies, again)
+        return replace(response, repeatable=repeatable)
 
     def _is_far(self, request: Request, progress: Progress) -> bool:
         """Whether a part is asked for that this flight will not reach soon."""

@@ -44,6 +44,7 @@ from pyproxycache.rules.validation import (
     freshen,
     matches_304,
     named_by_304,
+    precondition,
     strip_conditionals,
     strong_validator,
     validators,
@@ -258,9 +259,34 @@ def is_usable(request: Request, entry: Entry, policies: Policies, now: float) ->
     return isinstance(_judge(request, request_directives(request.headers), entry, policy, now), Serve)
 
 
+def good_until(request: Request, entry: Entry, policies: Policies, now: float) -> float:
+    """When the fresh entry may no longer answer the request as it does now (epoch seconds).
+
+    That is `now` itself where it may depend on the time in another way than by its age.
+    """
+    policy = policies.for_head(request.url, entry.head)
+    asked = request_directives(request.headers)
+    left, age = _left(request, entry, policy, now), current_age(entry, now)
+    until = now + left
+    if policy.fresh is None:
+        if asked.max_age is not None:
+            until = min(until, now + asked.max_age - age)
+        if asked.min_fresh is not None:
+            until -= asked.min_fresh
+    same = precondition(request.headers, entry.head, now) == precondition(
+        request.headers, entry.head, until
+    )
+    return until if same else now
+
+
 def time_to_live(request: Request, entry: Entry, policies: Policies, now: float) -> int:
     """Whole seconds for which the entry is fresh to this request; negative once it is stale."""
-    return math.floor(_left(request, entry, policies.for_head(request.url, entry.head), now))
+    return math.floor(freshness_left(request, entry, policies, now))
+
+
+def freshness_left(request: Request, entry: Entry, policies: Policies, now: float) -> float:
+    """Seconds for which the entry is fresh to this request; not positive once it is stale."""
+    return _left(request, entry, policies.for_head(request.url, entry.head), now)
 
 
 def _left(request: Request, entry: Entry, policy: Policy, now: float) -> float:

@@ -196,7 +196,7 @@ class Failure(Response):
 def from_error(error: ProxyError) -> Response:
     """A short text that says what happened and whose fault it is."""
     text = from_text(error.status, str(error))
-    return Failure(text.head, text.body, text.length, error)
+    return Failure(text.head, text.body, text.length, error=error)
 
 
 def from_text(status: int, text: str) -> Response:
@@ -220,7 +220,7 @@ def signed(response: Response, name: str, cache_status: str, now: float) -> Resp
         lines.append(("Cache-Status", cache_status))
     if isinstance(response, Failure) and response.error is not None and response.error.proxy_error:
         lines.append(("Proxy-Status", proxy_status(response.error, name)))
-    return Response(Head(head.status, head.reason, Headers(lines)), response.body, response.length)
+    return replace(response, head=Head(head.status, head.reason, Headers(lines)))
 
 
 def dated(head: Head, now: float) -> Head:
