@@ -115,6 +115,12 @@ class FileSlice:
 
 
 Piece = bytes | FileSlice
+"""A body is an iterable of pieces. One that need not wait for them in a thread has the method `take` too,
+see store.flight."""
+
+
+class Waits(Exception):
+    """The next piece of a body is only to be had by a thread that may wait for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from pyproxycache.download.leading import Downloader, Downloading, Passed, Whole
 from pyproxycache.errors import BrokenOff, StoreError
-from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request, without_query
+from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request, Waits, without_query
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.rules.decisions import Fetch
 from pyproxycache.rules.grammar import end_to_end
@@ -139,20 +139,38 @@ class FollowedBody:
         self._start = self.offset = start
         self._stop = stop
         self._successions = 0
-        self._pieces = self._succeeding() if pieces is None else pieces
+        self._pieces: Iterator[Piece] | None = self._succeeding() if pieces is None else pieces
 
     def __iter__(self) -> Iterator[Piece]:
         return self
 
     def __next__(self) -> Piece:
         while True:
-            try:
-                piece = next(self._pieces)
-            except Orphaned:
+            if self._pieces is None:
                 self._pieces = self._succeeding()
-            else:
-                self.offset += piece.count if isinstance(piece, FileSlice) else len(piece)
-                return piece
+            try:
+                return self._counted(next(self._pieces))
+            except Orphaned:
+                self._pieces = None
+
+    def take(self, wake: Callable[[], None]) -> Piece | None:
+        """The next piece, None where it cannot be had without waiting: `wake` is called once it may be.
+
+        Raises StopIteration at the end, and Waits where only `next` can go on.
+        """
+        take = getattr(self._pieces, "take", None)
+        if take is None:
+            raise Waits
+        try:
+            piece: Piece | None = take(wake)
+        except Orphaned as orphaned:
+            self._pieces = None
+            raise Waits from orphaned
+        return piece and self._counted(piece)
+
+    def _counted(self, piece: Piece) -> Piece:
+        self.offset += piece.count if isinstance(piece, FileSlice) else len(piece)
+        return piece
 
     def close(self) -> None:
         close = getattr(self._pieces, "close", None)

@@ -7,7 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pyproxycache.errors import NoSpace, StoreError
@@ -214,6 +214,10 @@ class BlobReader:
         piece = FileSlice(self._fd, self._offset, min(self._stop - self._offset, 1 << 30))
         self._offset += piece.count
         return piece
+
+    def take(self, _wake: Callable[[], None]) -> Piece | None:
+        """The next piece, which is there."""
+        return next(self)
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -79,6 +79,7 @@ class Flight:
         self._remote_followers = 0
         self._given = False  # bytes of this body to a reader of this process
         self._tail: Tail | None = None
+        self._wakers: list[Callable[[], None]] = []  # of readers that wait without a thread
 
     # Publishing: the leader's side.
 
@@ -87,6 +88,14 @@ class Flight:
         with self._changed:
             self._progress = progress
             self._changed.notify_all()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have those look again who wait without a thread."""
+        with self._changed:
+            wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            wake()
 
     def open_file(self, fd: int) -> None:
         """Hand over the descriptor that readers read from; the flight closes it."""
@@ -106,6 +115,7 @@ class Flight:
             self.partial = partial
             self._progress = progress
             self._changed.notify_all()
+        self._wake()
 
     def append_tail(self, data: bytes, progress: Progress) -> bool:
         """Feed bytes that the file has no room for; waits for the slowest reader. False: none is left."""
@@ -118,7 +128,8 @@ class Flight:
             tail.append(data)
             self._progress = progress
             self._changed.notify_all()
-            return True
+        self._wake()
+        return True
 
     # Waiting: the followers' side.
 
@@ -176,24 +187,46 @@ class Flight:
             self._readers[self._reader_count] = start
             return self._reader_count
 
-    def _next_piece(self, reader: _Reader) -> Piece | None:
+    def _next_piece(self, reader: _Reader, wake: Callable[[], None] | None) -> tuple[bool, Piece | None]:
+        """Whether there is something, and the piece, None at the end of a whole body.
+
+        With `wake` it waits for nothing: that is called once there may be something.
+        """
         with self._changed:
-            self._readers[reader.number] = reader.offset
-            if self._tail is not None:
-                self._changed.notify_all()
-            self._changed.wait_for(lambda: reader.can_go_on(self._progress))
-            while (now := self._progress).generation != reader.answered.generation:
-                reader.start_anew(now)
-                self._changed.wait_for(lambda: reader.can_go_on(self._progress))
-            if now.size > reader.offset:
-                self._given = reader.given = True
-                stop = now.size if reader.stop is None else min(reader.stop, now.size)
-                return self._piece(reader.offset, stop)
-            if now.end in (End.STORED, End.UNSTORED):
-                return None
-            if now.end in (End.ORPHANED, End.LOST, End.PASSED):
-                raise Orphaned(reader.offset)
-            raise now.error or BrokenOff("the origin broke off")
+            self._note_place(reader)
+            while not self._can_go_on(reader):
+                if wake is not None:
+                    self._wakers.append(wake)
+                    return False, None
+                self._changed.wait()
+            return True, self._piece_for(reader)
+
+    def _note_place(self, reader: _Reader) -> None:
+        self._readers[reader.number] = reader.offset
+        if self._tail is not None:
+            self._changed.notify_all()
+
+    def _can_go_on(self, reader: _Reader) -> bool:
+        """Whether there is a piece or an end; a body begun anew is accepted on the way."""
+        if not reader.can_go_on(self._progress):
+            return False
+        if self._progress.generation != reader.answered.generation:
+            reader.start_anew(self._progress)
+            return reader.can_go_on(self._progress)
+        return True
+
+    def _piece_for(self, reader: _Reader) -> Piece | None:
+        """What the reader gets now; None at the end of a whole body."""
+        now = self._progress
+        if now.size > reader.offset:
+            self._given = reader.given = True
+            stop = now.size if reader.stop is None else min(reader.stop, now.size)
+            return self._piece(reader.offset, stop)
+        if now.end in (End.STORED, End.UNSTORED):
+            return None
+        if now.end in (End.ORPHANED, End.LOST, End.PASSED):
+            raise Orphaned(reader.offset)
+        raise now.error or BrokenOff("the origin broke off")
 
     def _piece(self, offset: int, stop: int) -> Piece:
         if self._tail is not None:
@@ -241,14 +274,29 @@ class _Reader:
         return self
 
     def __next__(self) -> Piece:
-        if self._flight is None or (self.stop is not None and self.offset >= self.stop):
+        piece = self._next(None)
+        assert piece is not None, "it waits until there is one"
+        return piece
+
+    def take(self, wake: Callable[[], None]) -> Piece | None:
+        """The next piece, None where it cannot be had without waiting: `wake` is called once it may be.
+
+        Raises StopIteration at the end.
+        """
+        return self._next(wake)
+
+    def _next(self, wake: Callable[[], None] | None) -> Piece | None:
+        if self.stop is not None and self.offset >= self.stop:
             self.close()
+        if self._flight is None:
             raise StopIteration
         try:
-            piece = self._flight._next_piece(self)
+            there, piece = self._flight._next_piece(self, wake)
         except BaseException:
             self.close()
             raise
+        if not there:
+            return None
         if piece is None:
             self.close()
             raise StopIteration
