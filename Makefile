@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve install test lint check conformance bench-stampede bench-wakeup bench-variants clean
+.PHONY: serve install test lint check conformance bench bench-stampede bench-wakeup bench-variants bench-eviction clean
 
 serve: install
 	$(BIN)/pyproxycache serve $(ARGS)
@@ -43,6 +43,20 @@ check: $(VENV)/installed-test
 conformance: $(VENV)/installed-test
 	$(BIN)/python tests/conformance/run.py $(ARGS)
 
+# The caches to compare with and wrk (command:package), each only where it is missing, and matplotlib.
+$(VENV)/installed-bench: $(VENV)/bin/python setup.cfg pyproject.toml
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		missing=; for tool in nginx squid varnishd:varnish wrk taskset:util-linux; do \
+			command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
+		if [ -n "$$missing" ]; then apt-get -qq update && \
+			DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $$missing; fi; fi
+	$(PIP) install --editable '.[bench]'
+	touch $(VENV)/installed $@
+
+# Without ARGS, all of it, about 20 minutes, into the page.
+bench: $(VENV)/installed-bench
+	$(BIN)/python tests/bench/bench.py $(or $(ARGS),--write docs/benchmarks.md)
+
 bench-stampede: $(VENV)/installed-test
 	$(BIN)/python tests/bench/bench_stampede.py $(ARGS)
 
@@ -51,6 +65,11 @@ bench-wakeup: $(VENV)/installed-test
 
 bench-variants: $(VENV)/installed-test
 	$(BIN)/python tests/bench/bench_variants.py $(ARGS)
+
+# The policies compared, about three minutes; without ARGS the plot is made anew.
+bench-eviction: $(VENV)/installed-test
+	$(PIP) install --editable '.[bench]'
+	$(BIN)/python tests/bench/eviction.py $(or $(ARGS),--plot docs/images/eviction.png)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

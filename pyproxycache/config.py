@@ -30,6 +30,7 @@ from pyproxycache.options import (
     Network,
     ParentOptions,
     RuleOptions,
+    Size,
     StoreOptions,
 )
 from pyproxycache.rules.policy import Match, Policies, Policy, QueryMode, Rule
@@ -62,6 +63,7 @@ class Config(Struct, frozen=True, kw_only=True):
     parent: ParentOptions | None = None
     workers: Count = 2
     threads: Count = 512
+    memory: Size = 256 << 20
     store: StoreOptions
     fetch: FetchOptions = FetchOptions()
     guard: GuardOptions = GuardOptions()

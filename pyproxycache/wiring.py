@@ -15,17 +15,17 @@ from pyproxycache.engine import Components, Engine
 from pyproxycache.fetching.fetcher import Fetcher
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
-from pyproxycache.front import wsgi
+from pyproxycache.front import app
 from pyproxycache.front.kisscache import Figures, KissCache
 from pyproxycache.front.server import Server
 from pyproxycache.front.upgrade import pass_through
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.lookup import LookUp
 from pyproxycache.options import GuardOptions, LogOptions, ServerOptions, StoreOptions
-from pyproxycache.outcome import Outcome
 from pyproxycache.report import counters
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.formats import FORMATS
+from pyproxycache.report.reporter import Reporter
 from pyproxycache.report.sinks import sink
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.follow import Follower
@@ -92,18 +92,13 @@ def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) ->
     return Server(server_options, lambda: build_app(current[0]), lambda: ready(current[0]))
 
 
-def build_app(config: Config) -> wsgi.App:
+def build_app(config: Config) -> app.App:
     """A worker's application: all parts are made here, after the fork."""
     store = open_store(config.store)
     housekeeper = Housekeeper(store.index, store.space)
     name = f"pyproxycache-{store.index.instance()}"
-    components, downloader = _build_components(config, store, housekeeper, name)
+    components, downloader, guard = _build_components(config, store, housekeeper, name)
     access_log = _access_log(config.log)
-
-    def report(outcome: Outcome) -> None:
-        housekeeper.count(counters.increments(outcome))
-        if access_log is not None:
-            access_log.write(outcome)
 
     def reopen_logs() -> None:
         if access_log is not None:
@@ -121,17 +116,16 @@ def build_app(config: Config) -> wsgi.App:
         housekeeper.close()
         finish_logs()
 
-    return wsgi.App(
-        wsgi.Options(name, config.upstream, _tells_key(config)),
+    return app.App(
+        app.Options(name, config.upstream, _tells_key(config), config.memory),
         Access(config.allow),
+        guard,
         Engine(components),
         KissCache(config.kisscache, lambda: _figures(config, store)),
         partial(pass_through, components.upstream) if config.upstream else None,
-        report,
-        store.index.open,
-        reopen_logs,
-        finish_logs,
-        close,
+        Reporter(housekeeper.count, housekeeper.note_access, access_log),
+        store.database.versions.counters,
+        app.Around(store.index.open, reopen_logs, finish_logs, close),
     )
 
 
@@ -144,13 +138,12 @@ def _tells_key(config: Config) -> bool:
 def _access_log(options: LogOptions) -> AccessLog | None:
     if options.access is None:
         return None
-    form, query = FORMATS[options.format], options.query
-    return AccessLog(sink(options.access), lambda outcome: form(outcome, query))
+    return AccessLog(sink(options.access), FORMATS[options.format], query=options.query)
 
 
 def _build_components(
     config: Config, store: Store, housekeeper: Housekeeper, name: str
-) -> tuple[Components, Downloader]:
+) -> tuple[Components, Downloader, Guard]:
     fetch, policies = config.fetch, config.policies()
     # Behind a reverse proxy lies only what the operator chose, wherever that is.
     guard_options = GuardOptions(deny=()) if config.upstream else config.guard
@@ -177,7 +170,7 @@ def _build_components(
         forwarder=forwarder,
         refresher=Refresher(),
     )
-    return components, downloader
+    return components, downloader, guard
 
 
 def _figures(config: Config, store: Store) -> Figures:

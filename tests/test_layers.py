@@ -138,7 +138,7 @@ def test_a_cycle_is_named() -> None:
         ("store.index", "from pyproxycache.engine import Engine", "store.index:1: store imports engine"),
         ("engine", "from . import front", "engine:1: engine imports front"),
         ("engine", "from .config import Config", "engine:1: engine imports config"),
-        ("front.wsgi", "from pyproxycache.wiring import build", "front.wsgi:1: front imports wiring"),
+        ("front.app", "from pyproxycache.wiring import build", "front.app:1: front imports wiring"),
         ("config", "from pyproxycache.store import index", "config:1: config imports store"),
         ("messages", "from pyproxycache.rules import keys", "messages:1: messages imports rules"),
     ],

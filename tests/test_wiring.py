@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from pathlib import Path
 
 from origin import Origin
 
 from pyproxycache.config import Config
-from pyproxycache.front.wsgi import App
+from pyproxycache.front.app import App, Received
 from pyproxycache.options import Reserve, StoreOptions
 from pyproxycache.wiring import build_app
 
@@ -16,19 +17,12 @@ STALE = "max-age=0, stale-while-revalidate=100"
 
 
 def get(app: App, url: str) -> bytes:
-    environ = {
-        "REQUEST_METHOD": "GET",
-        "RAW_URI": url,
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
-        "pyproxycache.headers": [("Host", "origin.example")],
-        "pyproxycache.interim": None,
-    }
-    body = app(environ, lambda _status, _fields: None)
+    fields = (("Host", "origin.example"),)
+    answer = app(Received("GET", url, (1, 1), fields, "127.0.0.1", io.BytesIO()))
     try:
-        return b"".join(piece if isinstance(piece, bytes) else piece.read() for piece in body)
+        return b"".join(piece if isinstance(piece, bytes) else piece.read() for piece in answer.body)
     finally:
-        body.close()
+        answer.close()
 
 
 def refreshing() -> list[threading.Thread]:
@@ -48,7 +42,7 @@ def test_what_waits_to_be_refreshed_does_not_begin_after_the_end(origin: Origin,
     begun = paths[: len(refreshing())]
     for path in begun:
         origin.wait_for(path)
-    app.close(0)
+    app.around.close(0)
     for gate in gates:
         gate.open()
     # Where the end were not told, they would wait for more.

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
+from pyproxycache.download.threads import Threads
 from pyproxycache.download.transfer import Source, Transfer, give_up
-from pyproxycache.errors import BrokenOff, ProxyError, UpstreamError
-from pyproxycache.messages import Entry, Request
+from pyproxycache.errors import BrokenOff, ProxyError, StoreError, UpstreamError
+from pyproxycache.messages import Entry, Request, without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.rules import decide, decisions
+from pyproxycache.rules.digests import expected_digests
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import continues, range_text
 from pyproxycache.rules.validation import (
@@ -28,10 +33,18 @@ from pyproxycache.store.space import Space
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
 
+log = logging.getLogger("pyproxycache.download")
+
+_SMALL = 64 << 10
+"""Bytes of a body that is stored by the thread that asked for it, if it is there already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Downloading:
-    """The flight has the head; the body comes in once `start` is called, which has to be done."""
+    """The flight has the head; the body comes in once `start` is called, which has to be done.
+
+    That of a small body is over already.
+    """
 
     start: Callable[[], None]
 
@@ -100,6 +113,7 @@ class Downloader:
         self._stopping = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
+        self._threads = Threads("download")
 
     def lead(self, permit: Permit, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
         """Ask the origin and act on the head of its answer; the flight ends if nothing is to come of it.
@@ -180,22 +194,50 @@ class Downloader:
 
     def adopt(
         self, permit: Permit, request: Request, exchange: Exchange, store: decisions.Store, asked: float
-    ) -> Downloading:
+    ) -> Downloading | Passed:
         """Store the answer in hand; `request` is the one that was sent, at the time `asked`.
 
-        The answer is closed and the flight ended where that cannot be begun.
+        The answer is closed and the flight ended where that fails inside the cache, but for the lack of a
+        file, in which case it is passed on.
         """
         entry = self._entry(permit, request, exchange, store, asked)
+        length = _length(exchange, entry)
         try:
+            body = self._at_hand(permit, exchange, entry)
+            if body is not None:
+                self._store_at_once(permit, entry, body)
+                return Downloading(_nothing)
             if permit.size:
-                permit.begin_anew(entry, _length(exchange, entry))
+                permit.begin_anew(entry, length)
             else:
-                permit.begin(entry, _length(exchange, entry))
+                permit.begin(entry, length)
+        except StoreError as error:
+            log.warning("%s is served but not stored: %s", without_query(permit.key), error)
+            permit.finish(End.PASSED)
+            return Passed(exchange, "")
         except BaseException as error:
             exchange.close()
-            give_up(permit, End.FAILED, _as_known(error))
+            if not permit.ended:
+                give_up(permit, End.FAILED, _as_known(error))
             raise
-        return self._downloading(permit, request, Source(exchange, _length(exchange, entry)))
+        return self._downloading(permit, request, Source(exchange, length))
+
+    def _at_hand(self, permit: Permit, exchange: Exchange, entry: Entry) -> bytes | None:
+        """The body where all of it has come with its head and nothing is to be checked or resumed."""
+        if permit.size or entry.groups or expected_digests(entry.head):
+            return None
+        body = exchange.at_hand(_SMALL)
+        if body is None or (entry.part is not None and entry.part.length != len(body)):
+            return None
+        return body
+
+    def _store_at_once(self, permit: Permit, entry: Entry, body: bytes) -> None:
+        """Commit a body that is here, without a file that grows or a thread that waits."""
+        entry = replace(entry, digest=hashlib.sha256(body).hexdigest(), size=len(body))
+        try:
+            permit.store_at_once(entry, body)
+        except StoreError as error:
+            log.warning("%s is served but not stored: %s", without_query(permit.key), error)
 
     def _note_fresh(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
@@ -249,10 +291,7 @@ class Downloader:
         with self._idle:
             self._running += 1
         try:
-            run = threading.Thread(
-                target=self._run, args=(transfer, received), name="download", daemon=True
-            )
-            run.start()
+            self._threads.run(partial(self._run, transfer, received))
         except RuntimeError:  # there are no more threads, so this one has to do it
             self._run(transfer, received)
 
@@ -299,6 +338,10 @@ class Downloader:
             self._idle.wait_for(lambda: self._running == 0, timeout=max(0.0, seconds))
             self._stopping.set()
             return self._running
+
+
+def _nothing() -> None:
+    """There is nothing left to be done."""
 
 
 def _as_known(error: BaseException) -> ProxyError:

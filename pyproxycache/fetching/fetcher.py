@@ -132,9 +132,8 @@ class Fetcher:
                 response = self._begin(miss, permit, start)
             case Whole() as whole:
                 return self._lead_whole(miss, permit, whole)
-            case Passed(exchange, reason):
-                outcome.result, outcome.detail = Result.PASSED, reason
-                response = self._forwarder.relay(request, exchange, miss.fetch, outcome)
+            case Passed() as passed:
+                response = self._passed(miss, passed)
             case Freshened(entry, siblings):
                 if miss.fetch.plan is not None:
                     plan = miss.fetch.plan.with_entries((entry, *siblings))
@@ -145,6 +144,10 @@ class Fetcher:
             case Stale(entry, detail):
                 response = self._stale(miss, entry, detail)
         return response, miss.varies
+
+    def _passed(self, miss: Miss, passed: Passed) -> Response:
+        miss.outcome.result, miss.outcome.detail = Result.PASSED, passed.reason
+        return self._forwarder.relay(miss.request, passed.exchange, miss.fetch, miss.outcome)
 
     def _begin(
         self, miss: Miss, permit: Permit, start: Callable[[], None], *, however_far: bool = False
@@ -174,6 +177,8 @@ class Fetcher:
             permit.finish(End.LOST)  # those who wait look again, and find it
         if isinstance(joined, Lead):
             begun = self._downloader.adopt(joined.permit, whole.request, exchange, whole.store, whole.asked)
+            if isinstance(begun, Passed):
+                return self._passed(miss, begun), miss.varies
             return self._begin(miss, joined.permit, begun.start, however_far=True), miss.varies
         exchange.close()
         if isinstance(joined, NotStorable):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pyproxycache.download.leading import Downloader
+from pyproxycache.download.leading import Downloader, Passed
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, Head, Headers, Request, Response
 from pyproxycache.outcome import Forward, Outcome, Result
@@ -146,6 +146,8 @@ class Forwarder:
             return None
         get = replace(request, method="GET", body=None, headers=request.headers.without(*_REPRESENTATION))
         downloading = self._downloader.adopt(joined.permit, get, exchange, decision, asked)
+        if isinstance(downloading, Passed):
+            return None
         outcome.stored = True
         try:
             flight = joined.permit.flight

@@ -1,13 +1,66 @@
-"""Heads of answers as the text that goes to a client."""
+"""Heads of answers as they go to a client: framing, connection, bytes (RFC 9112)."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from http import HTTPStatus
 
-from pyproxycache.messages import Head
+from pyproxycache.messages import Head, Headers, Response
+from pyproxycache.rules.grammar import split_list
 
 _REASON = re.compile(r"[\t \x21-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff]")
+_HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How the client is told where the body ends: its `length`, chunks, or the end of the connection."""
+
+    has_body: bool
+    length: int | None
+    is_chunked: bool
+    ends_connection: bool
+
+
+def framing(method: str, version: tuple[int, int], head: Head) -> Framing:
+    """The framing of the answer with this head, whose Content-Length is the body's own if there is one."""
+    status = head.status
+    if method == "HEAD" or status < 200 or status in (204, 304):
+        return Framing(has_body=False, length=None, is_chunked=False, ends_connection=False)
+    text = head.headers.get("content-length")
+    length = None if text is None else int(text)
+    is_chunked = length is None and version >= (1, 1)
+    return Framing(True, length, is_chunked, ends_connection=length is None and not is_chunked)
+
+
+def head_bytes(head: Head, shape: Framing, *, closes: bool) -> bytes:
+    """The head for the wire; `closes`: the connection ends with this answer."""
+    switches = head.status == 101
+    connection = "upgrade" if switches else "close" if closes else "keep-alive"
+    lines = [f"HTTP/1.1 {status_line(head)}", f"Connection: {connection}"]
+    if shape.is_chunked:
+        lines.append("Transfer-Encoding: chunked")
+    for name, value in head.headers:
+        lowered = name.lower()
+        if lowered not in _HOP_BY_HOP or (switches and lowered == "upgrade"):
+            lines.append(f"{name}: {value}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def framed(method: str, response: Response) -> Headers:
+    """The fields with no other Content-Length than that of the body (RFC 9112 section 6.3)."""
+    headers = response.head.headers
+    if method == "HEAD" or response.head.status == 304:
+        lengths = set(split_list(headers.get("content-length") or ""))
+        value = lengths.pop() if len(lengths) == 1 else ""
+    else:
+        value = "" if response.length is None or response.head.status == 204 else str(response.length)
+    if not (value.isascii() and value.isdigit()):
+        return headers.without("Content-Length")
+    if headers.lines("content-length") == (value,):
+        return headers
+    return headers.with_field("Content-Length", value)
 
 
 def status_line(head: Head) -> str:

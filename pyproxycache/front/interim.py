@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import threading
+from typing import Protocol
 
 from pyproxycache.front.heads import status_line
 from pyproxycache.messages import Head
@@ -15,13 +16,23 @@ _MOST = 16
 _LONGEST = 16 << 10
 
 
+class Client(Protocol):
+    """A socket, or what waits for one."""
+
+    def fileno(self) -> int: ...
+
+    def sendall(self, data: bytes, /) -> None: ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+
 class InterimHeads:
     """Sends interim heads to one client of HTTP/1.1 until its final head begins.
 
     Only in the thread that answers the client: what others fetch at its request is not its answer.
     """
 
-    def __init__(self, client: socket.socket) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
         self._thread = threading.get_ident()
         self._left = _MOST

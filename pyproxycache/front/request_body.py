@@ -15,18 +15,21 @@ _DISCARDABLE = 64 << 10
 class RequestBody:
     """A request's body; what breaks off or is not framed as it says is the client's fault.
 
+    `left` bytes of it are still to be read, as far as that is known; it `is_untouched` if none was.
     A client that expects to be asked for it (RFC 9110 section 10.1.1) is asked at the first read.
     """
 
     def __init__(self, req: Any, interim: InterimHeads) -> None:
         self._body = req.body
+        self.is_untouched = True
         self._interim = interim
-        self._left = next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
-        is_coded = any(name == "TRANSFER-ENCODING" for name, _value in req.headers)
-        self._is_held_back = req._expected_100_continue and (is_coded or self._left > 0)
+        self.left = next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
+        is_coded = self._is_coded = any(name == "TRANSFER-ENCODING" for name, _value in req.headers)
+        self._is_held_back = req._expected_100_continue and (is_coded or self.left > 0)
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, b"" at the end of a whole body; raises BadRequest."""
+        self.is_untouched = False
         if self._is_held_back:
             self._is_held_back = False
             self._interim.proceed()
@@ -34,12 +37,12 @@ class RequestBody:
             data: bytes = self._body.read(size)
         except (OSError, ParseException) as error:
             raise BadRequest(f"the request's body could not be read: {type(error).__name__}") from error
-        self._left -= len(data)
-        if not data and self._left > 0:
-            raise BadRequest(f"the request's body ended {self._left} bytes before its Content-Length")
+        self.left -= len(data)
+        if not data and self.left > 0:
+            raise BadRequest(f"the request's body ended {self.left} bytes before its Content-Length")
         return data
 
     @property
     def bars_the_way(self) -> bool:
         """Whether the next request is out of reach: much of the body is unread, or may never come."""
-        return self._is_held_back or self._left > _DISCARDABLE
+        return self._is_held_back or (self._is_coded and self.is_untouched) or self.left > _DISCARDABLE

@@ -1,4 +1,4 @@
-"""The gunicorn application: settings for the proxy's needs, one WSGI app a worker."""
+"""The gunicorn application: settings for the proxy's needs, one App a worker."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from pyproxycache.errors import ConfigError, ProxyError
+from pyproxycache.front.app import App
 from pyproxycache.front.worker import Worker
-from pyproxycache.front.wsgi import App
 from pyproxycache.options import ServerOptions
 
 log = logging.getLogger("pyproxycache")
 
-_KEEPALIVE = 75
 _GRACE = 2
 
 
@@ -61,8 +60,6 @@ class Server(BaseApplication):  # type: ignore[misc]
             "workers": options.workers,
             "threads": options.threads,
             "worker_class": Worker,
-            "worker_connections": options.threads + 1000,
-            "keepalive": _KEEPALIVE,
             "graceful_timeout": math.ceil(options.drain) + _GRACE,
             "timeout": 60,
             "backlog": 4096,

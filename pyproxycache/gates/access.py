@@ -21,9 +21,13 @@ class Access:
     def __init__(self, allow: Networks) -> None:
         self._allow = allow
 
+    def admits(self, client: str) -> bool:
+        """Whether the client is of one of them."""
+        return _within(_address(client), self._allow)
+
     def check(self, client: str) -> None:
         """Raises Forbidden for a client from elsewhere."""
-        if not _within(_address(client), self._allow):
+        if not self.admits(client):
             raise Forbidden(
                 f"{client} is not among the networks this cache answers: its operator can add it to 'allow'"
             )
@@ -44,15 +48,24 @@ class Guard:
 
     def admit_peer(self, client: str, address: str) -> None:
         """Raises Forbidden where the client must not see what comes from the address ("": a parent's)."""
-        if not address or _address(client).is_loopback:
-            return
-        inward = _address(address)
-        if _within(inward, self._options.deny) and not _within(inward, self._options.permit):
+        if not is_local(client) and self.is_inward(address):
             raise Forbidden(
                 f"{address} is inside the cache's own machine or network, which clients elsewhere do not "
                 "reach: its operator can add it to 'guard.permit'",
                 "destination_ip_prohibited",
             )
+
+    def is_inward(self, address: str) -> bool:
+        """Whether only clients on this machine may see what comes from the address."""
+        if not address:
+            return False
+        inward = _address(address)
+        return _within(inward, self._options.deny) and not _within(inward, self._options.permit)
+
+
+def is_local(client: str) -> bool:
+    """Whether the client is on this machine."""
+    return _address(client).is_loopback
 
 
 @functools.lru_cache(4096)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Iterable
 
 from pyproxycache.outcome import Outcome
+from pyproxycache.report.formats import Format
 from pyproxycache.report.sinks import Sink, Unwritten
 
 log = logging.getLogger("pyproxycache")
 
 _GATHER_SECONDS = 0.2
 _BATCH = 1000
-_CAPACITY = 20_000
+_CAPACITY = 200_000
 
 
 class AccessLog:
@@ -24,13 +25,14 @@ class AccessLog:
     `_rotated` and `_closing` are guarded by `_changed`.
     """
 
-    def __init__(self, sink: Sink, line: Callable[[Outcome], str], capacity: int = _CAPACITY) -> None:
+    def __init__(self, sink: Sink, form: Format, *, query: bool, capacity: int = _CAPACITY) -> None:
         self._sink = sink
-        self._line = line
+        self._form = form
+        self._query = query
         self._capacity = capacity
         # Its lock is reentrant: a signal may come while the thread that handles it has the lock.
         self._changed = threading.Condition()
-        self._waiting: list[Outcome] = []
+        self._waiting: list[Outcome | str] = []
         self._left_out = 0
         self._rotated = True
         self._closing = False
@@ -40,14 +42,28 @@ class AccessLog:
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
-    def write(self, outcome: Outcome) -> None:
-        """Queue a finished request, which nobody changes any more."""
+    @property
+    def by_agent(self) -> bool:
+        """Whether lines tell what the client says that it is."""
+        return self._form.by_agent
+
+    def opening(self, began: float, seconds: float, client: str) -> str:
+        """The beginning of a line: epoch seconds, seconds, address."""
+        return self._form.opening(began, seconds, client)
+
+    def rest(self, outcome: Outcome) -> str:
+        """The line of an outcome without its beginning: the same for all that get the same answer."""
+        return self._form.rest(outcome, self._query)
+
+    def write(self, finished: Iterable[Outcome | str]) -> None:
+        """Queue finished requests, which nobody changes any more, or their lines."""
         with self._changed:
-            if len(self._waiting) >= self._capacity:
-                self._left_out += 1
-                return
-            self._waiting.append(outcome)
-            if len(self._waiting) in (1, _BATCH):
+            before = len(self._waiting)
+            self._waiting += finished
+            if len(self._waiting) > self._capacity:
+                self._left_out += len(self._waiting) - self._capacity
+                del self._waiting[self._capacity :]
+            if before == 0 or before < _BATCH <= len(self._waiting):
                 self._changed.notify()
 
     def reopen(self) -> None:
@@ -88,7 +104,7 @@ class AccessLog:
         self._changed.wait_for(lambda: self._waiting or is_urgent())
         self._changed.wait_for(is_urgent, _GATHER_SECONDS)
 
-    def _write(self, batch: list[Outcome], left_out: int) -> None:
+    def _write(self, batch: list[Outcome | str], left_out: int) -> None:
         trouble = f"more than {self._capacity} lines are waiting" if left_out else ""
         self._missing += left_out
         if self._open_due:
@@ -99,12 +115,15 @@ class AccessLog:
                 trouble = error.strerror or str(error)
         if batch:
             try:
-                self._sink.write([self._line(outcome) for outcome in batch])
+                self._sink.write([self._line(one) for one in batch])
             except Unwritten as error:
                 trouble = trouble or str(error)
                 self._missing += error.lines
         if batch or trouble:
             self._tell(trouble)
+
+    def _line(self, finished: Outcome | str) -> str:
+        return finished if isinstance(finished, str) else self._form(finished, self._query)
 
     def _tell(self, trouble: str) -> None:
         """Once when lines begin to be missing, and how many they were once it is over."""

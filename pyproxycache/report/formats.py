@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyproxycache.outcome import Outcome
@@ -14,45 +16,69 @@ from pyproxycache.report.squid_codes import hierarchy, result_code
 # Not strftime's: those are the locale's.
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-Format = Callable[[Outcome, bool], str]
-"""Outcome, and whether queries are kept; the line is printable ASCII and has no end of line."""
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A line in two parts: `opening` has what differs from one request for the same to the next.
+
+    That is when it began (epoch seconds), how long it took (seconds), and its client's address. `rest` is
+    of the outcome, and whether queries are kept; `by_agent` says that it tells User-Agent and Referer.
+    Lines are printable ASCII and have no end of line.
+    """
+
+    opening: Callable[[float, float, str], str]
+    rest: Callable[[Outcome, bool], str]
+    by_agent: bool = False
+
+    def __call__(self, outcome: Outcome, query: bool) -> str:
+        return self.opening(outcome.started, outcome.seconds, outcome.client) + self.rest(outcome, query)
 
 
-def squid(outcome: Outcome, query: bool) -> str:
-    """Time of the end, milliseconds, client, result, bytes with the head, and what was asked of whom."""
-    ended = int((outcome.started + outcome.seconds) * 1000)
+def _squid_opening(began: float, seconds: float, client: str) -> str:
+    ended = int((began + seconds) * 1000)
+    return f"{ended // 1000:9d}.{ended % 1000:03d} {int(seconds * 1000):6d} {fields.escaped(client)} "
+
+
+def _squid_rest(outcome: Outcome, query: bool) -> str:
     resource = fields.escaped(fields.resource(outcome, query))
     return (
-        f"{ended // 1000:9d}.{ended % 1000:03d} {int(outcome.seconds * 1000):6d} {_client(outcome)} "
         f"{result_code(outcome)}/{outcome.status:03d} {outcome.head_bytes + outcome.bytes_sent} "
         f"{fields.escaped(outcome.method)} {resource} - {hierarchy(outcome)} "
         f"{fields.escaped(fields.media_type(outcome))}"
     )
 
 
-def common(outcome: Outcome, query: bool) -> str:
-    """Client, time of the begin, request line, status, and bytes without the head."""
-    begin = time.gmtime(outcome.started)
-    when = f"{begin.tm_mday:02d}/{MONTHS[begin.tm_mon - 1]}/{time.strftime('%Y:%H:%M:%S', begin)} +0000"
+def _common_opening(began: float, _seconds: float, client: str) -> str:
+    return f"{fields.escaped(client)} - - [{_clock(int(began))}] "
+
+
+@functools.lru_cache(16)
+def _clock(second: int) -> str:
+    begin = time.gmtime(second)
+    return f"{begin.tm_mday:02d}/{MONTHS[begin.tm_mon - 1]}/{time.strftime('%Y:%H:%M:%S', begin)} +0000"
+
+
+def _common_rest(outcome: Outcome, query: bool) -> str:
     resource = fields.escaped(fields.resource(outcome, query))
     request = f"{fields.escaped(outcome.method)} {resource} {fields.escaped(outcome.version)}"
-    return f'{_client(outcome)} - - [{when}] "{request}" {outcome.status:03d} {outcome.bytes_sent or "-"}'
+    return f'"{request}" {outcome.status:03d} {outcome.bytes_sent or "-"}'
 
 
-def combined(outcome: Outcome, query: bool) -> str:
-    """The common line, and where the client says that it came from and what it is."""
+def _combined_rest(outcome: Outcome, query: bool) -> str:
     referer, agent = fields.referer(outcome, query), outcome.user_agent
-    return f"{common(outcome, query)} {fields.quoted(referer)} {fields.quoted(agent)}"
+    return f"{_common_rest(outcome, query)} {fields.quoted(referer)} {fields.quoted(agent)}"
 
 
-def json_line(outcome: Outcome, query: bool) -> str:
-    """An object that has every key in every line; what is not known is null."""
-    begin = datetime.fromtimestamp(outcome.started, UTC).replace(tzinfo=None)
-    return json.dumps(
+def _json_opening(began: float, seconds: float, client: str) -> str:
+    begin = datetime.fromtimestamp(began, UTC).replace(tzinfo=None)
+    moment = f"{begin.isoformat(timespec='milliseconds')}Z"
+    return json.dumps({"time": moment, "seconds": round(seconds, 6), "client": client})[:-1]
+
+
+def _json_rest(outcome: Outcome, query: bool) -> str:
+    """Every key in every line; what is not known is null."""
+    rest = json.dumps(
         {
-            "time": f"{begin.isoformat(timespec='milliseconds')}Z",
-            "seconds": round(outcome.seconds, 6),
-            "client": outcome.client,
             "method": outcome.method,
             "url": fields.decoded(fields.resource(outcome, query)),
             "version": outcome.version or None,
@@ -76,10 +102,19 @@ def json_line(outcome: Outcome, query: bool) -> str:
             "user_agent": fields.decoded(outcome.user_agent) or None,
         }
     )
+    return f", {rest[1:]}"
 
 
-def _client(outcome: Outcome) -> str:
-    return fields.escaped(outcome.client)
+squid = Format(_squid_opening, _squid_rest)
+"""Time of the end, milliseconds, client, result, bytes with the head, and what was asked of whom."""
 
+common = Format(_common_opening, _common_rest)
+"""Client, time of the begin, request line, status, and bytes without the head."""
+
+combined = Format(_common_opening, _combined_rest, by_agent=True)
+"""The common line, and where the client says that it came from and what it is."""
+
+json_line = Format(_json_opening, _json_rest, by_agent=True)
+"""An object that has every key in every line."""
 
 FORMATS: dict[str, Format] = {"squid": squid, "common": common, "combined": combined, "json": json_line}

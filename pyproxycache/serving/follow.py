@@ -236,7 +236,7 @@ class FollowedBody:
 
     def _follow(self, flight: Flight) -> Iterator[Piece]:
         old = self._read
-        if old.flight is not None and flight.partial == old.flight.partial:
+        if old.flight is not None and flight.partial and flight.partial == old.flight.partial:
             # The same file, gone on with: what is there can be read before the origin has answered.
             now = replace(old.answered, generation=0, end=None)
         else:

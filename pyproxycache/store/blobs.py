@@ -12,18 +12,22 @@ from pathlib import Path
 
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import FileSlice, Piece
+from pyproxycache.store.intent import Intent
 
 _BLOCK = 1 << 20
+# 256 folders: some thousand files in each where a million are stored, and all made soon.
+_PREFIX = 2
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Blobs:
-    """The folder of bodies: `blobs/ab/cd/<sha256>` and `partial/<token>`."""
+    """The folder of bodies: `blobs/ab/<sha256>` and `partial/<token>`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._blobs = root / "blobs"
         self._partial = root / "partial"
+        self._intent: Intent | None = None
 
     def create_folders(self) -> None:
         """Make the folders; raises StoreError naming the path when that cannot be done."""
@@ -34,7 +38,7 @@ class Blobs:
             raise StoreError(f"cannot use the cache folder {self.root}: {error.strerror}") from error
 
     def path(self, digest: str) -> Path:
-        return self._blobs / digest[:2] / digest[2:4] / digest
+        return self._blobs / digest[:_PREFIX] / digest
 
     def open(self, digest: str, size: int) -> int:
         """A descriptor for reading; raises FileNotFoundError when just evicted, Damaged when cut short."""
@@ -57,6 +61,33 @@ class Blobs:
                     path.unlink()
                     os.link(partial, path)
 
+    def write(self, digest: str, data: bytes, token: str) -> None:
+        """A whole body in its place, with the index's write lock held; equal bytes keep one blob.
+
+        `token` is the writer's claim's, for whoever finds the blob without a row.
+        """
+        self.intent.note(digest, token)
+        path = self.path(digest)
+        with _as_store_errors(path):
+            try:
+                fd = _create(path)
+            except FileExistsError:
+                if path.stat().st_size == len(data):
+                    return
+                path.unlink()  # damaged
+                fd = _create(path)
+            try:
+                _write_all(fd, data, 0)
+            finally:
+                os.close(fd)
+
+    @property
+    def intent(self) -> Intent:
+        """Raises StoreError where its file cannot be used."""
+        if self._intent is None:
+            self._intent = Intent(self.root / "intent")
+        return self._intent
+
     def remove(self, digest: str) -> None:
         """Unlink a blob; readers that have it open keep it until they are done."""
         self.path(digest).unlink(missing_ok=True)
@@ -71,9 +102,9 @@ class Blobs:
 
     def digests(self) -> Iterator[tuple[str, int]]:
         """Digest and number of names of every blob on the disk."""
-        for first in _folders(self._blobs):
-            for second in _folders(first):
-                with os.scandir(second) as found:
+        with os.scandir(self._blobs) as folders:
+            for folder in folders:
+                with os.scandir(folder) as found:
                     for item in found:
                         with contextlib.suppress(FileNotFoundError):
                             yield item.name, item.stat().st_nlink
@@ -150,10 +181,7 @@ class Partial:
         if self._hash is None:
             self._hash = self._rehash()
         with _as_store_errors(self.path):
-            written = 0
-            view = memoryview(data)
-            while written < len(data):
-                written += os.pwrite(self._fd, view[written:], self.size + written)
+            _write_all(self._fd, data, self.size)
         self._hash.update(data)
         self.size += len(data)
 
@@ -219,6 +247,11 @@ class BlobReader:
         """The next piece, which is there."""
         return next(self)
 
+    @property
+    def rest(self) -> FileSlice:
+        """All that is still to be given, while the reader is open."""
+        return FileSlice(self._fd, self._offset, self._stop - self._offset)
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
@@ -245,6 +278,16 @@ def _link(existing: Path, new: Path) -> None:
         os.link(existing, new)
 
 
-def _folders(path: Path) -> Iterator[Path]:
-    with os.scandir(path) as found:
-        yield from (Path(item.path) for item in found if item.is_dir())
+def _create(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(path, flags, 0o600)
+
+
+def _write_all(fd: int, data: bytes, offset: int) -> None:
+    written = os.pwrite(fd, data, offset)
+    while written < len(data):
+        written += os.pwrite(fd, data[written:], offset + written)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import without_query
+from pyproxycache.store.claim_locks import ClaimLocks
 from pyproxycache.store.locks import open_lock
 from pyproxycache.store.versions import Versions
 
@@ -127,6 +128,7 @@ class Database:
         self._lock_fd: tuple[int, int] | None = None  # process and descriptor
         self._changed: set[int] = set()  # slots of the keys that this transaction changes; under _turn
         self._versions: Versions | None = None
+        self._claim_locks: ClaimLocks | None = None
         _databases.add(self)
 
     @property
@@ -135,6 +137,13 @@ class Database:
         if self._versions is None:
             self._versions = Versions(self.path.with_name("versions"))
         return self._versions
+
+    @property
+    def claim_locks(self) -> ClaimLocks:
+        """Who leads which key; raises StoreError."""
+        if self._claim_locks is None:
+            self._claim_locks = ClaimLocks(self.path.with_name("claims"))
+        return self._claim_locks
 
     def migrate(self) -> None:
         """Bring the schema to this version; raises StoreError for a file from a later one."""

@@ -1,8 +1,8 @@
 """Between worker processes: a leader's progress, pushed to its followers through a Unix socket.
 
-Each process listens on one abstract socket. A follower's process connects, names a token, and gets
-the file's descriptor and then a line for each change; the end of the stream without a last line
-means that the leader's process is gone.
+Each process listens on one abstract socket. A follower's process connects, names the flight, and gets
+the file's descriptor, once there is a file, and then a line for each change; the end of the stream
+without a last line means that the leader's process is gone.
 """
 
 from __future__ import annotations
@@ -28,20 +28,24 @@ _ERRORS: dict[str, type[ProxyError]] = {
 _FILE_COMES = b"\n"
 _BACK_OFF = 0.1
 _EXIT_WAIT_MS = 5000
+_SMALL = 64 << 10
 
 
 class Feed:
     """Serves this process's flights to the other ones; only processes of the same user are answered.
 
-    The address begins with the process id: whoever follows can tell whether the process is gone.
+    `find` gives the flight of a token, or without one that of a key.
     """
 
-    def __init__(self, find: Callable[[str], Flight | None]) -> None:
+    def __init__(self, address: str, find: Callable[[str, str], Flight | None]) -> None:
         self._find = find
         self._closed = threading.Event()
-        self.address = f"pyproxycache-{os.getpid()}-{secrets.token_hex(8)}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind("\0" + self.address)
+        try:
+            self._socket.bind("\0" + address)
+        except OSError:
+            # Somebody has the name: who follows is told to look again, and goes alone in the end.
+            self._socket.bind(f"\0{address}-{secrets.token_hex(8)}")
         self._socket.listen(4096)  # a full queue refuses at once
         threading.Thread(target=self._accept, name="feed", daemon=True).start()
 
@@ -65,7 +69,8 @@ class Feed:
             follower.settimeout(10)
             if _user(follower) != os.geteuid():
                 return
-            flight = self._find(follower.recv(64).decode("ascii", "replace"))
+            token, _, key = _line(follower).partition(" ")
+            flight = self._find(token, key)
             follower.settimeout(None)
             if flight is None:
                 follower.sendall(_encode(Progress(end=End.LOST)))
@@ -77,7 +82,10 @@ class Feed:
         try:
             fd, file = flight.open_again()
         except Orphaned:
-            follower.sendall(_encode(Progress(end=End.LOST)))
+            # What ended before there was a file has been told; else it is to be looked for elsewhere.
+            ended = flight.progress()
+            told = ended if ended.entry is None and ended.end is not None else Progress(end=End.LOST)
+            follower.sendall(_encode(told))
             return
         try:
             socket.send_fds(follower, [_FILE_COMES], [fd])
@@ -89,7 +97,8 @@ class Feed:
             seen = flight.wait(seen)
             if seen.file != file:
                 seen = Progress(end=End.LOST)  # goes on in another file, or in none
-            follower.sendall(_encode(seen, with_entry=seen.entry is not entry_sent))
+            partial = flight.partial if seen.entry is not entry_sent else None
+            follower.sendall(_encode(seen, partial))
             entry_sent = seen.entry
 
 
@@ -119,8 +128,17 @@ class Mirror:
             expired = True
         finally:
             self._done(self._flight, expired)
-            self._flight.publish(last or self._ended(End.LOST))
+            self._end(last or self._ended(End.LOST))
             self._flight.leave()
+
+    def _end(self, last: Progress) -> None:
+        # Who waited for the head of a small body reads it after its end, when the file is let go of.
+        small = last.end is End.STORED and last.size <= _SMALL
+        body = self._flight.content(last.size) if small else None
+        if body is not None:
+            self._flight.end_whole(body, last)
+        else:
+            self._flight.publish(last)
 
     def _follow(self) -> Progress:
         """Publish until the flight ends; gives its last state, raises TimeoutError after the lease."""
@@ -150,7 +168,7 @@ class Mirror:
             leader.connect("\0" + self._owner)
             if _user(leader) != os.geteuid():
                 return self._ended(End.LOST)
-            leader.sendall(self._flight.token.encode("ascii"))
+            leader.sendall(f"{self._flight.token} {self._flight.key}\n".encode())
             return self._receive(leader)
 
     def _ended(self, end: End) -> Progress:
@@ -166,7 +184,7 @@ class Mirror:
         while True:
             *lines, buffer = buffer.split(b"\n")
             for line in filter(None, lines):
-                now = _decode(line, self._flight.progress())
+                now = self._decode(line)
                 if now.end is not None:
                     return now
                 self._flight.publish(now)
@@ -174,6 +192,32 @@ class Mirror:
             if not more:
                 return None
             buffer += more
+
+    def _decode(self, line: bytes) -> Progress:
+        message, last, claim = json.loads(line), self._flight.progress(), self._flight.claim
+        if "entry" in message and claim is not None:
+            self._flight.claim = replace(claim, partial=message["partial"])
+        entry = entry_from(message["entry"]) if "entry" in message else last.entry
+        kind, text = message.get("error", (None, ""))
+        return Progress(
+            generation=message["generation"],
+            size=message["size"],
+            entry=entry,
+            length=message["length"] if "entry" in message else last.length,
+            end=End(message["end"]) if "end" in message else None,
+            error=_ERRORS[kind](text) if kind else None,
+        )
+
+
+def _line(connection: socket.socket) -> str:
+    """What comes up to the end of a line."""
+    received = b""
+    while not received.endswith(b"\n"):
+        more = connection.recv(65536)
+        if not more:
+            raise ConnectionError("the follower has gone")
+        received += more
+    return received[:-1].decode()
 
 
 def _user(connection: socket.socket) -> int:
@@ -183,28 +227,14 @@ def _user(connection: socket.socket) -> int:
     return int(user)
 
 
-def _encode(progress: Progress, *, with_entry: bool = False) -> bytes:
+def _encode(progress: Progress, partial: str | None = None) -> bytes:
+    """A line; with the name of the file where the entry is to be told."""
     message: dict[str, object] = {"generation": progress.generation, "size": progress.size}
-    if with_entry and progress.entry is not None:
-        message["entry"] = row_of(progress.entry)
-        message["length"] = progress.length
+    if partial is not None and progress.entry is not None:
+        message |= {"entry": row_of(progress.entry), "length": progress.length, "partial": partial}
     if progress.end is not None:
         message["end"] = progress.end.value
     if progress.error is not None:
         kind = type(progress.error).__name__
         message["error"] = [kind if kind in _ERRORS else UpstreamError.__name__, str(progress.error)]
     return json.dumps(message).encode() + b"\n"
-
-
-def _decode(line: bytes, last: Progress) -> Progress:
-    message = json.loads(line)
-    entry = entry_from(message["entry"]) if "entry" in message else last.entry
-    kind, text = message.get("error", (None, ""))
-    return Progress(
-        generation=message["generation"],
-        size=message["size"],
-        entry=entry,
-        length=message["length"] if "entry" in message else last.length,
-        end=End(message["end"]) if "end" in message else None,
-        error=_ERRORS[kind](text) if kind else None,
-    )

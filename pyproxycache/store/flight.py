@@ -10,6 +10,7 @@ from enum import Enum
 
 from pyproxycache.errors import BrokenOff, ProxyError
 from pyproxycache.messages import Entry, FileSlice, Piece
+from pyproxycache.store.claims import Claim
 from pyproxycache.store.tail import Tail
 
 _LARGEST_SLICE = 16 << 20
@@ -60,15 +61,16 @@ class Flight:
 
     The leader (or the mirror's feed) publishes; any number of threads wait and read. All fields are
     guarded by the Condition `_changed`; descriptors are closed when leader and readers are done.
-    `token` and `partial` are those of the claim, once it is known who has it (`claimed`). `head_was_known`:
-    another process leads, and had the head before this one followed.
+    `claim` is there once it is known who has it; `token` is that of the claim made for this flight.
+    `head_was_known`: another process leads, and had the head before this one followed. `body` is the whole
+    of one that never grew.
     """
 
     def __init__(self, key: str, token: str) -> None:
         self.key = key
         self.token = token
-        self.partial = ""
-        self.claimed = False
+        self.claim: Claim | None = None
+        self.body: bytes | None = None
         self.head_was_known = False
         self._changed = threading.Condition()
         self._progress = Progress()
@@ -103,16 +105,32 @@ class Flight:
             self._fds.append(fd)
             self._changed.notify_all()
 
+    def content(self, size: int) -> bytes | None:
+        """So many bytes from the file; None where there is none, or where it has less."""
+        with self._changed:
+            body = os.pread(self._fds[-1], size, 0) if self._fds else b""
+        return body if len(body) == size else None
+
+    def end_whole(self, body: bytes, progress: Progress) -> None:
+        """The end of a body that came all at once, and is read from memory."""
+        with self._changed:
+            self.body = body
+        self.publish(progress)
+
+    @property
+    def partial(self) -> str:
+        """The name of the growing file; empty where there is none."""
+        return self.claim.partial if self.claim is not None else ""
+
     def is_untouched(self) -> bool:
         """Whether no client can have been given bytes of the body."""
         with self._changed:
             return not self._given and not (self._remote_followers and self._progress.size)
 
-    def begin_anew(self, fd: int, partial: str, progress: Progress) -> None:
+    def begin_anew(self, fd: int, progress: Progress) -> None:
         """Go on with a new body in a new file; those who were given bytes of the old one break off."""
         with self._changed:
             self._fds.append(fd)
-            self.partial = partial
             self._progress = progress
             self._changed.notify_all()
         self._wake()
@@ -153,17 +171,19 @@ class Flight:
     def open_again(self) -> tuple[int, int]:
         """Another descriptor for the file being written, and the file's number; waits until there is one.
 
-        Raises Orphaned when the flight is over.
+        Raises Orphaned when the flight is over, with no file or none any more.
         """
         with self._changed:
             self._wait_for_file(0)
+            if self.body is not None:
+                return _in_memory(self.body), 0
             self._remote_followers += 1
             # Opened anew, not duplicated: each process counts its own reads of the same bytes.
             return os.open(f"/proc/self/fd/{self._fds[-1]}", os.O_RDONLY | os.O_CLOEXEC), len(self._fds) - 1
 
     def _wait_for_file(self, start: int) -> None:
         self._changed.wait_for(lambda: self._fds or self._progress.end is not None)
-        if not self._fds:
+        if not self._fds and self.body is None:
             raise Orphaned(start)
 
     def read(
@@ -229,6 +249,8 @@ class Flight:
         raise now.error or BrokenOff("the origin broke off")
 
     def _piece(self, offset: int, stop: int) -> Piece:
+        if self.body is not None:
+            return self.body[offset:stop]
         if self._tail is not None:
             if offset >= self._tail.file_end:
                 return self._tail.read(offset, stop)
@@ -322,6 +344,13 @@ class _Reader:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _in_memory(body: bytes) -> int:
+    """A descriptor of a file with these bytes that is on no disk."""
+    fd = os.memfd_create("body", os.MFD_CLOEXEC)
+    os.write(fd, body)
+    return fd
 
 
 def _same_head(old: Progress, new: Progress) -> bool:

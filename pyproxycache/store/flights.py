@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import secrets
 import threading
 import time
@@ -20,21 +22,30 @@ from pyproxycache.store.flight import End, Flight, Progress
 # Of what a dead leader left, whose whole may have to match a digest.
 _UNCHECKED = 1
 
+_tokens = itertools.count(secrets.randbits(32))
+
+
+def new_token() -> str:
+    """A name that no other claim has, nor had: 16 characters."""
+    return f"{os.getpid():08x}{next(_tokens) & 0xFFFFFFFF:08x}"
+
 
 class Permit:
     """The right to download a key: publishes the progress, commits the result, ends the flight once.
 
-    Belongs to one thread at a time. `entry` and `size` tell what a dead leader left to resume.
-    `withheld` is how many of the bytes in the file nobody is given before the body is whole.
+    Belongs to one thread at a time. `entry` and `size` tell what a dead leader left to resume; before that,
+    or `begin`, there is no file. `withheld` is how many of the bytes in the file nobody is given before the
+    body is whole.
     """
 
     def __init__(self, flights: Flights, flight: Flight, won: Won) -> None:
         self._flights = flights
         self._claim = won.claim
         self.flight = flight
-        self.file: Partial = won.file
+        self._file = won.file
         self._file_number = 0
         self._begun = False
+        self._listed = True
         self._length: int | None = None
         self._generation = 0
         self.withheld = _UNCHECKED
@@ -49,17 +60,35 @@ class Permit:
         return self._claim.entry
 
     @property
+    def file(self) -> Partial:
+        assert self._file is not None, "a body has a file once it has begun"
+        return self._file
+
+    @property
     def size(self) -> int:
-        return self.file.size
+        return self._file.size if self._file is not None else 0
 
     def publish_size(self) -> None:
         """Tell the followers how much there is now."""
         self.flight.publish(self._progress())
 
     def begin(self, entry: Entry, length: int | None) -> None:
-        """The head is known: record it for a successor and tell the followers."""
-        self._record(entry, length)
+        """The head is known: note it for a successor and tell the followers. Raises StoreError.
+
+        A first file is made, which may be what fails.
+        """
+        self._begun, self._length = True, length
+        if self._file is None:
+            self._open(entry)
+        else:
+            self._record(entry)
         self.flight.publish(self._progress())
+
+    def _open(self, entry: Entry) -> None:
+        claim = replace(self._claim, entry=entry, partial=self._claim.token)
+        self._file = self._flights.claims.open_file(claim, time.time())
+        self._claim = self.flight.claim = claim
+        self.flight.open_file(self._file.open_reader())
 
     def begin_anew(self, entry: Entry, length: int | None) -> bool:
         """Start the body again from its first byte; False if a client was given bytes of this leader's.
@@ -76,15 +105,15 @@ class Permit:
         fresh = self._flights.claims.new_file(secrets.token_hex(8))
         reader = fresh.open_reader()
         self.file.discard()
-        self.file = fresh
+        self._file = fresh
         self._file_number += 1
-        self._record(entry, length)
-        self.flight.begin_anew(reader, fresh.path.name, self._progress())
+        self._begun, self._length = True, length
+        self._record(entry)
+        self.flight.begin_anew(reader, self._progress())
         return True
 
-    def _record(self, entry: Entry, length: int | None) -> None:
-        self._begun, self._length = True, length
-        self._claim = replace(self._claim, entry=entry, partial=self.file.path.name)
+    def _record(self, entry: Entry) -> None:
+        self._claim = self.flight.claim = replace(self._claim, entry=entry, partial=self.file.path.name)
         with going_on_unwritten("note the head of", self.key):
             self._flights.claims.record(self._claim)
 
@@ -97,14 +126,38 @@ class Permit:
     def unlist(self, not_storable_until: float) -> None:
         """Nobody joins from here on; those who have joined go on."""
         self._flights.drop(self.flight)
-        with going_on_unwritten("end the claim on", self.key):
-            self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
+        self._end_claim(not_storable_until)
+
+    def _end_claim(self, not_storable_until: float | None = None) -> None:
+        if self._listed:
+            self._listed = False
+            with going_on_unwritten("end the claim on", self.key):
+                self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
 
     def store(self, entry: Entry) -> Entry | None:
-        """Commit the whole body and end the flight; None if it was purged meanwhile."""
+        """Commit the whole body and end the flight; None if it was purged meanwhile. Raises StoreError."""
         stored = self._flights.claims.store(self._claim, entry, self.file)
         self._end(self._progress(End.STORED))
         self.file.discard()
+        return stored
+
+    def store_at_once(self, entry: Entry, body: bytes) -> Entry | None:
+        """The same for a body that came whole and has no file. Followers read it in any case.
+
+        None if it was purged meanwhile; raises StoreError after the end.
+        """
+        end = End.UNSTORED
+        try:
+            stored = self._flights.claims.store(self._claim, entry, body)
+            end = End.STORED
+        finally:
+            if end is End.UNSTORED:
+                self._end_claim()
+            size = len(body)
+            self.ended = True
+            self._flights.drop(self.flight)
+            self.flight.end_whole(body, Progress(size=size, entry=entry, length=size, end=end))
+            self.flight.leave()
         return stored
 
     def finish(
@@ -116,15 +169,16 @@ class Permit:
         total: int | None = None,
     ) -> None:
         """End the flight with nothing stored."""
-        with going_on_unwritten("end the claim on", self.key):
-            self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
+        self._end_claim(not_storable_until)
         self._end(self._progress(end, error, total))
-        self.file.discard()
+        if self._file is not None:
+            self._file.discard()
 
     def leave_for_successor(self, end: End, error: ProxyError | None = None) -> None:
         """End the flight but keep its row and file: the next leader resumes it."""
         self._flights.drop(self.flight)
-        self.file.release()  # before anyone hears of the end and asks for the lock
+        self.file.release()  # before anyone hears of the end and asks for the locks
+        self._flights.claims.leave(self._claim)
         self._end(self._progress(end, error))
 
     def _progress(
@@ -160,8 +214,8 @@ class Follow:
 class Flights:
     """The flights of this process, and the claims of all.
 
-    `_flights` (all), `_led` (by token) and `_expired` (tokens of leaders that showed no progress for
-    `lease` seconds) are guarded by `_lock`; claims are made outside of it. Made after fork.
+    `_flights` (all) and `_led` (by token) are guarded by `_lock`; claims are made outside of it. A leader
+    elsewhere that shows no progress for `lease` seconds loses the key. Made after fork.
     """
 
     def __init__(self, claims: Claims, lease: float) -> None:
@@ -170,8 +224,7 @@ class Flights:
         self._lock = threading.Lock()
         self._flights: dict[str, Flight] = {}
         self._led: dict[str, Flight] = {}
-        self._expired: set[str] = set()
-        self._feed = Feed(self._find_led)
+        self._feed = Feed(claims.locks.address(os.getpid()), self._find_led)
 
     def join(self, key: str) -> Lead | Follow | NotStorable:
         """Lead the download of a key, or follow the one that runs."""
@@ -180,8 +233,8 @@ class Flights:
                 flight = self._flights.get(key)
                 mine = flight is None
                 if flight is None:
-                    flight = self._flights[key] = Flight(key, secrets.token_hex(8))
-                    # Before the claim, for other processes ask for the token once they see it.
+                    flight = self._flights[key] = Flight(key, new_token())
+                    # Before the claim, for other processes ask for the flight once they see it.
                     self._led[flight.token] = flight
             if mine:
                 return self._claim(flight)
@@ -193,17 +246,16 @@ class Flights:
         while True:
             with self._lock:
                 flight = self._flights.get(key)
-                expired = frozenset(self._expired)
             if flight is not None:
                 if self._is_current(flight):
                     return Follow(flight)
                 continue
-            claim = self.claims.leader(key, expired)
+            claim = self.claims.leader(key)
             if claim is None:
                 return None
             # Others find it from here on, and only here: somebody leads it.
             flight = Flight(key, claim.token)
-            self._identify(flight, claim)
+            flight.claim = claim
             with self._lock:
                 mine = self._flights.setdefault(key, flight) is flight
             if mine:
@@ -211,8 +263,9 @@ class Flights:
                     return self._mirror(flight, claim)
 
     def _is_current(self, flight: Flight) -> bool:
-        """Whether it still runs, or is about to; dropped where it was purged or has just ended."""
-        if not flight.claimed or self.claims.current(flight.key) == flight.token:
+        """Whether it still runs, or is about to; dropped where it was purged."""
+        claim = flight.claim
+        if claim is None or self.claims.is_current(claim):
             return True
         self.drop(flight)
         return False
@@ -227,11 +280,7 @@ class Flights:
 
     def _claim(self, flight: Flight) -> Lead | Follow | NotStorable:
         with self._abandoned_on_error(flight):
-            with self._lock:
-                expired = frozenset(self._expired)
-            found = self.claims.claim(
-                flight.key, flight.token, self._feed.address, time.time(), expired=expired
-            )
+            found = self.claims.claim(flight.key, flight.token, time.time())
             match found:
                 case NotStorable():
                     self._abandon(flight, End.PASSED)
@@ -239,10 +288,11 @@ class Flights:
                 case Taken(claim):
                     with self._lock:
                         self._led.pop(flight.token, None)
-                    self._identify(flight, claim)
+                        flight.token = claim.token
+                    flight.claim = claim
                     return self._mirror(flight, claim)
                 case Won(claim):
-                    self._identify(flight, claim)
+                    flight.claim = claim
                     return Lead(self._permit(flight, found))
 
     def _mirror(self, flight: Flight, claim: Claim) -> Follow:
@@ -251,36 +301,34 @@ class Flights:
         return Follow(flight)
 
     def _permit(self, flight: Flight, won: Won) -> Permit:
-        try:
-            flight.open_file(won.file.open_reader())
-        except StoreError:
-            self.claims.finish(won.claim)
-            won.file.discard()
-            raise
-        if won.file.size:
+        if won.file is not None:
+            try:
+                flight.open_file(won.file.open_reader())
+            except StoreError:
+                won.file.release()
+                self.claims.leave(won.claim)
+                raise
             # Readers of the dead leader go on with what is there; new ones wait for the head.
             flight.publish(Progress(0, won.file.size - _UNCHECKED))
         return Permit(self, flight, won)
-
-    def _identify(self, flight: Flight, claim: Claim) -> None:
-        with self._lock:
-            flight.token = claim.token
-            flight.partial = claim.partial
-            flight.claimed = True
 
     def _abandon(self, flight: Flight, end: End) -> None:
         self.drop(flight)
         flight.publish(Progress(end=end))
         flight.leave()
 
-    def _find_led(self, token: str) -> Flight | None:
+    def _find_led(self, token: str, key: str) -> Flight | None:
+        """The flight that another process asks for: by its token, where it has one that shows."""
         with self._lock:
-            return self._led.get(token)
+            flight = self._led.get(token) if token else self._flights.get(key)
+            if flight is None or flight.token not in self._led:
+                return None
+        return flight if token or self._is_current(flight) else None
 
-    def _mirrored(self, flight: Flight, expired: bool) -> None:
-        with self._lock:
-            if expired:
-                self._expired.add(flight.token)
+    def _mirrored(self, flight: Flight, silent: bool) -> None:
+        if silent and flight.claim is not None:
+            with going_on_unwritten("take over", flight.key):
+                self.claims.end_silent(flight.claim)
         self.drop(flight)
 
     def drop(self, flight: Flight) -> None:

@@ -46,8 +46,12 @@ class Fsck:
         for entry in self._index.unbacked():
             yield Finding(Problem.UNBACKED, entry.digest)
         for digest, names in self._blobs.digests():
-            # A second name is that of a download's file: its writer, or the sweep, deals with both.
-            if digest not in sizes and names == 1 and self._index.is_stray(digest):
+            # A second name is that of a download's file: its writer, or the sweep, deals with both. What is
+            # noted as being written, or its writer died in it: the next writer looks after that.
+            noted = self._blobs.intent.noted()
+            if digest in sizes or names > 1 or (noted is not None and noted[0] == digest):
+                continue
+            if self._index.is_stray(digest):
                 yield Finding(Problem.STRAY, digest)
 
     def check_bodies(self, sizes: Mapping[str, int]) -> Iterator[Finding | None]:

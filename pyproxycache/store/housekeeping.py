@@ -35,11 +35,11 @@ class Housekeeper:
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._thread.start()
 
-    def note_access(self, entry_id: int, now: float) -> None:
-        """An entry was served."""
+    def note_access(self, entry_id: int, now: float, times: int = 1) -> None:
+        """An entry was served so many times, at last `now`."""
         with self._lock:
             _, hits = self._accesses.get(entry_id, (0.0, 0))
-            self._accesses[entry_id] = (now, hits + 1)
+            self._accesses[entry_id] = (now, hits + times)
 
     def count(self, increments: dict[str, int]) -> None:
         with self._lock:

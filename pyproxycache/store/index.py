@@ -101,6 +101,7 @@ class Index:
         with self._database.write() as db:
             for key in keys:
                 count += db.execute("DELETE FROM entries WHERE key = ?", (key,)).rowcount
+                self._database.claim_locks.begin_epoch(key)
                 # A variant's flight key is its entry key, a space, and what it varies on.
                 between = (key, f"{key} ", f"{key}!")
                 db.execute("DELETE FROM flights WHERE key = ? OR (key >= ? AND key < ?)", between)
@@ -119,7 +120,8 @@ class Index:
             flown += " AND substr(key, 1, length(:origin) + 1) = :origin || '/'"
         values = {"name": name, "origin": origin}
         with self._database.write() as db:
-            db.execute(f"DELETE FROM flights WHERE {flown}", values)
+            for (key,) in db.execute(f"DELETE FROM flights WHERE {flown} RETURNING key", values).fetchall():
+                self._database.claim_locks.begin_epoch(key)
             return db.execute(
                 f"DELETE FROM entries WHERE id IN (SELECT entry FROM entry_groups WHERE {grouped})", values
             ).rowcount

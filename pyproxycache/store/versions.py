@@ -12,7 +12,7 @@ from zlib import crc32
 from pyproxycache.errors import StoreError
 from pyproxycache.store.locks import open_lock
 
-_SLOTS = 1 << 20
+_SLOTS = 1 << 19
 _WORD = 8
 _COMMITTING = 0  # the slot that is no key's: whether a commit is under way
 
@@ -37,7 +37,8 @@ class Versions:
             fd = open_lock(path)
             try:
                 if os.fstat(fd).st_size < _SLOTS * _WORD:
-                    os.ftruncate(fd, _SLOTS * _WORD)
+                    # All of it: a page that the disk has no room for would be the end of the process.
+                    os.posix_fallocate(fd, 0, _SLOTS * _WORD)
                 self.counters = memoryview(mmap.mmap(fd, _SLOTS * _WORD)).cast("Q")
             finally:
                 os.close(fd)

@@ -60,8 +60,11 @@ class Connection:
         heads = Heads(self.reader, request.interim, may_switch=bool(protocols))
         early = None
         with contextlib.suppress(ConnectionError):  # its answer may be there all the same
-            self._sock.settimeout(self.reader.patience())
-            self._sock.sendall(self._head(request, via, protocols))
+            self.reader.limit_waits()
+            try:
+                self._sock.sendall(self._head(request, via, protocols))
+            except BlockingIOError as error:
+                raise TimeoutError("the origin takes no request") from error
             early = self._send_body(_body(request), heads)
         return early or heads.final()
 
@@ -111,7 +114,7 @@ class Connection:
                 return None
 
     def _send_some(self, view: memoryview) -> int:
-        self._sock.setblocking(False)
+        self.reader.set_nonblocking()
         try:
             return self._sock.send(view)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -123,6 +126,7 @@ class Connection:
 
     def raw(self) -> tuple[socket.socket, bytes]:
         """The socket, for what is no HTTP, and what was read ahead of it; letting go of this closes it."""
+        self._sock.settimeout(self.reader.patience())
         return self._sock, self.reader.read_ahead()
 
     def close(self) -> None:

@@ -59,6 +59,16 @@ class Exchange:
             self._finish()
         return data
 
+    def at_hand(self, limit: int) -> bytes | None:
+        """The whole body where it is here already and has at most `limit` bytes; else nothing is read."""
+        if not self._open:
+            return b""
+        body = self._body.at_hand(limit)
+        if body is not None:
+            self._outcome.bytes_received += len(body)
+            self._finish()
+        return body
+
     def __iter__(self) -> Iterator[bytes]:
         try:
             while data := self.read():
@@ -78,7 +88,7 @@ class Exchange:
         """All of it is read: keep the connection if both sides can go on."""
         self._open = False
         self._connection.reader.before_wait = None
-        if self._persistent and not self._connection.reader.is_ready():
+        if self._persistent and not self._connection.reader.ahead():
             self._keep(self._connection)
         else:
             self._connection.close()

@@ -17,6 +17,7 @@ _TRAILER_LIMIT = 64 << 10
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _CODINGS = {"chunked", "compress", "x-compress", "deflate", "gzip", "x-gzip"}
 _UNASKED = "it comes in a Transfer-Encoding that was not asked for"
+_LAST_CHUNK = b"0\r\n\r\n"
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -36,6 +37,10 @@ class Body(ABC):
     def read(self) -> bytes:
         """The next bytes as soon as there are any; b"" at the end."""
 
+    def at_hand(self, _limit: int) -> bytes | None:
+        """All of it, if that is here already and no longer than the limit (bytes); else nothing is read."""
+        return None
+
 
 class Counted(Body):
     """So many bytes."""
@@ -52,6 +57,9 @@ class Counted(Body):
         self._left -= len(data)
         self.ended = self._left == 0
         return data
+
+    def at_hand(self, limit: int) -> bytes | None:
+        return self.read() if self._left <= limit and self._reader.holds(self._left) else None
 
 
 class Chunked(Body):
@@ -74,6 +82,15 @@ class Chunked(Body):
         self._left -= len(data)
         return data
 
+    def at_hand(self, limit: int) -> bytes | None:
+        if self._left is not None or not self._reader.holds_end(_LAST_CHUNK, limit):
+            return None
+        body = _dechunked(self._reader.ahead())
+        if body is not None:
+            self._reader.read_ahead()
+            self.ended = True
+        return body
+
     def _next_size(self) -> int:
         if self._left is not None and self._reader.line(_LONGEST_LINE) != b"\r\n":
             raise UpstreamMalformed("a chunk is longer than its size")
@@ -89,6 +106,20 @@ class Chunked(Body):
         with contextlib.suppress(EOFError, ConnectionError):
             while (line := self._reader.line(left)) not in (b"\r\n", b"\n"):
                 left -= len(line)
+
+
+def _dechunked(data: bytes) -> bytes | None:
+    """The body that the chunks make, where they are that and nothing else."""
+    chunks, place = [], 0
+    while (match := _CHUNK.match(data, place)) is not None:
+        start, size = match.end(), int(match[1], 16)
+        place = start + size + 2
+        if data[place - 2 : place] != b"\r\n":
+            return None
+        if size == 0:
+            return b"".join(chunks) if place == len(data) else None
+        chunks.append(data[start : place - 2])
+    return None
 
 
 class UntilClose(Body):

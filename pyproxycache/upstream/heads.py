@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pyproxycache.errors import UpstreamMalformed
 from pyproxycache.messages import Head, Headers
 from pyproxycache.upstream.reader import Reader
 
 _LIMIT = 256 << 10
+_LONGEST_REMEMBERED = 256
 _STATUS_LINE = re.compile(r"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?")
 # A blank before the colon has to be taken away, and a control character makes the field invalid
 # (RFC 9112 section 5.1, RFC 9110 section 5.5).
@@ -64,24 +66,18 @@ class Heads:
         return None
 
     def _received(self) -> Received:
-        line = self._line()
-        match = _STATUS_LINE.fullmatch(line)
-        if match is None:
-            raise UpstreamMalformed(f"{line[:40]!a} is no status line")
+        section = self._reader.section(self._left)
+        if section is not None:
+            self._left -= len(section) + 4
+            status_line, *lines = section.decode("latin-1").split("\r\n")
+        else:
+            # Still arriving, or not as it should be.
+            status_line = self._line()
+            _check_status_line(status_line)
+            lines = list(iter(self._line, ""))
+        match = _check_status_line(status_line)
         reason = (match[3] or "").strip(" \t")
-        return Received(Head(int(match[2]), reason, self._fields()), int(match[1]))
-
-    def _fields(self) -> Headers:
-        lines: list[str] = []
-        while line := self._line():
-            if line[0] not in " \t":
-                lines.append(line)
-            elif lines:
-                # A folded line, unfolded as a proxy has to (RFC 9112 section 5.2).
-                lines[-1] = f"{lines[-1].rstrip()} {line.strip()}"
-            else:
-                raise UpstreamMalformed("its header section begins with a blank")
-        return Headers(_field(line) for line in lines)
+        return Received(Head(int(match[2]), reason, Headers(map(_field, _unfolded(lines)))), int(match[1]))
 
     def _line(self) -> str:
         line = self._reader.line(self._left)
@@ -89,8 +85,38 @@ class Heads:
         return line.removesuffix(b"\n").removesuffix(b"\r").decode("latin-1")
 
 
+def _check_status_line(line: str) -> re.Match[str]:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise UpstreamMalformed(f"{line[:40]!a} is no status line")
+    return match
+
+
+def _unfolded(lines: list[str]) -> list[str]:
+    """The lines, each with those that go on with it (RFC 9112 section 5.2)."""
+    if not any(line[0] in " \t" for line in lines):
+        return lines
+    whole: list[str] = []
+    for line in lines:
+        if line[0] not in " \t":
+            whole.append(line)
+        elif whole:
+            whole[-1] = f"{whole[-1].rstrip()} {line.strip()}"
+        else:
+            raise UpstreamMalformed("its header section begins with a blank")
+    return whole
+
+
 def _field(line: str) -> tuple[str, str]:
+    return _short_field(line) if len(line) <= _LONGEST_REMEMBERED else _parsed_field(line)
+
+
+def _parsed_field(line: str) -> tuple[str, str]:
     match = _FIELD.fullmatch(line)
     if match is None:
         raise UpstreamMalformed(f"{line[:40]!a} is no header field")
     return match[1], match[2].strip(" \t")
+
+
+# An origin says most of its lines in every answer.
+_short_field = lru_cache(maxsize=1024)(_parsed_field)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable
 
@@ -12,6 +14,7 @@ from pyproxycache.errors import UpstreamMalformed
 
 _READ_AHEAD = 64 << 10
 _READ_SIZE = 256 << 10
+_TIMEVAL = struct.Struct("ll")
 
 
 class Reader:
@@ -23,7 +26,9 @@ class Reader:
 
     def __init__(self, sock: socket.socket, silence: float) -> None:
         self._sock = sock
+        self._secured = isinstance(sock, ssl.SSLSocket)
         self._silence = silence
+        self._limit: float | None = None  # of the kernel's waiting, as it was told last
         self._buffer = bytearray()
         self.deadline: float | None = None
         self.before_wait: Callable[[], None] | None = None
@@ -46,6 +51,15 @@ class Reader:
             raise UpstreamMalformed(text, "http_response_header_section_size")
         return self._taken(end + 1)
 
+    def section(self, limit: int) -> bytes | None:
+        """All lines up to an empty one, without that, where they are here and end in CRLF; else None."""
+        if not self._buffer:
+            self._buffer += self._receive(_READ_AHEAD)
+        end = self._buffer.find(b"\r\n\r\n", 0, limit)
+        if end < 0 or self._buffer.count(b"\n", 0, end) != self._buffer.count(b"\r\n", 0, end):
+            return None
+        return self._taken(end + 4)[:-4]
+
     def some(self, limit: int) -> bytes:
         """The next bytes, `limit` at most, as soon as there are any; b"" at the end of the connection."""
         if not self._buffer:
@@ -54,35 +68,75 @@ class Reader:
             self._buffer += self._receive(_READ_AHEAD)
         return self._taken(min(limit, _READ_SIZE))
 
+    def holds(self, count: int) -> bool:
+        """Whether so many bytes are here, after taking what has come."""
+        while len(self._buffer) < count:
+            if not self._take_in():
+                return False
+        return True
+
+    def holds_end(self, end: bytes, limit: int) -> bool:
+        """Whether what is here, no more than `limit` bytes, ends so."""
+        while not self._buffer.endswith(end):
+            if len(self._buffer) > limit or not self._take_in():
+                return False
+        return True
+
     def read_ahead(self) -> bytes:
         """What was received and not read yet."""
         return self._taken(len(self._buffer))
+
+    def ahead(self) -> bytes:
+        """The same, without reading it."""
+        return bytes(self._buffer)
 
     def is_ready(self) -> bool:
         """Whether the next read gives something, if only the end or an error, without waiting."""
         if self._buffer:
             return True
-        if not isinstance(self._sock, ssl.SSLSocket):
-            return self._is_readable()
-        # TLS has messages of its own, such as session tickets, which are nothing to read.
-        return (self._sock.pending() > 0 or self._is_readable()) and self._receive_ready()
+        if self._secured:
+            # TLS has messages of its own, such as session tickets, which are nothing to read.
+            return self._is_readable_secured() and self._receive_ready()
+        try:
+            self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
 
-    def _is_readable(self) -> bool:
+    def _is_readable_secured(self) -> bool:
+        assert isinstance(self._sock, ssl.SSLSocket)
+        if self._sock.pending() > 0:
+            return True
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         return bool(poll.poll(0))
 
     def _receive_ready(self) -> bool:
-        self._sock.setblocking(False)
+        self.set_nonblocking()
         try:
             data = self._sock.recv(_READ_AHEAD)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         except OSError:
             return True
+        self._took(data)
+        return True
+
+    def _take_in(self) -> bool:
+        """Take in what has come, without waiting; whether that is anything but the end."""
+        before = self.received
+        with contextlib.suppress(OSError):
+            if not self._secured:
+                self._took(self._sock.recv(_READ_AHEAD, socket.MSG_DONTWAIT))
+            elif self._is_readable_secured():
+                self._receive_ready()
+        return self.received > before
+
+    def _took(self, data: bytes) -> None:
         self._buffer += data
         self.received += len(data)
-        return True
 
     def _receive(self, size: int) -> bytes:
         if self.before_wait is not None:
@@ -90,10 +144,35 @@ class Reader:
                 self.before_wait()
             if self._buffer:  # TLS shows what is there only by reading it
                 return self._taken(size)
-        self._sock.settimeout(self.patience())
-        data = self._sock.recv(size)
+        self.limit_waits()
+        try:
+            data = self._sock.recv(size)
+        except BlockingIOError as error:
+            raise TimeoutError("nothing came in time") from error
         self.received += len(data)
         return data
+
+    def limit_waits(self) -> None:
+        """Have the socket's next operations wait as long as they may, and no longer.
+
+        Without TLS the kernel looks after that, which saves asking it before each of them.
+        """
+        patience = self.patience()
+        if patience == self._limit:
+            return
+        self._limit = patience
+        if self._secured:
+            self._sock.settimeout(patience)
+            return
+        self._sock.settimeout(None)
+        limit = _TIMEVAL.pack(int(patience), int(patience % 1 * 1e6) or 1)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+    def set_nonblocking(self) -> None:
+        """Have the socket's next operations wait for nothing."""
+        self._sock.setblocking(False)
+        self._limit = None
 
     def patience(self) -> float:
         """How long a single wait may be (seconds); raises TimeoutError after the deadline."""
@@ -105,6 +184,11 @@ class Reader:
         return min(left, self._silence)
 
     def _taken(self, count: int) -> bytes:
-        data = bytes(self._buffer[:count])
-        del self._buffer[:count]
+        buffer = self._buffer
+        if count >= len(buffer):
+            data = bytes(buffer)
+            buffer.clear()
+            return data
+        data = bytes(buffer[:count])
+        del buffer[:count]
         return data

@@ -10,7 +10,10 @@ from finished import finished
 
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.access_log import AccessLog
+from pyproxycache.report.formats import Format
 from pyproxycache.report.sinks import File, Unwritten
+
+BY_KEY = Format(lambda _began, _seconds, _client: "", lambda outcome, _query: outcome.key)
 
 
 class Scripted:
@@ -47,7 +50,7 @@ class Scripted:
 
 
 def started(sink: Scripted, capacity: int = 100) -> AccessLog:
-    return AccessLog(sink, lambda outcome: outcome.key, capacity)
+    return AccessLog(sink, BY_KEY, query=False, capacity=capacity)
 
 
 def numbered(*numbers: int) -> list[Outcome]:
@@ -58,7 +61,7 @@ def test_lines_are_written_by_another_thread_in_order() -> None:
     sink = Scripted()
     log = started(sink, 10_000)
     for outcome in numbered(*range(5000)):
-        log.write(outcome)
+        log.write([outcome])
     log.close(10)
     assert sink.lines() == [*map(str, range(5000)), "closed"]
     assert threading.get_ident() not in sink.threads
@@ -68,7 +71,7 @@ def test_lines_are_written_by_another_thread_in_order() -> None:
 def test_a_line_is_written_without_any_further_one() -> None:
     sink = Scripted()
     log = started(sink)
-    log.write(finished(key="only"))
+    log.write([finished(key="only")])
     assert sink.entered.acquire(timeout=5)
     log.close(10)
     assert sink.lines() == ["only", "closed"]
@@ -78,13 +81,13 @@ def test_no_request_waits_for_the_sink(caplog: pytest.LogCaptureFixture) -> None
     sink = Scripted()
     sink.free.clear()
     log = started(sink, capacity=100)
-    log.write(finished(key="held up"))
+    log.write([finished(key="held up")])
     assert sink.entered.acquire(timeout=5)
     for outcome in numbered(*range(250)):
-        log.write(outcome)  # returns although the sink does not
+        log.write([outcome])  # returns although the sink does not
     sink.free.set()
     assert sink.entered.acquire(timeout=5)
-    log.write(finished(key="after"))
+    log.write([finished(key="after")])
     log.close(10)
     assert sink.lines() == ["held up", *map(str, range(100)), "after", "closed"]
     assert [record.message for record in caplog.records] == [
@@ -96,11 +99,11 @@ def test_no_request_waits_for_the_sink(caplog: pytest.LogCaptureFixture) -> None
 def test_trouble_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
     sink = Scripted()
     log = started(sink)
-    log.write(finished(key="good"))
+    log.write([finished(key="good")])
     assert sink.entered.acquire(timeout=5)
     sink.failure = OSError(28, "No space left on device")
     for attempt in range(3):
-        log.write(finished(key=f"lost {attempt}"))
+        log.write([finished(key=f"lost {attempt}")])
         assert sink.entered.acquire(timeout=5)
     log.close(10)
     assert sink.lines() == ["good", "closed"]
@@ -122,11 +125,11 @@ def test_a_place_that_comes_back_is_opened_again(tmp_path: Path, caplog: pytest.
                 if lines:
                     written.set()
 
-    log = AccessLog(Telling(str(path)), lambda outcome: outcome.key)
-    log.write(finished(key="lost"))
+    log = AccessLog(Telling(str(path)), BY_KEY, query=False)
+    log.write([finished(key="lost")])
     assert written.wait(5)
     path.parent.mkdir()
-    log.write(finished(key="kept"))
+    log.write([finished(key="kept")])
     log.close(10)
     assert path.read_text() == "kept\n"
     assert [record.message for record in caplog.records] == [
@@ -136,9 +139,9 @@ def test_a_place_that_comes_back_is_opened_again(tmp_path: Path, caplog: pytest.
 
 
 def test_full_disk(caplog: pytest.LogCaptureFixture) -> None:
-    log = AccessLog(File("/dev/full"), lambda outcome: outcome.key)
+    log = AccessLog(File("/dev/full"), BY_KEY, query=False)
     for outcome in numbered(1, 2, 3):
-        log.write(outcome)
+        log.write([outcome])
     log.close(10)
     assert [record.message for record in caplog.records] == [
         "the access log cannot be written: No space left on device",
@@ -148,10 +151,10 @@ def test_full_disk(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_renamed_while_threads_write(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
-    log = AccessLog(File(str(path)), lambda outcome: outcome.key)
+    log = AccessLog(File(str(path)), BY_KEY, query=False)
     writers = [
         threading.Thread(
-            target=lambda start=start: [log.write(o) for o in numbered(*range(start, start + 2000))]
+            target=lambda start=start: [log.write([o]) for o in numbered(*range(start, start + 2000))]
         )
         for start in (0, 2000, 4000)
     ]
@@ -178,7 +181,7 @@ def test_a_signal_may_come_while_a_line_is_queued() -> None:
         sender.start()
         outcome, count = finished(key="x"), 0
         while sender.is_alive() or count < 1000:
-            log.write(outcome)
+            log.write([outcome])
             count += 1
         sender.join()
     finally:
@@ -192,7 +195,7 @@ def test_close_does_not_wait_for_ever() -> None:
     sink = Scripted()
     sink.free.clear()
     log = started(sink)
-    log.write(finished(key="held up"))
+    log.write([finished(key="held up")])
     assert sink.entered.acquire(timeout=5)
     log.close(0.05)
     assert sink.batches == []

@@ -12,8 +12,8 @@ from pathlib import Path
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, FileSlice, Head, Headers, Piece
 from pyproxycache.options import Reserve, StoreOptions
-from pyproxycache.store.blobs import Blobs
-from pyproxycache.store.claims import Claims, Won
+from pyproxycache.store.blobs import Blobs, Partial
+from pyproxycache.store.claims import Claim, Claims, Won
 from pyproxycache.store.database import Database
 from pyproxycache.store.flights import Flights, Follow, Lead, Permit
 from pyproxycache.store.fsck import Fsck
@@ -73,13 +73,16 @@ class CacheDir:
 
     def keep(self, head: Entry, body: bytes) -> Entry:
         """The same with this head."""
-        won = self.claims.claim(head.key, os.urandom(8).hex(), "nobody", 0.0)
+        won = self.claims.claim(head.key, os.urandom(8).hex(), 0.0)
         assert isinstance(won, Won), won
-        won.file.write(body)
-        stored = self.claims.store(won.claim, whole(head, body), won.file)
-        won.file.discard()
+        stored = self.claims.store(won.claim, whole(head, body), body)
         assert stored is not None
         return stored
+
+    def open_file(self, won: Won, head: Entry) -> tuple[Claim, Partial]:
+        """What a claim is once its head is known and its body comes into a file."""
+        claim = replace(won.claim, entry=head, partial=won.claim.token)
+        return claim, self.claims.open_file(claim, 1000.0)
 
     def insert(self, heads: Iterable[Entry]) -> None:
         """Rows alone, many at once, for tests that read no body."""

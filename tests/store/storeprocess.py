@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from crowd import Crowd
 from pyproxycache.errors import BrokenOff
 from pyproxycache.messages import Piece
 from pyproxycache.store import claims
-from pyproxycache.store.flight import End, Orphaned
+from pyproxycache.store.flight import End, Flight, Orphaned
 from pyproxycache.store.flights import Follow, Lead, Permit
 
 
@@ -80,6 +81,7 @@ class Commands:
         self._key = ""
         self._follow: Follow | None = None
         self._body: Iterator[Piece] = iter(())
+        self._asked = threading.Semaphore(0)
 
     @property
     def permit(self) -> Permit:
@@ -93,12 +95,26 @@ class Commands:
         if isinstance(joined, Lead):
             self._permit = joined.permit
             self._permit.withheld = 0
+            self._tell_when_asked(joined.permit.flight)
             left = joined.permit.entry
             return ["lead", joined.permit.size, left.head.headers.get("etag") if left else None]
         if isinstance(joined, Follow):
             self._follow = joined
             return ["follow"]
         return ["not storable"]
+
+    def _tell_when_asked(self, flight: Flight) -> None:
+        plain = flight.open_again
+
+        def open_again() -> tuple[int, int]:
+            self._asked.release()
+            return plain()
+
+        flight.open_again = open_again  # type: ignore[method-assign]
+
+    def wait_asked(self) -> None:
+        """Until one more process follows what this one leads."""
+        self._asked.acquire()
 
     def follow(self, key: str) -> bool:
         """Whether there was something to follow."""
@@ -183,6 +199,15 @@ class Commands:
         elif point == "after commit":
             self.permit.flight.publish = _killed  # type: ignore[method-assign,assignment]
         self.store()
+
+    def die_at_once(self, body: str) -> None:
+        """Store a body that came with its head, and be killed between its blob and its row."""
+        claims.insert_entry = _killed  # type: ignore[assignment]
+        self.permit.store_at_once(whole(entry(self._key), body.encode()), body.encode())
+
+    def store_at_once(self, body: str) -> str | None:
+        stored = self.permit.store_at_once(whole(entry(self._key), body.encode()), body.encode())
+        return stored.digest if stored else None
 
     def die_evicting(self) -> None:
         """Evict everything, and be killed between the rows and the files."""

@@ -40,9 +40,7 @@ def test_equal_bytes_keep_one_blob(cache: CacheDir) -> None:
     inode = cache.blobs.path(DIGEST).stat().st_ino
     cache.blobs.keep(second.path, DIGEST)
     assert cache.blobs.path(DIGEST).stat().st_ino == inode == first.path.stat().st_ino
-    assert cache.blobs.path(DIGEST).relative_to(cache.path) == Path(
-        "blobs", DIGEST[:2], DIGEST[2:4], DIGEST
-    )
+    assert cache.blobs.path(DIGEST).relative_to(cache.path) == Path("blobs", DIGEST[:2], DIGEST)
 
 
 def test_a_file_cut_short_is_replaced_not_adopted(cache: CacheDir) -> None:

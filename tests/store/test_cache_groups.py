@@ -8,6 +8,7 @@ import pytest
 from cachedir import CacheDir, asking, entry, whole
 
 from pyproxycache.messages import Entry, Part
+from pyproxycache.store.blobs import Partial
 from pyproxycache.store.claims import Claim, Won
 
 ORIGIN = "http://origin.example"
@@ -100,19 +101,20 @@ def test_a_group_named_twice_counts_once(cache: CacheDir) -> None:
     assert cache.index.purge_group("a", ORIGIN) == 1
 
 
-def downloading(cache: CacheDir, key: str, *groups: str) -> tuple[Won, Entry]:
+def downloading(cache: CacheDir, key: str, *groups: str) -> tuple[Claim, Partial, Entry]:
     """A download whose head is recorded."""
-    won = cache.claims.claim(key, os.urandom(8).hex(), "nobody", 1000.0)
+    won = cache.claims.claim(key, os.urandom(8).hex(), 1000.0)
     assert isinstance(won, Won)
     head = replace(entry(key.partition(" ")[0]), groups=groups)
-    assert cache.claims.record(Claim(key, won.claim.token, "nobody", won.claim.partial, head))
-    won.file.write(b"body")
-    return won, whole(head, b"body")
+    claim, file = cache.open_file(won, head)
+    file.write(b"body")
+    return claim, file, whole(head, b"body")
 
 
 @pytest.mark.parametrize("origin", [None, ORIGIN])
 def test_what_runs_while_its_group_is_purged_is_not_stored(cache: CacheDir, origin: str | None) -> None:
-    cache.claims.claim(f"{ORIGIN}/begun", "t", "nobody", 1000.0)
+    begun = cache.claims.claim(f"{ORIGIN}/begun", "t", 1000.0)
+    assert isinstance(begun, Won)
     flights = {
         f"{ORIGIN}/a": ("a", "b"),
         f'{ORIGIN}/vary [["accept", "a b"]]': ("b",),
@@ -122,7 +124,9 @@ def test_what_runs_while_its_group_is_purged_is_not_stored(cache: CacheDir, orig
     }
     running = {key: downloading(cache, key, *groups) for key, groups in flights.items()}
     assert cache.index.purge_group("b", origin) == 0
-    stored = {key for key, (won, head) in running.items() if cache.claims.store(won.claim, head, won.file)}
+    stored = {key for key, (claim, file, head) in running.items() if cache.claims.store(claim, head, file)}
     spared = {f"{ORIGIN}.net/b"} if origin else set()
     assert stored == {f"{ORIGIN}/other", f"{ORIGIN}/none"} | spared
-    assert cache.claims.current(f"{ORIGIN}/begun") == "t"
+    assert cache.claims.is_current(begun.claim)
+    for key in running.keys() - stored:  # which are free for others
+        assert isinstance(cache.claims.claim(key, "next", 1000.0), Won)

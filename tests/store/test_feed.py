@@ -49,6 +49,52 @@ def test_a_follower_may_come_before_the_head(cache: CacheDir, make_process: Make
     assert follower.answer() == ['"7"', None]
 
 
+def test_a_body_that_came_at_once_is_followed(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader, follower = make_process(), make_process()
+    leader.call("join", URL)
+    assert follower.call("join", URL) == ["follow"]
+    leader.call("wait_asked")
+    digest = leader.call("store_at_once", "body")
+    assert follower.call("head") == ['"1"', "stored"]
+    follower.call("open")
+    assert follower.call("read") == ["body", "end"]
+    assert follower.call("stored", URL) == [digest]
+    assert follower.call("join", URL) == ["lead", 0, None]
+
+
+def test_a_leader_killed_before_the_head_is_succeeded(cache: CacheDir, make_process: MakeProcess) -> None:
+    leader, first, second = make_process(), make_process(), make_process()
+    leader.call("join", URL)
+    for follower in (first, second):
+        assert follower.call("join", URL) == ["follow"]
+        follower.send("head")
+    leader.kill()
+    for follower in (first, second):
+        assert follower.answer() == [None, "orphaned"]
+    assert first.call("join", URL) == ["lead", 0, None]
+    assert second.call("join", URL) == ["follow"]
+
+
+def test_a_leader_that_hangs_before_the_head_loses_the_key(
+    cache: CacheDir, make_process: MakeProcess
+) -> None:
+    leader, follower, other = make_process(), make_process(lease=0.5), make_process()
+    leader.call("join", URL)
+    leader.signal(signal.SIGSTOP)
+    assert follower.call("join", URL) == ["follow"]
+    assert follower.call("head") == [None, "lost"]
+    assert follower.call("join", URL) == ["lead", 0, None]
+    assert other.call("join", URL) == ["follow"]
+    follower.call("wait_asked")
+    digest = follower.call("store_at_once", "new")
+    # The key is free for all at once, not only where the leader was found silent.
+    assert other.call("head") == ['"1"', "stored"]
+    assert other.call("join", URL) == ["lead", 0, None]
+    leader.signal(signal.SIGCONT)
+    assert leader.call("store_at_once", "old") is None
+    assert other.call("stored", URL) == [digest]
+
+
 def test_a_killed_leader_is_taken_over_where_it_was(cache: CacheDir, make_process: MakeProcess) -> None:
     leader = leading(make_process)
     first, second = following(make_process), following(make_process)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from cachedir import URL, CacheDir, data, download, entry
+from cachedir import URL, CacheDir, data, download, entry, whole
 
 from pyproxycache.errors import BrokenOff, StoreError, UpstreamError
 from pyproxycache.messages import Piece
@@ -150,21 +150,91 @@ def test_not_storable_releases_all_and_is_remembered(cache: CacheDir, pool: Thre
     assert isinstance(cache.flights.join(URL), Lead)
 
 
-def test_a_claim_that_cannot_be_made_releases_all(cache: CacheDir, pool: ThreadPoolExecutor) -> None:
-    flights, partial = cache.flights, cache.path / "partial"
-    partial.rmdir()
-    started = threading.Barrier(8)
-    joins = [pool.submit(waiting(started, lambda: flights.join(URL))) for _ in range(8)]
-    for join in joins:
-        # Each has claimed itself, or has waited for one that could not.
-        try:
-            joined = join.result()
-        except StoreError:
-            continue
-        assert isinstance(joined, Follow)
-        assert joined.flight.wait_head().end is End.LOST
-    partial.mkdir()
+def test_a_claim_that_cannot_be_made_releases_all(
+    cache: CacheDir, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise StoreError("no")
+
+    started, flights = threading.Barrier(8), cache.flights
+    with monkeypatch.context() as patched:
+        patched.setattr(cache.claims, "claim", refuse)
+        joins = [pool.submit(waiting(started, lambda: flights.join(URL))) for _ in range(8)]
+        for join in joins:
+            # Each has claimed itself, or has waited for one that could not.
+            try:
+                joined = join.result()
+            except StoreError:
+                continue
+            assert isinstance(joined, Follow)
+            assert joined.flight.wait_head().end is End.LOST
     assert isinstance(flights.join(URL), Lead)
+
+
+def test_a_body_that_gets_no_file_releases_all(cache: CacheDir, pool: ThreadPoolExecutor) -> None:
+    permit, partial = cache.lead(), cache.path / "partial"
+    heads = [pool.submit(cache.follow().flight.wait_head) for _ in range(8)]
+    partial.rmdir()
+    with pytest.raises(StoreError):
+        permit.begin(entry(), None)
+    permit.finish(End.PASSED)
+    assert {head.result().end for head in heads} == {End.PASSED}
+    partial.mkdir()
+    assert download(cache.lead(), b"body") is not None
+
+
+class TestAtOnce:
+    """A body that came with its head: no file grows, and followers read it from memory."""
+
+    def lead(self, cache: CacheDir, body: bytes = b"0123456789") -> tuple[Flight, Flight]:
+        permit, early = cache.lead(), cache.follow().flight
+        permit.store_at_once(whole(entry(), body), body)
+        return permit.flight, early
+
+    def test_is_stored_and_read(self, cache: CacheDir) -> None:
+        _flight, early = self.lead(cache)
+        (stored,) = cache.stored(URL)
+        assert cache.body(stored) == b"0123456789"
+        assert early.wait_head().end is End.STORED
+        assert [data(reader(early, *span)) for span in [(0, None), (4, None), (2, 5), (10, None)]] == [
+            b"0123456789",
+            b"456789",
+            b"234",
+            b"",
+        ]
+        assert cache.partial_files() == []
+        assert cache.open_files() == set()
+        assert isinstance(cache.flights.join(URL), Lead)
+
+    def test_equal_bytes_keep_one_blob(self, cache: CacheDir) -> None:
+        self.lead(cache)
+        (first,) = cache.blob_files()
+        inode = first.stat().st_ino
+        cache.put(f"{URL}2", b"0123456789")
+        assert [blob.stat().st_ino for blob in cache.blob_files()] == [inode]
+        os.truncate(first, 3)  # damaged: no row may name it again
+        cache.put(f"{URL}3", b"0123456789")
+        assert first.read_bytes() == b"0123456789"
+
+    def test_purged_meanwhile(self, cache: CacheDir) -> None:
+        permit, early = cache.lead(), cache.follow().flight
+        cache.index.purge([URL])
+        assert isinstance(cache.flights.join(URL), Lead)
+        assert permit.store_at_once(whole(entry(), b"old"), b"old") is None
+        assert data(reader(early)) == b"old"
+        assert cache.stored(URL) == []
+        assert cache.blob_files() == []
+
+    def test_without_room(self, cache: CacheDir) -> None:
+        permit, early = cache.lead(), cache.follow().flight
+        cache.fill_up()
+        long = whole(entry(X_Long="x" * 100_000), b"body")
+        with pytest.raises(StoreError):
+            permit.store_at_once(long, b"body")
+        assert early.wait_head().end is End.UNSTORED
+        assert data(reader(early)) == b"body"
+        assert cache.blob_files() == []
+        assert isinstance(cache.flights.join(URL), Lead)
 
 
 def test_purged_while_it_runs(cache: CacheDir) -> None:

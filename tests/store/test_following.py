@@ -24,7 +24,7 @@ def test_nobody_leads(cache: CacheDir) -> None:
     threads, files = threading.active_count(), cache.open_files()
     assert flights.follow(URL) is None
     assert (threading.active_count(), cache.open_files()) == (threads, files)
-    assert cache.claims.current(URL) is None
+    assert cache.claims.leader(URL) is None
     permit = cache.lead()
     permit.finish(End.LOST)
     assert flights.follow(URL) is None

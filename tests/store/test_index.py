@@ -11,21 +11,20 @@ from pyproxycache.store.claims import NotStorable, Won
 
 
 def claim(cache: CacheDir, key: str) -> Won:
-    won = cache.claims.claim(key, os.urandom(8).hex(), "nobody", 1000.0)
+    won = cache.claims.claim(key, os.urandom(8).hex(), 1000.0)
     assert isinstance(won, Won)
     return won
 
 
 def test_what_was_stored_is_found_as_it_was(cache: CacheDir) -> None:
     won = claim(cache, URL)
-    won.file.write(b"body")
     given = replace(
         whole(entry(Content_Type="text/plain"), b"body"),
         vary=(("accept", "text/plain"), ("cookie", None)),
         ttl=60.0,
         peer="192.0.2.1",
     )
-    stored = cache.claims.store(won.claim, given, won.file)
+    stored = cache.claims.store(won.claim, given, b"body")
     assert stored is not None
     assert cache.stored(URL) == [stored] == [replace(given, id=stored.id)]
     assert cache.body(stored) == b"body"
@@ -79,18 +78,21 @@ def test_a_late_validation_does_not_touch_another_body(cache: CacheDir) -> None:
 def test_a_purge_forgets_entries_downloads_and_refusals(cache: CacheDir) -> None:
     cache.put(URL, b"body")
     kept = cache.put(f"{URL}b", b"body")
-    variant = f'{URL} ["gzip"]'
-    won = claim(cache, variant)
+    variant, another = f'{URL} ["gzip"]', f'{URL} ["br"]'
+    asking, (growing, file) = claim(cache, variant), cache.open_file(claim(cache, another), entry())
     other = claim(cache, f"{URL}c")
     cache.claims.finish(claim(cache, URL).claim, not_storable_until=5000.0)
-    assert isinstance(cache.claims.claim(URL, "t", "nobody", 1000.0), NotStorable)
+    assert isinstance(cache.claims.claim(URL, "t", 1000.0), NotStorable)
     assert cache.index.purge([URL]) == 1
     assert cache.stored(URL) == []
-    assert cache.claims.current(variant) is None
-    assert cache.claims.current(f"{URL}c") == other.claim.token
-    assert isinstance(cache.claims.claim(URL, "t", "nobody", 1000.0), Won)
-    won.file.write(b"purged")
-    assert cache.claims.store(won.claim, whole(entry(), b"purged"), won.file) is None
+    for purged in (asking.claim, growing):
+        assert not cache.claims.is_current(purged)
+        assert cache.claims.leader(purged.key) is None
+    assert cache.claims.is_current(other.claim)
+    assert isinstance(cache.claims.claim(URL, "t", 1000.0), Won)
+    assert cache.claims.store(asking.claim, whole(entry(), b"purged"), b"purged") is None
+    file.write(b"purged")
+    assert cache.claims.store(growing, whole(entry(), b"purged"), file) is None
     assert cache.stored(URL) == []
     assert cache.stored(f"{URL}b") == [kept]
 
@@ -116,10 +118,10 @@ KNOWN = [
 def test_keys_to_purge(cache: CacheDir, choice: dict[str, str], found: list[int]) -> None:
     cache.put(KNOWN[0], b"entry")
     cache.put(KNOWN[1], b"entry")
-    running = claim(cache, f'{KNOWN[2]} ["gzip"]')
+    running, _file = cache.open_file(claim(cache, f'{KNOWN[2]} ["gzip"]'), entry())
     cache.claims.finish(claim(cache, f'{KNOWN[3]} ["gzip"]').claim, not_storable_until=5000.0)
     assert cache.index.keys(**choice) == [KNOWN[number] for number in found]
-    assert cache.claims.running() == [(running.claim.key, 1000.0)]
+    assert cache.claims.running() == [(running.key, 1000.0)]
 
 
 def test_accesses_and_counters_add_up(cache: CacheDir) -> None:

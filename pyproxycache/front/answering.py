@@ -1,0 +1,238 @@
+"""In a thread: a request is parsed, answered by the application, and its answer sent as far as it goes."""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.http import errors as http_errors
+from gunicorn.http import get_parser
+from gunicorn.util import http_date
+
+from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
+from pyproxycache.front.app import Answer, App, Received
+from pyproxycache.front.connection import Connection, Source
+from pyproxycache.front.heads import Framing, framing, head_bytes
+from pyproxycache.front.interim import InterimHeads
+from pyproxycache.front.repeats import Repeat, repeat_of
+from pyproxycache.front.request_body import RequestBody
+from pyproxycache.front.sending import Halt, Sending
+from pyproxycache.serving.status_fields import proxy_status
+
+log = logging.getLogger("pyproxycache")
+
+_BREAK = struct.pack("ii", 1, 0)
+# It left, or neither sent nor took a byte for a minute.
+_CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError, ssl.SSLError)
+
+Learn = Callable[[Connection, Repeat | None, bool], None]
+"""Connection, what its answer may be repeated by, and whether others who ask the same had better wait."""
+
+
+class Answering:
+    """Answers what the poller has no answer to; called in any thread.
+
+    `stopping` is a descriptor that can be read once the worker is to end, `is_stopping` says the same.
+    """
+
+    def __init__(
+        self, cfg: Any, app: App, stopping: int, is_stopping: Callable[[], bool], learn: Learn
+    ) -> None:
+        self._cfg = cfg
+        self._app = app
+        self._stopping = stopping
+        self._is_stopping = is_stopping
+        self._learn = learn
+
+    def answer(self, connection: Connection) -> None:
+        """Answer the request whose head is in the connection's buffer, and send what can be sent."""
+        source = Source(connection)
+        parser = get_parser(self._cfg, source, connection.address)
+        request = None
+        try:
+            request = next(parser)
+            self._answer_request(connection, source, parser, request)
+        except (http_errors.NoMoreData, StopIteration, *_CLIENT_GONE) as gone:
+            log.debug("Connection from %s ended: %s", connection.client, type(gone).__name__)
+            self.give_up(connection)
+        except Exception as error:
+            self._refuse(connection, error)
+
+    def _answer_request(self, connection: Connection, source: Source, parser: Any, request: Any) -> None:
+        interim = InterimHeads(source)
+        body = RequestBody(request, interim)
+        received = Received(
+            request.method,
+            request.uri,
+            request.version,
+            tuple((name.title(), value) for name, value in request.headers),
+            connection.client,
+            body,
+            interim.forward if request.version >= (1, 1) else None,
+        )
+        try:
+            answer = self._app(received)
+        finally:
+            interim.end()
+        connection.answer = answer
+        closes = (
+            self._is_stopping()
+            or request.should_close()
+            or _says_close(received)
+            or answer.response.head.headers.get("connection") == "close"
+        )
+        if body.is_untouched and not body.bars_the_way:
+            connection.unread = body.left
+        elif not _is_read(source, parser):
+            # The next request would begin where this one's body has not ended.
+            closes = connection.lingers = True
+        if answer.tunnel is None:
+            connection.buffer = parser.unreader.take_buffered() + connection.buffer
+        self._begin(connection, answer, received, closes=closes)
+        if answer.tunnel is None:
+            self.advance(connection, waits=True)
+        else:
+            self._join(connection, answer, parser.unreader.take_buffered() + connection.buffer)
+
+    def _begin(self, connection: Connection, answer: Answer, received: Received, *, closes: bool) -> None:
+        shape = framing(received.method, received.version, answer.response.head)
+        connection.closes = closes or shape.ends_connection
+        head = head_bytes(answer.response.head, shape, closes=connection.closes)
+        if connection.head is not None:
+            repeat = repeat_of(answer, head, shape, self._app, time.time(), closes=connection.closes)
+            self._learn(connection, repeat, answer.outcome.stored)
+        self.prepare(connection, answer, head, shape)
+
+    def prepare(self, connection: Connection, answer: Answer, head: bytes, shape: Framing) -> None:
+        """Have the connection send this answer from here on."""
+        connection.answer = answer
+        connection.sending = Sending(connection.sock, head, shape, answer.body, connection.wake)
+
+    def advance(self, connection: Connection, *, waits: bool) -> None:
+        """Send on; `halt` tells how far it came, None where the connection is broken."""
+        sending, answer = connection.sending, connection.answer
+        assert sending is not None, "only an answer is sent on"
+        try:
+            connection.halt = sending.advance(waits=waits)
+        except ProxyError as error:
+            if answer is not None:
+                answer.failed(error)
+            self.give_up(connection)
+        except OSError as error:
+            log.debug("Connection from %s ended: %s", connection.client, error)
+            self.give_up(connection)
+        except BaseException:
+            log.exception("an answer to %s failed inside the cache", connection.client)
+            self.give_up(connection)
+        else:
+            if connection.halt is Halt.DONE:
+                self.finish(connection)
+
+    def give_up(self, connection: Connection) -> None:
+        """Let the client see that this is not the end, even one that does not count the bytes: reset."""
+        connection.halt = None
+        if connection.answer is not None:
+            connection.answer.aborted()
+        sock = connection.sock
+        if connection.sending is not None and connection.sending.head_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
+        self.finish(connection)
+
+    def finish(self, connection: Connection) -> None:
+        """The answer is over, and is reported."""
+        sending, answer = connection.sending, connection.answer
+        connection.sending = connection.answer = None
+        if answer is not None:
+            if sending is not None:
+                answer.sent(sending.head_bytes, sending.sent)
+            answer.close()
+
+    def _join(self, connection: Connection, answer: Answer, early: bytes) -> None:
+        """Leave the connection to the answer's tunnel until it ends; `early` was read already."""
+        sending, tunnel = connection.sending, answer.tunnel
+        assert sending is not None, "it was begun"
+        assert tunnel is not None, "the caller has looked"
+        connection.closes, connection.buffer = True, b""
+        try:
+            while sending.advance(waits=True) is Halt.FULL:
+                select.select((), (connection.fd,), (), 60.0)
+            tunnel.join(connection.sock, early, self._stopping)
+            connection.halt = Halt.DONE
+        except ProxyError as error:
+            answer.failed(error)
+            self.give_up(connection)
+        except OSError:
+            self.give_up(connection)
+        finally:
+            if connection.answer is not None:
+                connection.sending = None
+                answer.sent(sending.head_bytes, tunnel.passed)
+                self.finish(connection)
+
+    def _refuse(self, connection: Connection, error: Exception) -> None:
+        """Refuse what is not HTTP, with the reason, and close."""
+        if isinstance(error, http_errors.ParseException):
+            status, text = _refusal(error), f"{type(error).__name__}: {error}"
+            # Without the text: it quotes the request, which may hold secrets.
+            log.info("Refused a request of %s: %s", connection.client, type(error).__name__)
+        else:
+            status, text = "500 Internal Server Error", "the cache failed; its log says more"
+            log.error("Error handling a request of %s", connection.client, exc_info=error)
+        body = text.encode("latin-1", "replace") + b"\n"
+        name = self._app.name
+        head = (
+            f"HTTP/1.1 {status}\r\nDate: {http_date()}\r\nConnection: close\r\n"
+            f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+            f"Via: 1.1 {name}\r\nProxy-Status: {proxy_status(_as_ours(error), name)}\r\n\r\n"
+        ).encode("latin-1")
+        if connection.answer is not None:
+            connection.answer.aborted()
+            self.finish(connection)
+        connection.closes = connection.lingers = True
+        whole = Framing(has_body=True, length=len(body), is_chunked=False, ends_connection=False)
+        connection.sending = Sending(connection.sock, head, whole, (body,), connection.wake)
+        self.advance(connection, waits=True)
+        if isinstance(error, http_errors.ParseException):
+            self._app.refused(connection.client, int(status[:3]), len(head), len(body))
+
+
+def _is_read(source: Source, parser: Any) -> bool:
+    """Whether the request's body is read to its end, with what of it is there by now."""
+    source.waits = False
+    try:
+        return bool(parser.finish_body())
+    except Exception:
+        return False
+    finally:
+        source.waits = True
+
+
+def _says_close(received: Received) -> bool:
+    """Whether the client goes after this request: "close" anywhere in Connection (RFC 9112 section 9.6)."""
+    options = [
+        option for name, value in received.fields if name == "Connection" for option in value.split(",")
+    ]
+    return any(option.strip().lower() == "close" for option in options)
+
+
+def _refusal(error: Exception) -> str:
+    if isinstance(error, http_errors.UnsupportedTransferCoding):
+        return "501 Not Implemented"
+    if isinstance(error, http_errors.ExpectationFailed):
+        return "417 Expectation Failed"
+    return "400 Bad Request"
+
+
+def _as_ours(error: BaseException) -> ProxyError:
+    """The error as one of our own, for what is said of it."""
+    if isinstance(error, http_errors.UnsupportedTransferCoding):
+        return NotImplementedHere(type(error).__name__)
+    if isinstance(error, http_errors.ParseException):
+        return BadRequest(type(error).__name__)
+    return ProxyError(type(error).__name__)

@@ -1,0 +1,142 @@
+"""A client's connection: what state it is in, and its bytes for a thread that reads a request."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+from typing import Any, TypeVar
+
+from pyproxycache.front.app import Answer
+from pyproxycache.front.sending import FULL, Halt, Sending
+
+_SILENCE = 60.0
+
+_T = TypeVar("_T")
+
+
+class State(Enum):
+    """Who has the connection, and what for."""
+
+    OPEN = "open"
+    """The poller reads the head of the next request."""
+    WORKING = "working"
+    """A thread answers."""
+    PARKED = "parked"
+    """Another connection's thread is answering the same request."""
+    SENDING = "sending"
+    """The poller sends an answer."""
+    LINGERING = "lingering"
+    """The poller reads on until the client has seen the end."""
+    CLOSED = "closed"
+
+
+class Connection:
+    """One client's connection; belongs to the poller, or to one thread while that is WORKING.
+
+    `buffer` is what was read and not used. `deadline` (monotonic) is when the poller gives it up.
+    `readable`: more came while nobody read. `started` is when its request's head was there (epoch
+    seconds), `head` that head where it was read whole. `closes`: it ends with the answer, and
+    `lingers` if the client may be sending still. `unread` bytes of a request's body that nobody wanted are
+    yet to come.
+    """
+
+    __slots__ = (
+        "address",
+        "answer",
+        "buffer",
+        "client",
+        "closes",
+        "deadline",
+        "fd",
+        "halt",
+        "head",
+        "is_admitted",
+        "is_local",
+        "lingers",
+        "readable",
+        "recv",
+        "send",
+        "sending",
+        "sock",
+        "started",
+        "state",
+        "unread",
+        "wake",
+    )
+
+    def __init__(self, sock: socket.socket, address: Any, deadline: float) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.recv = sock.recv
+        self.send = sock.send
+        self.address = address
+        # A peer on a Unix socket is on this machine.
+        self.client = str(address[0]) if isinstance(address, tuple) else "127.0.0.1"
+        self.is_admitted = self.is_local = False
+        self.state = State.OPEN
+        self.buffer = b""
+        self.head: bytes | None = None
+        self.readable = False
+        self.deadline = deadline
+        self.started = 0.0
+        self.closes = self.lingers = False
+        self.unread = 0
+        self.sending: Sending | None = None
+        self.answer: Answer | None = None
+        self.halt: Halt | None = None
+        self.wake: Callable[[], None]
+
+
+class Source:
+    """The connection's socket for a thread that may wait: for up to a minute at a time.
+
+    Without `waits` it gives what is there, and raises BlockingIOError after that.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.waits = True
+        self._connection = connection
+        self._sock = connection.sock
+
+    def recv(self, size: int) -> bytes:
+        """What was read already, then what comes; b"" at the end. OSError."""
+        buffer = self._connection.buffer
+        if buffer:
+            self._connection.buffer = buffer[size:]
+            return buffer[:size]
+        if not self.waits:
+            return self._sock.recv(size)
+        return self._waiting(partial(self._sock.recv, size), select.POLLIN)
+
+    def sendall(self, data: bytes) -> None:
+        """All of it; OSError."""
+        view = memoryview(data)
+        while view:
+            view = view[self._waiting(partial(self._sock.send, view), select.POLLOUT) :]
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def shutdown(self, how: int) -> None:
+        self._sock.shutdown(how)
+
+    def _waiting(self, step: Callable[[], _T], mask: int) -> _T:
+        deadline = time.monotonic() + _SILENCE
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                wanted = select.POLLIN
+            except ssl.SSLWantWriteError:
+                wanted = select.POLLOUT
+            except FULL:
+                wanted = mask
+            poll = select.poll()
+            poll.register(self._sock, wanted)
+            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise TimeoutError("the client neither sent nor took a byte")

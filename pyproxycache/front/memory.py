@@ -1,0 +1,212 @@
+"""Answers given again from memory: found by the bytes of a request's head, or by what decides in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from pyproxycache.front.repeats import Arriving, Repeat, Stored
+from pyproxycache.front.s3fifo import S3Fifo
+from pyproxycache.outcome import Outcome
+
+_LONGEST_HEAD = 8 << 10
+_MOST_FIELDS = 100
+_SHARE_OF_HEADS = 0.25
+_MOST_FILES = 1024
+_OF_A_HEAD = 300
+"""Bytes that a known head takes beside itself and its line for the log."""
+
+DECIDING_FIELDS = frozenset(
+    (
+        # Framing, and what becomes of the connection.
+        *(
+            "host",
+            "connection",
+            "upgrade",
+            "expect",
+            "content-length",
+            "transfer-encoding",
+            "te",
+            "trailer",
+        ),
+        *("via", "max-forwards"),
+        # What the rules look at, beside the fields that Vary names.
+        *("cache-control", "pragma", "range", "if-range", "if-match", "if-none-match"),
+        *("if-modified-since", "if-unmodified-since", "authorization", "proxy-authorization"),
+    )
+)
+"""The request fields that can decide which answer is right, beside those that Vary names (lower case)."""
+
+_WELL_FORMED = re.compile(
+    rb"GET [!-~]+ HTTP/1\.[01]\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
+)
+
+
+def _lines_of(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    alternatives = b"|".join(re.escape(name.encode("latin-1")) for name in names)
+    return re.compile(rb"\n((?:" + alternatives + rb"):[^\r]*)", re.IGNORECASE)
+
+
+_DECIDING = _lines_of(tuple(sorted(DECIDING_FIELDS)))
+_HARMLESS = re.compile(rb"(?:host|connection):", re.IGNORECASE)
+_REFERER, _USER_AGENT = _lines_of(("referer",)), _lines_of(("user-agent",))
+
+Base = tuple[bytes, ...]
+"""A request line, and the lines of the deciding fields."""
+
+
+class Known:
+    """What is known of a head: its answer, and its line for the access log without the beginning."""
+
+    __slots__ = ("line", "repeat")
+
+    def __init__(self, repeat: Repeat, line: str) -> None:
+        self.repeat = repeat
+        self.line = line
+
+
+class _Selected:
+    """Answers of which further fields select one: those that `pattern` finds."""
+
+    __slots__ = ("answers", "pattern")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.pattern = _lines_of(names)
+        self.answers: dict[tuple[bytes, ...], Stored] = {}
+
+
+class Memory:
+    """Answers up to so many bytes; belongs to the poller.
+
+    `line` makes the line of an outcome for the access log without its beginning; None: there is no log.
+    `by_agent`: the lines tell the client's User-Agent and Referer.
+    """
+
+    def __init__(self, limit: int, line: Callable[[Outcome], str] | None, *, by_agent: bool) -> None:
+        self.heads: dict[bytes, Known] = {}
+        self._heads_bytes = 0
+        self._heads_limit = int(limit * _SHARE_OF_HEADS)
+        self._answers: dict[Base, Stored | _Selected] = {}
+        self._kept: S3Fifo[Stored] = S3Fifo(limit - self._heads_limit, self._remove)
+        self._files: set[Stored] = set()
+        self._line = line
+        self._by_agent = by_agent
+
+    def learn(self, head: bytes, repeat: Repeat) -> None:
+        """Keep the answer that a request of this head was given."""
+        if isinstance(repeat, Stored):
+            if not (base := _base(head)) or (repeat.file and len(self._files) >= _MOST_FILES):
+                return
+            self._file(base, head, repeat)
+            if not repeat.is_kept:
+                return
+        self._know(head, repeat)
+
+    def find(self, head: bytes) -> Known | None:
+        """What is known of another request that differs in nothing that decides."""
+        base = _base(head)
+        found = self._answers.get(base) if base else None
+        if isinstance(found, _Selected):
+            found = found.answers.get(tuple(found.pattern.findall(head)))
+        return None if found is None else self._know(head, found)
+
+    def outcome(self, head: bytes, stored: Stored) -> Outcome:
+        """What is to be told of a request of this head that gets the answer."""
+        if not self._by_agent:
+            return replace(stored.outcome)
+        agent, referer = _value(_USER_AGENT, head), _value(_REFERER, head)
+        return replace(stored.outcome, user_agent=agent, referer=referer)
+
+    def sweep(self, counters: memoryview) -> None:
+        """Let go of files whose answers are right no more: an evicted one takes room on the disk."""
+        for stored in [one for one in self._files if counters[one.slot] != one.version]:
+            self._drop(stored)
+
+    def forget(self, head: bytes, known: Known) -> None:
+        """The answer is right no more."""
+        self.heads.pop(head, None)
+        self._heads_bytes -= _head_size(head, known)
+        if isinstance(known.repeat, Stored) and known.repeat.is_kept:
+            self._kept.discard(known.repeat)
+            self._remove(known.repeat)
+
+    def _know(self, head: bytes, repeat: Repeat) -> Known:
+        known = Known(repeat, self._line_of(head, repeat))
+        old = self.heads.pop(head, None)
+        if old is not None:
+            self._heads_bytes -= _head_size(head, old)
+        self.heads[head] = known
+        self._heads_bytes += _head_size(head, known)
+        while self._heads_bytes > self._heads_limit:
+            oldest = next(iter(self.heads))
+            self._heads_bytes -= _head_size(oldest, self.heads.pop(oldest))
+        return known
+
+    def _line_of(self, head: bytes, repeat: Repeat) -> str:
+        if self._line is None or isinstance(repeat, Arriving):
+            return ""
+        if self._by_agent or not repeat.line:
+            repeat.line = self._line(self.outcome(head, repeat))
+        return repeat.line
+
+    def _file(self, base: Base, head: bytes, stored: Stored) -> None:
+        stored.base, stored.selecting = base, ()
+        if stored.varies:
+            selected = self._answers.get(base)
+            if not isinstance(selected, _Selected) or selected.pattern != _lines_of(stored.varies):
+                self._drop(self._answers.pop(base, None))
+                selected = self._answers[base] = _Selected(stored.varies)
+            stored.selecting = tuple(selected.pattern.findall(head))
+            self._drop(selected.answers.get(stored.selecting))
+            self._answers[base] = selected
+            selected.answers[stored.selecting] = stored
+        else:
+            self._drop(self._answers.get(base))
+            self._answers[base] = stored
+        if stored.file:
+            self._files.add(stored)
+        self._kept.add((base, stored.selecting), stored)
+
+    def _drop(self, old: Stored | _Selected | None) -> None:
+        if isinstance(old, _Selected):
+            for stored in list(old.answers.values()):
+                self._drop(stored)
+        elif old is not None and old.is_kept:
+            self._kept.discard(old)
+            self._remove(old)
+
+    def _remove(self, stored: Stored) -> None:
+        """It is not kept any more: nobody finds it from here on."""
+        stored.expire()
+        self._files.discard(stored)
+        found = self._answers.get(stored.base)
+        if isinstance(found, _Selected):
+            found.answers.pop(stored.selecting, None)
+            if not found.answers:
+                del self._answers[stored.base]
+        elif found is stored:
+            del self._answers[stored.base]
+
+
+def is_plain(head: bytes) -> bool:
+    """Whether nothing but its URL and how it is to be represented decides about the request."""
+    base = _base(head)
+    return bool(base) and all(_HARMLESS.match(line) for line in base[1:])
+
+
+def _base(head: bytes) -> Base:
+    """What decides in a head; empty where it is not simple enough to be sure."""
+    if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not _WELL_FORMED.fullmatch(head):
+        return ()
+    return (head[: head.index(b"\r")], *_DECIDING.findall(head))
+
+
+def _head_size(head: bytes, known: Known) -> int:
+    return len(head) + len(known.line) + _OF_A_HEAD
+
+
+def _value(pattern: re.Pattern[bytes], head: bytes) -> str:
+    """The last line of the field that the pattern finds, without its name."""
+    found = pattern.findall(head)
+    return found[-1].partition(b":")[2].strip(b" \t").decode("latin-1") if found else ""

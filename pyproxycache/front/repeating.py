@@ -1,0 +1,131 @@
+"""Answering from memory: what is known of a head, given again if it is still right."""
+
+from __future__ import annotations
+
+import time
+
+from pyproxycache.front.answering import Answering
+from pyproxycache.front.app import App
+from pyproxycache.front.connection import Connection
+from pyproxycache.front.heads import head_bytes
+from pyproxycache.front.memory import Known, Memory
+from pyproxycache.front.repeats import Arriving, FileBody, Stored
+from pyproxycache.front.sending import Halt
+from pyproxycache.messages import Piece
+
+_REPORT_SECONDS = 0.05
+_NEVER = float("inf")
+
+
+class Repeating:
+    """Gives answers again, and tells the reports of it in batches; belongs to the poller.
+
+    Nothing is repeated once it `is_stopping`. `report_at` is when `report` is due (monotonic).
+    """
+
+    def __init__(self, app: App, memory: Memory, answering: Answering) -> None:
+        self.is_stopping = False
+        self.report_at = _NEVER
+        self._app = app
+        self._reporter = app.reporter
+        self._versions = app.versions
+        self._memory = memory
+        self._answering = answering
+        self._opening = None if app.reporter.log is None else app.reporter.log.opening
+        self._lines: list[str] = []
+        self._served: list[Stored] = []
+
+    def repeat(self, connection: Connection, head: bytes, known: Known, *, waited: bool = False) -> bool:
+        """Whether the answer could be given again: then it is sent, or as much as the client took.
+
+        The connection's `halt` tells how far it came. Who `waited` for this answer gets it even if it is
+        not to be used again.
+        """
+        repeat = known.repeat
+        began = time.time()
+        if self._versions[repeat.slot] != repeat.version or (began >= repeat.until and not waited):
+            self._memory.forget(head, known)
+            return False
+        if self.is_stopping or not connection.is_admitted:
+            return False
+        if isinstance(repeat, Arriving):
+            return self._join(connection, head, known, repeat)
+        if repeat.is_inward and not connection.is_local:
+            return False
+        if began >= repeat.renew_at:
+            repeat.renew(began)
+        repeat.uses += 1
+        connection.closes = repeat.closes
+        if repeat.file is not None:
+            body = FileBody(repeat.file)
+            self._send(connection, head, repeat, began, repeat.data, body)
+            return True
+        data = repeat.data
+        try:
+            count = connection.send(data)
+        except OSError:
+            count = 0  # which the longer way finds out the reason of
+        if count < len(data):
+            size = repeat.outcome.head_bytes
+            self._send(connection, head, repeat, began, data[:size], (data[size:],), count)
+            return True
+        connection.halt = Halt.DONE
+        self._note(repeat, known.line, began, connection.client)
+        return True
+
+    def _note(self, repeat: Stored, line: str, began: float, client: str) -> None:
+        if not repeat.hits:
+            self._served.append(repeat)
+            if self.report_at is _NEVER:
+                self.report_at = time.monotonic() + _REPORT_SECONDS
+        repeat.hits += 1
+        if self._opening is not None:
+            self._lines.append(self._opening(began, time.time() - began, client) + line)
+
+    def _send(
+        self,
+        connection: Connection,
+        head: bytes,
+        repeat: Stored,
+        began: float,
+        data: bytes,
+        body: tuple[Piece, ...],
+        taken: int = 0,
+    ) -> None:
+        """The longer way, for what the client may not take at once; so much it has taken already."""
+        outcome = self._memory.outcome(head, repeat)
+        outcome.started, outcome.client = began, connection.client
+        self._reporter.accessed(repeat.entry_id, began)
+        connection.lingers = False
+        self._answering.prepare(connection, self._app.repeated(outcome, body), data, repeat.framing)
+        if taken and connection.sending is not None:
+            connection.sending.skip(taken)
+        self._answering.advance(connection, waits=False)
+
+    def _join(self, connection: Connection, head: bytes, known: Known, repeat: Arriving) -> bool:
+        """The connection's own answer out of a download that runs."""
+        answer = repeat.join(connection.client)
+        if answer is None:
+            self._memory.forget(head, known)
+            return False
+        connection.closes, connection.lingers = repeat.closes, False
+        theirs = head_bytes(answer.response.head, repeat.framing, closes=repeat.closes)
+        self._answering.prepare(connection, answer, theirs, repeat.framing)
+        self._answering.advance(connection, waits=False)
+        return True
+
+    def report(self) -> None:
+        """Tell what was answered since the last time."""
+        self.report_at = _NEVER
+        now = time.time()
+        for repeat in self._served:
+            self._reporter.repeated(repeat.outcome, repeat.entry_id, repeat.hits, now)
+            repeat.hits = 0
+        self._served.clear()
+        self.write_lines()
+
+    def write_lines(self) -> None:
+        """Give the access log its lines."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._reporter.write(lines)

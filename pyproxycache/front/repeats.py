@@ -1,0 +1,176 @@
+"""An answer that may be given again: what was sent, and what changes in it with time."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from pyproxycache.front.app import Answer, App
+from pyproxycache.front.heads import Framing
+from pyproxycache.messages import FileSlice, Piece, Repeatable
+from pyproxycache.outcome import Result
+
+_IN_MEMORY = 64 << 10
+_OVERHEAD = 1500
+_NEVER = -1
+_AGE = re.compile(rb"(?<=\r\nAge: )\d+(?=\r\n)")
+_TTL = re.compile(rb"(?<=; hit; ttl=)\d+(?=[;\r])")
+
+
+class Template(NamedTuple):
+    """A head in pieces around its Age and the time to live in its Cache-Status."""
+
+    begin: bytes
+    between: bytes
+    end: bytes
+
+    def filled(self, age: int, ttl: int) -> bytes:
+        return b"%b%d%b%d%b" % (self.begin, age, self.between, ttl, self.end)
+
+
+def template_of(head: bytes) -> Template | None:
+    """None where the head does not have each of them."""
+    ages, ttls = list(_AGE.finditer(head)), list(_TTL.finditer(head))
+    # Of several caches this one has said its word last.
+    if len(ages) != 1 or not ttls or ttls[-1].start() < ages[0].end():
+        return None
+    age, ttl = ages[0], ttls[-1]
+    return Template(head[: age.start()], head[age.end() : ttl.start()], head[ttl.end() :])
+
+
+class File:
+    """Bytes of a blob, which is held open for as long as somebody sends them."""
+
+    def __init__(self, piece: FileSlice) -> None:
+        self._fd = os.dup(piece.fd)
+        self.slice = FileSlice(self._fd, piece.offset, piece.count)
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+class FileBody(tuple[Piece, ...]):
+    """The file's bytes as a body, which keeps it open."""
+
+    file: File
+
+    def __new__(cls, file: File) -> FileBody:
+        made = super().__new__(cls, (file.slice,))
+        made.file = file
+        return made
+
+
+class Stored:
+    """An answer out of the store; right while its key has that version, before `until` (epoch seconds).
+
+    `data` is the answer as it is sent; of one whose body is in a file, its head. It has to be renewed at
+    `renew_at`. `is_inward`: only clients on this machine may see it. `closes`: the connection ends with it.
+    `hits` counts those that nobody was told of yet. The rest is the memory's own.
+    """
+
+    __slots__ = (
+        *("slot", "version", "until", "is_inward", "closes", "renew_at", "data", "hits", "file"),
+        *("_template", "_born", "_expires", "_body"),
+        *("entry_id", "framing", "outcome"),
+        *("base", "selecting", "varies", "size", "uses", "is_kept", "line"),
+    )
+
+    def __init__(
+        self,
+        answer: Answer,
+        template: Template,
+        framing: Framing,
+        rest: FileSlice,
+        *,
+        closes: bool,
+        is_inward: bool,
+    ) -> None:
+        repeatable = answer.response.repeatable
+        assert repeatable is not None, "the caller has looked"
+        self.slot, self.version, self.until = repeatable.slot, repeatable.version, repeatable.until
+        self.is_inward = is_inward
+        self.closes = closes
+        self.renew_at = 0.0
+        self.data = b""
+        self.hits = 0
+        self._template = template
+        self._born, self._expires = repeatable.born, repeatable.expires
+        in_memory = rest.count <= _IN_MEMORY
+        self._body = rest.read() if in_memory and rest.count else b""
+        self.file = None if in_memory else File(rest)
+        self.entry_id = repeatable.entry.id
+        self.framing = framing
+        head_size = len(template.filled(0, 0))
+        self.outcome = replace(answer.outcome, head_bytes=head_size, bytes_sent=rest.count)
+        self.base: tuple[bytes, ...] = ()
+        self.selecting: tuple[bytes, ...] = ()
+        self.varies = repeatable.varies
+        self.size = _OVERHEAD + 2 * (head_size + len(self._body))
+        self.uses = 0
+        self.is_kept = False
+        self.line = ""
+
+    def renew(self, now: float) -> None:
+        """Tell the Age and the time to live of this moment."""
+        age, ttl = math.floor(now - self._born), math.floor(self._expires - now)
+        self.data = self._template.filled(max(0, age), ttl) + self._body
+        self.renew_at = min(self._born + age + 1, self._expires - ttl, self.until)
+
+    def expire(self) -> None:
+        """It is right no more, whatever the key's version."""
+        self.version = _NEVER
+
+
+class Arriving:
+    """The answer of a download that runs, which others may join; right as a Stored one is.
+
+    `join` gives a client (its address) an answer of its own, None where the download is over.
+    """
+
+    __slots__ = ("closes", "framing", "join", "slot", "until", "version")
+
+    def __init__(
+        self,
+        repeatable: Repeatable,
+        framing: Framing,
+        join: Callable[[str], Answer | None],
+        *,
+        closes: bool,
+    ) -> None:
+        self.slot, self.version, self.until = repeatable.slot, repeatable.version, repeatable.until
+        self.closes = closes
+        self.framing = framing
+        self.join = join
+
+
+Repeat = Stored | Arriving
+
+
+def repeat_of(
+    answer: Answer,
+    head: bytes,
+    framing: Framing,
+    app: App,
+    now: float,
+    *,
+    closes: bool,
+) -> Repeat | None:
+    """What lets the answer be given again, None if nothing does; `head` are the bytes it is sent with."""
+    repeatable = answer.response.repeatable
+    if repeatable is None:
+        return None
+    if repeatable.again is not None:
+        return Arriving(repeatable, framing, partial(app.join, answer), closes=closes)
+    if answer.outcome.result is not Result.HIT or repeatable.until <= now:
+        return None
+    template = template_of(head)
+    rest = getattr(answer.body, "rest", None) if framing.has_body else FileSlice(-1, 0, 0)
+    if template is None or rest is None:
+        return None
+    is_inward = app.is_inward(repeatable.entry.peer)
+    return Stored(answer, template, framing, rest, closes=closes, is_inward=is_inward)

@@ -1,0 +1,93 @@
+"""Which of many answers are kept: S3-FIFO, which a scan of things asked for once does not empty."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
+from typing import Generic, Protocol, TypeVar
+
+_SMALL_SHARE = 0.1
+_MOST_USES = 3
+
+
+class Item(Protocol):
+    """Something kept: `size` in bytes; `uses` is counted up by whoever uses it, to 3 at most."""
+
+    size: int
+    uses: int
+    is_kept: bool
+
+
+_Item = TypeVar("_Item", bound=Item)
+
+
+class S3Fifo(Generic[_Item]):
+    """Items up to so many bytes; what was not used again leaves by a small queue, the rest by the main one.
+
+    After Yang and others, "FIFO queues are all you need for cache eviction", 2023.
+    """
+
+    def __init__(self, capacity: int, evicted: Callable[[_Item], None]) -> None:
+        self.used = 0
+        self._capacity = capacity
+        self._evicted = evicted
+        self._small: deque[tuple[Hashable, _Item]] = deque()
+        self._main: deque[tuple[Hashable, _Item]] = deque()
+        self._small_bytes = 0
+        self._ghosts: OrderedDict[int, None] = OrderedDict()
+
+    def add(self, key: Hashable, item: _Item) -> None:
+        """Keep the item, unless it alone is too large; `evicted` is told of others that go for it."""
+        if item.size > self._capacity * _SMALL_SHARE:
+            self._evicted(item)
+            return
+        item.is_kept, item.uses = True, 0
+        self.used += item.size
+        if hash(key) in self._ghosts:
+            del self._ghosts[hash(key)]
+            self._main.append((key, item))
+        else:
+            self._small.append((key, item))
+            self._small_bytes += item.size
+        while self.used > self._capacity:
+            self._evict()
+
+    def discard(self, item: _Item) -> None:
+        """Keep it no longer; its place in the queue is passed over."""
+        if item.is_kept:
+            item.is_kept = False
+            self.used -= item.size
+
+    def _evict(self) -> None:
+        if self._small and (self._small_bytes > self._capacity * _SMALL_SHARE or not self._main):
+            self._leave_small()
+        else:
+            self._leave_main()
+
+    def _leave_small(self) -> None:
+        key, item = self._small.popleft()
+        self._small_bytes -= item.size
+        if not item.is_kept:
+            return
+        if item.uses:
+            item.uses = 0
+            self._main.append((key, item))
+            return
+        self._ghosts[hash(key)] = None
+        if len(self._ghosts) > len(self._main) + len(self._small):
+            self._ghosts.popitem(last=False)
+        self._let_go(item)
+
+    def _leave_main(self) -> None:
+        key, item = self._main.popleft()
+        if not item.is_kept:
+            return
+        if item.uses:
+            item.uses = min(item.uses, _MOST_USES) - 1
+            self._main.append((key, item))
+        else:
+            self._let_go(item)
+
+    def _let_go(self, item: _Item) -> None:
+        self.discard(item)
+        self._evicted(item)

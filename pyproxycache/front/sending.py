@@ -1,0 +1,213 @@
+"""An answer on its way through a client's socket, which nobody waits for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+
+from pyproxycache.errors import BrokenOff
+from pyproxycache.front.heads import Framing
+from pyproxycache.messages import FileSlice, Piece, Waits
+
+_TURN = 4 << 20
+_TLS_STEP = 256 << 10
+_JOINED = 64 << 10
+
+FULL = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What a socket that does not block raises where it would."""
+
+
+class Halt(Enum):
+    """Why an answer does not go on at the moment."""
+
+    DONE = "done"
+    """All of it was sent."""
+    FULL = "full"
+    """The client's socket takes no more."""
+    TURN = "turn"
+    """So much was sent at a time that others come first."""
+    AWAITING = "awaiting"
+    """The body has no more yet: `wake` will be called."""
+    THREAD = "thread"
+    """What comes next may have to be waited for, in a thread."""
+
+
+class _Slice:
+    """What of a file is still to be sent."""
+
+    __slots__ = ("fd", "offset", "stop")
+
+    def __init__(self, piece: FileSlice) -> None:
+        self.fd, self.offset, self.stop = piece.fd, piece.offset, piece.offset + piece.count
+
+
+class Sending:
+    """The head and body of one answer, for a socket that does not block; one thread at a time has it."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        head: bytes,
+        framing: Framing,
+        body: Iterable[Piece],
+        wake: Callable[[], None],
+    ) -> None:
+        """`wake` is called, by any thread, once a body that was awaited may go on."""
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._is_tls = isinstance(sock, ssl.SSLSocket)
+        self._wake = wake
+        self._is_chunked = framing.is_chunked
+        self._left = framing.length
+        self._pieces: Iterator[Piece] | None = iter(body) if framing.has_body else None
+        self._take = getattr(body, "take", None)
+        self._is_there = isinstance(body, tuple)
+        self._queue: deque[memoryview | _Slice] = deque((memoryview(head),))
+        self._head = len(head)
+        self._taken = 0
+        self._chunk_lines = 0
+
+    @property
+    def head_bytes(self) -> int:
+        """How much of the head the socket took."""
+        return min(self._taken, self._head)
+
+    @property
+    def sent(self) -> int:
+        """How much of the body the socket took (bytes)."""
+        return max(0, self._taken - self._head - self._chunk_lines)
+
+    def skip(self, count: int) -> None:
+        """So many bytes were sent already, of an answer that is all in memory."""
+        self._fetch(waits=False)
+        self._taken += count
+        while count:
+            item = self._queue.popleft()
+            assert isinstance(item, memoryview), "it is in memory"
+            if count < len(item):
+                self._queue.appendleft(item[count:])
+            count -= min(count, len(item))
+
+    def advance(self, *, waits: bool) -> Halt:
+        """Send on until it halts; with `waits` this thread may wait for the body, but never for the client.
+
+        Raises OSError where the client has gone, BrokenOff or another ProxyError where the body has.
+        """
+        turn = _TURN
+        if not self._taken:
+            self._fetch(waits=False)  # so that the head leaves together with what there is
+        while True:
+            while self._queue:
+                if turn <= 0:
+                    return Halt.TURN
+                try:
+                    turn -= self._send(self._queue[0])
+                except FULL:
+                    return Halt.FULL
+            if self._pieces is None:
+                return Halt.DONE
+            halt = self._fetch(waits=waits)
+            if halt is not None:
+                return halt
+
+    def _send(self, item: memoryview | _Slice) -> int:
+        if isinstance(item, _Slice):
+            count = self._send_file(item)
+            item.offset += count
+            rest: memoryview | _Slice | None = item if item.offset < item.stop else None
+        else:
+            # The head of a file waits for its first bytes.
+            more = socket.MSG_MORE if len(self._queue) > 1 and not self._is_tls else 0
+            count = self._sock.send(item, more)
+            rest = item[count:] if count < len(item) else None
+        self._taken += count
+        if rest is None:
+            self._queue.popleft()
+        else:
+            self._queue[0] = rest
+        return count
+
+    def _send_file(self, item: _Slice) -> int:
+        count = item.stop - item.offset
+        if self._is_tls:
+            data = os.pread(item.fd, min(count, _TLS_STEP), item.offset)
+            count = self._sock.send(data) if data else 0
+        else:
+            count = os.sendfile(self._fd, item.fd, item.offset, count)
+        if count == 0:
+            raise BrokenOff(f"the stored body ends at {item.offset}")
+        return count
+
+    def _fetch(self, *, waits: bool) -> Halt | None:
+        """Queue the body's next piece; gives what keeps it from that."""
+        if self._pieces is None:
+            return None
+        try:
+            piece = self._next_piece(self._pieces, waits=waits)
+        except StopIteration:
+            self._end()
+            return None
+        except Waits:
+            return Halt.THREAD
+        if piece is None:
+            return Halt.AWAITING
+        self._put(piece)
+        return None
+
+    def _next_piece(self, pieces: Iterator[Piece], *, waits: bool) -> Piece | None:
+        if self._take is not None:
+            try:
+                piece: Piece | None = self._take(self._wake)
+                return piece
+            except Waits:
+                if not waits:
+                    raise
+        elif not (waits or self._is_there):
+            raise Waits
+        return next(pieces)
+
+    def _put(self, piece: Piece) -> None:
+        count = piece.count if isinstance(piece, FileSlice) else len(piece)
+        if self._left is not None:
+            if count > self._left:
+                piece, count = _cut(piece, self._left), self._left
+            self._left -= count
+            if not self._left:
+                self._pieces = None
+        if not count:
+            return
+        if self._is_chunked:
+            self._put_line(b"%x\r\n" % count)
+        self._append(_Slice(piece) if isinstance(piece, FileSlice) else memoryview(piece))
+        if self._is_chunked:
+            self._put_line(b"\r\n")
+
+    def _put_line(self, line: bytes) -> None:
+        self._chunk_lines += len(line)
+        self._append(memoryview(line))
+
+    def _append(self, item: memoryview | _Slice) -> None:
+        last = self._queue[-1] if self._queue else None
+        if (
+            isinstance(item, memoryview)
+            and isinstance(last, memoryview)
+            and len(last) + len(item) <= _JOINED
+        ):
+            self._queue[-1] = memoryview(bytes(last) + item)
+        else:
+            self._queue.append(item)
+
+    def _end(self) -> None:
+        self._pieces = None
+        if self._left:
+            raise BrokenOff(f"the body ended {self._left} bytes before its Content-Length")
+        if self._is_chunked:
+            self._put_line(b"0\r\n\r\n")
+
+
+def _cut(piece: Piece, count: int) -> Piece:
+    return FileSlice(piece.fd, piece.offset, count) if isinstance(piece, FileSlice) else piece[:count]

@@ -1,0 +1,254 @@
+"""What a distinct miss costs below the front, layer by layer: `make bench-miss`.
+
+One process without sockets to clients asks for URLs that nobody has asked for. The origin is a process of its
+own, on the other core, and gives the same bytes for every URL. CPU time is the whole process's: other threads and
+the kernel's part included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import os
+import resource
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pyproxycache import engine, lookup, wiring
+from pyproxycache.config import Config
+from pyproxycache.download import leading, transfer
+from pyproxycache.fetching import fetcher
+from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.options import Reserve, StoreOptions
+from pyproxycache.outcome import Outcome, Result
+from pyproxycache.rules import decide
+from pyproxycache.serving import delivery
+from pyproxycache.store import blobs, claims, database, flight, flights, housekeeping, space
+from pyproxycache.upstream import client, exchange
+
+# What belongs to which line of the table: a function's own time, without that of others in the table.
+LAYERS: dict[str, list[tuple[object, str]]] = {
+    "engine, fetcher": [
+        (engine.Engine, "handle"),
+        (fetcher.Fetcher, "fetch"),
+    ],
+    "rules": [
+        (decide, "on_request"),
+        (decide, "on_response"),
+        (decide, "with_variants"),
+    ],
+    "look-ups": [(lookup.LookUp, "__call__"), (wiring.Index, "variants")],
+    "flights": [
+        (flights.Flights, "join"),
+        (flights.Permit, "begin"),
+        (flights.Permit, "store"),
+        (flights.Permit, "finish"),
+        (flight.Flight, "publish"),
+        (flight.Flight, "read"),
+        (flight._Reader, "__next__"),
+    ],
+    "claims: rows": [
+        (claims.Claims, "claim"),
+        (claims.Claims, "record"),
+        (claims.Claims, "store"),
+        (claims.Claims, "finish"),
+    ],
+    "transactions: locks, begin, commit": [
+        (database.Database, "_begin_alone"),
+        (database.Database, "_commit_alone"),
+    ],
+    "files": [
+        (blobs.Partial, "create"),
+        (blobs.Partial, "write"),
+        (blobs.Partial, "open_reader"),
+        (blobs.Partial, "discard"),
+        (blobs.Blobs, "keep"),
+    ],
+    "space": [(space.Space, "admits"), (space.Space, "admits_growth"), (space.Space, "fits_disk")],
+    "download": [
+        (leading.Downloader, "lead"),
+        (leading.Downloader, "adopt"),
+        (leading.Downloader, "_start"),
+        (leading.Downloader, "_run"),
+        (transfer.Transfer, "run"),
+    ],
+    "upstream": [(client.Upstream, "send"), (exchange.Exchange, "read")],
+    "answer": [(delivery.Delivery, "arriving"), (delivery.Delivery, "stored")],
+    "bookkeeping": [(housekeeping.Housekeeper, "count"), (housekeeping.Housekeeper, "note_access")],
+}
+
+
+class Clock:
+    """CPU seconds and calls by layer, each thread's on its own stack."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.calls: dict[str, int] = defaultdict(int)
+        self._local = threading.local()
+        self._lock = threading.Lock()  # guards both sums
+
+    def watch(self, layers: dict[str, list[tuple[object, str]]]) -> None:
+        for layer, functions in layers.items():
+            for owner, name in functions:
+                if hasattr(owner, name):
+                    plain = vars(owner)[name]
+                    if isinstance(plain, classmethod):
+                        setattr(owner, name, classmethod(self._timed(layer, plain.__func__)))
+                    else:
+                        setattr(owner, name, self._timed(layer, plain))
+
+    def _timed(self, layer: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(plain)
+        def timed(*args: Any, **options: Any) -> Any:
+            stack = self._local.__dict__.setdefault("stack", [])
+            begun = time.thread_time()
+            stack.append(0.0)
+            try:
+                return plain(*args, **options)
+            finally:
+                spent = time.thread_time() - begun
+                within = stack.pop()
+                if stack:
+                    stack[-1] += spent
+                with self._lock:
+                    self.seconds[layer] += spent - within
+                    self.calls[layer] += 1
+
+        return timed
+
+
+def serve_bytes(size: int) -> None:
+    """The origin: the same answer to whatever ends in an empty line; says its port and never ends."""
+    head = (
+        "HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
+        "Content-Type: application/octet-stream\r\nConnection: keep-alive\r\n"
+        f"Cache-Control: public, max-age=360000000\r\nContent-Length: {size}\r\n\r\n"
+    ).encode()
+    filler = b"x" * size
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    print(listener.getsockname()[1], flush=True)
+    poll = select.epoll()
+    poll.register(listener, select.EPOLLIN)
+    connections: dict[int, socket.socket] = {}
+    while True:
+        for fd, _events in poll.poll():
+            if fd == listener.fileno():
+                connection, _ = listener.accept()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connections[connection.fileno()] = connection
+                poll.register(connection, select.EPOLLIN)
+            elif asked := connections[fd].recv(65536):
+                # Each URL has a body of its own, or all would be one blob.
+                connections[fd].sendall(head + (asked[:40] + filler)[:size])
+            else:
+                connections.pop(fd).close()
+
+
+def parts(folder: Path) -> tuple[engine.Engine, housekeeping.Housekeeper]:
+    """An engine over a cache of its own."""
+    config = Config(store=StoreOptions(path=folder, reserve=Reserve()))
+    store = wiring.open_store(config.store)
+    housekeeper = housekeeping.Housekeeper(store.index, store.space)
+    components, _downloader = wiring._build_components(config, store, housekeeper, "bench")
+    return engine.Engine(components), housekeeper
+
+
+def misses(handle: engine.Engine, port: int, numbers: Iterator[int], count: int, size: int) -> None:
+    """So many answers, each read to its end."""
+    fields = Headers(
+        [
+            ("Host", f"127.0.0.1:{port}"),
+            ("User-Agent", "bench/1"),
+            ("Accept", "*/*"),
+            ("Accept-Encoding", "gzip"),
+        ]
+    )
+    for _ in range(count):
+        url = Url("http", "127.0.0.1", port, f"/objects/{next(numbers):08d}")
+        outcome = Outcome()
+        response = handle.handle(Request("GET", url, fields), outcome)
+        received = 0
+        for piece in response.body:
+            received += len(piece if isinstance(piece, bytes) else piece.read())
+        assert outcome.result is Result.FETCHED, outcome
+        assert received == size, received
+
+
+def measured(
+    handle: engine.Engine, port: int, numbers: Iterator[int], threads: int, count: int, size: int
+) -> list[float]:
+    """Misses a second, then each miss's CPU, user and system time (µs) and context switches."""
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda _: misses(handle, port, numbers, 20, size), range(threads)))
+        before, begun = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
+        each = count // threads
+        list(pool.map(lambda _: misses(handle, port, numbers, each, size), range(threads)))
+        seconds, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_SELF)
+    total = each * threads
+    user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+    switches = after.ru_nvcsw - before.ru_nvcsw + after.ru_nivcsw - before.ru_nivcsw
+    us = 1e6 / total
+    return [total / seconds, (user + system) * us, user * us, system * us, switches / total]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, 8, 32])
+    parser.add_argument("--no-layers", action="store_true")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    cores = sorted(os.sched_getaffinity(0))
+    if options.serve:
+        os.sched_setaffinity(0, cores[-1:])
+        serve_bytes(options.size)
+    command = [sys.executable, __file__, "--serve", "--size", str(options.size)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as origin,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        try:
+            os.sched_setaffinity(0, cores[:1])
+            assert origin.stdout is not None
+            report(options, int(origin.stdout.readline()), Path(folder))
+        finally:
+            origin.kill()
+
+
+def report(options: argparse.Namespace, port: int, folder: Path) -> None:
+    handle, housekeeper = parts(folder)
+    numbers = itertools.count()
+    print(f"{options.size} bytes          misses/s   CPU µs  (user   system)  context switches")
+    for threads in options.threads:
+        rate, cpu, user, system, switches = measured(
+            handle, port, numbers, threads, options.count, options.size
+        )
+        print(
+            f"{threads:3d} threads      {rate:10.0f} {cpu:8.0f} {user:7.0f} {system:8.0f} {switches:8.1f}"
+        )
+    if not options.no_layers:
+        clock = Clock()
+        clock.watch(LAYERS)
+        rate, cpu, *_ = measured(handle, port, numbers, 1, options.count, options.size)
+        each = options.count + 20
+        print(f"\nby layer, one thread, with clocks in between ({cpu:.0f} µs)   own CPU µs    calls")
+        for layer in LAYERS:
+            print(f"{layer:58s} {clock.seconds[layer] * 1e6 / each:8.1f} {clock.calls[layer] / each:8.1f}")
+        print(f"{'in all':58s} {sum(clock.seconds.values()) * 1e6 / each:8.1f}")
+    housekeeper.close()
+
+
+if __name__ == "__main__":
+    main()

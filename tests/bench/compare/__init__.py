@@ -1,0 +1,1 @@
+"""The comparison with other caches: `tests/bench/bench.py`."""

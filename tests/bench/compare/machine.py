@@ -1,0 +1,30 @@
+"""What a figure depends on: the machine and the versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from compare.servers import SERVERS, Server
+
+
+def facts(servers: Iterable[str], rounds: int, seconds: int) -> list[str]:
+    """One line each, as they are now: take them before anything is measured."""
+    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
+    load, _five, _fifteen = os.getloadavg()
+    return [
+        f"{time.strftime('%Y-%m-%d')}: {rounds} rounds, {seconds} s for each run of wrk; medians",
+        f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory",
+        f"{platform.system()} {platform.release()}; load average before: {load:.2f}",
+        f"Python {platform.python_version()}; {', '.join(map(_version, servers))}",
+    ]
+
+
+def _version(name: str) -> str:
+    server: type[Server] = SERVERS[name]
+    return f"{server.title} {server.version()}"

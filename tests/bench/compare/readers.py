@@ -1,0 +1,113 @@
+"""pull.py as a process on its core: downloads at once and again, slow readers, idle connections."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compare.wrk import Run, checked
+
+PULL = Path(__file__).parent / "pull.py"
+LONGEST = 60.0
+"""Seconds that any of it may take."""
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """Seconds from the common start to the last byte, and the median one to a first byte of the body."""
+
+    seconds: float
+    first: float
+    cpu: float
+
+
+@dataclass
+class Held:
+    """What held connections saw in the end: bytes a second each."""
+
+    rate: float = 0.0
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Clients on one core."""
+
+    core: int
+
+    def download(self, url: str, clients: int, size: int) -> Downloads:
+        """All download at once; RuntimeError unless each got so many bytes."""
+        result = self._done("all", url, clients)
+        if result["whole"] != clients or result["bytes"] != clients * size:
+            said = "; ".join(result["errors"][:3])
+            raise RuntimeError(f"{result['whole']} of {clients} clients got the whole body: {said}")
+        return Downloads(result["seconds"], result["first"], result["cpu"])
+
+    def again(self, url: str, clients: int, seconds: int, agents: int) -> Run:
+        """All download anew as soon as they are done, in the name of so many user agents in turn."""
+        result = self._done("again", url, clients, "--seconds", str(seconds), "--agents", str(agents))
+        if result["errors"]:
+            raise RuntimeError(f"{clients} clients: {result['errors'][0]}")
+        took = sorted(result["took"])
+        p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
+        return checked(Run(len(took), result["seconds"], p50, p99, result["bytes"], 0, 0))
+
+    @contextmanager
+    def slow(self, url: str, clients: int, rate: int) -> Iterator[Held]:
+        """So many clients read so many bytes a second meanwhile; RuntimeError where one breaks."""
+        with self._held("slow", url, clients, rate) as held:
+            yield held
+
+    @contextmanager
+    def idle(self, url: str, clients: int) -> Iterator[Held]:
+        """So many connections, idle after one request each, meanwhile."""
+        with self._held("idle", url, clients) as held:
+            yield held
+
+    def _done(self, mode: str, url: str, clients: int, *more: str) -> dict[str, Any]:
+        """What it printed in the end; RuntimeError."""
+        with self._process(mode, url, clients, *more) as process:
+            try:
+                output, errors = process.communicate(timeout=LONGEST)
+            except subprocess.TimeoutExpired:
+                raise RuntimeError(f"{clients} clients: not done after {LONGEST:.0f} s") from None
+        if process.returncode:
+            raise RuntimeError(f"{clients} clients: {errors.strip().splitlines()[-1]}")
+        result: dict[str, Any] = json.loads(output)
+        return result
+
+    @contextmanager
+    def _held(self, mode: str, url: str, clients: int, rate: int = 0) -> Iterator[Held]:
+        held = Held()
+        with self._process(mode, url, clients, "--rate", str(rate)) as process:
+            assert process.stdout is not None
+            if process.stdout.readline() != "ready\n":
+                _output, errors = process.communicate(timeout=10)
+                raise RuntimeError(f"{clients} connections: {errors.strip().splitlines()[-1]}")
+            yield held
+            output, _errors = process.communicate("", timeout=LONGEST)
+            result = json.loads(output)
+            held.rate = result["rate"]
+            if result["errors"]:
+                raise RuntimeError(f"{clients} connections, meanwhile: {result['errors'][0]}")
+
+    @contextmanager
+    def _process(self, mode: str, url: str, clients: int, *more: str) -> Iterator[subprocess.Popen[str]]:
+        command = ["taskset", "--cpu-list", str(self.core), sys.executable, str(PULL), mode, url]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [*command, "--clients", str(clients), *more], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                assert stream is not None
+                stream.close()
