@@ -81,13 +81,12 @@ def test_each_eviction_removes_something_until_nothing_is_left(make: Maker) -> N
 @pytest.mark.parametrize("name", ["S3-FIFO", "W-TinyLFU", "W-TinyLFU AV", "bounded GDSF"])
 @pytest.mark.parametrize("form", [Exact, Batched])
 def test_scans_hurt_less_than_with_lru(name: str, form: type[Exact | Batched]) -> None:
-    draw, trace = random.Random(3), Trace("")
-    for _ in range(30_000):
-        trace.new(1000)
+    """Scans of three times what the cache holds, between requests for what is popular."""
+    draw, trace = random.Random(3), Trace("", sizes=[1000] * 10_000)
     scanned = itertools.count(1000)
     for _ in range(12):
         trace.requests += draw.choices(range(1000), cum_weights=zipf(1000, 0.9), k=1500)
-        trace.requests += itertools.islice(scanned, 1500)
+        trace.requests += itertools.islice(scanned, 600)
     lru, other = (replay(trace, form(make, 200_000)).objects for make in (Lru, POLICIES[name]))
     assert other > 1.1 * lru
 
@@ -190,7 +189,7 @@ def rounds_until_forgotten(policy: GreedyDual) -> int:
 def test_age_catches_up_with_what_was_popular_and_sooner_where_uses_are_bounded() -> None:
     # Each newcomer goes at once, and raises the age by what it was worth.
     assert rounds_until_forgotten(lfu_da()) == 51
-    assert rounds_until_forgotten(BoundedGdsf()) == 12  # 3 uses to a trial's quarter
+    assert rounds_until_forgotten(BoundedGdsf(power=0.0)) == 12  # 3 uses to a trial's quarter
 
 
 @pytest.mark.parametrize(("ghosts", "stays"), [(True, 1), (False, 2)])
@@ -268,7 +267,7 @@ def test_w_tinylfu_protects_what_was_asked_for_on_probation() -> None:
     for key in range(10):
         cache.miss(key, 10)
     cache.hit(0)
-    for _ in range(3):
+    for _ in range(2):  # the second time it is asked for more often than 1 was
         cache.miss(10, 10)
     assert resident(policy, range(11)) == {0, *range(2, 11)}
 
