@@ -15,7 +15,7 @@ from pyproxycache.front.heads import Framing
 from pyproxycache.messages import FileSlice, Piece, Repeatable
 from pyproxycache.outcome import Result
 
-_IN_MEMORY = 64 << 10
+_IN_MEMORY = 256 << 10
 _OVERHEAD = 1500
 _NEVER = -1
 _AGE = re.compile(rb"(?<=\r\nAge: )\d+(?=\r\n)")

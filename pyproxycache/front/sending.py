@@ -13,9 +13,10 @@ from pyproxycache.errors import BrokenOff
 from pyproxycache.front.heads import Framing
 from pyproxycache.messages import FileSlice, Piece, Waits
 
-_TURN = 4 << 20
+_TURN = 256 << 10
 _TLS_STEP = 256 << 10
 _JOINED = 64 << 10
+_BYTE = bytearray(1)
 
 FULL = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that does not block raises where it would."""
@@ -33,7 +34,7 @@ class Halt(Enum):
     AWAITING = "awaiting"
     """The body has no more yet: `wake` will be called."""
     THREAD = "thread"
-    """What comes next may have to be waited for, in a thread."""
+    """What comes next may have to be waited for, in a thread: the body, or the disk it lies on."""
 
 
 class _Slice:
@@ -43,6 +44,16 @@ class _Slice:
 
     def __init__(self, piece: FileSlice) -> None:
         self.fd, self.offset, self.stop = piece.fd, piece.offset, piece.offset + piece.count
+
+    def is_in_memory(self) -> bool:
+        """Whether its next byte can be read without waiting for the disk, as far as the system tells."""
+        try:
+            os.preadv(self.fd, (_BYTE,), self.offset, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # not every file system knows
+        return True
 
 
 class Sending:
@@ -93,7 +104,9 @@ class Sending:
             count -= min(count, len(item))
 
     def advance(self, *, waits: bool) -> Halt:
-        """Send on until it halts; with `waits` this thread may wait for the body, but never for the client.
+        """Send on until it halts; with `waits` this thread may wait for the body and the disk.
+
+        It waits for no client.
 
         Raises OSError where the client has gone, BrokenOff or another ProxyError where the body has.
         """
@@ -104,8 +117,11 @@ class Sending:
             while self._queue:
                 if turn <= 0:
                     return Halt.TURN
+                item = self._queue[0]
+                if not waits and isinstance(item, _Slice) and not item.is_in_memory():
+                    return Halt.THREAD
                 try:
-                    turn -= self._send(self._queue[0])
+                    turn -= self._send(item)
                 except FULL:
                     return Halt.FULL
             if self._pieces is None:
