@@ -142,7 +142,10 @@ class App:
         return self._signed(response, outcome, is_of_cache=is_of_cache)
 
     def join(self, answered: Answer, client: str) -> Answer | None:
-        """The same answer for another client, of a download that runs; None where it has to ask itself."""
+        """The same answer for another client, of a download that runs; None where it has to ask itself.
+
+        Its head is yet to be signed.
+        """
         repeatable = answered.response.repeatable
         if repeatable is None or repeatable.again is None:
             return None
@@ -161,7 +164,14 @@ class App:
             response = repeatable.again(client, outcome)
         except ProxyError:
             return None
-        return None if response is None else self._signed(response, outcome, is_of_cache=True)
+        if response is None:
+            return None
+        outcome.status, outcome.content_type = response.head.status, theirs.content_type
+        return Answer(response, outcome, self._report)
+
+    def signed(self, answer: Answer) -> Head:
+        """The head of such an answer."""
+        return self._signed(answer.response, answer.outcome, is_of_cache=True).response.head
 
     def repeated(self, outcome: Outcome, body: Iterable[Piece]) -> Answer:
         """An answer that was given before, whose head is known."""

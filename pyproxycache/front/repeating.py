@@ -49,7 +49,7 @@ class Repeating:
         if self.is_stopping or not connection.is_admitted:
             return False
         if isinstance(repeat, Arriving):
-            return self._join(connection, head, known, repeat)
+            return self._join(connection, head, known, repeat, began)
         if repeat.is_inward and not connection.is_local:
             return False
         if began >= repeat.renew_at:
@@ -102,15 +102,18 @@ class Repeating:
             connection.sending.skip(taken)
         self._answering.advance(connection, waits=False)
 
-    def _join(self, connection: Connection, head: bytes, known: Known, repeat: Arriving) -> bool:
+    def _join(
+        self, connection: Connection, head: bytes, known: Known, repeat: Arriving, now: float
+    ) -> bool:
         """The connection's own answer out of a download that runs."""
         answer = repeat.join(connection.client)
         if answer is None:
             self._memory.forget(head, known)
             return False
         connection.closes, connection.lingers = repeat.closes, False
-        theirs = head_bytes(answer.response.head, repeat.framing, closes=repeat.closes)
-        self._answering.prepare(connection, answer, theirs, repeat.framing)
+        if now >= repeat.renew_at:
+            repeat.renew(head_bytes(self._app.signed(answer), repeat.framing, closes=repeat.closes), now)
+        self._answering.prepare(connection, answer, repeat.head, repeat.framing)
         self._answering.advance(connection, waits=False)
         return True
 

@@ -129,10 +129,11 @@ class Stored:
 class Arriving:
     """The answer of a download that runs, which others may join; right as a Stored one is.
 
-    `join` gives a client (its address) an answer of its own, None where the download is over.
+    `join` gives a client (its address) an answer of its own, None where the download is over. `head` is
+    that of all who join, to be made anew at `renew_at`, when its Age changes.
     """
 
-    __slots__ = ("closes", "framing", "join", "slot", "until", "version")
+    __slots__ = ("_born", "closes", "framing", "head", "join", "renew_at", "slot", "until", "version")
 
     def __init__(
         self,
@@ -143,9 +144,17 @@ class Arriving:
         closes: bool,
     ) -> None:
         self.slot, self.version, self.until = repeatable.slot, repeatable.version, repeatable.until
+        self._born = repeatable.born
         self.closes = closes
         self.framing = framing
         self.join = join
+        self.head = b""
+        self.renew_at = 0.0
+
+    def renew(self, head: bytes, now: float) -> None:
+        """Keep the head of this moment."""
+        self.head = head
+        self.renew_at = self._born + math.floor(now - self._born) + 1
 
 
 Repeat = Stored | Arriving
