@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,9 +14,10 @@ from pyproxycache.outcome import Outcome
 _LONGEST_HEAD = 8 << 10
 _MOST_FIELDS = 100
 _SHARE_OF_HEADS = 0.25
-_MOST_FILES = 1024
-_OF_A_HEAD = 300
-"""Bytes that a known head takes beside itself and its line for the log."""
+_MOST_FILES = 8192
+_MOST_ARRIVING = 1024
+_OF_A_HEAD = 800
+"""Bytes that a known head takes beside itself and what its line for the log has of it."""
 
 DECIDING_FIELDS = frozenset(
     (
@@ -57,13 +59,17 @@ Base = tuple[bytes, ...]
 
 
 class Known:
-    """What is known of a head: its answer, and its line for the access log without the beginning."""
+    """What is known of a head: its answer, and its line for the access log without the beginning.
 
-    __slots__ = ("line", "repeat")
+    The line is right up to the `renew_at` of the answer that is `line_until`.
+    """
 
-    def __init__(self, repeat: Repeat, line: str) -> None:
+    __slots__ = ("line", "line_until", "repeat")
+
+    def __init__(self, repeat: Repeat) -> None:
         self.repeat = repeat
-        self.line = line
+        self.line = ""
+        self.line_until = -1.0
 
 
 class _Selected:
@@ -90,14 +96,20 @@ class Memory:
         self._answers: dict[Base, Stored | _Selected] = {}
         self._kept: S3Fifo[Stored] = S3Fifo(limit - self._heads_limit, self._remove)
         self._files: set[Stored] = set()
+        self._of_a_file = (limit - self._heads_limit) // min(_MOST_FILES, _open_files() // 4)
+        self._arriving: dict[bytes, Arriving] = {}
         self._line = line
         self._by_agent = by_agent
 
     def learn(self, head: bytes, repeat: Repeat) -> None:
         """Keep the answer that a request of this head was given."""
         if isinstance(repeat, Stored):
-            if not (base := _base(head)) or (repeat.file and len(self._files) >= _MOST_FILES):
+            base = _base(head)
+            if not base:
                 return
+            if repeat.file:
+                # So that there are not too many of them, and those that are kept are the best.
+                repeat.size = max(repeat.size, self._of_a_file)
             self._file(base, head, repeat)
             if not repeat.is_kept:
                 return
@@ -118,37 +130,44 @@ class Memory:
         agent, referer = _value(_USER_AGENT, head), _value(_REFERER, head)
         return replace(stored.outcome, user_agent=agent, referer=referer)
 
+    def tell(self, head: bytes, known: Known, stored: Stored) -> None:
+        """Make the known head's line as it is at the moment."""
+        assert self._line is not None, "there is a log"
+        if self._by_agent or not stored.line:
+            stored.line = self._line(self.outcome(head, stored))
+        known.line, known.line_until = stored.line, stored.renew_at
+
     def sweep(self, counters: memoryview) -> None:
-        """Let go of files whose answers are right no more: an evicted one takes room on the disk."""
+        """Let go of files and downloads whose answers are right no more: they take room elsewhere."""
         for stored in [one for one in self._files if counters[one.slot] != one.version]:
             self._drop(stored)
+        over = [head for head, one in self._arriving.items() if counters[one.slot] != one.version]
+        for head in over:
+            self._unknow(head)
 
     def forget(self, head: bytes, known: Known) -> None:
         """The answer is right no more."""
-        self.heads.pop(head, None)
-        self._heads_bytes -= _head_size(head, known)
+        self._unknow(head)
         if isinstance(known.repeat, Stored) and known.repeat.is_kept:
             self._kept.discard(known.repeat)
             self._remove(known.repeat)
 
     def _know(self, head: bytes, repeat: Repeat) -> Known:
-        known = Known(repeat, self._line_of(head, repeat))
-        old = self.heads.pop(head, None)
-        if old is not None:
-            self._heads_bytes -= _head_size(head, old)
-        self.heads[head] = known
-        self._heads_bytes += _head_size(head, known)
+        self._unknow(head)
+        known = self.heads[head] = Known(repeat)
+        self._heads_bytes += _head_size(head)
+        if isinstance(repeat, Arriving):
+            self._arriving[head] = repeat
+            if len(self._arriving) > _MOST_ARRIVING:
+                self._unknow(next(iter(self._arriving)))
         while self._heads_bytes > self._heads_limit:
-            oldest = next(iter(self.heads))
-            self._heads_bytes -= _head_size(oldest, self.heads.pop(oldest))
+            self._unknow(next(iter(self.heads)))
         return known
 
-    def _line_of(self, head: bytes, repeat: Repeat) -> str:
-        if self._line is None or isinstance(repeat, Arriving):
-            return ""
-        if self._by_agent or not repeat.line:
-            repeat.line = self._line(self.outcome(head, repeat))
-        return repeat.line
+    def _unknow(self, head: bytes) -> None:
+        if self.heads.pop(head, None) is not None:
+            self._heads_bytes -= _head_size(head)
+            self._arriving.pop(head, None)
 
     def _file(self, base: Base, head: bytes, stored: Stored) -> None:
         stored.base, stored.selecting = base, ()
@@ -195,6 +214,12 @@ def is_plain(head: bytes) -> bool:
     return bool(base) and all(_HARMLESS.match(line) for line in base[1:])
 
 
+def _open_files() -> int:
+    """How many this process may have."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft
+
+
 def _base(head: bytes) -> Base:
     """What decides in a head; empty where it is not simple enough to be sure."""
     if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not _WELL_FORMED.fullmatch(head):
@@ -202,8 +227,8 @@ def _base(head: bytes) -> Base:
     return (head[: head.index(b"\r")], *_DECIDING.findall(head))
 
 
-def _head_size(head: bytes, known: Known) -> int:
-    return len(head) + len(known.line) + _OF_A_HEAD
+def _head_size(head: bytes) -> int:
+    return 2 * len(head) + _OF_A_HEAD
 
 
 def _value(pattern: re.Pattern[bytes], head: bytes) -> str:

@@ -36,7 +36,8 @@ _LINGERS = 2.0
 _TICK = 1.0
 _ANY_MOMENT = float("inf")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
-_REQUEST_LINE = re.compile(rb"[!-~]+ [!-~]+ HTTP/1\.[01]\r")
+# An empty line before it is passed over (RFC 9112 section 2.2).
+_REQUEST_LINE = re.compile(rb"(?:\r\n)?[!-~]+ [!-~]+ HTTP/1\.[0-9]\r")
 
 _GONE = select.EPOLLHUP | select.EPOLLERR
 _ALL = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
@@ -233,6 +234,10 @@ class Poller:
         state = connection.state
         if state is State.OPEN:
             self._read(connection)
+            if event & select.EPOLLRDHUP:
+                # The end came with the bytes before it, and no further event will tell of it.
+                connection.readable = True
+                self._next_soon(connection)
             return
         connection.readable = True
         if state is State.SENDING:
@@ -245,29 +250,26 @@ class Poller:
             self._linger(connection)
 
     def _read(self, connection: Connection) -> None:
-        """Read while there is something, and answer what is there whole."""
-        while connection.state is State.OPEN:
-            try:
-                data = connection.recv(_READ)
-            except FULL:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self._close(connection)
-                return
-            connection.readable = len(data) == _READ
-            if not connection.buffer:
-                known = self._heads.get(data)
-                if known is not None and self._repeating.repeat(connection, data, known):
-                    self._after_repeat(connection)
-                    if connection.readable:
-                        continue
-                    return
+        """Read what is there, of much a turn's worth, and answer what of it is there whole."""
+        try:
+            data = connection.recv(_READ)
+        except FULL:
+            connection.readable = False
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close(connection)
+            return
+        connection.readable = len(data) == _READ
+        known = None if connection.buffer or connection.unread else self._heads.get(data)
+        if known is not None and self._repeating.repeat(connection, data, known):
+            self._after_repeat(connection)
+        else:
             connection.buffer += data
             self._parse(connection)
-            if not connection.readable:
-                return
+        if connection.readable and connection.state is State.OPEN:
+            self._turns.append(connection)  # who sends without end is not all there is to do
 
     def _parse(self, connection: Connection) -> None:
         """Answer the requests whose heads are in the buffer, one after the other."""
@@ -279,7 +281,7 @@ class Poller:
             found = _END_OF_HEAD.search(buffer)
             if found is None:
                 connection.deadline = min(connection.deadline, self._now + _SILENCE)
-                line_end = buffer.find(b"\n")
+                line_end = buffer.find(b"\n", 2)
                 strange = line_end >= 0 and not _REQUEST_LINE.fullmatch(buffer[:line_end])
                 if strange or len(buffer) > _LONGEST_HEAD:
                     self._submit(connection, None)  # to the parser, which knows what to say

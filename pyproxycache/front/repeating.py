@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 
 from pyproxycache.front.answering import Answering
@@ -9,9 +11,8 @@ from pyproxycache.front.app import App
 from pyproxycache.front.connection import Connection
 from pyproxycache.front.heads import head_bytes
 from pyproxycache.front.memory import Known, Memory
-from pyproxycache.front.repeats import Arriving, FileBody, Stored
-from pyproxycache.front.sending import Halt
-from pyproxycache.messages import Piece
+from pyproxycache.front.repeats import Arriving, Stored
+from pyproxycache.front.sending import Halt, is_in_memory
 
 _REPORT_SECONDS = 0.05
 _NEVER = float("inf")
@@ -56,48 +57,33 @@ class Repeating:
             repeat.renew(began)
         repeat.uses += 1
         connection.closes = repeat.closes
-        if repeat.file is not None:
-            body = FileBody(repeat.file)
-            self._send(connection, head, repeat, began, repeat.data, body)
-            return True
-        data = repeat.data
-        try:
-            count = connection.send(data)
-        except OSError:
-            count = 0  # which the longer way finds out the reason of
-        if count < len(data):
-            size = repeat.outcome.head_bytes
-            self._send(connection, head, repeat, began, data[:size], (data[size:],), count)
-            return True
-        connection.halt = Halt.DONE
-        self._note(repeat, known.line, began, connection.client)
+        taken = _sent(connection, repeat)
+        if taken < repeat.length:
+            self._send(connection, head, repeat, began, taken)
+        else:
+            connection.halt = Halt.DONE
+            self._note(head, known, repeat, began, connection.client)
         return True
 
-    def _note(self, repeat: Stored, line: str, began: float, client: str) -> None:
+    def _note(self, head: bytes, known: Known, repeat: Stored, began: float, client: str) -> None:
         if not repeat.hits:
             self._served.append(repeat)
             if self.report_at is _NEVER:
                 self.report_at = time.monotonic() + _REPORT_SECONDS
         repeat.hits += 1
         if self._opening is not None:
-            self._lines.append(self._opening(began, time.time() - began, client) + line)
+            if known.line_until != repeat.renew_at:
+                self._memory.tell(head, known, repeat)
+            self._lines.append(self._opening(began, time.time() - began, client) + known.line)
 
-    def _send(
-        self,
-        connection: Connection,
-        head: bytes,
-        repeat: Stored,
-        began: float,
-        data: bytes,
-        body: tuple[Piece, ...],
-        taken: int = 0,
-    ) -> None:
-        """The longer way, for what the client may not take at once; so much it has taken already."""
+    def _send(self, connection: Connection, head: bytes, repeat: Stored, began: float, taken: int) -> None:
+        """The longer way, for what the client did not take at once; so much it has taken already."""
         outcome = self._memory.outcome(head, repeat)
         outcome.started, outcome.client = began, connection.client
         self._reporter.accessed(repeat.entry_id, began)
         connection.lingers = False
-        self._answering.prepare(connection, self._app.repeated(outcome, body), data, repeat.framing)
+        answer = self._app.repeated(outcome, repeat.body())
+        self._answering.prepare(connection, answer, repeat.data[: outcome.head_bytes], repeat.framing)
         if taken and connection.sending is not None:
             connection.sending.skip(taken)
         self._answering.advance(connection, waits=False)
@@ -132,3 +118,18 @@ class Repeating:
         if self._lines:
             lines, self._lines = self._lines, []
             self._reporter.write(lines)
+
+
+def _sent(connection: Connection, repeat: Stored) -> int:
+    """How much of the answer the client took at once; what is wrong with it shows when more is sent."""
+    file = repeat.file
+    with contextlib.suppress(OSError):
+        if file is None:
+            return connection.send(repeat.data)
+        # Not held back for the file: its pages go faster in packets of their own.
+        taken = connection.send(repeat.data)
+        if taken == len(repeat.data) and is_in_memory(file.fd, file.offset):
+            with contextlib.suppress(OSError):
+                taken += os.sendfile(connection.fd, file.fd, file.offset, file.count)
+        return taken
+    return 0

@@ -15,7 +15,8 @@ from pyproxycache.front.heads import Framing
 from pyproxycache.messages import FileSlice, Piece, Repeatable
 from pyproxycache.outcome import Result
 
-_IN_MEMORY = 256 << 10
+_IN_MEMORY = 32 << 10
+"""Bytes from which the system sends a file with less effort than a copy."""
 _OVERHEAD = 1500
 _NEVER = -1
 _AGE = re.compile(rb"(?<=\r\nAge: )\d+(?=\r\n)")
@@ -47,11 +48,11 @@ class File:
     """Bytes of a blob, which is held open for as long as somebody sends them."""
 
     def __init__(self, piece: FileSlice) -> None:
-        self._fd = os.dup(piece.fd)
-        self.slice = FileSlice(self._fd, piece.offset, piece.count)
+        self.fd = os.dup(piece.fd)
+        self.offset, self.count = piece.offset, piece.count
 
     def __del__(self) -> None:
-        os.close(self._fd)
+        os.close(self.fd)
 
 
 class FileBody(tuple[Piece, ...]):
@@ -60,7 +61,7 @@ class FileBody(tuple[Piece, ...]):
     file: File
 
     def __new__(cls, file: File) -> FileBody:
-        made = super().__new__(cls, (file.slice,))
+        made = super().__new__(cls, (FileSlice(file.fd, file.offset, file.count),))
         made.file = file
         return made
 
@@ -68,13 +69,13 @@ class FileBody(tuple[Piece, ...]):
 class Stored:
     """An answer out of the store; right while its key has that version, before `until` (epoch seconds).
 
-    `data` is the answer as it is sent; of one whose body is in a file, its head. It has to be renewed at
-    `renew_at`. `is_inward`: only clients on this machine may see it. `closes`: the connection ends with it.
-    `hits` counts those that nobody was told of yet. The rest is the memory's own.
+    `data` is the answer as it is sent, of `length` bytes in all; of one whose body is in a file, its head.
+    It has to be renewed at `renew_at`. `is_inward`: only clients on this machine may see it. `closes`: the
+    connection ends with it. `hits` counts those that nobody was told of yet. The rest is the memory's own.
     """
 
     __slots__ = (
-        *("slot", "version", "until", "is_inward", "closes", "renew_at", "data", "hits", "file"),
+        *("slot", "version", "until", "is_inward", "closes", "renew_at", "data", "length", "hits", "file"),
         *("_template", "_born", "_expires", "_body"),
         *("entry_id", "framing", "outcome"),
         *("base", "selecting", "varies", "size", "uses", "is_kept", "line"),
@@ -107,6 +108,7 @@ class Stored:
         self.framing = framing
         head_size = len(template.filled(0, 0))
         self.outcome = replace(answer.outcome, head_bytes=head_size, bytes_sent=rest.count)
+        self.length = 0
         self.base: tuple[bytes, ...] = ()
         self.selecting: tuple[bytes, ...] = ()
         self.varies = repeatable.varies
@@ -118,8 +120,16 @@ class Stored:
     def renew(self, now: float) -> None:
         """Tell the Age and the time to live of this moment."""
         age, ttl = math.floor(now - self._born), math.floor(self._expires - now)
-        self.data = self._template.filled(max(0, age), ttl) + self._body
+        head = self._template.filled(max(0, age), ttl)
+        self.data = head + self._body
+        self.length = len(head) + self.outcome.bytes_sent
+        self.outcome.head_bytes, self.outcome.ttl = len(head), ttl
+        self.line = ""
         self.renew_at = min(self._born + age + 1, self._expires - ttl, self.until)
+
+    def body(self) -> tuple[Piece, ...]:
+        """What is sent behind the head."""
+        return (self._body,) if self.file is None else FileBody(self.file)
 
     def expire(self) -> None:
         """It is right no more, whatever the key's version."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
@@ -31,8 +31,8 @@ class S3Fifo(Generic[_Item]):
         self.used = 0
         self._capacity = capacity
         self._evicted = evicted
-        self._small: deque[tuple[Hashable, _Item]] = deque()
-        self._main: deque[tuple[Hashable, _Item]] = deque()
+        self._small: OrderedDict[_Item, Hashable] = OrderedDict()  # with the keys, oldest first
+        self._main: OrderedDict[_Item, Hashable] = OrderedDict()
         self._small_bytes = 0
         self._ghosts: OrderedDict[int, None] = OrderedDict()
 
@@ -45,18 +45,24 @@ class S3Fifo(Generic[_Item]):
         self.used += item.size
         if hash(key) in self._ghosts:
             del self._ghosts[hash(key)]
-            self._main.append((key, item))
+            self._main[item] = key
         else:
-            self._small.append((key, item))
+            self._small[item] = key
             self._small_bytes += item.size
         while self.used > self._capacity:
             self._evict()
 
     def discard(self, item: _Item) -> None:
-        """Keep it no longer; its place in the queue is passed over."""
-        if item.is_kept:
-            item.is_kept = False
-            self.used -= item.size
+        """Keep it no longer."""
+        if not item.is_kept:
+            return
+        item.is_kept = False
+        self.used -= item.size
+        if item in self._small:
+            del self._small[item]
+            self._small_bytes -= item.size
+        else:
+            del self._main[item]
 
     def _evict(self) -> None:
         if self._small and (self._small_bytes > self._capacity * _SMALL_SHARE or not self._main):
@@ -65,13 +71,12 @@ class S3Fifo(Generic[_Item]):
             self._leave_main()
 
     def _leave_small(self) -> None:
-        key, item = self._small.popleft()
-        self._small_bytes -= item.size
-        if not item.is_kept:
-            return
+        item, key = next(iter(self._small.items()))
         if item.uses:
+            del self._small[item]
+            self._small_bytes -= item.size
             item.uses = 0
-            self._main.append((key, item))
+            self._main[item] = key
             return
         self._ghosts[hash(key)] = None
         if len(self._ghosts) > len(self._main) + len(self._small):
@@ -79,12 +84,10 @@ class S3Fifo(Generic[_Item]):
         self._let_go(item)
 
     def _leave_main(self) -> None:
-        key, item = self._main.popleft()
-        if not item.is_kept:
-            return
+        item = next(iter(self._main))
         if item.uses:
             item.uses = min(item.uses, _MOST_USES) - 1
-            self._main.append((key, item))
+            self._main.move_to_end(item)
         else:
             self._let_go(item)
 

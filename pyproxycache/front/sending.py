@@ -45,15 +45,20 @@ class _Slice:
     def __init__(self, piece: FileSlice) -> None:
         self.fd, self.offset, self.stop = piece.fd, piece.offset, piece.offset + piece.count
 
-    def is_in_memory(self) -> bool:
-        """Whether its next byte can be read without waiting for the disk, as far as the system tells."""
-        try:
-            os.preadv(self.fd, (_BYTE,), self.offset, os.RWF_NOWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True  # not every file system knows
-        return True
+    def without(self, count: int) -> _Slice:
+        self.offset += count
+        return self
+
+
+def is_in_memory(fd: int, offset: int) -> bool:
+    """Whether the file can be read from there without waiting for the disk, as far as the system tells."""
+    try:
+        os.preadv(fd, (_BYTE,), offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # not every file system knows
+    return True
 
 
 class Sending:
@@ -93,15 +98,15 @@ class Sending:
         return max(0, self._taken - self._head - self._chunk_lines)
 
     def skip(self, count: int) -> None:
-        """So many bytes were sent already, of an answer that is all in memory."""
+        """So many bytes were sent already, of an answer whose body is there."""
         self._fetch(waits=False)
         self._taken += count
         while count:
             item = self._queue.popleft()
-            assert isinstance(item, memoryview), "it is in memory"
-            if count < len(item):
-                self._queue.appendleft(item[count:])
-            count -= min(count, len(item))
+            size = item.stop - item.offset if isinstance(item, _Slice) else len(item)
+            if count < size:
+                self._queue.appendleft(item.without(count) if isinstance(item, _Slice) else item[count:])
+            count -= min(count, size)
 
     def advance(self, *, waits: bool) -> Halt:
         """Send on until it halts; with `waits` this thread may wait for the body and the disk.
@@ -118,7 +123,7 @@ class Sending:
                 if turn <= 0:
                     return Halt.TURN
                 item = self._queue[0]
-                if not waits and isinstance(item, _Slice) and not item.is_in_memory():
+                if not waits and isinstance(item, _Slice) and not is_in_memory(item.fd, item.offset):
                     return Halt.THREAD
                 try:
                     turn -= self._send(item)
@@ -136,9 +141,7 @@ class Sending:
             item.offset += count
             rest: memoryview | _Slice | None = item if item.offset < item.stop else None
         else:
-            # The head of a file waits for its first bytes.
-            more = socket.MSG_MORE if len(self._queue) > 1 and not self._is_tls else 0
-            count = self._sock.send(item, more)
+            count = self._sock.send(item)
             rest = item[count:] if count < len(item) else None
         self._taken += count
         if rest is None:
