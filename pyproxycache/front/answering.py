@@ -23,16 +23,18 @@ from pyproxycache.front.interim import InterimHeads
 from pyproxycache.front.repeats import Repeat, repeat_of
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import Halt, Sending
+from pyproxycache.outcome import Result
 from pyproxycache.serving.status_fields import proxy_status
 
 log = logging.getLogger("pyproxycache")
 
 _BREAK = struct.pack("ii", 1, 0)
+_SHARED = {Result.HIT, Result.REVALIDATED, Result.COLLAPSED}
 # It left, or neither sent nor took a byte for a minute.
 _CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError, ssl.SSLError)
 
 Learn = Callable[[Connection, Repeat | None, bool], None]
-"""Connection, what its answer may be repeated by, and whether others who ask the same had better wait."""
+"""Connection, what its answer may be repeated by, and whether the next who asks may get it from the store."""
 
 
 class Answering:
@@ -106,7 +108,8 @@ class Answering:
         head = head_bytes(answer.response.head, shape, closes=connection.closes)
         if connection.head is not None:
             repeat = repeat_of(answer, head, shape, self._app, time.time(), closes=connection.closes)
-            self._learn(connection, repeat, answer.outcome.stored)
+            is_shared = answer.outcome.stored or answer.outcome.result in _SHARED
+            self._learn(connection, repeat, is_shared)
         self.prepare(connection, answer, head, shape)
 
     def prepare(self, connection: Connection, answer: Answer, head: bytes, shape: Framing) -> None:

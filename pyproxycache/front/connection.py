@@ -39,8 +39,8 @@ class Connection:
     """One client's connection; belongs to the poller, or to one thread while that is WORKING.
 
     `buffer` is what was read and not used. `deadline` (monotonic) is when the poller gives it up.
-    `readable`: more came while nobody read. `started` is when its request's head was there (epoch
-    seconds), `head` that head where it was read whole. `closes`: it ends with the answer, and
+    `readable`: more came while nobody read. `ends`: the client sends no more than is still to be read.
+    `head` is that of its request where it was read whole. `closes`: it ends with the answer, and
     `lingers` if the client may be sending still. `unread` bytes of a request's body that nobody wanted are
     yet to come.
     """
@@ -52,6 +52,7 @@ class Connection:
         "client",
         "closes",
         "deadline",
+        "ends",
         "fd",
         "halt",
         "head",
@@ -63,7 +64,6 @@ class Connection:
         "send",
         "sending",
         "sock",
-        "started",
         "state",
         "unread",
         "wake",
@@ -81,9 +81,8 @@ class Connection:
         self.state = State.OPEN
         self.buffer = b""
         self.head: bytes | None = None
-        self.readable = False
+        self.readable = self.ends = False
         self.deadline = deadline
-        self.started = 0.0
         self.closes = self.lingers = False
         self.unread = 0
         self.sending: Sending | None = None

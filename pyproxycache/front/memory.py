@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import resource
 from collections.abc import Callable
@@ -220,6 +221,7 @@ def _open_files() -> int:
     return soft
 
 
+@functools.lru_cache(64)
 def _base(head: bytes) -> Base:
     """What decides in a head; empty where it is not simple enough to be sure."""
     if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not _WELL_FORMED.fullmatch(head):

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from pyproxycache.front.connection import Connection, State
 from pyproxycache.front.memory import is_plain
 
 _AVOIDED_SECONDS = 120.0
 _MOST_AVOIDED = 10_000
+
+
+@dataclass(slots=True)
+class Wait:
+    """Who waits for whom; `is_second`: it was waited for another one before, in vain."""
+
+    leader: Connection
+    waiting: list[Connection]
+    is_second: bool = False
 
 
 class Parking:
@@ -18,30 +28,33 @@ class Parking:
     """
 
     def __init__(self) -> None:
-        self._led: dict[bytes, tuple[Connection, list[Connection]]] = {}
+        self._waits: dict[bytes, Wait] = {}
         self._avoided: OrderedDict[bytes, float] = OrderedDict()
 
     def park(self, connection: Connection, head: bytes, now: float) -> bool:
         """Whether the connection waits for another one; if not, others may wait for it."""
-        led = self._led.get(head)
-        if led is not None:
-            led[1].append(connection)
+        wait = self._waits.get(head)
+        if wait is not None:
+            wait.waiting.append(connection)
             return True
         if self._avoided.get(head, now) <= now and is_plain(head):
-            self._led[head] = (connection, [])
+            self._waits[head] = Wait(connection, [])
         return False
 
-    def lead(self, connection: Connection, head: bytes, waiting: list[Connection]) -> None:
-        """Have those wait for this one."""
-        self._led[head] = (connection, waiting)
+    def wait_again(self, head: bytes, waiting: list[Connection]) -> Connection:
+        """The first of those, for whom the others wait from here on."""
+        leader, *others = waiting
+        self._waits[head] = Wait(leader, others, is_second=True)
+        return leader
 
-    def release(self, connection: Connection, head: bytes) -> list[Connection]:
+    def release(self, connection: Connection, head: bytes) -> Wait:
         """Those who waited for this connection, and wait no more."""
-        leader, waiting = self._led.get(head, (None, []))
-        if leader is not connection:
-            return []
-        del self._led[head]
-        return [other for other in waiting if other.state is State.PARKED]
+        wait = self._waits.get(head)
+        if wait is None or wait.leader is not connection:
+            return Wait(connection, [])
+        del self._waits[head]
+        wait.waiting = [other for other in wait.waiting if other.state is State.PARKED]
+        return wait
 
     def avoid(self, head: bytes, now: float) -> None:
         """Nobody waits for an answer to this for a while (seconds, monotonic)."""

@@ -101,9 +101,9 @@ class Poller:
         """Give the access log what is still to be told; a signal's handler may call this."""
         self._repeating.write_lines()
 
-    def _learn(self, connection: Connection, repeat: Repeat | None, waits: bool) -> None:
+    def _learn(self, connection: Connection, repeat: Repeat | None, is_shared: bool) -> None:
         assert connection.head is not None, "without a head there is nothing to learn"
-        self.post(partial(self._answered, connection, connection.head, repeat, waits))
+        self.post(partial(self._answered, connection, connection.head, repeat, is_shared))
 
     def _work(self, connection: Connection) -> None:
         """In a thread: answer a request."""
@@ -232,14 +232,14 @@ class Poller:
 
     def _on_event(self, connection: Connection, event: int) -> None:
         state = connection.state
+        if event & select.EPOLLRDHUP:
+            connection.ends = True  # no further event will tell of it
         if state is State.OPEN:
             self._read(connection)
-            if event & select.EPOLLRDHUP:
-                # The end came with the bytes before it, and no further event will tell of it.
-                connection.readable = True
-                self._next_soon(connection)
             return
-        connection.readable = True
+        # Each useless read would be a moment for threads to take the interpreter away.
+        if event & ~select.EPOLLOUT:
+            connection.readable = True
         if state is State.SENDING:
             if event & _GONE and connection.halt is Halt.AWAITING:
                 self._answering.give_up(connection)
@@ -261,7 +261,7 @@ class Poller:
         if not data:
             self._close(connection)
             return
-        connection.readable = len(data) == _READ
+        connection.readable = connection.ends or len(data) == _READ
         known = None if connection.buffer or connection.unread else self._heads.get(data)
         if known is not None and self._repeating.repeat(connection, data, known):
             self._after_repeat(connection)
@@ -319,13 +319,18 @@ class Poller:
         connection.halt = None
         self._threads.submit(partial(self._work, connection))
 
-    def _answered(self, connection: Connection, head: bytes, repeat: Repeat | None, waits: bool) -> None:
+    def _answered(
+        self, connection: Connection, head: bytes, repeat: Repeat | None, is_shared: bool
+    ) -> None:
         """A thread has the answer: keep it, and give it to those who wait for the same."""
         if repeat is not None:
             self._memory.learn(head, repeat)
+        elif not is_shared:
+            self._parking.avoid(head, self._now)
         known = self._heads.get(head)
+        wait = self._parking.release(connection, head)
         left = []
-        for other in self._parking.release(connection, head):
+        for other in wait.waiting:
             other.state = State.OPEN
             if known is not None and self._repeating.repeat(other, head, known, waited=True):
                 other.buffer = other.buffer[len(head) :]
@@ -333,22 +338,18 @@ class Poller:
                 self._next_soon(other)
             else:
                 left.append(other)
-        if left and waits:
+        if left and is_shared and not wait.is_second:
             # What was stored for the first is there for the second, and in memory for the others.
-            first, *others = left
-            self._parking.lead(first, head, others)
-            left = [first]
-            for other in others:
+            for other in left:
                 other.state = State.PARKED
-        elif repeat is None:
-            self._parking.avoid(head, self._now)
+            left = [self._parking.wait_again(head, left)]
         for other in left:
             self._start(other)
 
     def _returned(self, connection: Connection) -> None:
         """A thread is done with the connection, for now."""
         if connection.head is not None:
-            for other in self._parking.release(connection, connection.head):
+            for other in self._parking.release(connection, connection.head).waiting:
                 self._start(other)
             connection.head = None
         connection.state = State.SENDING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -14,6 +15,8 @@ from pyproxycache.front.app import Answer, App
 from pyproxycache.front.heads import Framing
 from pyproxycache.messages import FileSlice, Piece, Repeatable
 from pyproxycache.outcome import Result
+
+log = logging.getLogger("pyproxycache")
 
 _IN_MEMORY = 32 << 10
 """Bytes from which the system sends a file with less effort than a copy."""
@@ -47,9 +50,10 @@ def template_of(head: bytes) -> Template | None:
 class File:
     """Bytes of a blob, which is held open for as long as somebody sends them."""
 
-    def __init__(self, piece: FileSlice) -> None:
-        self.fd = os.dup(piece.fd)
-        self.offset, self.count = piece.offset, piece.count
+    def __init__(self, fd: int, offset: int, count: int) -> None:
+        """`fd` is this one's own from here on."""
+        self.fd = fd
+        self.offset, self.count = offset, count
 
     def __del__(self) -> None:
         os.close(self.fd)
@@ -103,7 +107,7 @@ class Stored:
         self._born, self._expires = repeatable.born, repeatable.expires
         in_memory = rest.count <= _IN_MEMORY
         self._body = rest.read() if in_memory and rest.count else b""
-        self.file = None if in_memory else File(rest)
+        self.file = None if in_memory else File(os.dup(rest.fd), rest.offset, rest.count)
         self.entry_id = repeatable.entry.id
         self.framing = framing
         head_size = len(template.filled(0, 0))
@@ -132,8 +136,10 @@ class Stored:
         return (self._body,) if self.file is None else FileBody(self.file)
 
     def expire(self) -> None:
-        """It is right no more, whatever the key's version."""
+        """It is right no more, whatever the key's version, and takes no room."""
         self.version = _NEVER
+        self.data = self._body = b""
+        self.file = None
 
 
 class Arriving:
@@ -192,4 +198,8 @@ def repeat_of(
     if template is None or rest is None:
         return None
     is_inward = app.is_inward(repeatable.entry.peer)
-    return Stored(answer, template, framing, rest, closes=closes, is_inward=is_inward)
+    try:
+        return Stored(answer, template, framing, rest, closes=closes, is_inward=is_inward)
+    except OSError as error:
+        log.warning("an answer is not kept in memory: %s", error.strerror)
+        return None
