@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve install test lint check conformance bench bench-stampede bench-wakeup bench-variants bench-eviction clean
+.PHONY: serve install test lint check conformance bench bench-stampede bench-wakeup bench-variants bench-index bench-eviction clean
 
 serve: install
 	$(BIN)/pyproxycache serve $(ARGS)
@@ -65,6 +65,9 @@ bench-wakeup: $(VENV)/installed-test
 
 bench-variants: $(VENV)/installed-test
 	$(BIN)/python tests/bench/bench_variants.py $(ARGS)
+
+bench-index: $(VENV)/installed-test
+	$(BIN)/python tests/bench/bench_index.py $(ARGS)
 
 # The policies compared, about three minutes; without ARGS the plot is made anew.
 bench-eviction: $(VENV)/installed-test

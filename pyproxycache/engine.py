@@ -83,7 +83,7 @@ class Engine:
                     outcome.result, outcome.ttl = Result.HIT, ttl
                 case decisions.Fetch() as fetch:
                     response, varies = self._fetch(
-                        Miss(request, key, found, fetch, outcome, varies, looked.stamp)
+                        Miss(request, key, found, fetch, outcome, varies, looked.stamp, looked.is_known)
                     )
             if response is not None:
                 return response
@@ -128,7 +128,7 @@ class Engine:
     def _fetch(self, miss: Miss) -> tuple[Response | None, tuple[str, ...]]:
         """Fetch, with what is known of other variants of the response."""
         known = miss.fetch.stale or next(iter(miss.found), None)
-        if known is None:
+        if known is None and miss.is_known:
             variants = self._components.index.variants(miss.key, _VARIANTS)
             alike = [entry for entry in variants if of_same_content(entry, miss.request)]
             miss = replace(miss, fetch=decide.with_variants(miss.fetch, alike))

@@ -44,12 +44,13 @@ class Found:
     """What is stored that fits a request.
 
     `stamp` is the key's version before it was looked up, None where that could not be told; `varies` are
-    the fields that all Vary sets of the key name.
+    the fields that all Vary sets of the key name. `is_known`: whether anything is stored under the key.
     """
 
     entries: list[Entry]
     varies: tuple[str, ...]
     stamp: Stamp | None
+    is_known: bool
 
 
 class LookUp:
@@ -64,14 +65,21 @@ class LookUp:
 
     def look(self, key: str, request: Request) -> Found:
         """The same, and what it rests on."""
-        names: set[str] = set()
+        sets: set[tuple[str, ...]] = set()
 
         def values(fields: tuple[str, ...]) -> tuple[tuple[str, str | None], ...]:
-            names.update(fields)
+            sets.add(fields)
             return vary_values(fields, request)
 
-        stamp = self._index.stamp(key)
+        stamp, search = self._index.stamp(key), key.partition("?")[0]
+        if stamp is not None and self._index.is_unknown(key, search):
+            return Found([], (), stamp, is_known=False)
         entries = self._index.lookup(key, values)
+        is_known = bool(sets)
         if not entries:
-            entries = self._index.lookup(key, values, search=key.partition("?")[0])
-        return Found(entries, tuple(sorted(names)), stamp)
+            entries = self._index.search(search, key, values)
+        return Found(entries, tuple(sorted({name for names in sets for name in names})), stamp, is_known)
+
+    def is_unchanged(self, key: str, stamp: Stamp | None) -> bool:
+        """Whether nothing stored under the key has changed since."""
+        return stamp is not None and self._index.stamp(key) == stamp

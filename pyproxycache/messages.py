@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -17,19 +18,22 @@ class Headers:
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         self.fields: tuple[tuple[str, str], ...] = tuple(fields)
-        index: dict[str, list[str]] = {}
+        index: dict[str, tuple[str, ...]] = {}
         for name, value in self.fields:
-            index.setdefault(name.lower(), []).append(value)
+            lower = name.lower()
+            index[lower] = (*index[lower], value) if lower in index else (value,)
         self._index = index
 
     def get(self, name: str) -> str | None:
         """The combined value: all lines of the field joined by ", " (RFC 9110 section 5.3)."""
         lines = self._index.get(name.lower())
-        return ", ".join(lines) if lines is not None else None
+        if lines is None:
+            return None
+        return lines[0] if len(lines) == 1 else ", ".join(lines)
 
     def lines(self, name: str) -> tuple[str, ...]:
         """The field's lines one by one, for fields that do not combine."""
-        return tuple(self._index.get(name.lower(), ()))
+        return self._index.get(name.lower(), ())
 
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._index
@@ -55,12 +59,21 @@ class Headers:
 
     def without(self, *names: str) -> Headers:
         """A copy that lacks the named fields."""
-        dropped = {name.lower() for name in names}
-        return Headers(f for f in self.fields if f[0].lower() not in dropped)
+        return self.lacking({name.lower() for name in names})
+
+    def lacking(self, names: AbstractSet[str]) -> Headers:
+        """The same by names in lower case."""
+        if names.isdisjoint(self._index):
+            return self
+        return Headers([field for field in self.fields if field[0].lower() not in names])
 
     def with_field(self, name: str, value: str) -> Headers:
-        """A copy in which the field has exactly this one line, at the end."""
-        return Headers((*self.without(name).fields, (name, value)))
+        """A copy in which the field has exactly this one line."""
+        lines = self._index.get(name.lower(), ())
+        if lines == (value,):
+            return self
+        rest = self.without(name).fields if lines else self.fields
+        return Headers((*rest, (name, value)))
 
     def with_line(self, name: str, value: str) -> Headers:
         """A copy with one more line of the field."""
@@ -141,7 +154,7 @@ class Request:
     """Takes each interim head of the answer before the final one (RFC 9110 section 15.2)."""
 
     def with_headers(self, headers: Headers) -> Self:
-        return replace(self, headers=headers)
+        return self if headers is self.headers else replace(self, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)

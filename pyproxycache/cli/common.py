@@ -6,7 +6,8 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -127,3 +128,12 @@ def fail(text: str, status: int) -> NoReturn:
 
 def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
+
+
+def print_json_list(values: Iterable[object]) -> None:
+    """The same for a list that need not be in memory at once."""
+    begin = "["
+    for value in values:
+        click.echo(f"{begin}\n{textwrap.indent(json.dumps(value, indent=2), '  ')}", nl=False)
+        begin = ","
+    click.echo("\n]" if begin == "," else "[]")

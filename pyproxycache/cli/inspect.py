@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,10 +18,12 @@ from pyproxycache.cli.common import (
     json_option,
     on_cache,
     print_json,
+    print_json_list,
 )
 from pyproxycache.messages import Part
 from pyproxycache.report.counters import hit_ratio
 from pyproxycache.store.index import Access
+from pyproxycache.store.listing import Listed
 from pyproxycache.units import format_age, format_size
 from pyproxycache.wiring import Store
 
@@ -36,42 +37,25 @@ _SHOWN = 10
 def ls(cache: Cache, pattern: str, as_json: bool) -> None:
     """List the URLs that match PATTERN (a glob) and have stored responses, least recently used first."""
     with errors_for_people():
-        found = cache.store.index.walk(pattern)
-    if as_json:
-        print_json([_summary(access) for access in found])
-        return
-    now = time.time()
-    for accesses in _by_url(found):
-        last = accesses[-1]
-        size = format_size(sum(access.entry.size for access in accesses))
-        used = format_age(max(0.0, now - last.accessed))
-        hits = sum(access.hits for access in accesses)
-        click.echo(
-            f"{last.entry.status} {size:>10} {used:>5} {hits:>5}x {last.entry.key}{_extent(accesses)}"
-        )
+        if as_json:
+            print_json_list(_summary(access) for access in cache.store.index.walk(pattern))
+            return
+        now = time.time()
+        for url in cache.store.index.urls(pattern):
+            used = format_age(max(0.0, now - url.accessed))
+            size, extent = format_size(url.size), _extent(url)
+            click.echo(f"{url.status} {size:>10} {used:>5} {url.hits:>5}x {url.key}{extent}")
 
 
-def _by_url(found: Iterable[Access]) -> Iterable[list[Access]]:
-    """The accesses to each URL, in the order of the last one."""
-    groups: dict[str, list[Access]] = {}
-    for access in found:
-        accesses = groups.pop(access.entry.key, [])
-        accesses.append(access)
-        groups[access.entry.key] = accesses
-    return groups.values()
-
-
-def _extent(accesses: Sequence[Access]) -> str:
+def _extent(url: Listed) -> str:
     """What a URL's line adds where there is more, or less, than one whole response."""
-    parts = [access.entry.part for access in accesses if access.entry.part is not None]
-    variants = len({access.entry.vary for access in accesses})
     told = []
-    if variants > 1:
-        told.append(f"{variants} variants")
-    if len(parts) == 1:
-        told.append(_bytes(parts[0]))
-    elif parts:
-        told.append(f"{len(parts)} parts")
+    if url.variants > 1:
+        told.append(f"{url.variants} variants")
+    if url.parts == 1 and url.part is not None:
+        told.append(_bytes(url.part))
+    elif url.parts:
+        told.append("1 part" if url.parts == 1 else f"{url.parts} parts")
     return f"  ({', '.join(told)})" if told else ""
 
 

@@ -68,9 +68,8 @@ def purge(
         if group is not None:
             count = index.purge_group(group, None if origin is None else _origin(origin))
         else:
-            count = index.purge(_purged_keys(cache, urls, prefix, pattern, everything))
-        while index.drop_unnamed(blobs.remove):
-            pass
+            count = _purge(cache, urls, prefix, pattern, everything)
+        index.drop_unnamed(blobs.remove)
     if as_json:
         print_json({"purged": count})
     else:
@@ -86,17 +85,15 @@ def _origin(text: str) -> str:
     return f"{url.scheme}://{url.authority}"
 
 
-def _purged_keys(
-    cache: Cache, urls: tuple[str, ...], prefix: bool, pattern: bool, everything: bool
-) -> list[str]:
+def _purge(cache: Cache, urls: tuple[str, ...], prefix: bool, pattern: bool, everything: bool) -> int:
     index = cache.store.index
     if everything:
-        return index.keys()
+        return index.purge_matching()
     if prefix:
-        return [key for url in urls for key in index.keys(prefix=url)]
+        return sum(index.purge_matching(prefix=url) for url in urls)
     if pattern:
-        return [key for url in urls for key in index.keys(pattern=url)]
-    return [cache.key(url) for url in urls]
+        return sum(index.purge_matching(pattern=url) for url in urls)
+    return index.purge([cache.key(url) for url in urls])
 
 
 @click.command()
@@ -119,7 +116,7 @@ def gc(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Remove what is unused for too long, then the least recently used until the size fits."""
+    """Remove what is unused for too long, then what is worth least until the size fits."""
     flags: dict[str, Any] = {"store.path": cache_dir, "store.max_size": max_size, "store.unused": unused}
     store = open_existing(load_config(config_file, flags))
     with errors_for_people(), _console().status("collecting") as status:

@@ -200,13 +200,13 @@ class Downloader:
         The answer is closed and the flight ended where that fails inside the cache, but for the lack of a
         file, in which case it is passed on.
         """
-        entry = self._entry(permit, request, exchange, store, asked)
-        length = _length(exchange, entry)
         try:
-            body = self._at_hand(permit, exchange, entry)
+            body = self._at_hand(permit, exchange, store)
+            entry = self._entry(permit, request, exchange, store, asked, body)
             if body is not None:
                 self._store_at_once(permit, entry, body)
                 return Downloading(_nothing)
+            length = _length(exchange, entry)
             if permit.size:
                 permit.begin_anew(entry, length)
             else:
@@ -222,18 +222,16 @@ class Downloader:
             raise
         return self._downloading(permit, request, Source(exchange, length))
 
-    def _at_hand(self, permit: Permit, exchange: Exchange, entry: Entry) -> bytes | None:
+    def _at_hand(self, permit: Permit, exchange: Exchange, store: decisions.Store) -> bytes | None:
         """The body where all of it has come with its head and nothing is to be checked or resumed."""
-        if permit.size or entry.groups or expected_digests(entry.head):
+        if permit.size or store.groups or expected_digests(store.head):
             return None
-        body = exchange.at_hand(_SMALL)
-        if body is None or (entry.part is not None and entry.part.length != len(body)):
+        if store.part is not None and store.part.length != exchange.length:
             return None
-        return body
+        return exchange.at_hand(_SMALL)
 
     def _store_at_once(self, permit: Permit, entry: Entry, body: bytes) -> None:
         """Commit a body that is here, without a file that grows or a thread that waits."""
-        entry = replace(entry, digest=hashlib.sha256(body).hexdigest(), size=len(body))
         try:
             permit.store_at_once(entry, body)
         except StoreError as error:
@@ -245,7 +243,13 @@ class Downloader:
                 self._freshen(entry)
 
     def _entry(
-        self, permit: Permit, request: Request, exchange: Exchange, store: decisions.Store, asked: float
+        self,
+        permit: Permit,
+        request: Request,
+        exchange: Exchange,
+        store: decisions.Store,
+        asked: float,
+        body: bytes | None = None,
     ) -> Entry:
         return Entry(
             key=permit.key.partition(" ")[0],
@@ -253,6 +257,8 @@ class Downloader:
             request_time=asked,
             response_time=time.time(),
             vary=store.vary,
+            digest="" if body is None else hashlib.sha256(body).hexdigest(),
+            size=len(body or b""),
             ttl=request.ttl if store.head.status in (200, 206) else None,
             peer=exchange.peer,
             part=store.part,

@@ -33,7 +33,7 @@ class Miss:
     """A request that needs the origin: what was found, and what is to be fetched.
 
     `varies` are the fields that the response varies on, as far as that is known; `stamp` is the key's
-    version before it was looked up.
+    version before it was looked up, `is_known` whether anything was stored under it then.
     """
 
     request: Request
@@ -43,6 +43,7 @@ class Miss:
     outcome: Outcome
     varies: tuple[str, ...] = ()
     stamp: Stamp | None = None
+    is_known: bool = True
 
 
 class Fetcher:
@@ -118,6 +119,8 @@ class Fetcher:
 
     def _has_changed(self, miss: Miss) -> bool:
         """Whether what is stored now asks for something else than this fetch."""
+        if self._look_up.is_unchanged(miss.key, miss.stamp):
+            return False
         found = self._look_up(miss.key, miss.request)
         if found == miss.found:
             return False
@@ -228,7 +231,9 @@ class Fetcher:
             renewed = plan.renewed_by(entry)
             return self._delivery.assembled(miss.request, renewed, miss.outcome, (flight, progress))
         response = self._delivery.arriving(miss.request, miss.outcome, flight, progress)
-        return response and self._with_others(response, miss, flight, progress)
+        if response is None or progress.end is not None:
+            return response
+        return self._with_others(response, miss, flight, progress)
 
     def _with_others(self, response: Response, miss: Miss, flight: Flight, progress: Progress) -> Response:
         """The answer, which others who send the same request may get as well while it arrives."""

@@ -34,7 +34,7 @@ _SHARED = {Result.HIT, Result.REVALIDATED, Result.COLLAPSED}
 _CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError, ssl.SSLError)
 
 Learn = Callable[[Connection, Repeat | None, bool], None]
-"""Connection, what its answer may be repeated by, and whether the next who asks may get it from the store."""
+"""Connection, what its answer may be repeated by, and whether the next one may get it from the store."""
 
 
 class Answering:

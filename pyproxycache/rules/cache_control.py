@@ -77,12 +77,17 @@ class ResponseDirectives:
         )
 
 
+_NOTHING_ASKED = RequestDirectives()
+
+
 def request_directives(headers: Headers) -> RequestDirectives:
     """The request's directives; Pragma counts where there is no Cache-Control (RFC 9111 section 5.4)."""
     if "cache-control" in headers:
         return _request_directives(headers.lines("cache-control"))
-    pragma = split_list(headers.get("pragma") or "")
-    return RequestDirectives(no_cache="no-cache" in (item.lower() for item in pragma))
+    pragma = headers.get("pragma")
+    if pragma is None:
+        return _NOTHING_ASKED
+    return RequestDirectives(no_cache="no-cache" in (item.lower() for item in split_list(pragma)))
 
 
 def response_directives(headers: Headers, targets: tuple[str, ...] = ()) -> ResponseDirectives:

@@ -91,12 +91,11 @@ def validating(request: Request, stale: Entry | None, reason: Forward) -> Fetch:
     """Ask the origin; a part is asked for as such where no whole is stored that could be validated."""
     headers = end_to_end(request.headers)
     # If-Range is judged here, by what comes: its answer may leave out fields that others need.
-    wanted = [field for field in headers if field[0].lower() == "range"]
     outbound = strip_conditionals(headers)
     if stale is not None:
         outbound = Headers((*outbound, *validators(stale.head)))
     elif len(range_specs(request.headers)) == 1 and request.method == "GET":
-        outbound = Headers((*outbound, *wanted))
+        outbound = Headers((*outbound, *(field for field in headers if field[0].lower() == "range")))
     return Fetch(outbound, stale, reason)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 from pyproxycache.messages import Headers
@@ -14,6 +14,7 @@ from pyproxycache.messages import Headers
 MAX_DELTA = 2**31
 
 _LONGEST_REMEMBERED = 512
+_MOST_REMEMBERED = 1024
 
 HOP_BY_HOP = frozenset(
     {
@@ -61,12 +62,21 @@ def cached_while_short(function: _Function) -> _Function:
 
     Not those of long texts, of which a client could send many.
     """
-    remembered = lru_cache(maxsize=1024)(function)
+    remembered: dict[tuple[str | tuple[str, ...], ...], Any] = {}
 
     @wraps(function)
     def call(*texts: str | tuple[str, ...]) -> Any:
+        try:
+            return remembered[texts]
+        except KeyError:
+            pass
+        result = function(*texts)
         length = sum(len(t) if isinstance(t, str) else sum(map(len, t)) for t in texts)
-        return remembered(*texts) if length <= _LONGEST_REMEMBERED else function(*texts)
+        if length <= _LONGEST_REMEMBERED:
+            if len(remembered) >= _MOST_REMEMBERED:
+                remembered.clear()
+            remembered[texts] = result
+        return result
 
     return cast(_Function, call)
 
@@ -156,6 +166,8 @@ def end_to_end(headers: Headers) -> Headers:
 
     RFC 9110 section 7.6.1; the same for requests and responses.
     """
-    nominated = {option.lower() for option in split_list(headers.get("connection") or "")}
-    dropped = (nominated - _NEVER_NOMINATED) | HOP_BY_HOP
-    return headers if headers.names().isdisjoint(dropped) else headers.without(*dropped)
+    options = headers.get("connection")
+    if options is None:
+        return headers.lacking(HOP_BY_HOP)
+    nominated = {option.lower() for option in split_list(options)}
+    return headers.lacking((nominated - _NEVER_NOMINATED) | HOP_BY_HOP)

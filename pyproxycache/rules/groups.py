@@ -28,7 +28,8 @@ def invalidated_groups(method: str, head: Head) -> tuple[str, ...]:
 
 def _groups(headers: Headers, name: str) -> tuple[str, ...]:
     """The field's Strings, each once; none where it is no list of Strings alone (RFC 9651 section 2.2)."""
-    members = parse_list(headers.get(name) or "") or ()
+    text = headers.get(name)
+    members = (parse_list(text) or ()) if text else ()
     if not all(isinstance(group, str) for group, _parameters in members):
         return ()
     short = dict.fromkeys(group for group, _parameters in members if len(group) <= _LONGEST_GROUP)

@@ -92,7 +92,10 @@ def vary_fields(headers: Headers) -> tuple[str, ...] | None:
     None as well where a member is no field's name, for then nobody knows what selects it (RFC 9110
     section 12.5.5).
     """
-    names = {name.lower() for name in split_list(headers.get("vary") or "")}
+    vary = headers.get("vary")
+    if vary is None:
+        return ()
+    names = {name.lower() for name in split_list(vary)}
     if "*" in names or not all(map(_FIELD_NAME.fullmatch, names)):
         return None
     return tuple(sorted(names))

@@ -132,10 +132,12 @@ def part_of(head: Head) -> Part | None:
     Less content than Content-Range says is what there is, counted from its first byte; where it was to
     reach the end, the end is there (RFC 9110 sections 14.4 and 6.4).
     """
+    if head.status != 206:
+        return None
     lines = head.headers.lines("content-range")
     media_type = (head.headers.get("content-type") or "").partition(";")[0].strip(" \t").lower()
     span = parse_content_range(lines[0]) if len(lines) == 1 else None
-    if head.status != 206 or media_type in _MULTIPART or span is None:
+    if media_type in _MULTIPART or span is None:
         return None
     part, length = Part(*span), content_length(head)
     if length is None or length == part.length:

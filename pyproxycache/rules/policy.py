@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 
 from pyproxycache.messages import Head, Url
 
@@ -94,4 +95,10 @@ class Policies:
                 lifetimes = dict(rule.fresh_by_status)
                 fresh = lifetimes.get(status, lifetimes.get(None, rule.policy.fresh))
                 return replace(rule.policy, fresh=fresh, targets=self.targets)
-        return Policy(targets=self.targets)
+        return _plain(self.targets)
+
+
+@lru_cache(16)
+def _plain(targets: tuple[str, ...]) -> Policy:
+    """The policy where no rule matches."""
+    return Policy(targets=targets)

@@ -72,7 +72,9 @@ def range_specs(request_headers: Headers) -> tuple[Spec, ...]:
 
     RFC 9110 sections 14.1.1, 14.1.2 and 14.2.
     """
-    text = request_headers.get("range") or ""
+    text = request_headers.get("range")
+    if text is None:
+        return ()
     unit = _UNIT.match(text)
     members = split_list(text[unit.end() :]) if unit is not None else []
     if len(members) > _MOST_SPECS:

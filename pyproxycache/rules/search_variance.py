@@ -59,7 +59,9 @@ def equivalent(one: str, other: str, headers: Headers) -> bool:
 
 def search_base(key: str, headers: Headers) -> str:
     """The key without its query where the response answers other queries too, else empty."""
-    return "" if search_variance(headers) == DEFAULT else key.partition("?")[0]
+    if "no-vary-search" not in headers or search_variance(headers) == DEFAULT:
+        return ""
+    return key.partition("?")[0]
 
 
 @lru_cache(maxsize=1024)

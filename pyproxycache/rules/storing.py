@@ -28,6 +28,7 @@ _UNDERSTOOD = frozenset(
 _OF_THIS_REQUEST = frozenset({"method", "request", "authorization", "partial", "range"})
 
 
+_COOKIES = frozenset({"set-cookie", "set-cookie2"})
 _FOR_ONE = frozenset({"private", "no-store", "authorization", "request", "set-cookie", "policy"})
 
 
@@ -75,11 +76,11 @@ def stored_head(head: Head, policy: Policy, received: float | None = None) -> He
     Without hop-by-hop fields, fields withheld by no-cache="…" or private="…", and cookies the policy
     ignores; with a Date of `received` (seconds since the epoch) if it has no valid one.
     """
-    cookies = ("set-cookie", "set-cookie2") if "set-cookie" in policy.ignore else ()
-    headers = end_to_end(head.headers).without(*directives_of(head, policy).withheld, *cookies)
+    cookies = _COOKIES if "set-cookie" in policy.ignore else frozenset()
+    headers = end_to_end(head.headers).lacking(directives_of(head, policy).withheld | cookies)
     if received is not None and date_of(headers, "date") is None:
         headers = headers.with_field("Date", format_http_date(received))
-    return replace(head, headers=headers)
+    return Head(head.status, head.reason, headers)
 
 
 def _forbidden(request: Request, head: Head, policy: Policy, directives: ResponseDirectives) -> str | None:

@@ -13,7 +13,8 @@ from pyproxycache.rules.freshness import date_of
 from pyproxycache.rules.grammar import end_to_end, format_http_date, http_date, parse_content_range
 from pyproxycache.rules.keys import parse_url
 
-_PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
+_VALIDATING = frozenset({"if-none-match", "if-modified-since"})
+_CONDITIONALS = _VALIDATING | {"if-match", "if-unmodified-since", "if-range", "range"}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "TRACE"})
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
@@ -54,12 +55,12 @@ def validators(head: Head) -> tuple[tuple[str, str], ...]:
 
 def strip_conditionals(headers: Headers) -> Headers:
     """The fields without preconditions and Range (RFC 9110 sections 13.1 and 14.2)."""
-    return headers.without(*_PRECONDITIONS, "Range")
+    return headers.lacking(_CONDITIONALS)
 
 
 def strip_validators(headers: Headers) -> Headers:
     """The fields without those that validate a stored copy."""
-    return headers.without("If-None-Match", "If-Modified-Since")
+    return headers.lacking(_VALIDATING)
 
 
 def freshen(entry: Entry, head_304: Head, request_time: float, response_time: float) -> Entry:

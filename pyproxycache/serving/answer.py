@@ -99,7 +99,8 @@ def _selected(
     if isinstance(wanted, tuple):
         return _multipart(head, wanted, open_body)
     if length is not None and head.status != 204:
-        head = replace(head, headers=head.headers.with_field("Content-Length", str(length)))
+        headers = head.headers.with_field("Content-Length", str(length))
+        head = head if headers is head.headers else Head(head.status, head.reason, headers)
     if request.method == "HEAD":
         return Response(head, (), length)
     return Response(head, open_body(0, length), length)
@@ -231,4 +232,4 @@ def dated(head: Head, now: float) -> Head:
 
 
 def _aged(head: Head, age: float) -> Head:
-    return replace(head, headers=head.headers.with_field("Age", str(int(age))))
+    return Head(head.status, head.reason, head.headers.with_field("Age", str(int(age))))

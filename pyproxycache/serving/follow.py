@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pyproxycache.download.leading import Downloader, Downloading, Passed, Whole
@@ -63,9 +63,11 @@ class Follower:
         answered: Progress,
         start: int,
         stop: int | None,
-    ) -> FollowedBody:
+    ) -> Iterable[Piece]:
         """The flight's body from `start` up to `stop`; raises Orphaned if it is over already."""
         assert answered.entry is not None, "a client reads a body after its head"
+        if flight.body is not None and answered.end is not None:
+            return (flight.body[start:stop],)
         pieces = flight.read(answered, start, stop)
         return FollowedBody(
             self, request, outcome, _Read(flight.key, flight, answered), pieces, start, stop

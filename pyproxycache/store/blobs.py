@@ -26,6 +26,7 @@ class Blobs:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._blobs = root / "blobs"
+        self._blobs_text = f"{self._blobs}/"  # paths are made for each small body
         self._partial = root / "partial"
         self._intent: Intent | None = None
 
@@ -61,25 +62,25 @@ class Blobs:
                     path.unlink()
                     os.link(partial, path)
 
-    def write(self, digest: str, data: bytes, token: str) -> None:
-        """A whole body in its place, with the index's write lock held; equal bytes keep one blob.
-
-        `token` is the writer's claim's, for whoever finds the blob without a row.
-        """
-        self.intent.note(digest, token)
-        path = self.path(digest)
-        with _as_store_errors(path):
+    def write(self, digest: str, data: bytes) -> None:
+        """A whole body in its place, with the index's write lock held; equal bytes keep one blob."""
+        self.intent.note(digest)
+        folder = f"{self._blobs_text}{digest[:_PREFIX]}"
+        path = f"{folder}/{digest}"
+        try:
             try:
-                fd = _create(path)
+                fd = _create(path, folder)
             except FileExistsError:
-                if path.stat().st_size == len(data):
+                if os.stat(path).st_size == len(data):
                     return
-                path.unlink()  # damaged
-                fd = _create(path)
+                os.unlink(path)  # damaged
+                fd = _create(path, folder)
             try:
                 _write_all(fd, data, 0)
             finally:
                 os.close(fd)
+        except OSError as error:
+            raise _as_store_error(path, error) from error
 
     @property
     def intent(self) -> Intent:
@@ -266,8 +267,12 @@ def _as_store_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = NoSpace if error.errno in _NO_SPACE else StoreError
-        raise kind(f"{path}: {error.strerror}") from error
+        raise _as_store_error(path, error) from error
+
+
+def _as_store_error(path: Path | str, error: OSError) -> StoreError:
+    kind = NoSpace if error.errno in _NO_SPACE else StoreError
+    return kind(f"{path}: {error.strerror}")
 
 
 def _link(existing: Path, new: Path) -> None:
@@ -278,12 +283,12 @@ def _link(existing: Path, new: Path) -> None:
         os.link(existing, new)
 
 
-def _create(path: Path) -> int:
+def _create(path: str, folder: str) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o600)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        Path(folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         return os.open(path, flags, 0o600)
 
 

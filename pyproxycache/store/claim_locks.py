@@ -10,6 +10,7 @@ import threading
 import weakref
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 from pyproxycache.errors import StoreError
@@ -21,6 +22,7 @@ _ALL = 0  # the slot that is every key's
 # Locks lie behind what is mapped, each where a digest says.
 _FIRST = 1 << 32
 _FLOCK = struct.Struct("hhqqi4x")
+_EPOCHS = struct.Struct("QQ")
 
 # POSIX locks belong to the process, and closing any descriptor of the file would drop all of them: a
 # process has one descriptor for each file, kept while anyone uses it. Guarded by `_opening`.
@@ -52,6 +54,18 @@ class _File:
             os.close(self.fd)
 
 
+class Place(NamedTuple):
+    """Where a claim is locked: the byte's `offset`, and the epochs that it is of."""
+
+    offset: int
+    slot: int
+    of_all: int
+    of_key: int
+
+
+NOWHERE = Place(0, 0, 0, 0)
+
+
 class ClaimLocks:
     """Locks that tell who leads a key; the kernel drops them with their process, whatever ends it.
 
@@ -75,39 +89,45 @@ class ClaimLocks:
         """Where the process with this id listens for followers of what it leads."""
         return f"pyproxycache-{pid}-{self._file.name}"
 
-    def place(self, key: str) -> int:
+    def place(self, key: str) -> Place:
         """Where a claim on the flight key is locked now."""
-        epochs = self._epochs
-        return _place(key, epochs[_ALL], epochs[_slot(key)])
+        slot = _slot(key)
+        of_all, of_key = self._epochs[_ALL], self._epochs[slot]
+        digest = blake2b(key.encode(), digest_size=8, key=_EPOCHS.pack(of_all, of_key)).digest()
+        return Place(_FIRST + (int.from_bytes(digest, "little") >> 2), slot, of_all, of_key)
 
-    def take(self, place: int) -> bool:
+    def is_current(self, place: Place) -> bool:
+        """Whether the key's claims are still locked there."""
+        return self._epochs[place.slot] == place.of_key and self._epochs[_ALL] == place.of_all
+
+    def take(self, place: Place) -> bool:
         """Lock the place, unless somebody has it, in this process or in another."""
         file = self._file
         with file.lock:
-            if place in file.held:
+            if place.offset in file.held:
                 return False
             try:
-                fcntl.lockf(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+                fcntl.lockf(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place.offset)
             except (BlockingIOError, PermissionError):
                 return False
-            file.held.add(place)
+            file.held.add(place.offset)
             return True
 
-    def release(self, place: int) -> None:
+    def release(self, place: Place) -> None:
         """Let go of the place, if it is ours."""
         file = self._file
         with file.lock:
-            if place in file.held:
-                file.held.discard(place)
-                fcntl.lockf(file.fd, fcntl.LOCK_UN, 1, place)
+            if place.offset in file.held:
+                file.held.discard(place.offset)
+                fcntl.lockf(file.fd, fcntl.LOCK_UN, 1, place.offset)
 
-    def holder(self, place: int) -> int | None:
+    def holder(self, place: Place) -> int | None:
         """The id of the process that has the place locked."""
         file = self._file
         with file.lock:
-            if place in file.held:
+            if place.offset in file.held:
                 return os.getpid()
-            asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+            asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place.offset, 1, 0)
             kind, _whence, _start, _length, pid = _FLOCK.unpack(fcntl.fcntl(file.fd, fcntl.F_GETLK, asked))
         return None if kind == fcntl.F_UNLCK else int(pid)
 
@@ -119,8 +139,3 @@ class ClaimLocks:
 def _slot(key: str) -> int:
     # A flight's key is that of the entries it brings, a space, and what they vary on.
     return 1 + crc32(key.partition(" ")[0].encode()) % (_SLOTS - 1)
-
-
-def _place(key: str, *epochs: int) -> int:
-    digest = blake2b(key.encode(), digest_size=8, key=struct.pack("QQ", *epochs)).digest()
-    return _FIRST + (int.from_bytes(digest, "little") >> 2)

@@ -6,15 +6,15 @@ import contextlib
 import json
 import os
 import sqlite3
-import time
 from dataclasses import dataclass, replace
 
-from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry
 from pyproxycache.store.blobs import Blobs, Partial
-from pyproxycache.store.claim_locks import ClaimLocks
+from pyproxycache.store.claim_locks import NOWHERE, ClaimLocks, Place
+from pyproxycache.store.commits import Commit, Commits
 from pyproxycache.store.database import Database
-from pyproxycache.store.rows import columns_of, entry_from, insert_entry
+from pyproxycache.store.rows import columns_of, entry_from
+from pyproxycache.store.schema import OF_CLAIMS
 
 _KNOWN = (
     "SELECT (SELECT until FROM not_storable WHERE key = ?), EXISTS (SELECT 1 FROM flights WHERE key = ?)"
@@ -32,7 +32,7 @@ class Claim:
     key: str
     token: str
     owner: str
-    place: int = 0
+    place: Place = NOWHERE
     partial: str = ""
     entry: Entry | None = None
 
@@ -63,8 +63,8 @@ class Claims:
     def __init__(self, database: Database, blobs: Blobs) -> None:
         self._database = database
         self._blobs = blobs
+        self._commits = Commits(database, blobs)
         self._locks: ClaimLocks | None = None
-        self._committed = ""  # the token of this process's last blob that has its row
 
     @property
     def locks(self) -> ClaimLocks:
@@ -88,7 +88,7 @@ class Claims:
                 continue  # which has just ended
             won: Won | Taken | NotStorable | None = None
             try:
-                until, is_left = self._database.read().execute(_KNOWN, (key, key)).fetchone()
+                until, is_left = self._said_of(key)
                 if until is not None and until > now:
                     won = NotStorable()
                 else:
@@ -99,14 +99,23 @@ class Claims:
                 if not isinstance(won, Won):
                     locks.release(place)
 
+    def _said_of(self, key: str) -> tuple[float | None, bool]:
+        """Until when the key is not storable, and whether a download has left its row."""
+        versions = self._database.versions
+        if versions.is_untouched(f"{OF_CLAIMS}{key.partition(' ')[0]}"):
+            return None, False
+        ((until, is_left),) = self._database.select(_KNOWN, (key, key))
+        return until, bool(is_left)
+
     def leader(self, key: str) -> Claim | None:
         """Who lives and leads the key."""
         return self._led(key, self.locks.place(key))
 
-    def _led(self, key: str, place: int) -> Claim | None:
+    def _led(self, key: str, place: Place) -> Claim | None:
         """What the process that has the lock is doing, as far as it has told."""
         pid = self.locks.holder(place)
-        found = _found(self._database.read(), key)
+        with self._database.read() as db:
+            found = _found(db, key)
         if pid is None:
             # A claim from before the key's last epoch goes on if it has a row.
             goes_on = found is not None and self._is_writing(found)
@@ -142,16 +151,17 @@ class Claims:
 
     def is_current(self, claim: Claim) -> bool:
         """Whether nobody has purged it, nor found it silent for too long."""
-        if self.locks.place(claim.key) == claim.place:
+        if self.locks.is_current(claim.place):
             return True
         # The epoch may have been another key's, or all keys': then the row counts, if there is one.
-        found = _found(self._database.read(), claim.key) if claim.partial else None
+        with self._database.read() as db:
+            found = _found(db, claim.key) if claim.partial else None
         return found is not None and found.token == claim.token
 
     def end_silent(self, claim: Claim) -> None:
         """A leader that lives but does not get on keeps its file, and loses the key."""
         with self._database.write() as db:
-            if self.locks.place(claim.key) == claim.place:
+            if self.locks.is_current(claim.place):
                 db.execute("DELETE FROM flights WHERE key = ?", (claim.key,))
                 self.locks.begin_epoch(claim.key)
 
@@ -163,7 +173,7 @@ class Claims:
         with self._database.write() as db:
             file = Partial.create(self._blobs.partial_path(claim.partial))
             try:
-                if self.locks.place(claim.key) == claim.place:
+                if self.locks.is_current(claim.place):
                     _put(db, claim, now)
             except BaseException:
                 file.discard()
@@ -184,39 +194,21 @@ class Claims:
             )
             return changed.rowcount == 1
 
-    def store(self, claim: Claim, entry: Entry, body: Partial | bytes) -> Entry | None:
-        """Commit a whole body under its digest and end the claim; None when the claim is not current.
+    def store(self, claim: Claim, entry: Entry, body: Partial | bytes) -> int | None:
+        """Commit a whole body under its digest and end the claim; gives the entry's id.
 
-        The blob is in its place before the row that names it, both inside one transaction.
+        None when the claim is not current. Raises StoreError, and the claim stays.
         """
-        now = time.time()
-        try:
-            with self._database.write() as db:
-                stored = self._put_in_place(db, claim, entry, body, now) if self._end(db, claim) else None
-        except StoreError:
-            self._remove_unnamed(entry.digest)  # named, but not committed: on a full disk, above all
-            raise
-        if not claim.partial:
-            self._committed = claim.token
+        stored = self._commits.store(Commit(entry, body, claim.token, lambda db: self._end(db, claim)))
         self.locks.release(claim.place)
         return stored
-
-    def _put_in_place(
-        self, db: sqlite3.Connection, claim: Claim, entry: Entry, body: Partial | bytes, now: float
-    ) -> Entry:
-        if isinstance(body, Partial):
-            self._blobs.keep(body.path, entry.digest)
-        else:
-            self._mend(db)
-            self._blobs.write(entry.digest, body, claim.token)
-        return replace(entry, id=insert_entry(db, entry, now))
 
     def _end(self, db: sqlite3.Connection, claim: Claim) -> bool:
         """Take the claim out of the table; whether it was current."""
         if claim.partial:
             ended = db.execute("DELETE FROM flights WHERE key = ? AND token = ?", (claim.key, claim.token))
             return ended.rowcount == 1
-        return self.locks.place(claim.key) == claim.place
+        return self.locks.is_current(claim.place)
 
     def finish(self, claim: Claim, *, not_storable_until: float | None = None) -> None:
         """End the claim with nothing stored; with a time, remember the key as not storable until then."""
@@ -243,60 +235,18 @@ class Claims:
 
     def running(self) -> list[tuple[str, float]]:
         """Keys of bodies that are coming in, and since when (epoch seconds)."""
-        rows = self._database.read().execute("SELECT key, started, partial FROM flights ORDER BY started")
-        return [(key, started) for key, started, partial in rows.fetchall() if self._is_locked(partial)]
+        rows = self._database.select("SELECT key, started, partial FROM flights ORDER BY started")
+        return [(key, started) for key, started, partial in rows if self._is_locked(partial)]
+
+    def sweep(self, *, unused_since: float) -> int:
+        """Remove what dead leaders left and nobody goes on with, as Commits.sweep has it."""
+        return self._commits.sweep(unused_since=unused_since)
 
     def _is_locked(self, partial: str) -> bool:
         try:
             return Partial.take_over(self._blobs.partial_path(partial)) is None
         except FileNotFoundError:
             return False
-
-    def sweep(self, *, unused_since: float) -> int:
-        """Remove the leavings of dead leaders; gives how many files went.
-
-        A partial file without a row, or not written since `unused_since` (epoch seconds), has no
-        successor to expect. One with a second name died between naming the blob and committing the
-        row: the blob goes as well, unless a row names it.
-        """
-        with self._database.write() as db:
-            self._mend(db)
-        count = 0
-        for name in list(self._blobs.partial_tokens()):
-            with contextlib.suppress(FileNotFoundError):
-                count += self._sweep_one(name, unused_since)
-        return count
-
-    def _sweep_one(self, name: str, unused_since: float) -> int:
-        with self._database.write() as db:
-            file = Partial.take_over(self._blobs.partial_path(name))
-            if file is None:
-                return 0
-            row = db.execute("SELECT key FROM flights WHERE partial = ?", (name,)).fetchone()
-            if row and not file.is_blob and file.written >= unused_since:
-                return 0
-            db.execute("DELETE FROM flights WHERE partial = ?", (name,))
-        # No row leads to the file any more and it is locked: hashing it keeps nobody waiting.
-        if file.is_blob:
-            self._remove_unnamed(file.digest())
-        file.discard()
-        return 1
-
-    def _remove_unnamed(self, digest: str) -> None:
-        """Unlink the blob if no row names it; in a transaction, for a commit may be adopting it."""
-        with self._database.write() as db:
-            self._drop_unnamed(db, digest)
-
-    def _drop_unnamed(self, db: sqlite3.Connection, digest: str) -> None:
-        if not db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone():
-            self._blobs.remove(digest)
-
-    def _mend(self, db: sqlite3.Connection) -> None:
-        """Of a writer that died between a blob and its row nothing stays."""
-        noted = self._blobs.intent.noted()
-        if noted is not None and noted[1] != self._committed:
-            self._drop_unnamed(db, noted[0])
-            self._blobs.intent.clear()
 
 
 def _put(db: sqlite3.Connection, claim: Claim, now: float) -> None:

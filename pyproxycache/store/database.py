@@ -1,4 +1,4 @@
-"""The SQLite file: its schema, its migrations, one connection a thread, one writer at a time."""
+"""The SQLite file: connections for readers, one writer at a time over all processes."""
 
 from __future__ import annotations
 
@@ -9,124 +9,64 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import without_query
+from pyproxycache.store import eviction
 from pyproxycache.store.claim_locks import ClaimLocks
 from pyproxycache.store.locks import open_lock
+from pyproxycache.store.schema import SCHEMA_VERSION, WATCHES, migrate
 from pyproxycache.store.versions import Versions
 
 log = logging.getLogger("pyproxycache.store")
 
-_MIGRATIONS = (
-    """
-    CREATE TABLE entries (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        key TEXT NOT NULL,
-        vary TEXT NOT NULL,
-        variant TEXT NOT NULL,
-        first_pos INTEGER NOT NULL,
-        last_pos INTEGER NOT NULL,
-        complete_length INTEGER,
-        status INTEGER NOT NULL,
-        reason TEXT NOT NULL,
-        headers TEXT NOT NULL,
-        request_time REAL NOT NULL,
-        response_time REAL NOT NULL,
-        digest TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        ttl REAL,
-        peer TEXT NOT NULL,
-        groups TEXT,
-        search TEXT,
-        accessed REAL NOT NULL,
-        hits INTEGER NOT NULL DEFAULT 0,
-        UNIQUE (key, vary, variant, first_pos, last_pos)
-    );
-    CREATE INDEX entries_by_time ON entries (key, response_time) WHERE first_pos < 0;
-    CREATE INDEX entries_by_search ON entries (search, vary, variant, response_time)
-        WHERE search IS NOT NULL;
-    CREATE INDEX entries_by_digest ON entries (digest);
-    CREATE INDEX entries_by_access ON entries (accessed);
-    CREATE TABLE entry_groups (
-        name TEXT NOT NULL,
-        origin TEXT NOT NULL,
-        entry INTEGER NOT NULL,
-        PRIMARY KEY (name, origin, entry)
-    ) WITHOUT ROWID;
-    CREATE INDEX entry_groups_by_entry ON entry_groups (entry);
-    CREATE TRIGGER entry_removed AFTER DELETE ON entries WHEN OLD.groups IS NOT NULL BEGIN
-        DELETE FROM entry_groups WHERE entry = OLD.id;
-    END;
-    CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE usage (bytes INTEGER NOT NULL, blobs INTEGER NOT NULL);
-    INSERT INTO usage VALUES (0, 0);
-    CREATE TRIGGER blob_added AFTER INSERT ON blobs BEGIN
-        UPDATE usage SET bytes = bytes + NEW.size, blobs = blobs + 1;
-    END;
-    CREATE TRIGGER blob_removed AFTER DELETE ON blobs BEGIN
-        UPDATE usage SET bytes = bytes - OLD.size, blobs = blobs - 1;
-    END;
-    CREATE TABLE flights (
-        key TEXT PRIMARY KEY,
-        token TEXT NOT NULL,
-        owner TEXT NOT NULL,
-        partial TEXT NOT NULL,
-        entry TEXT,
-        started REAL NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE not_storable (key TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
-    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    """,
-)
-SCHEMA_VERSION = len(_MIGRATIONS)
+Row = tuple[Any, ...]
+Values = Sequence[Any] | Mapping[str, Any]
 
-# Small per connection, because every request thread has one; pages are shared through the map.
+# Small, because the kernel has the file's pages as well, once for all processes; mapped they would count
+# for each connection. Whoever commits does not write pages back (`settle` does), unless nobody else has.
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA busy_timeout = 30000",
     "PRAGMA cache_size = -128",
-    "PRAGMA mmap_size = 268435456",
+    "PRAGMA mmap_size = 0",
     "PRAGMA temp_store = MEMORY",
+    "PRAGMA wal_autocheckpoint = 32768",
+    "PRAGMA journal_size_limit = 134217728",
 )
-
-# Of each connection: whichever statement changes what is stored for a key, its version is told.
-_CONTENT = (
-    "status, reason, headers, request_time, response_time, digest, size, ttl, peer, groups, search,"
-    " complete_length"
-)
-_WATCHES = tuple(
-    f"CREATE TEMP TRIGGER {name} AFTER {change} BEGIN SELECT note_change({row}.key); END"
-    for name, change, row in (
-        ("entry_came", "INSERT ON entries", "NEW"),
-        ("entry_changed", f"UPDATE OF {_CONTENT} ON entries", "NEW"),
-        ("entry_went", "DELETE ON entries", "OLD"),
-        ("flight_went", "DELETE ON flights", "OLD"),
-    )
-)
-
+# What a transaction changes is not to be written before its end.
+_WRITERS_CACHE = "PRAGMA cache_size = -8192"
+_MOST_IDLE = 16
+_ROWS_TO_SETTLE = 10_000
+_LONG_LOG = 4096  # pages
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 class Database:
-    """Connections to one SQLite file, safe across threads and across fork.
+    """One SQLite file, safe across threads and across fork.
 
-    Writers queue on a file lock (and a thread lock in front of it), which wakes them in the kernel
-    where SQLite's own waiting would poll. Before a fork the forking thread's connection is closed; that
-    no other thread has one then is up to the process that forks (SQLite keeps its locks by process).
+    A reader takes an idle connection, so that there are as many as there are reads at the same time. There
+    is one to write with. Writers queue on a file lock (and a thread lock in front of it), which wakes them
+    in the kernel where SQLite's own waiting would poll. Before a fork all connections are closed; that no
+    other thread uses one then is up to the process that forks (SQLite keeps its locks by process).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._local = threading.local()
-        self._turn = threading.Lock()  # guards _lock_fd and is held for each write transaction
+        self._idle: list[sqlite3.Connection] = []  # taken and given back in one step, without a lock
+        # Held for each write transaction; guards what follows.
+        self._turn = threading.Lock()
+        self._writer: tuple[int, sqlite3.Connection] | None = None  # the process it is of
         self._lock_fd: tuple[int, int] | None = None  # process and descriptor
-        self._changed: set[int] = set()  # slots of the keys that this transaction changes; under _turn
+        self._changed: set[int] = set()  # slots of the keys that this transaction changes
+        self._unsettled = 0  # rows changed since the log was brought into the file
+        self._inherited: list[object] = []  # a parent's connections: neither used nor closed
+        self._synced: int | None = None
         self._versions: Versions | None = None
         self._claim_locks: ClaimLocks | None = None
         _databases.add(self)
@@ -135,7 +75,10 @@ class Database:
     def versions(self) -> Versions:
         """The versions of all keys; raises StoreError."""
         if self._versions is None:
-            self._versions = Versions(self.path.with_name("versions"))
+            versions = Versions(self.path.with_name("versions"))
+            if versions.is_new and self.select("SELECT 1 FROM entries LIMIT 1"):
+                versions.touch_all()
+            self._versions = versions
         return self._versions
 
     @property
@@ -147,29 +90,34 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to this version; raises StoreError for a file from a later one."""
-        connection = self.read()
-        with self._alone(), self._transaction(connection):
+        with self._alone(), self.read() as connection, self._transaction(connection):
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
                 raise StoreError(
                     f"{self.path} was written by a later version (schema {version}; this one knows "
                     f"{SCHEMA_VERSION}): upgrade, or start with another --cache-dir"
                 )
-            for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
-                for statement in _statements(script):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {number}")
+            migrate(connection, version)
 
-    def read(self) -> sqlite3.Connection:
-        """This thread's connection, for single SELECTs (each sees all that was committed before it)."""
-        pid = os.getpid()
-        if getattr(self._local, "pid", None) != pid:
-            # A connection inherited through fork must not be used, nor closed: its locks are the parent's.
-            self._local.inherited = getattr(self._local, "connection", None)
-            self._local.connection = self._connect()
-            self._local.pid = pid
-        connection: sqlite3.Connection = self._local.connection
-        return connection
+    def select(self, statement: str, values: Values = ()) -> list[Row]:
+        """The rows of one SELECT, which sees all that was committed before it."""
+        with self.read() as db:
+            return db.execute(statement, values).fetchall()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection for SELECTs, each of which is to be read to its end inside the block."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            yield connection
+        finally:
+            if len(self._idle) < _MOST_IDLE:
+                self._idle.append(connection)
+            else:
+                connection.close()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -178,11 +126,38 @@ class Database:
         The versions of the keys whose entries it changes or whose flights it ends are changed with it.
         Raises StoreError when the index cannot be written to, NoSpace when that is for a full disk.
         """
-        connection = self.read()
         with self._alone():
-            self._watch(connection)
+            connection = self._own_writer()
+            before = connection.total_changes
             with self._transaction(connection):
                 yield connection
+            self._unsettled += connection.total_changes - before
+
+    def settle(self) -> None:
+        """Bring the log into the file, where this process has written enough since it did so last.
+
+        Others read and write meanwhile; only the rest of a log that grows too fast is done while nobody
+        writes. Raises StoreError.
+        """
+        if self._unsettled < _ROWS_TO_SETTLE:
+            return
+        self._unsettled = 0
+        with self._errors(), self.read() as db:
+            _busy, pages, done = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if done < pages and pages > _LONG_LOG:
+            self._sync()
+            with self._alone(), self.read() as db:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def _sync(self) -> None:
+        """Have what was written back reach the disk, which SQLite leaves to who does the rest."""
+        try:
+            if self._synced is None:
+                # Never closed: to close any descriptor of the file would drop SQLite's locks on it.
+                self._synced = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            os.fdatasync(self._synced)
+        except OSError as error:
+            raise StoreError(f"cannot write to the index {self.path}: {error.strerror}") from error
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -191,22 +166,33 @@ class Database:
             lock = self._write_lock()
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
-                yield
-            except sqlite3.DatabaseError as error:
-                full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-                kind = NoSpace if full else StoreError
-                raise kind(f"cannot write to the index {self.path}: {error}") from error
+                with self._errors():
+                    yield
             finally:
                 fcntl.flock(lock, fcntl.LOCK_UN)
 
-    def _watch(self, connection: sqlite3.Connection) -> None:
-        """Have this thread's connection note what it changes."""
-        if getattr(self._local, "watched", None) is connection:
-            return
-        connection.create_function("note_change", 1, self._note_change)
-        for statement in _WATCHES:
-            connection.execute(statement)
-        self._local.watched = connection
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+            kind = NoSpace if full else StoreError
+            raise kind(f"cannot write to the index {self.path}: {error}") from error
+
+    def _own_writer(self) -> sqlite3.Connection:
+        """The connection that notes what it changes, and knows what entries are worth."""
+        pid = os.getpid()
+        if self._writer is None or self._writer[0] != pid:
+            self._inherited.append(self._writer)
+            connection = self._connect()
+            connection.execute(_WRITERS_CACHE)
+            eviction.teach(connection)
+            connection.create_function("note_change", 1, self._note_change)
+            for statement in WATCHES:
+                connection.execute(statement)
+            self._writer = (pid, connection)
+        return self._writer[1]
 
     @contextlib.contextmanager
     def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
@@ -235,20 +221,29 @@ class Database:
         self._changed.add(self.versions.slot(key.partition(" ")[0]))
 
     def close(self) -> None:
-        """Close this thread's connection and the write lock; other threads' end with them."""
-        self.close_connection()
+        """Close what nobody uses; the next use opens it again."""
+        self.close_readers()
         with self._turn:
-            if self._lock_fd is not None and self._lock_fd[0] == os.getpid():
+            pid = os.getpid()
+            if self._writer is not None and self._writer[0] == pid:
+                self._writer[1].close()
+                self._writer = None
+            if self._lock_fd is not None and self._lock_fd[0] == pid:
                 os.close(self._lock_fd[1])
-            self._lock_fd = None
+                self._lock_fd = None
 
-    def close_connection(self) -> None:
-        """Close this thread's connection, unless it is in a transaction; the next use opens another."""
-        local = self._local
-        if getattr(local, "pid", None) == os.getpid() and not local.connection.in_transaction:
-            local.connection.close()
-            del local.connection
-            del local.pid
+    def close_readers(self) -> None:
+        """Close the connections that wait for readers."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def close_before_fork(self) -> None:
+        """Close all that this thread may: what is in a transaction is left for the parent."""
+        self.close_readers()
+        writer = self._writer
+        if writer is not None and writer[0] == os.getpid() and not writer[1].in_transaction:
+            writer[1].close()
+            self._writer = None
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -280,20 +275,10 @@ def going_on_unwritten(what: str, key: str) -> Iterator[None]:
         log.warning("cannot %s %s: %s", what, without_query(key), error)
 
 
-def _statements(script: str) -> Iterator[str]:
-    """The script's statements one by one (executescript would commit the transaction first)."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
 def _close_before_fork() -> None:
     """SQLite keeps its locks by process: a child that inherits them would believe them its own."""
     for database in list(_databases):
-        database.close_connection()
+        database.close_before_fork()
 
 
 os.register_at_fork(before=_close_before_fork)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pyproxycache.errors import ProxyError, StoreError
@@ -134,14 +132,17 @@ class Permit:
             with going_on_unwritten("end the claim on", self.key):
                 self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
 
-    def store(self, entry: Entry) -> Entry | None:
-        """Commit the whole body and end the flight; None if it was purged meanwhile. Raises StoreError."""
+    def store(self, entry: Entry) -> int | None:
+        """Commit the whole body and end the flight; gives the entry's id. Raises StoreError.
+
+        None if it was purged meanwhile.
+        """
         stored = self._flights.claims.store(self._claim, entry, self.file)
         self._end(self._progress(End.STORED))
         self.file.discard()
         return stored
 
-    def store_at_once(self, entry: Entry, body: bytes) -> Entry | None:
+    def store_at_once(self, entry: Entry, body: bytes) -> int | None:
         """The same for a body that came whole and has no file. Followers read it in any case.
 
         None if it was purged meanwhile; raises StoreError after the end.
@@ -259,8 +260,11 @@ class Flights:
             with self._lock:
                 mine = self._flights.setdefault(key, flight) is flight
             if mine:
-                with self._abandoned_on_error(flight):
+                try:
                     return self._mirror(flight, claim)
+                except BaseException:
+                    self._abandon(flight, End.LOST)
+                    raise
 
     def _is_current(self, flight: Flight) -> bool:
         """Whether it still runs, or is about to; dropped where it was purged."""
@@ -270,30 +274,24 @@ class Flights:
         self.drop(flight)
         return False
 
-    @contextlib.contextmanager
-    def _abandoned_on_error(self, flight: Flight) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._abandon(flight, End.LOST)
-            raise
-
     def _claim(self, flight: Flight) -> Lead | Follow | NotStorable:
-        with self._abandoned_on_error(flight):
+        try:
             found = self.claims.claim(flight.key, flight.token, time.time())
             match found:
-                case NotStorable():
-                    self._abandon(flight, End.PASSED)
-                    return found
+                case Won(claim):
+                    flight.claim = claim
+                    return Lead(self._permit(flight, found))
                 case Taken(claim):
                     with self._lock:
                         self._led.pop(flight.token, None)
                         flight.token = claim.token
                     flight.claim = claim
                     return self._mirror(flight, claim)
-                case Won(claim):
-                    flight.claim = claim
-                    return Lead(self._permit(flight, found))
+        except BaseException:
+            self._abandon(flight, End.LOST)
+            raise
+        self._abandon(flight, End.PASSED)
+        return found
 
     def _mirror(self, flight: Flight, claim: Claim) -> Follow:
         flight.head_was_known = claim.entry is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -41,22 +41,20 @@ class Fsck:
 
     def check(self) -> Iterator[Finding | None]:
         """One value for each blob row or file looked at: what is wrong with it, or None."""
-        sizes = self._index.blob_sizes()
-        yield from self.check_bodies(sizes)
+        yield from self.check_bodies(self._index.blobs())
         for entry in self._index.unbacked():
             yield Finding(Problem.UNBACKED, entry.digest)
         for digest, names in self._blobs.digests():
             # A second name is that of a download's file: its writer, or the sweep, deals with both. What is
-            # noted as being written, or its writer died in it: the next writer looks after that.
-            noted = self._blobs.intent.noted()
-            if digest in sizes or names > 1 or (noted is not None and noted[0] == digest):
+            # noted is being written, or its writer died in it: the next writer looks after that.
+            if names > 1 or digest in self._blobs.intent.noted():
                 continue
             if self._index.is_stray(digest):
                 yield Finding(Problem.STRAY, digest)
 
-    def check_bodies(self, sizes: Mapping[str, int]) -> Iterator[Finding | None]:
+    def check_bodies(self, blobs: Iterable[tuple[str, int]]) -> Iterator[Finding | None]:
         """The same for the blobs of these digests, with their sizes."""
-        for digest, size in sizes.items():
+        for digest, size in blobs:
             yield self._check_blob(digest, size)
 
     def fix(self, finding: Finding) -> None:

@@ -67,6 +67,7 @@ class Housekeeper:
             self.flush()
             due = time.monotonic() - collected > _COLLECT_SECONDS
             try:
+                self._index.settle()
                 if due or self._space.needs_collecting():
                     collected = time.monotonic()
                     self._collect()

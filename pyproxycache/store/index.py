@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyproxycache.messages import Entry
+from pyproxycache.store import eviction
 from pyproxycache.store.database import Database
+from pyproxycache.store.eviction import TOUCH, Candidate
+from pyproxycache.store.listing import Listed, urls
+from pyproxycache.store.purging import purge_group, purge_keys, purge_matching
 from pyproxycache.store.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
+from pyproxycache.store.slices import PAGE, in_slices
 from pyproxycache.store.variants import VaryValues, find_by_search, find_fitting, find_newest
 from pyproxycache.store.versions import Stamp
+
+_ACCESS = f"SELECT {FIELDS}, id, accessed, hits FROM entries"
+_NEXT_USED = "key GLOB ? AND (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,42 +41,44 @@ class Access:
     hits: int
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An entry that may be evicted; `freed`: bytes of its blob, 0 where a later entry names it too."""
-
-    id: int
-    accessed: float
-    freed: int
-
-
 class Index:
-    """Entries by key. Reads take the thread's connection, writes are one transaction each."""
+    """Entries by key. What may concern many is written in slices, all else in one transaction each."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def open(self) -> None:
-        """Open this thread's connection now rather than with its first look-up."""
+        """Open a connection now rather than with the first look-up."""
         self.variants("", 1)
 
     def stamp(self, key: str) -> Stamp | None:
         """To be taken before a look-up whose result is to be kept; None where nothing may be kept."""
         return self._database.versions.stamp(key)
 
-    def lookup(self, key: str, vary: VaryValues, search: str = "") -> list[Entry]:
-        """What is stored for the key and the caller's values of what it varies on: whole or in parts.
+    def is_unknown(self, key: str, search: str) -> bool:
+        """Whether nothing was ever found by the key, nor by it without its query, so that none need look."""
+        versions = self._database.versions
+        return versions.is_untouched(key) and versions.is_untouched(search)
 
-        With `search`, the key without its query, also the 32 newest entries of other keys that can be
-        found by it.
-        """
-        db = self._database.read()
-        found = find_fitting(db, key, vary)
-        return found + find_by_search(db, search, key, vary) if search else found
+    def distrust_versions(self) -> None:
+        """After the power went: what is stored may be newer than its version."""
+        with self._database.write():
+            self._database.versions.touch_all()
+
+    def lookup(self, key: str, vary: VaryValues) -> list[Entry]:
+        """What is stored for the key and the caller's values of what it varies on: whole or in parts."""
+        with self._database.read() as db:
+            return find_fitting(db, key, vary)
+
+    def search(self, search: str, but: str, vary: VaryValues) -> list[Entry]:
+        """The 32 newest such entries of other keys than `but`, found by a key without its query."""
+        with self._database.read() as db:
+            return find_by_search(db, search, but, vary)
 
     def variants(self, key: str, limit: int) -> list[Entry]:
         """The newest whole responses of the key, whatever they vary on."""
-        return find_newest(self._database.read(), key, limit)
+        with self._database.read() as db:
+            return find_newest(db, key, limit)
 
     def freshen(self, entry: Entry) -> bool:
         """Put the head and times of a validated entry in place; False when that body is gone.
@@ -97,87 +108,64 @@ class Index:
 
     def purge(self, keys: Iterable[str]) -> int:
         """Forget the keys: their entries, and the claims of downloads that would bring them back."""
-        count = 0
-        with self._database.write() as db:
-            for key in keys:
-                count += db.execute("DELETE FROM entries WHERE key = ?", (key,)).rowcount
-                self._database.claim_locks.begin_epoch(key)
-                # A variant's flight key is its entry key, a space, and what it varies on.
-                between = (key, f"{key} ", f"{key}!")
-                db.execute("DELETE FROM flights WHERE key = ? OR (key >= ? AND key < ?)", between)
-                db.execute("DELETE FROM not_storable WHERE key = ? OR (key >= ? AND key < ?)", between)
-        return count
+        return purge_keys(self._database, keys)
+
+    def purge_matching(self, *, prefix: str = "", pattern: str = "*") -> int:
+        """The same for all keys that begin with `prefix` and match the glob `pattern`."""
+        return purge_matching(self._database, pattern, prefix)
 
     def purge_group(self, name: str, origin: str | None) -> int:
         """Forget a cache group's entries, and the claims of downloads known to be in it (RFC 9875).
 
         `origin` is scheme and authority ("https://origin.example"); None means every origin.
         """
-        grouped = "name = :name"
-        flown = ":name IN (SELECT value FROM json_each(json_extract(entry, '$.groups')))"
-        if origin is not None:
-            grouped += " AND origin = :origin"
-            flown += " AND substr(key, 1, length(:origin) + 1) = :origin || '/'"
-        values = {"name": name, "origin": origin}
-        with self._database.write() as db:
-            for (key,) in db.execute(f"DELETE FROM flights WHERE {flown} RETURNING key", values).fetchall():
-                self._database.claim_locks.begin_epoch(key)
-            return db.execute(
-                f"DELETE FROM entries WHERE id IN (SELECT entry FROM entry_groups WHERE {grouped})", values
-            ).rowcount
+        return purge_group(self._database, name, origin)
 
-    def keys(self, *, prefix: str = "", pattern: str = "*") -> list[str]:
-        """All that can be purged, beginning with `prefix` and matching the glob `pattern`.
+    def walk(self, pattern: str = "*") -> Iterator[Access]:
+        """All entries whose key matches the glob, least recently used first; some are read at a time."""
+        after = (-1.0, 0)
+        while page := self._accesses(_NEXT_USED, (pattern, *after, PAGE)):
+            yield from page
+            after = (page[-1].accessed, page[-1].entry.id)
 
-        Keys of entries, of running downloads, and of what is known as not storable.
-        """
-        rows = self._database.read().execute(
-            "WITH flown AS (SELECT key FROM flights UNION SELECT key FROM not_storable),"
-            " known AS (SELECT key FROM entries UNION"
-            " SELECT iif(instr(key, ' '), substr(key, 1, instr(key, ' ') - 1), key) FROM flown)"
-            " SELECT key FROM known WHERE substr(key, 1, length(?1)) = ?1 AND key GLOB ?2 ORDER BY key",
-            (prefix, pattern),
-        )
-        return [row[0] for row in rows]
-
-    def walk(self, pattern: str = "*") -> list[Access]:
-        """All entries whose key matches the glob, least recently used first."""
-        return self._accesses("key GLOB ? ORDER BY accessed, id", pattern)
+    def urls(self, pattern: str = "*") -> Iterator[Listed]:
+        """The URLs that match the glob and have entries, least recently used first."""
+        return urls(self._database, pattern)
 
     def accesses(self, key: str) -> list[Access]:
         """All entries of the key, the newest response first."""
-        return self._accesses("key = ? ORDER BY response_time DESC, id DESC", key)
+        return self._accesses("key = ? ORDER BY response_time DESC, id DESC", (key,))
 
-    def _accesses(self, condition: str, value: str) -> list[Access]:
-        rows = self._database.read().execute(
-            f"SELECT {FIELDS}, id, accessed, hits FROM entries WHERE {condition}", (value,)
-        )
+    def _accesses(self, condition: str, values: tuple[Any, ...]) -> list[Access]:
+        rows = self._database.select(f"{_ACCESS} WHERE {condition}", values)
         return [Access(entry_from(row[:-2]), *row[-2:]) for row in rows]
 
     def touch(self, accesses: Mapping[int, tuple[float, int]], counters: Mapping[str, int]) -> None:
-        """Write gathered accesses (entry id to last access and hits) and counter increments in one go."""
-        with self._database.write() as db:
-            db.executemany(
-                "UPDATE entries SET accessed = max(accessed, ?), hits = hits + ? WHERE id = ?",
-                [(accessed, hits, id) for id, (accessed, hits) in accesses.items()],
-            )
-            db.executemany(
-                "INSERT INTO counters VALUES (?, ?)"
-                " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-                list(counters.items()),
-            )
+        """Write gathered accesses (entry id to last access and hits) and counter increments."""
+        touched = [
+            {"id": id, "accessed": accessed, "hits": hits} for id, (accessed, hits) in accesses.items()
+        ]
+        in_slices(self._database, touched, lambda db, one: db.execute(TOUCH, one).rowcount)
+        if counters:
+            with self._database.write() as db:
+                db.executemany(
+                    "INSERT INTO counters VALUES (?, ?)"
+                    " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+                    list(counters.items()),
+                )
 
     def counters(self) -> dict[str, int]:
-        return dict(self._database.read().execute("SELECT name, value FROM counters"))
+        return dict(self._database.select("SELECT name, value FROM counters"))
 
     def used_bytes(self) -> int:
-        (size,) = self._database.read().execute("SELECT bytes FROM usage").fetchone()
-        return int(size)
+        return self.usage().bytes
+
+    def settle(self) -> None:
+        """Do at leisure what those who commit have put off."""
+        self._database.settle()
 
     def usage(self) -> Usage:
-        db = self._database.read()
-        size, blobs = db.execute("SELECT bytes, blobs FROM usage").fetchone()
-        (entries,) = db.execute("SELECT count(*) FROM entries").fetchone()
+        ((size, blobs, entries),) = self._database.select("SELECT bytes, blobs, entries FROM usage")
         return Usage(size, blobs, entries)
 
     def instance(self) -> str:
@@ -189,8 +177,8 @@ class Index:
 
     def fact(self, name: str) -> str | None:
         """What was noted under the name."""
-        row = self._database.read().execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
+        rows = self._database.select("SELECT value FROM facts WHERE name = ?", (name,))
+        return rows[0][0] if rows else None
 
     def set_fact(self, name: str, value: str) -> None:
         with self._database.write() as db:
@@ -198,7 +186,7 @@ class Index:
 
     def last_used(self, seconds: float) -> dict[str, int]:
         """Digest and size of the bodies stored or served up to so long before the last one."""
-        rows = self._database.read().execute(
+        rows = self._database.select(
             "SELECT digest, size FROM entries WHERE accessed >= (SELECT max(accessed) FROM entries) - ?",
             (seconds,),
         )
@@ -206,42 +194,41 @@ class Index:
 
     # The steps by which space is made: rows first, then files that no row names.
 
-    def oldest(self, after: Candidate | None, limit: int) -> list[Candidate]:
-        """The least recently used entries, those next to `after` in that order."""
-        rows = self._database.read().execute(
-            "SELECT id, accessed, iif(EXISTS (SELECT 1 FROM entries AS other"
-            " WHERE other.digest = entries.digest"
-            " AND (other.accessed, other.id) > (entries.accessed, entries.id)), 0, size)"
-            " FROM entries WHERE (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?",
-            (after.accessed, after.id, limit) if after else (-math.inf, 0, limit),
-        )
-        return [Candidate(*row) for row in rows]
+    def unused(self, since: float, after: Candidate | None, limit: int) -> list[Candidate]:
+        """Entries not asked for `since` (epoch seconds), the least recently used first, from `after` on."""
+        with self._database.read() as db:
+            return eviction.unused(db, since, after, limit)
 
-    def evict(self, ids: Iterable[int], unlink: Callable[[str], None]) -> None:
-        """Remove entries, and then, in a transaction of their own, the blobs that nothing names now."""
-        digests: set[str] = set()
-        with self._database.write() as db:
-            for id in ids:
-                digests.update(*db.execute("DELETE FROM entries WHERE id = ? RETURNING digest", (id,)))
-        self._drop_blobs(digests, unlink)
+    def least_worth(self, since: float, after: Candidate | None, limit: int) -> list[Candidate]:
+        """The others, in the order in which they go."""
+        with self._database.read() as db:
+            return eviction.least_worth(db, since, after, limit)
 
-    def drop_unnamed(self, unlink: Callable[[str], None], limit: int = 500) -> int:
-        """Unlink blobs that no entry names; gives how many there were, `limit` at most."""
-        unnamed = self._database.read().execute(
-            "SELECT digest FROM blobs WHERE NOT EXISTS"
-            " (SELECT 1 FROM entries WHERE entries.digest = blobs.digest) LIMIT ?",
-            (limit,),
-        )
-        return self._drop_blobs([digest for (digest,) in unnamed], unlink)
+    def evict(self, candidates: Sequence[Candidate], unlink: Callable[[str], None]) -> None:
+        """Remove entries, and then, in transactions of their own, the blobs that nothing names now."""
+        in_slices(self._database, candidates, eviction.evict)
+        self.drop_unnamed(unlink)
 
-    def _drop_blobs(self, digests: Collection[str], unlink: Callable[[str], None]) -> int:
-        """Unlink those of the blobs that nothing names, as the write transaction sees it."""
+    def drop_ghosts(self) -> None:
+        """Forget the names of evicted entries, but for as many as there are blobs."""
+        while in_slices(self._database, [0], lambda db, _: eviction.drop_ghosts(db)):
+            pass
+
+    def drop_unnamed(self, unlink: Callable[[str], None]) -> int:
+        """Unlink blobs that no entry names; gives how many there were."""
+
+        def drop(db: sqlite3.Connection, row: tuple[int, str]) -> int:
+            place, digest = row
+            db.execute("DELETE FROM released WHERE place = ?", (place,))
+            # Another entry may name it, or has come to name it since.
+            if db.execute("SELECT 1 FROM entries WHERE digest = ?", (digest,)).fetchone():
+                return 0
+            unlink(digest)
+            return db.execute("DELETE FROM blobs WHERE digest = ?", (digest,)).rowcount
+
         count = 0
-        with self._database.write() as db:
-            for digest in digests:
-                if not db.execute("SELECT 1 FROM entries WHERE digest = ?", (digest,)).fetchone():
-                    unlink(digest)
-                    count += db.execute("DELETE FROM blobs WHERE digest = ?", (digest,)).rowcount
+        while page := self._database.select(f"SELECT place, digest FROM released LIMIT {PAGE}"):
+            count += in_slices(self._database, page, drop)
         return count
 
     def drop_strays(self, digests: Iterable[str], unlink: Callable[[str], None]) -> int:
@@ -254,20 +241,28 @@ class Index:
                     count += 1
         return count
 
-    def blob_sizes(self) -> dict[str, int]:
-        return dict(self._database.read().execute("SELECT digest, size FROM blobs"))
+    def blobs(self) -> Iterator[tuple[str, int]]:
+        """Digest and size of every blob, by digest; some are read at a time."""
+        digest = ""
+        statement = f"SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT {PAGE}"
+        while page := self._database.select(statement, (digest,)):
+            yield from page
+            digest = page[-1][0]
 
     def unbacked(self) -> list[Entry]:
         """Entries whose digest has no blob row: none, unless the file was changed by hand."""
-        rows = self._database.read().execute(
+        rows = self._database.select(
             f"{SELECT} WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.digest = entries.digest)"
         )
         return [entry_from(row) for row in rows]
 
     def is_stray(self, digest: str) -> bool:
         """Whether no blob row knows the digest; waits for a commit that is under way."""
+        known = "SELECT 1 FROM blobs WHERE digest = ?", (digest,)
+        if self._database.select(*known):
+            return False
         with self._database.write() as db:
-            return db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone() is None
+            return db.execute(*known).fetchone() is None
 
     def drop_blob(self, digest: str, unlink: Callable[[str], None]) -> int:
         """Forget a damaged blob, its file and every entry that names it; gives the number of entries."""

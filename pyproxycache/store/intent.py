@@ -1,4 +1,4 @@
-"""The blob that is being written and that no row names yet: known to whoever comes after its writer."""
+"""The blobs that are being written and that no row names yet: known to whoever comes after their writer."""
 
 from __future__ import annotations
 
@@ -7,40 +7,47 @@ import os
 from pathlib import Path
 
 from pyproxycache.errors import StoreError
+from pyproxycache.store.batches import MOST
 from pyproxycache.store.locks import open_lock
 
-_DIGEST, _SIZE = 64, 80
+_TOKEN, _DIGEST = 16, 64
 
 
 class Intent:
-    """A digest and its writer's token in a mapped file, which outlives him.
+    """A writer's token, and the digests of his blobs, in a mapped file, which outlives him.
 
-    It stays after the row is there: until the next writer looks whether it is. Guarded by the index's write
-    lock.
+    They stay after the rows are there: until the next writer looks whether they are. Guarded by the
+    index's write lock.
     """
 
     def __init__(self, path: Path) -> None:
+        size = 1 + _TOKEN + MOST * _DIGEST
         try:
             fd = open_lock(path)
             try:
-                os.posix_fallocate(fd, 0, _SIZE)  # with room on the disk: a full one would show as SIGBUS
-                self._noted = mmap.mmap(fd, _SIZE)
+                os.posix_fallocate(fd, 0, size)  # with room on the disk: a full one would show as SIGBUS
+                self._map = mmap.mmap(fd, size)
             finally:
                 os.close(fd)
         except OSError as error:
             raise StoreError(f"cannot use {path}: {error.strerror}") from error
 
-    def note(self, digest: str, token: str) -> None:
-        """The blob of this digest (sha256 in hex) comes into its place; `token`: 16 characters at most."""
-        self._noted[:] = f"{digest}{token:16}".encode("ascii")
+    def begin(self, token: str) -> None:
+        """No blob is being written; those that come are those of this writer (16 characters at most)."""
+        self._map[: 1 + _TOKEN] = b"\0%-16b" % token.encode()
 
-    def clear(self) -> None:
-        """There is nothing to look for."""
-        self._noted[0] = 0
+    def note(self, digest: str) -> None:
+        """One more blob, of this digest (sha256 in hex), comes into its place, and then its row."""
+        count = self._map[0]
+        place = 1 + _TOKEN + count * _DIGEST
+        self._map[place : place + _DIGEST] = digest.encode()
+        self._map[0] = count + 1
 
-    def noted(self) -> tuple[str, str] | None:
-        """The digest of the blob that was written last, and its writer's token."""
-        if not self._noted[0]:
-            return None
-        text = self._noted[:].decode("ascii")
-        return text[:_DIGEST], text[_DIGEST:].rstrip()
+    def token(self) -> str:
+        """The writer who came last."""
+        return self._map[1 : 1 + _TOKEN].rstrip(b" \0").decode()
+
+    def noted(self) -> list[str]:
+        """The digests of his blobs."""
+        places = range(1 + _TOKEN, 1 + _TOKEN + self._map[0] * _DIGEST, _DIGEST)
+        return [self._map[place : place + _DIGEST].decode() for place in places]

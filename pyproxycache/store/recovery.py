@@ -33,6 +33,7 @@ class Recovery:
         before = self._index.fact("boot")
         if before != boot:
             if before is not None:
+                self._index.distrust_versions()
                 self._check_last_written()
             self._index.set_fact("boot", boot)
 
@@ -44,7 +45,7 @@ class Recovery:
         unsettled = {
             digest: sizes[digest] for digest, when in written.items() if when is None or when > since
         }
-        for finding in self._fsck.check_bodies(unsettled):
+        for finding in self._fsck.check_bodies(unsettled.items()):
             if finding is not None:
                 log.warning(
                     "%s: %s; it is fetched again when asked for", finding.digest, finding.problem.value

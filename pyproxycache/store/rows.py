@@ -7,7 +7,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from pyproxycache.messages import Entry, Head, Headers, Part
+from pyproxycache.store.eviction import IN_PLACE, PRIORITY, uses_of_ghost
 
 COLUMNS = (
     "key",
@@ -31,6 +34,8 @@ COLUMNS = (
 FIELDS = ", ".join(COLUMNS)
 SELECT = f"SELECT {FIELDS}, id FROM entries"
 
+_FIELDS_TO_TEXT = msgspec.json.Encoder()
+_FIELDS_FROM_TEXT = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _MOST_PARTS = 64
 _MOST_OF_KEY = 10_000
 # Going through so many takes milliseconds, so not every row does.
@@ -38,11 +43,13 @@ _ROWS_A_CHECK = 64
 _WHOLE = (-1, -1, None)
 _NO_END = 2**63 - 1
 _IDENTITY = ("key", "vary", "variant", "first_pos", "last_pos")
+_UPDATED = tuple(name for name in (*COLUMNS, "accessed") if name not in _IDENTITY)
 _PUT = (
-    f"INSERT INTO entries ({FIELDS}, accessed) VALUES ({', '.join('?' * len(COLUMNS))}, ?)"
+    f"INSERT INTO entries ({FIELDS}, accessed, uses, priority)"
+    f" VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?, {PRIORITY})"
     f" ON CONFLICT ({', '.join(_IDENTITY)}) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in (*COLUMNS, "accessed") if name not in _IDENTITY)
-    + " RETURNING id"
+    + ", ".join(f"{name} = excluded.{name}" for name in _UPDATED)
+    + f", {IN_PLACE} RETURNING id"
 )
 _FRESHENED = ("status", "reason", "headers", "request_time", "response_time", "ttl", "groups", "search")
 _FRESHEN = (
@@ -64,7 +71,7 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
         *((part.start, part.end, part.total) if part is not None else _WHOLE),
         entry.status,
         entry.head.reason,
-        json.dumps(entry.headers.fields),
+        _FIELDS_TO_TEXT.encode(entry.headers.fields).decode(),
         entry.request_time,
         entry.response_time,
         entry.digest,
@@ -87,7 +94,7 @@ def entry_from(row: Sequence[Any]) -> Entry:
     digest, size, ttl, peer, groups, search, *id = rest
     return Entry(
         key=key,
-        head=Head(status, reason, Headers((name, value) for name, value in json.loads(headers))),
+        head=Head(status, reason, Headers(_FIELDS_FROM_TEXT.decode(headers))),
         request_time=asked,
         response_time=came,
         vary=tuple(zip(names_from(names), json.loads(variant), strict=True)) if names else (),
@@ -117,19 +124,24 @@ def _text_of(items: Sequence[str | None]) -> str:
     return json.dumps(items) if items else ""
 
 
-def insert_entry(db: sqlite3.Connection, entry: Entry, now: float) -> int:
+def insert_entry(db: sqlite3.Connection, entry: Entry, now: float, *, is_first: bool = False) -> int:
     """Put an entry and its blob's row in place (in the caller's transaction); gives the entry's id.
 
     The newest wins: a whole response takes the place of all parts of its variant, a part that of the
     parts within it. Of further parts, and of further rows of the key, the least recently used go.
+    `is_first`: nothing was ever stored under the key.
     """
     row = row_of(entry)
     variant = row[:3]
     bounds = (entry.part.start, entry.part.end) if entry.part is not None else (0, _NO_END)
     db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (entry.digest, entry.size))
-    db.execute(f"DELETE FROM {_COVERED}", (*variant, *bounds, *bounds))
-    (id,) = db.execute(_PUT, (*row, now)).fetchone()
-    _file_groups(db, id, entry)
+    uses = 0
+    if not is_first:
+        db.execute(f"DELETE FROM {_COVERED}", (*variant, *bounds, *bounds))
+        uses = uses_of_ghost(db, row[: len(_IDENTITY)])
+    (id,) = db.execute(_PUT, (*row, now, uses, uses, entry.size)).fetchone()
+    if entry.groups:
+        _file_groups(db, id, entry)
     if entry.part is not None:
         _drop_least_used(db, f"{_PARTS} AND id != ?", (*variant, id), _MOST_PARTS - 1)
     if id % _ROWS_A_CHECK == 0:
@@ -148,14 +160,13 @@ def _drop_least_used(db: sqlite3.Connection, rows: str, values: Sequence[Any], m
 def update_entry(db: sqlite3.Connection, entry: Entry) -> bool:
     """Give an entry another head and other times; False when its row is gone or has another body."""
     changed = db.execute(_FRESHEN, {**columns_of(entry), "id": entry.id}).rowcount == 1
-    if changed:
+    if changed and entry.groups:
         _file_groups(db, entry.id, entry)
     return changed
 
 
 def _file_groups(db: sqlite3.Connection, id: int, entry: Entry) -> None:
     """Have the entry found by its cache groups, which are its origin's own (RFC 9875 section 2)."""
-    db.execute("DELETE FROM entry_groups WHERE entry = ?", (id,))
     origin = "/".join(entry.key.split("/", 3)[:3])
     db.executemany(
         "INSERT OR IGNORE INTO entry_groups VALUES (?, ?, ?)", [(name, origin, id) for name in entry.groups]

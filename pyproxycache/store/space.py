@@ -6,14 +6,15 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pyproxycache.errors import StoreError
 from pyproxycache.options import StoreOptions
 from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claims import Claims
-from pyproxycache.store.index import Candidate, Index
+from pyproxycache.store.eviction import Candidate
+from pyproxycache.store.index import Index
 from pyproxycache.store.locks import open_lock
 
 _HIGH_WATER = 0.95
@@ -32,7 +33,7 @@ class Collected:
 
 
 class Space:
-    """Collects by least recent use; one collector at a time over all processes (a file lock)."""
+    """Collects what is unused or worth least; one collector at a time over all processes (a file lock)."""
 
     def __init__(self, options: StoreOptions, index: Index, claims: Claims, blobs: Blobs) -> None:
         self._options = options
@@ -48,7 +49,9 @@ class Space:
         """Whether a body of this size (bytes) may be stored, after making room for it if need be."""
         if not self.admits_growth(size):
             return False
-        if not self.fits_disk(size) and self.fits_disk(size - self._index.used_bytes()):
+        if self.fits_disk(size):
+            return True
+        if self.fits_disk(size - self._index.used_bytes()):
             self.make_room(size)
         return self.fits_disk(size)
 
@@ -74,7 +77,7 @@ class Space:
         extra: int = 0,
         progress: Callable[[Collected], None] | None = None,
     ) -> Collected | None:
-        """Remove what is unused for too long, then the least recently used down to 90 % of the size.
+        """Remove what is unused for too long, then what is worth least, down to 90 % of the size.
 
         None when another process is collecting and `wait` is false.
         """
@@ -87,7 +90,7 @@ class Space:
             evicted = Collected()
             for batch in self._victims(extra):
                 if not dry_run:
-                    self._index.evict((one.id for one in batch), self._blobs.remove)
+                    self._index.evict(batch, self._blobs.remove)
                 evicted = Collected(
                     evicted.entries + len(batch), evicted.bytes + sum(one.freed for one in batch)
                 )
@@ -102,6 +105,7 @@ class Space:
         return self._sweep()
 
     def _tidy(self) -> int:
+        self._index.drop_ghosts()
         self._claims.forget_expired(time.time())
         return self._sweep()
 
@@ -109,25 +113,24 @@ class Space:
         return self._claims.sweep(unused_since=time.time() - _PARTIAL_KEPT)
 
     def _drop_unnamed(self) -> None:
-        while self._index.drop_unnamed(self._blobs.remove):
-            pass
+        self._index.drop_unnamed(self._blobs.remove)
 
     def _victims(self, extra: int) -> Iterator[list[Candidate]]:
-        """Batches of entries to evict, oldest access first."""
-        unused = self._options.unused
-        oldest = 0.0 if unused is None else time.time() - unused
+        """Batches of entries to evict: all that is unused, then what is worth least until there is room."""
         excess = self._excess(_LOW_WATER, extra) if self._excess(_HIGH_WATER, extra) > 0 else 0
-        found = self._index.oldest(None, _BATCH)
-        while found:
-            batch = []
-            for one in found:
-                if one.accessed >= oldest and excess <= 0:
-                    break
-                batch.append(one)
-                excess -= one.freed
-            if batch:
+        unused, since, found = self._options.unused, 0.0, None
+        if unused is not None:
+            since = time.time() - unused
+            while batch := self._index.unused(since, found, _BATCH):
                 yield batch
-            found = self._index.oldest(found[-1], _BATCH) if len(batch) == _BATCH else []
+                excess -= sum(one.freed for one in batch)
+                found = batch[-1]
+        found = None
+        while excess > 0 and (batch := self._index.least_worth(since, found, _BATCH)):
+            found = batch[-1]
+            batch = list(_up_to(batch, excess))
+            yield batch
+            excess -= sum(one.freed for one in batch)
 
     def _excess(self, water: float, extra: int) -> int:
         """Bytes to free until the cache is at `water` of its size and the disk keeps its reserve."""
@@ -152,3 +155,12 @@ class Space:
                 yield True
         finally:
             os.close(lock)
+
+
+def _up_to(batch: Iterable[Candidate], excess: int) -> Iterator[Candidate]:
+    """So many of them that this many bytes go."""
+    for one in batch:
+        if excess <= 0:
+            return
+        yield one
+        excess -= one.freed

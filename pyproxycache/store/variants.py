@@ -17,6 +17,13 @@ _NEWEST = "ORDER BY response_time DESC, id DESC LIMIT"
 _FEW = 8
 _MOST_BY_SEARCH = 32
 
+# There is one at most that varies on nothing: only the others are in an index by time.
+_WHOLE = f"{SELECT} WHERE key = ?1 AND first_pos < 0"
+_NEWEST_OF_KEY = (
+    f"SELECT * FROM ({_WHOLE} AND vary = '' AND variant = '')"
+    f" UNION ALL SELECT * FROM ({_WHOLE} AND vary != '' {_NEWEST} ?2) {_NEWEST} ?2"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Queries:
@@ -68,5 +75,4 @@ def _rows(db: sqlite3.Connection, queries: _Queries, value: str, vary: VaryValue
 
 def find_newest(db: sqlite3.Connection, key: str, limit: int) -> list[Entry]:
     """The key's newest whole responses, whatever they vary on."""
-    rows = db.execute(f"{SELECT} WHERE key = ? AND first_pos < 0 {_NEWEST} ?", (key, limit))
-    return [entry_from(row) for row in rows]
+    return [entry_from(row) for row in db.execute(_NEWEST_OF_KEY, (key, limit)).fetchall()]

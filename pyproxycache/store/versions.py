@@ -36,7 +36,8 @@ class Versions:
         try:
             fd = open_lock(path)
             try:
-                if os.fstat(fd).st_size < _SLOTS * _WORD:
+                self.is_new = os.fstat(fd).st_size < _SLOTS * _WORD
+                if self.is_new:
                     # All of it: a page that the disk has no room for would be the end of the process.
                     os.posix_fallocate(fd, 0, _SLOTS * _WORD)
                 self.counters = memoryview(mmap.mmap(fd, _SLOTS * _WORD)).cast("Q")
@@ -54,6 +55,15 @@ class Versions:
         slot = self.slot(key)
         version = self.counters[slot]
         return None if version & 1 else Stamp(slot, version)
+
+    def is_untouched(self, key: str) -> bool:
+        """Whether nothing was stored under the key since the file was made: its counter never moved."""
+        return self.counters[self.slot(key)] == 0
+
+    def touch_all(self) -> None:
+        """What came before the file was made, or did not get into it when the power went, may be any key's."""
+        self.begin(range(1, _SLOTS))
+        self.end(range(1, _SLOTS))
 
     def begin(self, slots: Iterable[int]) -> None:
         """A commit that concerns these slots comes (with the write lock held)."""

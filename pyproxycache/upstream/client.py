@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import time
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 from pyproxycache.errors import (
@@ -50,8 +48,10 @@ class Upstream:
         route = self._route(request.url)
         literal = self._admitted_literal(route, request)
         while (connection := self._kept(route, request)) is not None:
-            with contextlib.suppress(_ClosedWhileIdle):
+            try:
                 return self._exchange(connection, request, outcome, literal, deadline)
+            except _ClosedWhileIdle:
+                continue
         connection = self._dialler.connect(route, request.client, deadline)
         return self._exchange(connection, request, outcome, literal, deadline)
 
@@ -64,7 +64,7 @@ class Upstream:
         route = self._route(request.url)
         literal = self._admitted_literal(route, request)
         connection = self._dialler.connect(route, request.client, None)
-        with _closing_on_errors(connection, request.url.authority):
+        with _ClosingOnErrors(connection, request.url.authority):
             received = connection.ask(request, self._via(request), protocols)
             if received.head.status == 101:
                 outcome.peer, outcome.through_parent = connection.peer, route.through_parent
@@ -88,9 +88,10 @@ class Upstream:
         return literal
 
     def _route(self, url: Url) -> Route:
-        secured = (url.host, url.port) if url.scheme == "https" else None
-        if self._parent is None or _is_excepted(url.host, self._parent):
-            return Route(url.host, url.port, secured=secured)
+        host, port = url.host, url.port
+        secured = (host, port) if url.scheme == "https" else None
+        if self._parent is None or _is_excepted(host, self._parent):
+            return Route(host, port, secured=secured)
         return Route(self._parent.url.host, self._parent.url.port, through_parent=True, secured=secured)
 
     def _kept(self, route: Route, request: Request) -> Connection | None:
@@ -114,7 +115,7 @@ class Upstream:
         literal: str,
         deadline: float | None,
     ) -> Exchange:
-        with _closing_on_errors(connection, request.url.authority):
+        with _ClosingOnErrors(connection, request.url.authority):
             connection.reader.deadline = deadline
             received = connection.ask(request, self._via(request))
             connection.reader.deadline = None
@@ -140,13 +141,21 @@ class _ClosedWhileIdle(Exception):
     """A kept connection that the origin had closed: nothing was processed, ask on another one."""
 
 
-@contextlib.contextmanager
-def _closing_on_errors(connection: Connection, authority: str) -> Iterator[None]:
+class _ClosingOnErrors:
     """Errors of the connection as upstream errors."""
-    before = connection.reader.received
-    try:
-        yield
-    except BaseException as error:
+
+    def __init__(self, connection: Connection, authority: str) -> None:
+        self._connection = connection
+        self._authority = authority
+        self._before = connection.reader.received
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            return
+        connection, authority = self._connection, self._authority
         connection.close()
         if isinstance(error, TimeoutError):
             kind = None if connection.reader.deadline is None else "http_response_timeout"
@@ -155,11 +164,10 @@ def _closing_on_errors(connection: Connection, authority: str) -> Iterator[None]
             text = f"{authority} did not answer in HTTP: {error}"
             raise UpstreamMalformed(text, error.proxy_error) from error
         if isinstance(error, OSError | EOFError):
-            if connection.used and connection.reader.received == before:
+            if connection.used and connection.reader.received == self._before:
                 raise _ClosedWhileIdle from error
             text = f"{authority} broke off before it had answered: {error}"
             raise UpstreamUnreachable(text, "connection_terminated") from error
-        raise
 
 
 def _literal_address(host: str) -> str:

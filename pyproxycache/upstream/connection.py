@@ -20,7 +20,7 @@ IDLE_SECONDS = 20.0
 
 # Ours to say. The front answers a 100-continue when the body is read.
 _OWN_FIELDS = {"host", "connection", "upgrade", "transfer-encoding", "expect"}
-_UNSENDABLE = re.compile(r"[\x00\r\n]|[^\x00-\xff]")
+_UNSENDABLE = re.compile(r"[\x00\r]|[^\x00-\xff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ class Connection:
                 self._sock.sendall(self._head(request, via, protocols))
             except BlockingIOError as error:
                 raise TimeoutError("the origin takes no request") from error
-            early = self._send_body(_body(request), heads)
+            if request.body is not None:
+                early = self._send_body(_body(request), heads)
         return early or heads.final()
 
     def _head(self, request: Request, via: str, protocols: str) -> bytes:
@@ -81,9 +82,10 @@ class Connection:
             lines += ["Connection: upgrade", f"Upgrade: {protocols}"]
         if _is_chunked(request):
             lines.append("Transfer-Encoding: chunked")
-        if any(_UNSENDABLE.search(line) for line in lines):
+        text = "\n".join(lines)
+        if text.count("\n") >= len(lines) or _UNSENDABLE.search(text):
             raise BadRequest("a header field has a character in it that cannot be sent")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        return (text.replace("\n", "\r\n") + "\r\n\r\n").encode("latin-1")
 
     def _send_body(self, body: Iterable[bytes], heads: Heads) -> Received | None:
         """Send the body; gives the answer's head where it comes before the end (RFC 9112 section 9.5)."""

@@ -110,7 +110,8 @@ class Chunked(Body):
 
 def _dechunked(data: bytes) -> bytes | None:
     """The body that the chunks make, where they are that and nothing else."""
-    chunks, place = [], 0
+    chunks: list[bytes] = []
+    place = 0
     while (match := _CHUNK.match(data, place)) is not None:
         start, size = match.end(), int(match[1], 16)
         place = start + size + 2
@@ -152,14 +153,15 @@ def framed(received: Received, method: str, reader: Reader) -> tuple[Head, Body]
         body = Chunked(reader)
     else:
         body = UntilClose(reader) if length is None else Counted(reader, length)
-    return Head(head.status, head.reason, headers), body
+    return head if headers is head.headers else Head(head.status, head.reason, headers), body
 
 
 def may_persist(received: Received, body: Body) -> bool:
     """Whether the connection can carry another request after the body (RFC 9112 section 9.3)."""
     head = received.head
     coded = "transfer-encoding" in head.headers
-    options = {option.strip().lower() for option in (head.headers.get("connection") or "").split(",")}
+    said = head.headers.get("connection")
+    options = {option.strip().lower() for option in said.split(",")} if said else ()
     if isinstance(body, UntilClose) or "close" in options:
         return False
     if coded and "content-length" in head.headers:
@@ -186,9 +188,10 @@ def _transfer_codings(received: Received) -> list[str] | None:
 
 def _content_length(headers: Headers) -> int | None:
     """The value, which may be repeated but not differ."""
-    values = {value.strip(" \t") for line in headers.lines("content-length") for value in line.split(",")}
-    if not values:
+    lines = headers.lines("content-length")
+    if not lines:
         return None
+    values = {value.strip(" \t") for line in lines for value in line.split(",")}
     value = values.pop()
     if values or not _LENGTH.fullmatch(value):
         raise UpstreamMalformed("its Content-Length is invalid or contradicts itself")

@@ -12,7 +12,7 @@ from pyproxycache.messages import Head, Headers
 from pyproxycache.upstream.reader import Reader
 
 _LIMIT = 256 << 10
-_LONGEST_REMEMBERED = 256
+_LONGEST_REMEMBERED = 1024
 _STATUS_LINE = re.compile(r"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?")
 # A blank before the colon has to be taken away, and a control character makes the field invalid
 # (RFC 9112 section 5.1, RFC 9110 section 5.5).
@@ -67,22 +67,29 @@ class Heads:
 
     def _received(self) -> Received:
         section = self._reader.section(self._left)
-        if section is not None:
-            self._left -= len(section) + 4
-            status_line, *lines = section.decode("latin-1").split("\r\n")
-        else:
+        if section is None:
             # Still arriving, or not as it should be.
             status_line = self._line()
             _check_status_line(status_line)
-            lines = list(iter(self._line, ""))
-        match = _check_status_line(status_line)
-        reason = (match[3] or "").strip(" \t")
-        return Received(Head(int(match[2]), reason, Headers(map(_field, _unfolded(lines)))), int(match[1]))
+            return _parsed([status_line, *iter(self._line, "")])
+        self._left -= len(section) + 4
+        return _short_head(section) if len(section) <= _LONGEST_REMEMBERED else _head(section)
 
     def _line(self) -> str:
         line = self._reader.line(self._left)
         self._left -= len(line)
         return line.removesuffix(b"\n").removesuffix(b"\r").decode("latin-1")
+
+
+def _head(section: bytes) -> Received:
+    return _parsed(section.decode("latin-1").split("\r\n"))
+
+
+def _parsed(lines: list[str]) -> Received:
+    match = _check_status_line(lines[0])
+    reason = (match[3] or "").strip(" \t")
+    headers = Headers([_field(line) for line in _unfolded(lines[1:])])
+    return Received(Head(int(match[2]), reason, headers), int(match[1]))
 
 
 def _check_status_line(line: str) -> re.Match[str]:
@@ -108,15 +115,11 @@ def _unfolded(lines: list[str]) -> list[str]:
 
 
 def _field(line: str) -> tuple[str, str]:
-    return _short_field(line) if len(line) <= _LONGEST_REMEMBERED else _parsed_field(line)
-
-
-def _parsed_field(line: str) -> tuple[str, str]:
     match = _FIELD.fullmatch(line)
     if match is None:
         raise UpstreamMalformed(f"{line[:40]!a} is no header field")
     return match[1], match[2].strip(" \t")
 
 
-# An origin says most of its lines in every answer.
-_short_field = lru_cache(maxsize=1024)(_parsed_field)
+# An origin says the same of many things within one second.
+_short_head = lru_cache(maxsize=256)(_head)

@@ -8,15 +8,17 @@ import time
 from pyproxycache.upstream.connection import IDLE_SECONDS, Connection, Route
 
 _MOST = 256
+_TIDY_SECONDS = 1.0
 
 
 class IdleConnections:
-    """Kept connections by route, newest first out; `_kept` and `_count` are guarded by `_lock`."""
+    """Kept connections by route, newest first out; all of it is guarded by `_lock`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[Route, list[Connection]] = {}
         self._count = 0
+        self._tidied = 0.0
 
     def take(self, route: Route) -> Connection | None:
         """A connection that is still good; the caller's from here on."""
@@ -42,6 +44,9 @@ class IdleConnections:
 
     def _superfluous(self, now: float) -> list[Connection]:
         """Connections of any route that nobody will want, and the oldest of too many (under the lock)."""
+        if self._count <= _MOST and now - self._tidied < _TIDY_SECONDS:
+            return []
+        self._tidied = now
         found = []
         for route in list(self._kept):
             while route in self._kept and now - self._kept[route][0].idle_since > IDLE_SECONDS:

@@ -14,6 +14,8 @@ from pyproxycache.errors import UpstreamMalformed
 
 _READ_AHEAD = 64 << 10
 _READ_SIZE = 256 << 10
+_AT_ONCE = int(socket.MSG_DONTWAIT)
+_LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _TIMEVAL = struct.Struct("ll")
 
 
@@ -98,7 +100,7 @@ class Reader:
             # TLS has messages of its own, such as session tickets, which are nothing to read.
             return self._is_readable_secured() and self._receive_ready()
         try:
-            self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self._sock.recv(1, _LOOK)
         except BlockingIOError:
             return False
         except OSError:
@@ -129,7 +131,7 @@ class Reader:
         before = self.received
         with contextlib.suppress(OSError):
             if not self._secured:
-                self._took(self._sock.recv(_READ_AHEAD, socket.MSG_DONTWAIT))
+                self._took(self._sock.recv(_READ_AHEAD, _AT_ONCE))
             elif self._is_readable_secured():
                 self._receive_ready()
         return self.received > before

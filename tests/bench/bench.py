@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -42,6 +43,7 @@ def main() -> None:
             sys.exit(f"{options.write}: {failure}")
     os.sched_setaffinity(0, {plan.cores[1]})
     raise_file_limit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server outlives us
     told = facts(plan.servers, plan.rounds, plan.seconds)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         Path(folder).chmod(0o755)  # Squid gives up root and has to come through
@@ -49,8 +51,8 @@ def main() -> None:
     print(page.markdown(results, told))
     if options.write:
         images = plots.draw(results, options.write.parent / "images")
-        shown = "\n".join(f"![{about}](images/{name})" for name, about in images)
-        page.write(options.write, f"{page.markdown(results, told)}\n\n## Pictures\n\n{shown}")
+        shown = [(about, f"images/{name}") for about, name in images]
+        page.write(options.write, page.markdown(results, told, shown))
 
 
 def parse() -> argparse.Namespace:
@@ -59,7 +61,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--parts", type=numbers, default=ALL, help="1,3,6: only these")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=3, help="of each run of wrk")
+    parser.add_argument("--seconds", type=int, default=2, help="that each load lasts")
     parser.add_argument("--servers", type=names, default=list(SERVERS), help=",".join(SERVERS))
     parser.add_argument("--logs", type=logs, default=get_args(Log), help="off, on or both: access logs")
     parser.add_argument("--cores", type=numbers, default=(0, 1), help="the servers', and the load's")

@@ -1,8 +1,9 @@
 """What the index costs at 10,000, 100,000 and 1,000,000 entries. Run as a script.
 
-Each size is measured in a copy of one index that grows; no entry but those that are asked for over HTTP has a
-body, so removing bodies from the disk is not in these figures. While `gc` and `purge` run, two other processes
-look up and write every millisecond, and their longest wait is told.
+Each size is measured in a copy of one index that grows; no entry but those that are asked for over HTTP has
+a body, so removing bodies from the disk is not in these figures. While `gc` and `purge` run, two other
+processes look up and write every millisecond, and their longest wait is told; `busy` is what they wait
+while something keeps a core busy and leaves the index alone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
 import random
 import re
 import statistics
@@ -18,13 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "store")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 
 from big_index import HOSTS, add_bodies, copy, entry, grow, key
 from cachedir import CacheDir, asking
@@ -38,6 +38,8 @@ TIMES = 3000
 HITS = 10_000
 CLIENTS = 32
 PROBE_PAUSE = 0.001
+# Keeps a core busy and nothing else: what others wait for then, they wait for a core.
+BUSY = [sys.executable, "-c", "import time; end = time.time() + 3\nwhile time.time() < end: pass"]
 MS, US = 1e3, 1e6
 
 Figures = dict[str, Any]
@@ -86,8 +88,10 @@ def measure(cache: CacheDir, size: int, figures: Figures) -> None:
     measure_server(cache, size, figures)
     measure_writes(cache, size, figures)
     figures["stats_ms"] = MS * timed(cache.index.usage)
-    figures["ls_s"] = timed(lambda: command("ls", cache, "*/libdev-gui*"))
+    figures["ls_s"] = timed(lambda: run(on(cache, "ls", "*/libdev-gui*")))
     used = cache.index.usage().bytes
+    waits = disturbed(cache, size, BUSY)
+    figures |= {f"busy_{what}": value for what, value in waits.items() if what != "s"}
     for name, arguments in {
         "gc": ("gc", "--max-size", str(used)),
         "purge_prefix": ("purge", "--prefix", f"http://mirror{HOSTS - 1}.example/"),
@@ -95,7 +99,8 @@ def measure(cache: CacheDir, size: int, figures: Figures) -> None:
         "purge_all": ("purge", "--all"),
     }.items():
         before = cache.index.usage().entries
-        figures |= {f"{name}_{what}": value for what, value in disturbed(cache, size, *arguments).items()}
+        waits = disturbed(cache, size, on(cache, *arguments))
+        figures |= {f"{name}_{what}": value for what, value in waits.items()}
         figures[f"{name}_entries"] = before - cache.index.usage().entries
     cache.close()
 
@@ -110,10 +115,6 @@ def start(path: Path) -> None:
 def measure_reads(cache: CacheDir, size: int, figures: Figures) -> None:
     chance = random.Random(1)
 
-    def anew() -> None:
-        cache.database.close_connection()
-        cache.index.open()
-
     # The key is made outside of what is timed.
     keys = [key(chance.randrange(size)) for _ in range(4 * TIMES)]
     each(keys, lambda name: cache.index.lookup(name, asking()))
@@ -123,11 +124,13 @@ def measure_reads(cache: CacheDir, size: int, figures: Figures) -> None:
     figures["lookup_miss_us"] = US * each(missing, lambda name: cache.index.lookup(name, asking()))
     took = []
     for name in keys[:300]:
-        anew()
+        cache.database.close_readers()
+        cache.index.open()
         took.append(timed(lambda name=name: cache.index.lookup(name, asking())))
     figures["lookup_new_connection_us"] = US * statistics.median(took)
     forget_pages(cache.database.path)
     figures["lookup_from_disk_us"] = US * each(keys[:300], lambda name: cache.index.lookup(name, asking()))
+    run(["cat", str(cache.database.path)])
 
 
 def forget_pages(path: Path) -> None:
@@ -203,16 +206,20 @@ def resident(pid: int, kind: str) -> float:
     return sum(int(kb) for kb in re.findall(rf"^{kind}:\s+(\d+) kB", text, re.MULTILINE)) / 1024
 
 
-def command(name: str, cache: CacheDir, *arguments: str) -> str:
-    line = [sys.executable, "-m", "pyproxycache", name, "--cache-dir", str(cache.path), *arguments]
-    return subprocess.run(line, check=True, capture_output=True, text=True, env=clean_environment()).stdout
+def on(cache: CacheDir, name: str, *arguments: str) -> list[str]:
+    """A command's line."""
+    return [sys.executable, "-m", "pyproxycache", name, "--cache-dir", str(cache.path), *arguments]
 
 
-def disturbed(cache: CacheDir, size: int, name: str, *arguments: str) -> Figures:
+def run(line: list[str]) -> None:
+    subprocess.run(line, check=True, stdout=subprocess.DEVNULL, env=clean_environment())
+
+
+def disturbed(cache: CacheDir, size: int, line: list[str]) -> Figures:
     """How long a command takes, and how long it makes others wait (milliseconds)."""
     probes = {kind: start_probe(kind, cache.path, size) for kind in ("lookup", "write")}
     begin = time.perf_counter()
-    command(name, cache, *arguments)
+    run(line)
     figures: Figures = {"s": time.perf_counter() - begin}
     for kind, process in probes.items():
         told = json.loads(process.communicate("end\n")[0])
@@ -247,9 +254,11 @@ def probe(kind: str, path: Path, size: int) -> None:
     print(json.dumps({"max": round(took[-1], 2), "p99": round(took[len(took) * 99 // 100], 2)}))
 
 
-def each(items: Any, work: Callable[[Any], object]) -> float:
-    """The median of what one takes (seconds)."""
-    return statistics.median(timed(lambda item=item: work(item)) for item in items)
+def each(items: Sequence[Any], work: Callable[[Any], object]) -> float:
+    """What one takes (seconds): the median of the tenth that other work on the machine disturbed least."""
+    took = [timed(lambda item=item: work(item)) for item in items]
+    tenth = len(took) // 10
+    return min(statistics.median(took[n : n + tenth]) for n in range(0, 10 * tenth, tenth))
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -1,4 +1,4 @@
-"""Indexes of any number of entries, made quickly: rows as downloads leave them, bodies only where asked for."""
+"""Indexes of any number of entries, made quickly: rows as downloads leave them, and few bodies."""
 
 from __future__ import annotations
 
@@ -17,12 +17,28 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "store"))
 from cachedir import CacheDir
 
 from pyproxycache.messages import Entry, Head, Headers
+from pyproxycache.store import eviction
 from pyproxycache.store.rows import insert_entry
 
 HOSTS = 10
 _A_TRANSACTION = 10_000
 _SPREAD = 86400.0 * 20  # less than the age at which what is unused goes
-_WORDS = "base core data dbg dev doc extra gui http image java lib net perl python ruby server tools utils x11".split()
+_WORDS = (
+    "base",
+    "core",
+    "data",
+    "dbg",
+    "dev",
+    "doc",
+    "gui",
+    "image",
+    "java",
+    "lib",
+    "net",
+    "perl",
+    "utils",
+    "x11",
+)
 # Nothing has to survive a crash here, and pages are not to be written twice.
 _IN_A_HURRY = (
     "PRAGMA synchronous = OFF",
@@ -36,11 +52,12 @@ def key(number: int) -> str:
     chance = random.Random(number)
     name = f"lib{chance.choice(_WORDS)}-{chance.choice(_WORDS)}{chance.randrange(10**6):06}"
     version = f"{chance.randrange(10)}.{chance.randrange(100)}.{number}-1"
-    return f"http://mirror{number % HOSTS}.example/debian/pool/main/{name[3]}/{name}/{name}_{version}_amd64.deb"
+    folder = f"http://mirror{number % HOSTS}.example/debian/pool/main/{name[3]}/{name}"
+    return f"{folder}/{name}_{version}_amd64.deb"
 
 
 def entry(number: int, now: float) -> Entry:
-    """Of ten fields, fresh for a year; the body is the key, and its size a usual one's where it is not there."""
+    """Ten header fields, fresh for a year; the body is the key."""
     name = key(number)
     headers = Headers(
         [
@@ -65,6 +82,7 @@ def grow(cache: CacheDir, numbers: range) -> None:
     connection = sqlite3.connect(cache.database.path, isolation_level=None)
     for pragma in _IN_A_HURRY:
         connection.execute(pragma)
+    eviction.teach(connection)
     now = time.time()
     for batch in _batches(numbers):
         connection.execute("BEGIN IMMEDIATE")

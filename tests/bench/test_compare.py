@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from compare import page, wrk
+from compare import page, rounds, wrk
 from compare.processes import Port, Tree, accepts
 from compare.readers import Readers
 from compare.results import RATE, Aim, Failure, Measure, Results
+from compare.rounds import Plan, Rounds
 from compare.servers import filled
 from origin import Generated, Origin
 
@@ -210,3 +211,27 @@ def test_the_modes_of_wrk(origin: Origin, mode: str, distinct: bool, agents: int
     assert run.requests <= len(asked)
     assert len({each.target for each in asked}) == (len(asked) if distinct else 1)
     assert len({each.get("User-Agent") for each in asked}) == min(agents, len(asked))
+
+
+def test_pictures_are_drawn_of_what_there_is(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from compare import plots
+
+    found = measured(ours=[20.0], nginx=[100.0])
+    found.failures.append(Failure(1, "varnish", "off", "it broke"))
+    ((about, name),) = plots.draw(found, tmp_path / "images")
+    assert about.startswith("Requests per second")
+    assert (tmp_path / "images" / name).read_bytes().startswith(b"\x89PNG")
+
+
+@needs_taskset
+def test_the_index_is_measured_by_its_own_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program.py"
+    monkeypatch.setattr(rounds, "INDEX", program)
+    here = Rounds(Plan((7,), 1, 1, ["ours"], ["off"], (CORE, CORE)), tmp_path)
+    program.write_text("import sys, json; print(json.dumps([{'entries': 10, 'arguments': len(sys.argv)}]))")
+    here.measure_index()
+    assert here.results.index == [{"entries": 10, "arguments": 2}]
+    program.write_text("raise SystemExit('no room')")
+    here.measure_index()
+    assert "no room" in here.results.failures[0].reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pyproxycache.options import Reserve, StoreOptions
 from pyproxycache.store.blobs import Blobs, Partial
 from pyproxycache.store.claims import Claim, Claims, Won
 from pyproxycache.store.database import Database
+from pyproxycache.store.eviction import Candidate
 from pyproxycache.store.flights import Flights, Follow, Lead, Permit
 from pyproxycache.store.fsck import Fsck
 from pyproxycache.store.index import Index
@@ -75,9 +76,9 @@ class CacheDir:
         """The same with this head."""
         won = self.claims.claim(head.key, os.urandom(8).hex(), 0.0)
         assert isinstance(won, Won), won
-        stored = self.claims.store(won.claim, whole(head, body), body)
-        assert stored is not None
-        return stored
+        id = self.claims.store(won.claim, whole(head, body), body)
+        assert id is not None
+        return replace(whole(head, body), id=id)
 
     def open_file(self, won: Won, head: Entry) -> tuple[Claim, Partial]:
         """What a claim is once its head is known and its body comes into a file."""
@@ -86,13 +87,30 @@ class CacheDir:
 
     def insert(self, heads: Iterable[Entry]) -> None:
         """Rows alone, many at once, for tests that read no body."""
+        self.insert_as_it_is(*(whole(head, head.key.encode()) for head in heads))
+
+    def insert_as_it_is(self, *heads: Entry) -> None:
+        """The same with the digests and sizes that they have."""
         with self.database.write() as db:
             for head in heads:
-                insert_entry(db, whole(head, head.key.encode()), head.response_time)
+                insert_entry(db, head, head.response_time)
+
+    def evict(self, *stored: Entry, unlink: Callable[[str], None] | None = None) -> None:
+        """Have these entries make room."""
+        candidates = [Candidate(one.id, 0.0, 0.0, one.size) for one in stored]
+        self.index.evict(candidates, unlink or self.blobs.remove)
 
     def stored(self, key: str = URL) -> list[Entry]:
         """Every whole response of the key, the newest first."""
         return self.index.variants(key, 10_000)
+
+    def keys(self) -> list[str]:
+        """Of all entries, least recently used first."""
+        return [access.entry.key for access in self.index.walk()]
+
+    def refused(self) -> list[str]:
+        """What is known as not storable."""
+        return [key for (key,) in self.database.select("SELECT key FROM not_storable ORDER BY key")]
 
     def body(self, stored: Entry) -> bytes:
         fd = self.blobs.open(stored.digest, stored.size)
@@ -116,9 +134,10 @@ class CacheDir:
         return found
 
     def fill_up(self) -> None:
-        """For this thread's connection, the index has no room from here on, as on a full disk."""
-        (pages,) = self.database.read().execute("PRAGMA page_count").fetchone()
-        self.database.read().execute(f"PRAGMA max_page_count = {pages}")
+        """For this process, the index has no room from here on, as on a full disk."""
+        with self.database.write() as db:
+            (pages,) = db.execute("PRAGMA page_count").fetchone()
+            db.execute(f"PRAGMA max_page_count = {pages}")
         with contextlib.suppress(StoreError), self.database.write() as db:
             for number in range(10_000):
                 db.execute("INSERT INTO not_storable VALUES (?, 0)", (f"{number}{'x' * 500}",))
@@ -145,7 +164,8 @@ def download(permit: Permit, body: bytes, key: str = URL) -> Entry | None:
     permit.begin(entry(key), len(body))
     permit.file.write(body)
     permit.publish_size()
-    return permit.store(whole(entry(key), body))
+    id = permit.store(whole(entry(key), body))
+    return None if id is None else replace(whole(entry(key), body), id=id)
 
 
 def data(pieces: Iterator[Piece]) -> bytes:

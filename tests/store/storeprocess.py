@@ -21,8 +21,8 @@ from cachedir import CacheDir, data, entry, whole
 from crowd import Crowd
 
 from pyproxycache.errors import BrokenOff
-from pyproxycache.messages import Piece
-from pyproxycache.store import claims
+from pyproxycache.messages import Entry, Piece
+from pyproxycache.store import commits
 from pyproxycache.store.flight import End, Flight, Orphaned
 from pyproxycache.store.flights import Follow, Lead, Permit
 
@@ -142,10 +142,10 @@ class Commands:
         self.permit.finish(End.UNSTORED, total=total)
 
     def store(self) -> str | None:
-        stored = self.permit.store(self._whole())
-        return stored.digest if stored else None
+        entry = self._whole()
+        return entry.digest if self.permit.store(entry) else None
 
-    def _whole(self) -> Any:
+    def _whole(self) -> Entry:
         fd = self.permit.file.open_reader()
         with os.fdopen(fd, "rb") as file:
             assert self.permit.entry is not None
@@ -195,24 +195,26 @@ class Commands:
     def die(self, point: str) -> None:
         """Store, and be killed by the kernel on the way, before or after the commit."""
         if point == "before commit":
-            claims.insert_entry = _killed  # type: ignore[assignment]
+            commits.insert_entry = _killed  # type: ignore[assignment]
         elif point == "after commit":
             self.permit.flight.publish = _killed  # type: ignore[method-assign,assignment]
         self.store()
 
     def die_at_once(self, body: str) -> None:
         """Store a body that came with its head, and be killed between its blob and its row."""
-        claims.insert_entry = _killed  # type: ignore[assignment]
+        commits.insert_entry = _killed  # type: ignore[assignment]
         self.permit.store_at_once(whole(entry(self._key), body.encode()), body.encode())
 
     def store_at_once(self, body: str) -> str | None:
-        stored = self.permit.store_at_once(whole(entry(self._key), body.encode()), body.encode())
-        return stored.digest if stored else None
+        stored = whole(entry(self._key), body.encode())
+        return stored.digest if self.permit.store_at_once(stored, body.encode()) else None
 
     def die_evicting(self) -> None:
         """Evict everything, and be killed between the rows and the files."""
-        ids = [access.entry.id for access in self._cache.index.walk()]
-        self._cache.index.evict(ids, _killed)
+        self._cache.evict(*(access.entry for access in self._cache.index.walk()), unlink=_killed)
+
+    def settle(self) -> None:
+        self._cache.index.settle()
 
     def collect(self, max_size: int) -> bool:
         """Whether this process could collect."""
@@ -236,7 +238,7 @@ class Commands:
             self._cache.index.touch({}, {"n": 1})
 
 
-def _killed(*_args: object) -> None:
+def _killed(*_args: object, **_options: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 

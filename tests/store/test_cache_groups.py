@@ -29,7 +29,7 @@ def put(cache: CacheDir, key: str, *groups: str, body: bytes = b"body") -> Entry
 
 def grouped(cache: CacheDir) -> int:
     """How many rows lead from groups to entries."""
-    (count,) = cache.database.read().execute("SELECT count(*) FROM entry_groups").fetchone()
+    ((count,),) = cache.database.select("SELECT count(*) FROM entry_groups")
     return int(count)
 
 
@@ -62,7 +62,7 @@ def test_a_group_is_its_origins_own(
 
 
 REMOVALS: dict[str, Callable[[CacheDir, Entry], object]] = {
-    "evicted": lambda cache, stored: cache.index.evict([stored.id], cache.blobs.remove),
+    "evicted": lambda cache, stored: cache.evict(stored),
     "purged": lambda cache, stored: cache.index.purge([stored.key]),
     "its group purged": lambda cache, stored: cache.index.purge_group("b", None),
     "damaged": lambda cache, stored: cache.index.drop_blob(stored.digest, cache.blobs.remove),

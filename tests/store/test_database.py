@@ -3,12 +3,13 @@
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cachedir import URL, CacheDir
+from cachedir import URL, CacheDir, entry
 from storeprocess import StoreProcess
 
 from pyproxycache.errors import NoSpace, StoreError
@@ -107,3 +108,42 @@ def test_a_forked_child_has_a_connection_of_its_own(cache: CacheDir) -> None:
     assert in_a_fork(lambda: cache.index.touch({}, {"n": 1})) == 0
     cache.index.touch({}, {"n": 1})
     assert cache.index.counters() == {"n": 3}
+
+
+def test_the_log_is_brought_into_the_file_by_who_has_written_much(
+    cache: CacheDir, make_process: Callable[..., StoreProcess]
+) -> None:
+    def size() -> int:
+        return cache.database.path.stat().st_size
+
+    cache.index.touch({}, {f"n{number}": 1 for number in range(9_990)})
+    before = size()
+    make_process().call("settle")  # which has written nothing itself
+    cache.index.settle()
+    assert size() == before
+    cache.index.touch({}, {f"m{number}": 1 for number in range(10)})
+    cache.index.settle()
+    assert size() > before + 9_990 * 5
+
+
+def test_a_writer_who_waits_gets_his_turn_within_a_long_purge(cache: CacheDir) -> None:
+    cache.insert(entry(f"{URL}/{number}") for number in range(3000))
+    waited, left = [], []
+
+    def write() -> None:
+        while not done:
+            begin = time.monotonic()
+            cache.index.touch({}, {"n": 1})
+            waited.append(time.monotonic() - begin)
+            left.append(cache.index.usage().entries)
+
+    done: list[bool] = []
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(write)
+        begin = time.monotonic()
+        assert cache.index.purge_matching() == 3000
+        took = time.monotonic() - begin
+        done.append(True)
+        other.result()
+    assert max(waited) < took / 2
+    assert len({count for count in left if 0 < count < 3000}) > 3

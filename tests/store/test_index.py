@@ -3,11 +3,10 @@
 import os
 from dataclasses import replace
 
-import pytest
 from cachedir import URL, CacheDir, entry, whole
 
 from pyproxycache.messages import Head, Headers
-from pyproxycache.store.claims import NotStorable, Won
+from pyproxycache.store.claims import Won
 
 
 def claim(cache: CacheDir, key: str) -> Won:
@@ -24,10 +23,10 @@ def test_what_was_stored_is_found_as_it_was(cache: CacheDir) -> None:
         ttl=60.0,
         peer="192.0.2.1",
     )
-    stored = cache.claims.store(won.claim, given, b"body")
-    assert stored is not None
-    assert cache.stored(URL) == [stored] == [replace(given, id=stored.id)]
-    assert cache.body(stored) == b"body"
+    id = cache.claims.store(won.claim, given, b"body")
+    assert id is not None
+    assert cache.stored(URL) == [replace(given, id=id)]
+    assert cache.body(given) == b"body"
 
 
 def test_the_same_variant_is_replaced(cache: CacheDir) -> None:
@@ -43,9 +42,9 @@ def test_two_urls_with_the_same_bytes_keep_one_blob(cache: CacheDir) -> None:
     assert first.digest == second.digest
     assert len(cache.blob_files()) == 1
     assert cache.index.used_bytes() == 4
-    cache.index.evict([first.id], cache.blobs.remove)
+    cache.evict(first)
     assert cache.body(second) == b"body"
-    cache.index.evict([second.id], cache.blobs.remove)
+    cache.evict(second)
     assert cache.blob_files() == []
     assert cache.index.used_bytes() == 0
 
@@ -73,55 +72,6 @@ def test_a_late_validation_does_not_touch_another_body(cache: CacheDir) -> None:
     new = cache.put(URL, b"new")
     assert not cache.index.freshen(old)
     assert cache.stored(URL) == [new]
-
-
-def test_a_purge_forgets_entries_downloads_and_refusals(cache: CacheDir) -> None:
-    cache.put(URL, b"body")
-    kept = cache.put(f"{URL}b", b"body")
-    variant, another = f'{URL} ["gzip"]', f'{URL} ["br"]'
-    asking, (growing, file) = claim(cache, variant), cache.open_file(claim(cache, another), entry())
-    other = claim(cache, f"{URL}c")
-    cache.claims.finish(claim(cache, URL).claim, not_storable_until=5000.0)
-    assert isinstance(cache.claims.claim(URL, "t", 1000.0), NotStorable)
-    assert cache.index.purge([URL]) == 1
-    assert cache.stored(URL) == []
-    for purged in (asking.claim, growing):
-        assert not cache.claims.is_current(purged)
-        assert cache.claims.leader(purged.key) is None
-    assert cache.claims.is_current(other.claim)
-    assert isinstance(cache.claims.claim(URL, "t", 1000.0), Won)
-    assert cache.claims.store(asking.claim, whole(entry(), b"purged"), b"purged") is None
-    file.write(b"purged")
-    assert cache.claims.store(growing, whole(entry(), b"purged"), file) is None
-    assert cache.stored(URL) == []
-    assert cache.stored(f"{URL}b") == [kept]
-
-
-KNOWN = [
-    "http://a.example/1.deb",
-    "http://a.example/2.txt",
-    "http://b.example/3.deb",
-    "http://b.example/4.deb",
-]
-
-
-@pytest.mark.parametrize(
-    ("choice", "found"),
-    [
-        ({}, [0, 1, 2, 3]),
-        ({"prefix": "http://b"}, [2, 3]),
-        ({"pattern": "*.deb"}, [0, 2, 3]),
-        ({"pattern": "http://?.example/[12]*"}, [0, 1]),
-        ({"prefix": "*"}, []),
-    ],
-)
-def test_keys_to_purge(cache: CacheDir, choice: dict[str, str], found: list[int]) -> None:
-    cache.put(KNOWN[0], b"entry")
-    cache.put(KNOWN[1], b"entry")
-    running, _file = cache.open_file(claim(cache, f'{KNOWN[2]} ["gzip"]'), entry())
-    cache.claims.finish(claim(cache, f'{KNOWN[3]} ["gzip"]').claim, not_storable_until=5000.0)
-    assert cache.index.keys(**choice) == [KNOWN[number] for number in found]
-    assert cache.claims.running() == [(running.key, 1000.0)]
 
 
 def test_accesses_and_counters_add_up(cache: CacheDir) -> None:

@@ -23,17 +23,13 @@ def fill(cache: CacheDir, count: int, size: int = KB) -> list[str]:
     return keys
 
 
-def keys(cache: CacheDir) -> list[str]:
-    return [access.entry.key for access in cache.index.walk()]
-
-
 @pytest.mark.parametrize(("count", "left"), [(95, 95), (96, 90), (100, 90), (700, 90)])
 def test_the_least_recently_used_go_down_to_90_percent(cache: CacheDir, count: int, left: int) -> None:
     stored = fill(cache, count)
     space = cache.space(max_size=100 * KB)
     assert space.needs_collecting() is (count > 95)
     assert space.collect() == Collected(count - left, (count - left) * KB)
-    assert keys(cache) == stored[count - left :]
+    assert cache.keys() == stored[count - left :]
     assert len(cache.blob_files()) == left
     assert not space.needs_collecting()
 
@@ -44,7 +40,7 @@ def test_a_dry_run_says_the_same_and_removes_nothing(cache: CacheDir) -> None:
     assert cache.space(max_size=50 * KB).collect(dry_run=True, progress=said.append) == Collected(
         255, 255 * KB
     )
-    assert keys(cache) == stored
+    assert cache.keys() == stored
     assert len(cache.blob_files()) == 300
     assert said[-1] == Collected(255, 255 * KB)
     assert cache.space(max_size=50 * KB).collect() == Collected(255, 255 * KB)
@@ -68,7 +64,7 @@ def test_a_blob_counts_when_its_last_entry_goes(cache: CacheDir, dry_run: bool) 
     cache.index.touch({one.id: (5e9 + one.id, 1) for one in (first, second, third)}, {})
     collected = cache.space(max_size=100 * KB).collect(dry_run=dry_run)
     assert collected == Collected(2, 60 * KB)
-    assert len(keys(cache)) == (3 if dry_run else 1)
+    assert len(cache.keys()) == (3 if dry_run else 1)
 
 
 def test_what_is_unused_goes_even_with_room(cache: CacheDir) -> None:
@@ -118,9 +114,9 @@ def test_the_disks_reserve_is_kept(cache: CacheDir) -> None:
     space = Space(options, cache.index, cache.claims, cache.blobs)
     assert space.needs_collecting()
     assert not space.admits(1)
-    assert keys(cache) == ["http://origin.example/a"]  # nothing goes for what would not fit then either
+    assert cache.keys() == ["http://origin.example/a"]  # nothing goes for what would not fit then either
     space.collect()
-    assert keys(cache) == []
+    assert cache.keys() == []
 
 
 def test_collecting_goes_on_after_a_full_disk(cache: CacheDir) -> None:

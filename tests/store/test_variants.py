@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 from cachedir import URL, CacheDir, asking, entry
@@ -64,7 +65,7 @@ def test_any_name_and_value_come_back(cache: CacheDir, name: str, others: int) -
     vary = ((name, name), ("cookie", None))
     (found,) = cache.index.lookup(URL, lambda names: tuple((one, dict(vary).get(one)) for one in names))
     assert found.vary == vary
-    assert len(cache.index.walk()) == others + 2
+    assert cache.index.usage().entries == others + 2
 
 
 def test_the_newest_whole_ones_whatever_they_vary_on(cache: CacheDir) -> None:
@@ -83,18 +84,17 @@ def test_other_queries_are_found_by_search(cache: CacheDir, others: int) -> None
 
     cache.insert(searched(number) for number in range(others))
     cache.insert([searched(100, accept="a"), searched(101, accept="b"), entry(f"{SEARCHED}200")])
-    found = cache.index.lookup(f"{SEARCHED}0", asking(accept="a"), URL)
-    # Its own first; then the others, the newest first.
-    numbers = [0, 100, *range(others - 1, 0, -1)]
+    found = cache.index.search(URL, f"{SEARCHED}0", asking(accept="a"))
+    numbers = [100, *range(others - 1, 0, -1)]
     assert [one.key for one in found] == [f"{SEARCHED}{number}" for number in numbers]
     assert [one.search for one in found] == [URL] * len(numbers)
     assert len(cache.index.lookup(f"{SEARCHED}0", asking(accept="a"))) == 1
-    assert cache.index.lookup(f"{SEARCHED}x", asking(), f"{URL}/other") == []
+    assert cache.index.search(f"{URL}/other", f"{SEARCHED}x", asking()) == []
 
 
 def test_a_search_finds_a_bounded_number(cache: CacheDir) -> None:
     cache.insert(replace(entry(f"{SEARCHED}{at}", at=float(at)), search=URL) for at in range(500))
-    found = cache.index.lookup(URL, asking(), URL)
+    found = cache.index.search(URL, URL, asking())
     assert [one.response_time for one in found] == [float(at) for at in range(499, 467, -1)]
 
 
@@ -168,7 +168,7 @@ def test_of_a_crowded_key_the_least_recently_used_go(cache: CacheDir) -> None:
             )
             for number in numbers
         )
-        cache.index.touch({access.entry.id: (1e6, 1) for access in cache.index.walk(URL)[:50]}, {})
+        cache.index.touch({access.entry.id: (1e6, 1) for access in islice(cache.index.walk(URL), 50)}, {})
     left = {int(access.entry.vary[0][1] or "") for access in cache.index.walk(URL)}
     # It is looked at with every 64th row.
     assert 10_000 <= len(left) < 10_064

@@ -47,7 +47,7 @@ def forget(cache: CacheDir) -> None:
 
 
 def evict(cache: CacheDir) -> None:
-    cache.index.evict([stored(cache).id], lambda _digest: None)
+    cache.evict(stored(cache), unlink=lambda _digest: None)
 
 
 def drop_blob(cache: CacheDir) -> None:
@@ -122,3 +122,38 @@ def test_a_writer_that_dies_in_its_commit_leaves_nothing_known_until_the_next(tm
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="versions"):
         Versions(tmp_path / "missing" / "versions")
+
+
+class TestUnknown:
+    """Keys that nothing was ever stored under are known without asking the index."""
+
+    def is_unknown(self, cache: CacheDir, key: str) -> bool:
+        return cache.index.is_unknown(key, key.partition("?")[0])
+
+    def test_until_something_comes(self, cache: CacheDir) -> None:
+        assert self.is_unknown(cache, URL)
+        cache.put(f"{URL}2", b"body")
+        assert self.is_unknown(cache, URL)
+        cache.put(URL, b"body")
+        assert not self.is_unknown(cache, URL)
+        cache.index.purge([URL])
+        assert not self.is_unknown(cache, URL)
+
+    def test_what_is_found_without_its_query(self, cache: CacheDir) -> None:
+        cache.put(f"{URL}?a", b"body")
+        assert self.is_unknown(cache, f"{URL}?b")
+        head = replace(entry(f"{URL}?c"), search=URL)
+        cache.insert([head])
+        assert not self.is_unknown(cache, f"{URL}?b")
+
+    def test_what_becomes_so(self, cache: CacheDir) -> None:
+        stored = cache.put(f"{URL}?a", b"body")
+        assert cache.index.freshen(replace(stored, search=URL))
+        assert not self.is_unknown(cache, f"{URL}?b")
+
+    def test_what_is_older_than_the_versions(self, cache: CacheDir) -> None:
+        cache.put(URL, b"body")
+        (cache.path / "versions").unlink()
+        other = CacheDir(cache.path)
+        assert not self.is_unknown(other, URL)
+        other.close()

@@ -18,7 +18,7 @@ def facts(servers: Iterable[str], rounds: int, seconds: int) -> list[str]:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
     load, _five, _fifteen = os.getloadavg()
     return [
-        f"{time.strftime('%Y-%m-%d')}: {rounds} rounds, {seconds} s for each run of wrk; medians",
+        f"{time.strftime('%Y-%m-%d')}; medians of {rounds} rounds; each load lasts {seconds} s",
         f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory",
         f"{platform.system()} {platform.release()}; load average before: {load:.2f}",
         f"Python {platform.python_version()}; {', '.join(map(_version, servers))}",

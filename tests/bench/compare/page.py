@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from compare.results import BUSY, Log, Measure, Results, judged
+from compare.results import BUSY, LOAD, Log, Measure, Results, judged
 from compare.servers import SERVERS
 
 BEGIN = "<!-- measured: begin; `make bench` writes what is between this line and the one that ends it -->"
@@ -22,16 +22,19 @@ PARTS = {
     7: "The index",
     8: "Memory",
 }
+SHARES = (BUSY, LOAD)
+"""Units in which a ratio says nothing."""
 LOGS: tuple[Log, ...] = ("off", "on")
 
 
-def markdown(results: Results, facts: Sequence[str]) -> str:
-    """All of it: the facts, the aims, and a table for each part that was measured."""
+def markdown(results: Results, facts: Sequence[str], pictures: Sequence[tuple[str, str]] = ()) -> str:
+    """Facts, aims, pictures (what each shows, and its file), a table for each part that was measured."""
     found = {measure.part for measure in results.values} | {each.part for each in results.failures}
     if results.index:
         found.add(7)
     parts = [f"## {part}. {PARTS[part]}\n\n{_part(results, part)}" for part in sorted(found)]
-    return "\n\n".join(["\n".join(f"- {fact}" for fact in facts), aims(results), *parts])
+    shown = [f"![{about}]({file})" for about, file in pictures]
+    return "\n\n".join(["\n".join(f"- {fact}" for fact in facts), aims(results), *shown, *parts])
 
 
 def aims(results: Results) -> str:
@@ -81,7 +84,7 @@ def _measures(results: Results, part: int) -> str:
         rows.append([f"{measure.what}: {measure.unit}", measure.log, *cells, *ratios])
     if not rows:
         return ""
-    return f"{table(head, rows)}\n\n{_spread(results, measures)}"
+    return "\n\n".join(filter(None, [table(head, rows), _spread(results, measures)]))
 
 
 def _value(results: Results, measure: Measure, server: str) -> str:
@@ -92,7 +95,7 @@ def _value(results: Results, measure: Measure, server: str) -> str:
 
 
 def _ratio(results: Results, measure: Measure, server: str) -> str:
-    ratio = None if measure.unit == BUSY else results.ratio(measure, "ours", server)
+    ratio = None if measure.unit in SHARES else results.ratio(measure, "ours", server)
     return "" if ratio is None else f"{ratio:.2f}"
 
 
@@ -102,6 +105,7 @@ def _spread(results: Results, measures: Sequence[Measure]) -> str:
         (
             (results.spread(measure, server), server, measure)
             for measure in measures
+            if measure.unit not in SHARES
             for server in results.values[measure]
         ),
         key=lambda one: one[0],

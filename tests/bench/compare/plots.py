@@ -10,10 +10,11 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from compare import results as the
 from compare.page import TITLES, number
-from compare.results import Log, Measure, Results
+from compare.results import Measure, Results
 
 COLOURS = {
     "ours": "#c0392b",
@@ -22,97 +23,116 @@ COLOURS = {
     "varnish": "#8e6fb0",
     "direct": "#777777",
 }
-LOGS: tuple[Log, ...] = ("off", "on")
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One quantity of all servers; `wide` spreads small differences by a logarithmic scale."""
+    """One quantity of all servers, and a second one hatched beside it; `wide`: on a logarithmic scale."""
 
-    part: int
-    what: str
-    unit: str
+    measure: Measure
+    second: Measure | None = None
+    hatched: str = ""
     wide: bool = False
+
+
+def _logged(part: int, what: str, unit: str) -> Panel:
+    """The same without and with access logs."""
+    return Panel(Measure(part, what, unit), Measure(part, what, unit, "on"), "access logs on")
 
 
 SIZES = ("1 KB", "100 KB", "10 MB")
 CROWDS = tuple(the.STAMPEDE.format(clients) for clients in (50, 500))
-PICTURES: dict[str, tuple[Panel, ...]] = {
-    "hits": tuple(Panel(1, f"{size} hits", the.RATE) for size in SIZES),
-    "hits-p99": tuple(Panel(1, f"{size} hits", the.P99, wide=True) for size in SIZES),
+SLOWED = Panel(Measure(5, the.WITHOUT, the.P99), Measure(5, the.WITH, the.P99), "2,000 slow readers")
+PICTURES: dict[str, tuple[str, tuple[Panel, ...]]] = {
+    "hits": (
+        "Requests per second, and the 99th percentile of the time that one takes, for hits of three sizes",
+        tuple(_logged(1, f"{size} hits", unit) for unit in (the.RATE, the.P99) for size in SIZES),
+    ),
     "loads": (
-        Panel(2, the.VARYING.format("1 KB"), the.RATE),
-        Panel(3, the.DISTINCT, the.RATE),
-        Panel(6, the.CONNECTIONS, the.RATE),
+        "Hits with varying heads, misses, new connections; hits beside slow readers",
+        (
+            _logged(2, the.VARYING.format("1 KB"), the.RATE),
+            _logged(3, the.DISTINCT, the.RATE),
+            _logged(6, the.CONNECTIONS, the.RATE),
+            SLOWED,
+        ),
     ),
-    "slow-readers": (Panel(5, the.WITHOUT, the.P99, wide=True), Panel(5, the.WITH, the.P99, wide=True)),
     "stampede": (
-        *(Panel(4, crowd, the.SECONDS) for crowd in CROWDS),
-        *(Panel(4, crowd, the.FIRST, wide=True) for crowd in CROWDS),
+        "Total time and time to the first byte of a stampede",
+        (
+            *(Panel(Measure(4, crowd, the.SECONDS)) for crowd in CROWDS),
+            *(Panel(Measure(4, crowd, the.FIRST), wide=True) for crowd in CROWDS),
+        ),
     ),
-    "memory": tuple(
-        Panel(8, what, the.MEGABYTES) for what in ("at rest", the.IDLE, the.MOST.format(CROWDS[1]))
+    "memory": (
+        "Memory at rest, for idle connections, and during a stampede",
+        tuple(
+            Panel(Measure(8, what, the.MEGABYTES))
+            for what in ("at rest", the.IDLE, the.MOST.format(CROWDS[1]))
+        ),
     ),
-}
-ABOUT = {
-    "hits": "Requests per second for hits of three sizes",
-    "hits-p99": "The 99th percentile of the time that a hit takes, for three sizes",
-    "loads": "Requests per second with varying heads, of misses, and with new connections",
-    "slow-readers": "The 99th percentile of the time that a hit takes, without and beside slow readers",
-    "stampede": "Total time and time to the first byte of a stampede",
-    "memory": "Memory at rest, for idle connections, and during a stampede",
 }
 
 
 def draw(results: Results, folder: Path) -> list[tuple[str, str]]:
-    """Writes a PNG for each picture that something was measured for; file names, and what they show."""
+    """Writes a PNG for each picture that something was measured for; what they show, and file names."""
     folder.mkdir(exist_ok=True)
     drawn = []
-    for name, panels in PICTURES.items():
-        there = [panel for panel in panels if _measures(results, panel)]
+    for name, (about, panels) in PICTURES.items():
+        there = [panel for panel in panels if panel.measure in results.values]
         if there:
             _picture(results, there, folder / f"{name}.png")
-            drawn.append((f"{name}.png", ABOUT[name]))
+            drawn.append((about, f"{name}.png"))
     return drawn
 
 
 def _picture(results: Results, panels: list[Panel], path: Path) -> None:
-    columns = 2 if len(panels) == 4 else len(panels)
-    rows = len(panels) // columns
+    columns = 2 if len(panels) == 4 else min(3, len(panels))
+    rows = -(-len(panels) // columns)
     figure, axes = pyplot.subplots(
         rows, columns, figsize=(4 * columns, 3.6 * rows), squeeze=False, layout="constrained"
     )
-    for panel, axis in zip(panels, axes.flat, strict=True):
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    for panel, axis in zip(panels, axes.flat, strict=False):
         _bars(results, panel, axis)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
 def _bars(results: Results, panel: Panel, axis: Axes) -> None:
-    """Two bars for each server where there are figures with access logs as well, the second hatched."""
-    measures = _measures(results, panel)
-    names = [name for name in COLOURS if any(name in results.values[measure] for measure in measures)]
+    """One or two bars for each server."""
+    measures = [measure for measure in (panel.measure, panel.second) if measure in results.values]
+    names = [name for name in COLOURS if any(_label(results, measure, name) for measure in measures)]
     width = 0.8 / len(measures)
     for order, measure in enumerate(measures):
-        for place, name in enumerate(names):
-            value = results.median(measure, name)
-            if value is not None:
-                left = place - 0.4 + order * width
-                hatch = "///" if measure.log == "on" else None
-                bar = axis.bar(
-                    left, value, width, align="edge", color=COLOURS[name], hatch=hatch, edgecolor="white"
-                )
-                axis.bar_label(bar, [number(value)], fontsize=7, padding=1)
+        bars = axis.bar(
+            [place - 0.4 + order * width for place in range(len(names))],
+            [results.median(measure, name) or float(panel.wide) for name in names],
+            width,
+            align="edge",
+            color=[COLOURS[name] for name in names],
+            hatch="///" if measure is panel.second else None,
+            edgecolor="white",
+        )
+        labels = [_label(results, measure, name) for name in names]
+        axis.bar_label(bars, labels, fontsize=7, padding=1)
+    hatched = f" (hatched: {panel.hatched})" if len(measures) > 1 else ""
+    axis.set_title(f"{panel.measure.what}\n{panel.measure.unit}{hatched}", fontsize=9)
     axis.set_xticks(range(len(names)), [TITLES[name] for name in names], fontsize=8)
-    logs = " (hatched: access logs on)" if len(measures) > 1 else ""
-    axis.set_title(f"{panel.what}\n{panel.unit}{logs}", fontsize=9)
     axis.tick_params(axis="y", labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)
     axis.margins(y=0.12)
     if panel.wide:
         axis.set_yscale("log")
+        axis.set_ylim(bottom=1)
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}" if panel.wide else "{x:,g}"))
 
 
-def _measures(results: Results, panel: Panel) -> list[Measure]:
-    every = [Measure(panel.part, panel.what, panel.unit, log) for log in LOGS]
-    return [measure for measure in every if measure in results.values]
+def _label(results: Results, measure: Measure, name: str) -> str:
+    """The figure, "failed", or nothing where it was not to be measured."""
+    value = results.median(measure, name)
+    if value is not None:
+        return number(value)
+    return "failed" if results.failed(measure.part, name, measure.log) else ""

@@ -100,6 +100,11 @@ def accepts(port: int) -> bool:
     return True
 
 
+def last_line(text: str) -> str:
+    """What a program said last, nothing where it said nothing."""
+    return (text.strip().splitlines() or [""])[-1]
+
+
 def _opened(pids: Iterable[int]) -> list[int]:
     """A descriptor for each process that is there: it stays that one's, and tells of its end."""
     opened = []

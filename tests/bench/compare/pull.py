@@ -106,8 +106,8 @@ class Client:
 class Loop:
     """Waits for all clients at once.
 
-    `begun` is called with each whose first byte came, `whole` with each whose last one did; True: the client
-    is done with.
+    `begun` is called with each whose first byte came, `whole` with each whose last one did; where they say
+    True, it is done with.
     """
 
     def __init__(self, begun: Callable[[Client], bool], whole: Callable[[Client], bool]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compare.processes import last_line
 from compare.wrk import Run, checked
 
 PULL = Path(__file__).parent / "pull.py"
@@ -77,7 +78,7 @@ class Readers:
             except subprocess.TimeoutExpired:
                 raise RuntimeError(f"{clients} clients: not done after {LONGEST:.0f} s") from None
         if process.returncode:
-            raise RuntimeError(f"{clients} clients: {errors.strip().splitlines()[-1]}")
+            raise RuntimeError(f"{clients} clients: {last_line(errors)}")
         result: dict[str, Any] = json.loads(output)
         return result
 
@@ -88,7 +89,7 @@ class Readers:
             assert process.stdout is not None
             if process.stdout.readline() != "ready\n":
                 _output, errors = process.communicate(timeout=10)
-                raise RuntimeError(f"{clients} connections: {errors.strip().splitlines()[-1]}")
+                raise RuntimeError(f"{clients} connections: {last_line(errors)}")
             yield held
             output, _errors = process.communicate("", timeout=LONGEST)
             result = json.loads(output)

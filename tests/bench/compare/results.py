@@ -96,7 +96,8 @@ class Aim:
         return value >= self.limit if self.bound == "at least" else value <= self.limit
 
 
-RATE, P99, BUSY = "requests/s", "p99, ms", "core busy, %"
+RATE, P99 = "requests/s", "p99, ms"
+CPU, BUSY, LOAD = "CPU, µs a request", "core busy, %", "load's core busy, %"
 SECONDS, FIRST, ASKED, MEGABYTES = "total, s", "first byte, ms", "origin requests", "MB"
 TIMES = "times"
 VARYING = "{} hits, varying heads"

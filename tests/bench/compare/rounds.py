@@ -14,6 +14,7 @@ from origin import OriginProcess
 
 from compare import parts
 from compare.parts import Bench, Note
+from compare.processes import last_line
 from compare.readers import Readers
 from compare.results import MEGABYTES, Failure, Log, Measure, Results
 from compare.servers import SERVERS, FastOrigin, Server
@@ -63,15 +64,20 @@ class Rounds:
             for number in range(1, self.plan.rounds + 1):
                 if 4 in self.plan.parts:
                     parts.direct(bench, self._note(4, "direct", "off"))
-                for name in self.plan.servers:
+                for name in self._order(number):
                     for log in self.plan.logs:
                         _tell(f"round {number} of {self.plan.rounds}: {SERVERS[name].title}, log {log}")
                         self._steady(bench, name, log)
                     self._stampede(bench, name)
         if 7 in self.plan.parts and INDEX.exists():
             _tell("the index")
-            self._index()
+            self.measure_index()
         return self.results
+
+    def _order(self, number: int) -> list[str]:
+        """The servers, each round beginning with another one."""
+        first = number % len(self.plan.servers)
+        return [*self.plan.servers[first:], *self.plan.servers[:first]]
 
     def _steady(self, bench: Bench, name: str, log: Log) -> None:
         """What the fast origin serves; the server begins anew after a failure."""
@@ -130,7 +136,7 @@ class Rounds:
 
         return note
 
-    def _index(self) -> None:
+    def measure_index(self) -> None:
         """Part 7, which is a program of its own."""
         command = ["taskset", "--cpu-list", str(self.plan.cores[0]), sys.executable, str(INDEX), "--json"]
         try:
@@ -139,9 +145,7 @@ class Rounds:
             )
             self.results.index = json.loads(done.stdout)
         except subprocess.CalledProcessError as failure:
-            self._fail(
-                7, "ours", "off", f"status {failure.returncode}: {failure.stderr.strip().splitlines()[-1:]}"
-            )
+            self._fail(7, "ours", "off", f"status {failure.returncode}: {last_line(failure.stderr)}")
         except (OSError, ValueError, subprocess.TimeoutExpired) as failure:
             self._fail(7, "ours", "off", str(failure))
 
