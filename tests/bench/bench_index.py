@@ -30,6 +30,7 @@ from big_index import HOSTS, add_bodies, copy, entry, grow, key
 from cachedir import CacheDir, asking
 from harness import Proxy, clean_environment
 
+from pyproxycache.messages import Entry
 from pyproxycache.options import StoreOptions
 from pyproxycache.store.rows import insert_entry
 from pyproxycache.wiring import open_store
@@ -57,12 +58,14 @@ def main() -> None:
         return
     found = []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        grown, built = CacheDir(Path(folder) / "grown"), 0
+        grown, built, smallest = CacheDir(Path(folder) / "grown"), 0, None
         for size in sorted(int(text) for text in options.sizes.split(",")):
             begin = time.perf_counter()
             grow(grown, range(built, size))
             figures: Figures = {"entries": size, "built_s": time.perf_counter() - begin}
             built = size
+            smallest = smallest or (copy(grown, Path(folder) / "smallest"), size)
+            figures |= compared((copy(grown, Path(folder) / f"{size}-compared"), size), smallest)
             measure(copy(grown, Path(folder) / str(size)), size, figures)
             found.append(figures)
             if not options.json:
@@ -105,6 +108,34 @@ def measure(cache: CacheDir, size: int, figures: Figures) -> None:
     cache.close()
 
 
+def compared(one: tuple[CacheDir, int], smallest: tuple[CacheDir, int]) -> Figures:
+    """What look-ups and inserts take beside the smallest index, by turns: no machine is steady."""
+    figures, chance = Figures(), random.Random(one[1])
+    for name, work in {"lookup": looked_up, "insert": inserted}.items():
+        turns = []
+        for turn in range(60):
+            mine, theirs = (statistics.median(work(cache, chance, size)) for cache, size in (one, smallest))
+            turns.append(mine / theirs)
+        figures[f"{name}_to_smallest"] = statistics.median(turns)
+    one[0].close()
+    return figures
+
+
+def looked_up(cache: CacheDir, chance: random.Random, size: int) -> list[float]:
+    keys = [key(chance.randrange(size)) for _ in range(100)]
+    return [timed(lambda name=name: cache.index.lookup(name, asking())) for name in keys]
+
+
+def inserted(cache: CacheDir, chance: random.Random, size: int) -> list[float]:
+    made = [entry(chance.randrange(size, 1 << 40), time.time()) for _ in range(50)]
+    return [timed(lambda one=one: insert(cache, one)) for one in made]
+
+
+def insert(cache: CacheDir, one: Entry) -> None:
+    with cache.database.write() as db:
+        insert_entry(db, one, one.response_time)
+
+
 def start(path: Path) -> None:
     """What `serve` does with the store before it forks its workers."""
     store = open_store(StoreOptions(path=path))
@@ -145,10 +176,6 @@ def forget_pages(path: Path) -> None:
 def measure_writes(cache: CacheDir, size: int, figures: Figures) -> None:
     chance, now = random.Random(2), time.time()
 
-    def insert(number: int) -> None:
-        with cache.database.write() as db:
-            insert_entry(db, made[number], now)
-
     some = chance.sample(range(size), TIMES)
     (stored,) = zip(*(cache.index.lookup(key(number), asking()) for number in some), strict=True)
     each(stored[:100], cache.index.freshen)
@@ -157,9 +184,9 @@ def measure_writes(cache: CacheDir, size: int, figures: Figures) -> None:
         timed(lambda part=part: cache.index.touch({one.id: (now, 1) for one in part}, {}))
         for part in (stored[:1000], stored[1000:2000], stored[2000:3000])
     )
-    made = {number: entry(number, now) for number in range(size, size + TIMES)}
+    made = [entry(number, now) for number in range(size, size + TIMES)]
     begin = time.perf_counter()
-    figures["insert_us"] = US * each(list(made), insert)
+    figures["insert_us"] = US * each(made, lambda one: insert(cache, one))
     figures["insert_mean_us"] = US * (time.perf_counter() - begin) / TIMES
 
 

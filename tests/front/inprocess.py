@@ -1,0 +1,106 @@
+"""A worker's front in this process: a real poller, in a thread of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from gunicorn.config import Config as ServerConfig
+
+from pyproxycache.config import Config
+from pyproxycache.front.answering import Answering, Learn
+from pyproxycache.front.app import App
+from pyproxycache.front.poller import Poller
+from pyproxycache.front.threads import Threads
+from pyproxycache.options import Reserve, StoreOptions
+from pyproxycache.outcome import Outcome
+from pyproxycache.wiring import build_app
+
+_SETTINGS: dict[str, Any] = {
+    "permit_unconventional_http_method": True,
+    "header_map": "dangerous",
+    "forwarded_allow_ips": "",
+    "secure_scheme_headers": {},
+    "forwarder_headers": "",
+}
+
+
+class Front:
+    """Serves on `address`; `outcomes` are what was reported, once for each request, as it stood then."""
+
+    def __init__(self, folder: Path, *, memory: int = 64 << 20, threads: int = 4, **config: Any) -> None:
+        store = StoreOptions(path=folder, reserve=Reserve(percent=0))
+        self.app: App = build_app(Config(store=store, memory=memory, **config))
+        self.outcomes: list[Outcome] = []
+        self._changed = threading.Condition()  # guards outcomes
+        self.is_filled = False
+        self._record()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._listener.setblocking(False)
+        self.address: tuple[str, int] = self._listener.getsockname()
+        self._alive = True
+        self._stopping, self._stop = os.pipe()
+        cfg = ServerConfig()
+        for name, value in _SETTINGS.items():
+            cfg.set(name, value)
+
+        def answering(learn: Learn) -> Answering:
+            return Answering(cfg, self.app, self._stopping, lambda: not self._alive, learn)
+
+        self.poller = Poller([self._listener], self.app, Threads(threads), answering, 10_000)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._alive = False
+        self.poller.wake_up()
+        self._thread.join(10)
+        self.app.around.close(1.0)
+        os.close(self._stopping)
+        os.close(self._stop)
+
+    @property
+    def memory(self) -> Any:
+        return self.poller._memory
+
+    def told(self, start: int, count: int, timeout: float = 10.0) -> list[Outcome]:
+        """So many outcomes from that place on, once they are there; AssertionError where more came."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.outcomes) >= start + count, timeout)
+            assert len(self.outcomes) == start + count
+            return self.outcomes[start:]
+
+    def _record(self) -> None:
+        """Note what the reporter is told, with each of those that it is told of as many."""
+        reporter, finished, repeated = (
+            self.app.reporter,
+            self.app.reporter.finished,
+            self.app.reporter.repeated,
+        )
+
+        def one(outcome: Outcome) -> None:
+            finished(outcome)
+            self._note(outcome, 1)
+
+        def many(outcome: Outcome, entry_id: int, times: int, now: float) -> None:
+            repeated(outcome, entry_id, times, now)
+            self._note(outcome, times)
+
+        self.app._report = reporter.finished = one  # type: ignore[method-assign]
+        reporter.repeated = many  # type: ignore[method-assign]
+
+    def _note(self, outcome: Outcome, times: int) -> None:
+        with self._changed:
+            self.outcomes += [replace(outcome) for _ in range(times)]
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        self.poller.run(lambda: self._alive)
+        self.poller.finish(lambda: True, 0.0)
