@@ -39,12 +39,14 @@ class Repeating:
     def repeat(self, connection: Connection, head: bytes, known: Known, *, waited: bool = False) -> bool:
         """Whether the answer could be given again: then it is sent, or as much as the client took.
 
-        The connection's `halt` tells how far it came. Who `waited` for this answer gets it even if it is
+        The connection's `halt` tells how far it came. Who `waited` for a download gets it even if it is
         not to be used again.
         """
         repeat = known.repeat
         began = time.time()
-        if self._versions[repeat.slot] != repeat.version or (began >= repeat.until and not waited):
+        if self._versions[repeat.slot] != repeat.version or (
+            began >= repeat.until and not (waited and isinstance(repeat, Arriving))
+        ):
             self._memory.forget(head, known)
             return False
         if self.is_stopping or not connection.is_admitted:

@@ -12,6 +12,7 @@ from gunicorn.http import message
 from gunicorn.workers import base
 
 from pyproxycache.front.answering import Answering, Learn
+from pyproxycache.front.clients import Clients, Post
 from pyproxycache.front.poller import Poller
 from pyproxycache.front.threads import Threads
 
@@ -65,7 +66,11 @@ class Worker(base.Worker):  # type: ignore[misc]
 
         for listener in self.sockets:
             listener.setblocking(False)
-        self._poller = Poller(self.sockets, app, threads, answering, _most_connections())
+
+        def clients(post: Post, now: float) -> Clients:
+            return Clients(app, threads, answering, post, now)
+
+        self._poller = Poller(self.sockets, clients, _most_connections())
         self._poller.run(self._beat)
         self._poller.finish(self._beat, self._stop_at)
         app.around.close(max(0.0, self._stop_at - time.monotonic()))

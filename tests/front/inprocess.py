@@ -14,6 +14,7 @@ from gunicorn.config import Config as ServerConfig
 from pyproxycache.config import Config
 from pyproxycache.front.answering import Answering, Learn
 from pyproxycache.front.app import App
+from pyproxycache.front.clients import Clients, Post
 from pyproxycache.front.poller import Poller
 from pyproxycache.front.threads import Threads
 from pyproxycache.options import Reserve, StoreOptions
@@ -51,7 +52,10 @@ class Front:
         def answering(learn: Learn) -> Answering:
             return Answering(cfg, self.app, self._stopping, lambda: not self._alive, learn)
 
-        self.poller = Poller([self._listener], self.app, Threads(threads), answering, 10_000)
+        def clients(post: Post, now: float) -> Clients:
+            return Clients(self.app, Threads(threads), answering, post, now)
+
+        self.poller = Poller([self._listener], clients, 10_000)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
@@ -68,7 +72,7 @@ class Front:
 
     @property
     def memory(self) -> Any:
-        return self.poller._memory
+        return self.poller._clients._memory
 
     def told(self, start: int, count: int, timeout: float = 10.0) -> list[Outcome]:
         """So many outcomes from that place on, once they are there; AssertionError where more came."""

@@ -1,0 +1,323 @@
+"""What is done with clients' connections: heads in, answers out, from memory or by a thread."""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from pyproxycache.front.answering import Answering, Learn
+from pyproxycache.front.app import App
+from pyproxycache.front.connection import Connection, State
+from pyproxycache.front.memory import Memory
+from pyproxycache.front.parking import Parking
+from pyproxycache.front.repeating import Repeating
+from pyproxycache.front.repeats import Repeat
+from pyproxycache.front.sending import FULL, Halt
+from pyproxycache.front.threads import Threads
+from pyproxycache.gates.access import is_local
+
+_READ = 16 << 10
+_LONGEST_HEAD = 64 << 10
+_KEEPALIVE = 75.0
+_SILENCE = 60.0
+_LINGERS = 2.0
+_ANY_MOMENT = float("inf")
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+# An empty line before it is passed over (RFC 9112 section 2.2).
+_REQUEST_LINE = re.compile(rb"(?:\r\n)?[!-~]+ [!-~]+ HTTP/1\.[0-9]\r")
+_GONE = select.EPOLLHUP | select.EPOLLERR
+
+Post = Callable[[Callable[[], None]], None]
+"""Has something done by the poller's thread, soon; any thread may call it."""
+
+
+class Clients:
+    """The connections of a worker's clients; all its fields belong to the poller's thread.
+
+    `connections` are those that are open, by descriptor, `turns` those that go on without any event. `now`
+    (monotonic) is set by the poller.
+    """
+
+    def __init__(
+        self, app: App, threads: Threads, answering: Callable[[Learn], Answering], post: Post, now: float
+    ) -> None:
+        self.connections: dict[int, Connection] = {}
+        self.turns: deque[Connection] = deque()
+        self.now = now
+        self._app = app
+        self._threads = threads
+        self._post = post
+        self._answering = answering(self._learn)
+        access_log = app.reporter.log
+        line = None if access_log is None else access_log.rest
+        by_agent = access_log is not None and access_log.by_agent
+        self._memory = Memory(app.memory_size, line, by_agent=by_agent)
+        self._heads = self._memory.heads
+        self._parking = Parking()
+        self.repeating = Repeating(app, self._memory, self._answering)
+
+    # The poller.
+
+    def open(self, sock: socket.socket, address: object) -> Connection:
+        """A new client's connection."""
+        connection = Connection(sock, address, self.now + _KEEPALIVE)
+        connection.is_admitted = self._app.admits(connection.client)
+        connection.is_local = is_local(connection.client)
+        connection.wake = partial(self._post, partial(self._woken, connection))
+        self.connections[connection.fd] = connection
+        return connection
+
+    def on_event(self, connection: Connection, event: int) -> None:
+        state = connection.state
+        if event & select.EPOLLRDHUP:
+            connection.ends = True  # no further event will tell of it
+        if state is State.OPEN:
+            self.read(connection)
+            return
+        # Each useless read would be a moment for threads to take the interpreter away.
+        if event & ~select.EPOLLOUT:
+            connection.readable = True
+        if state is State.SENDING:
+            if event & _GONE and connection.halt is Halt.AWAITING:
+                self._answering.give_up(connection)
+                self._close(connection)
+            elif event & ~select.EPOLLIN:
+                self._advance(connection)
+        elif state is State.LINGERING:
+            self._linger(connection)
+
+    def take_turns(self) -> None:
+        """Go on with those who had their turn before, or have more to be read."""
+        for _ in range(len(self.turns)):
+            connection = self.turns.popleft()
+            if connection.state is State.SENDING:
+                self._advance(connection)
+            elif connection.state is State.OPEN:
+                self._parse(connection)
+                if connection.state is State.OPEN and connection.readable:
+                    self.read(connection)
+
+    def tick(self) -> None:
+        """About once a second: let go of what has taken too long, or is outdated."""
+        for connection in list(self.connections.values()):
+            if connection.deadline < self.now:
+                self._expire(connection)
+        self._memory.sweep(self._app.versions)
+        self._parking.sweep(self.now)
+
+    def stop(self) -> None:
+        """Finish what is asked for by now, or in a moment."""
+        self.repeating.is_stopping = True
+        for connection in self.connections.values():
+            if connection.state is State.OPEN:
+                connection.deadline = min(connection.deadline, self.now + _LINGERS)
+
+    def _expire(self, connection: Connection) -> None:
+        if connection.state is State.SENDING:
+            self._answering.give_up(connection)
+        if connection.state in (State.OPEN, State.SENDING, State.LINGERING):
+            self._close(connection)
+
+    # Other threads.
+
+    def _learn(self, connection: Connection, repeat: Repeat | None, is_shared: bool) -> None:
+        assert connection.head is not None, "without a head there is nothing to learn"
+        self._post(partial(self._answered, connection, connection.head, repeat, is_shared))
+
+    def _work(self, connection: Connection) -> None:
+        """In a thread: answer a request."""
+        try:
+            self._answering.answer(connection)
+        finally:
+            self._post(partial(self._returned, connection))
+
+    def _go_on(self, connection: Connection) -> None:
+        """In a thread: go on with an answer whose body may have to be waited for."""
+        try:
+            self._answering.advance(connection, waits=True)
+        finally:
+            self._post(partial(self._returned, connection))
+
+    # One connection.
+
+    def read(self, connection: Connection) -> None:
+        """Read what is there, of much a turn's worth, and answer what of it is there whole."""
+        try:
+            data = connection.recv(_READ)
+        except FULL:
+            connection.readable = False
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close(connection)
+            return
+        connection.readable = connection.ends or len(data) == _READ
+        known = None if connection.buffer or connection.unread else self._heads.get(data)
+        if known is not None and self.repeating.repeat(connection, data, known):
+            self._after_repeat(connection)
+        else:
+            connection.buffer += data
+            self._parse(connection)
+        if connection.readable and connection.state is State.OPEN:
+            self.turns.append(connection)  # who sends without end is not all there is to do
+
+    def _parse(self, connection: Connection) -> None:
+        """Answer the requests whose heads are in the buffer, one after the other."""
+        while connection.state is State.OPEN and (buffer := connection.buffer):
+            if connection.unread:
+                count = min(connection.unread, len(buffer))
+                connection.buffer, connection.unread = buffer[count:], connection.unread - count
+                continue
+            found = _END_OF_HEAD.search(buffer)
+            if found is None:
+                connection.deadline = min(connection.deadline, self.now + _SILENCE)
+                line_end = buffer.find(b"\n", 2)
+                strange = line_end >= 0 and not _REQUEST_LINE.fullmatch(buffer[:line_end])
+                if strange or len(buffer) > _LONGEST_HEAD:
+                    self._submit(connection, None)  # to the parser, which knows what to say
+                return
+            head = buffer[: found.end()]
+            known = self._heads.get(head) or self._memory.find(head)
+            if known is None or not self.repeating.repeat(connection, head, known):
+                self._submit(connection, head)
+                return
+            connection.buffer = buffer[found.end() :]
+            self._after_repeat(connection)
+
+    def _after_repeat(self, connection: Connection) -> None:
+        """From memory: it was sent whole, or as far as the client took it, or the client has gone."""
+        if connection.halt is Halt.DONE:
+            if connection.closes:
+                self._end(connection)
+            else:
+                connection.deadline = self.now + _KEEPALIVE
+        else:
+            connection.state = State.SENDING
+            self._halted(connection)
+
+    def _submit(self, connection: Connection, head: bytes | None) -> None:
+        """Have a thread answer, unless one is about to answer the same."""
+        connection.head = head
+        if head is not None and self._parking.park(connection, head, self.now):
+            connection.state = State.PARKED
+        else:
+            self._start(connection)
+
+    def _start(self, connection: Connection) -> None:
+        connection.state = State.WORKING
+        connection.closes = connection.lingers = False
+        connection.halt = None
+        self._threads.submit(partial(self._work, connection))
+
+    def _answered(
+        self, connection: Connection, head: bytes, repeat: Repeat | None, is_shared: bool
+    ) -> None:
+        """A thread has the answer: keep it, and give it to those who wait for the same."""
+        if repeat is not None:
+            self._memory.learn(head, repeat)
+        elif not is_shared:
+            self._parking.avoid(head, self.now)
+        known = self._heads.get(head)
+        wait = self._parking.release(connection, head)
+        left = []
+        for other in wait.waiting:
+            other.state = State.OPEN
+            if known is not None and self.repeating.repeat(other, head, known, waited=True):
+                other.buffer = other.buffer[len(head) :]
+                self._after_repeat(other)
+                self._next_soon(other)
+            else:
+                left.append(other)
+        if left and is_shared and not wait.is_second:
+            # What was stored for the first is there for the second, and in memory for the others.
+            for other in left:
+                other.state = State.PARKED
+            left = [self._parking.wait_again(head, left)]
+        for other in left:
+            self._start(other)
+
+    def _returned(self, connection: Connection) -> None:
+        """A thread is done with the connection, for now."""
+        if connection.head is not None:
+            for other in self._parking.release(connection, connection.head).waiting:
+                self._start(other)
+            connection.head = None
+        connection.state = State.SENDING
+        if connection.halt in (None, Halt.DONE):
+            self._halted(connection)
+        else:
+            self._advance(connection)  # what it waited for may have come meanwhile
+
+    def _woken(self, connection: Connection) -> None:
+        if connection.state is State.SENDING:
+            self._advance(connection)
+
+    def _advance(self, connection: Connection) -> None:
+        self._answering.advance(connection, waits=False)
+        self._halted(connection)
+
+    def _halted(self, connection: Connection) -> None:
+        match connection.halt:
+            case Halt.DONE:
+                self._next(connection)
+            case Halt.FULL:
+                connection.deadline = self.now + _SILENCE
+            case Halt.AWAITING:
+                connection.deadline = _ANY_MOMENT
+            case Halt.TURN:
+                self.turns.append(connection)
+            case Halt.THREAD:
+                connection.state = State.WORKING
+                connection.deadline = _ANY_MOMENT
+                self._threads.submit(partial(self._go_on, connection))
+            case None:
+                self._close(connection)
+
+    def _next(self, connection: Connection) -> None:
+        """The answer is sent: on to the next request, or to the end."""
+        if connection.closes or self.repeating.is_stopping:
+            self._end(connection)
+            return
+        connection.state = State.OPEN
+        connection.deadline = self.now + _KEEPALIVE
+        self._next_soon(connection)
+
+    def _next_soon(self, connection: Connection) -> None:
+        if connection.state is State.OPEN and (connection.buffer or connection.readable):
+            self.turns.append(connection)
+
+    def _end(self, connection: Connection) -> None:
+        """Close so that the client sees the whole answer, even if it has sent more than was read."""
+        if not (connection.lingers or connection.buffer or connection.readable):
+            self._close(connection)
+            return
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(connection)
+            return
+        connection.state = State.LINGERING
+        connection.deadline = self.now + _LINGERS
+        self._linger(connection)
+
+    def _linger(self, connection: Connection) -> None:
+        try:
+            while connection.recv(_READ):
+                pass
+        except FULL:
+            return
+        except OSError:
+            pass
+        self._close(connection)
+
+    def _close(self, connection: Connection) -> None:
+        if connection.state is not State.CLOSED:
+            connection.state = State.CLOSED
+            del self.connections[connection.fd]
+            connection.sock.close()
+            del connection.wake
