@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve install test lint check conformance bench bench-stampede bench-wakeup bench-variants bench-index bench-eviction clean
+.PHONY: serve install test lint check conformance bench bench-stampede bench-wakeup bench-miss bench-variants bench-index bench-eviction clean
 
 serve: install
 	$(BIN)/pyproxycache serve $(ARGS)
@@ -62,6 +62,9 @@ bench-stampede: $(VENV)/installed-test
 
 bench-wakeup: $(VENV)/installed-test
 	$(BIN)/python tests/bench/bench_wakeup.py $(ARGS)
+
+bench-miss: $(VENV)/installed-test
+	$(BIN)/python tests/bench/bench_miss.py $(ARGS)
 
 bench-variants: $(VENV)/installed-test
 	$(BIN)/python tests/bench/bench_variants.py $(ARGS)

@@ -28,8 +28,8 @@ class _Wanted(Generic[T, R]):
 class Batches(Generic[T, R]):
     """Calls `work` with what has gathered while it was busy; it gives a result or an error for each item.
 
-    `_waiting` and `_is_busy` are guarded by `_lock`. Whoever works does one batch, and then it is the turn of
-    the next who waits.
+    `_waiting` and `_is_busy` are guarded by `_lock`. Whoever works does one batch, and then it is the turn
+    of the next who waits.
     """
 
     def __init__(self, work: Callable[[Sequence[T]], Sequence[R | Exception]]) -> None:

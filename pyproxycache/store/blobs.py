@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import FileSlice, Piece
+from pyproxycache.store.access_times import note_none_below
 from pyproxycache.store.intent import Intent
 
 _BLOCK = 1 << 20
@@ -35,6 +36,8 @@ class Blobs:
         try:
             self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._partial.mkdir(exist_ok=True, mode=0o700)
+            for folder in (self.root, self._blobs, self._partial):
+                note_none_below(folder)
         except OSError as error:
             raise StoreError(f"cannot use the cache folder {self.root}: {error.strerror}") from error
 
@@ -71,9 +74,9 @@ class Blobs:
             try:
                 fd = _create(path, folder)
             except FileExistsError:
-                if os.stat(path).st_size == len(data):
+                if Path(path).stat().st_size == len(data):
                     return
-                os.unlink(path)  # damaged
+                Path(path).unlink()  # damaged
                 fd = _create(path, folder)
             try:
                 _write_all(fd, data, 0)

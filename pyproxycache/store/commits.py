@@ -45,14 +45,14 @@ class Commits:
         """
         return self._batches.do(commit)
 
-    def _store(self, commits: Sequence[Commit]) -> list[int | None | Exception]:
+    def _store(self, commits: Sequence[Commit]) -> list[int | Exception | None]:
         now = time.time()
         try:
             with self._database.write() as db:
                 self._mend(db)
                 self._blobs.intent.begin(commits[0].token)
                 known: set[str] = set()
-                stored: list[int | None | Exception] = [
+                stored: list[int | Exception | None] = [
                     self._put_in_place(db, commit, now, known) if commit.end(db) else None
                     for commit in commits
                 ]
@@ -65,7 +65,7 @@ class Commits:
         return stored
 
     def _put_in_place(self, db: sqlite3.Connection, commit: Commit, now: float, known: set[str]) -> int:
-        """The blob before the row that names it; `known` are the keys that this transaction has put rows for."""
+        """The blob before its row; `known` are the keys that have got rows in this transaction."""
         entry, body = commit.entry, commit.body
         if isinstance(body, Partial):
             self._blobs.keep(body.path, entry.digest)

@@ -56,7 +56,7 @@ class Index:
         return self._database.versions.stamp(key)
 
     def is_unknown(self, key: str, search: str) -> bool:
-        """Whether nothing was ever found by the key, nor by it without its query, so that none need look."""
+        """Whether nothing was ever found by the key, nor by it without its query: no need to look."""
         versions = self._database.versions
         return versions.is_untouched(key) and versions.is_untouched(search)
 

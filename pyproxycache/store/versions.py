@@ -61,7 +61,7 @@ class Versions:
         return self.counters[self.slot(key)] == 0
 
     def touch_all(self) -> None:
-        """What came before the file was made, or did not get into it when the power went, may be any key's."""
+        """What came before the file, or did not get into it when the power went, may be any key's."""
         self.begin(range(1, _SLOTS))
         self.end(range(1, _SLOTS))
 

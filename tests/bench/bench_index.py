@@ -113,7 +113,7 @@ def compared(one: tuple[CacheDir, int], smallest: tuple[CacheDir, int]) -> Figur
     figures, chance = Figures(), random.Random(one[1])
     for name, work in {"lookup": looked_up, "insert": inserted}.items():
         turns = []
-        for turn in range(60):
+        for _turn in range(60):
             mine, theirs = (statistics.median(work(cache, chance, size)) for cache, size in (one, smallest))
             turns.append(mine / theirs)
         figures[f"{name}_to_smallest"] = statistics.median(turns)

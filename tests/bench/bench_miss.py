@@ -1,8 +1,8 @@
 """What a distinct miss costs below the front, layer by layer: `make bench-miss`.
 
-One process without sockets to clients asks for URLs that nobody has asked for. The origin is a process of its
-own, on the other core, and gives the same bytes for every URL. CPU time is the whole process's: other threads and
-the kernel's part included.
+One process without sockets to clients asks for URLs that nobody has asked for. The origin is a process
+of its own, on the other core, and gives each URL a body of its own. CPU time is the whole process's: other
+threads and the kernel's part included.
 """
 
 from __future__ import annotations
@@ -258,8 +258,8 @@ def report(options: argparse.Namespace, port: int, folder: Path) -> None:
     for threads in options.threads:
         cost = measured(run, threads, options.count, options.rounds)
         print(
-            f"{threads:3d} threads      {cost.rate:10.0f} {cost.cpu:8.0f} {cost.user:8.0f} {cost.system:8.0f}"
-            f" {cost.switches:12.1f}"
+            f"{threads:3d} threads      {cost.rate:10.0f} {cost.cpu:8.0f} {cost.user:8.0f}"
+            f" {cost.system:8.0f} {cost.switches:12.1f}"
         )
     if not options.no_layers:
         clock = Clock()

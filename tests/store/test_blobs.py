@@ -3,6 +3,8 @@
 import hashlib
 import os
 import resource
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,3 +108,17 @@ def test_no_room_to_write_counts_nothing_and_goes_on_later(cache: CacheDir) -> N
     os.truncate(file.path, file.size)
     assert file.path.read_bytes() == BODY + b"ABC"
     assert file.digest() == hashlib.sha256(BODY + b"ABC").hexdigest()
+
+
+@pytest.mark.parametrize("name", ["index.sqlite", "blobs/ab/body", "partial/token"])
+def test_reading_writes_no_access_time(cache: CacheDir, name: str) -> None:
+    if shutil.which("lsattr") is None:
+        pytest.skip("e2fsprogs are not installed")
+    path = cache.path / name
+    path.parent.mkdir(exist_ok=True)
+    if not path.exists():
+        path.write_bytes(b"body")
+    flags = subprocess.run(["lsattr", path], capture_output=True, text=True, check=False)
+    if flags.returncode:
+        pytest.skip("this file system has no such flags")
+    assert "A" in flags.stdout.split()[0]
