@@ -28,6 +28,7 @@ from pyproxycache.serving.status_fields import proxy_status
 
 log = logging.getLogger("pyproxycache")
 
+_SILENCE = 60.0
 _BREAK = struct.pack("ii", 1, 0)
 _SHARED = {Result.HIT, Result.REVALIDATED, Result.COLLAPSED}
 # It left, or neither sent nor took a byte for a minute.
@@ -163,8 +164,10 @@ class Answering:
         assert tunnel is not None, "the caller has looked"
         connection.closes, connection.buffer = True, b""
         try:
+            poll = select.poll()
+            poll.register(connection.fd, select.POLLOUT)
             while sending.advance(waits=True) is Halt.FULL:
-                select.select((), (connection.fd,), (), 60.0)
+                poll.poll(_SILENCE * 1000)
             tunnel.join(connection.sock, early, self._stopping)
             connection.halt = Halt.DONE
         except ProxyError as error:

@@ -25,6 +25,7 @@ _LONGEST_HEAD = 64 << 10
 _KEEPALIVE = 75.0
 _SILENCE = 60.0
 _LINGERS = 2.0
+_LINGERING_READS = 16
 _ANY_MOMENT = float("inf")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 # An empty line before it is passed over (RFC 9112 section 2.2).
@@ -100,6 +101,8 @@ class Clients:
                 self._parse(connection)
                 if connection.state is State.OPEN and connection.readable:
                     self.read(connection)
+            elif connection.state is State.LINGERING:
+                self._linger(connection)
 
     def tick(self) -> None:
         """About once a second: let go of what has taken too long, or is outdated."""
@@ -307,8 +310,12 @@ class Clients:
 
     def _linger(self, connection: Connection) -> None:
         try:
-            while connection.recv(_READ):
-                pass
+            for _ in range(_LINGERING_READS):
+                if not connection.recv(_READ):
+                    break
+            else:
+                self.turns.append(connection)
+                return
         except FULL:
             return
         except OSError:

@@ -43,6 +43,8 @@ def head_bytes(head: Head, shape: Framing, *, closes: bool) -> bytes:
         lines.append("Transfer-Encoding: chunked")
     for name, value in head.headers:
         lowered = name.lower()
+        if shape.is_chunked and lowered == "content-length":
+            continue  # that became known since the framing was chosen (RFC 9112 section 6.2)
         if lowered not in _HOP_BY_HOP or (switches and lowered == "upgrade"):
             lines.append(f"{name}: {value}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -389,3 +391,44 @@ def test_an_answer_that_is_taken_in_parts_is_whole(
     told = front.told(before, count + 1)
     ours = [one for one in told if one.result is Result.HIT]
     assert sum(one.bytes_sent + one.head_bytes for one in ours) == len(data)
+
+
+def test_who_sends_without_end_is_not_all_there_is_to_do(
+    fronts: tuple[Front, Front], origin: Origin
+) -> None:
+    """Neither with requests, nor with a body that nobody wants, on a connection that is to be closed."""
+    front, _ = fronts
+    head = request(f"GET {origin.url('/plain')}")
+    exchange(front, head)
+    unwanted = request("POST /nowhere", "Content-Length: 1000000000000")
+    for beginning, flood in ((head, head * 500), (unwanted, b"x" * 100_000)):
+        ended = threading.Event()
+        before = len(front.outcomes)
+
+        def send(sock: socket.socket, beginning: bytes, flood: bytes, ended: threading.Event) -> None:
+            with contextlib.suppress(OSError):
+                sock.sendall(beginning)
+                while not ended.is_set():
+                    sock.sendall(flood)
+
+        def take(sock: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while sock.recv(1 << 20):
+                    pass
+
+        with socket.create_connection(front.address) as sock:
+            threads = [
+                threading.Thread(target=send, args=(sock, beginning, flood, ended)),
+                threading.Thread(target=take, args=(sock,)),
+            ]
+            for thread in threads:
+                thread.start()
+            front.told(before, 1, exactly=False)
+            for _ in range(20):
+                with Conversation(front.address) as client:
+                    assert client.send(head).reply().body == b"plain"
+            ended.set()
+            sock.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join(10)
+        assert not any(thread.is_alive() for thread in threads)
