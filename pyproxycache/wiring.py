@@ -125,7 +125,7 @@ def build_app(config: Config) -> app.App:
         partial(pass_through, components.upstream) if config.upstream else None,
         Reporter(housekeeper.count, housekeeper.note_access, access_log),
         store.database.versions.counters,
-        app.Around(store.index.open, reopen_logs, finish_logs, close),
+        app.Around(reopen_logs, finish_logs, close),
     )
 
 

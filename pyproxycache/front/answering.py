@@ -9,6 +9,7 @@ import ssl
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gunicorn.http import errors as http_errors
@@ -23,6 +24,7 @@ from pyproxycache.front.interim import InterimHeads
 from pyproxycache.front.repeats import Repeat, repeat_of
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import Halt, Sending
+from pyproxycache.front.simple import simple_request
 from pyproxycache.outcome import Result
 from pyproxycache.serving.status_fields import proxy_status
 
@@ -55,17 +57,44 @@ class Answering:
 
     def answer(self, connection: Connection) -> None:
         """Answer the request whose head is in the connection's buffer, and send what can be sent."""
-        source = Source(connection)
-        parser = get_parser(self._cfg, source, connection.address)
-        request = None
         try:
-            request = next(parser)
-            self._answer_request(connection, source, parser, request)
+            simple = simple_request(connection, self._cfg)
+            if simple is not None:
+                self._answer_simple(connection, simple)
+            else:
+                source = Source(connection)
+                parser = get_parser(self._cfg, source, connection.address)
+                self._answer_request(connection, source, parser, next(parser))
         except (http_errors.NoMoreData, StopIteration, *_CLIENT_GONE) as gone:
             log.debug("Connection from %s ended: %s", connection.client, type(gone).__name__)
             self.give_up(connection)
         except Exception as error:
             self._refuse(connection, error)
+
+    def _answer_simple(self, connection: Connection, received: Received) -> None:
+        """Answer a request that has nothing behind its head."""
+        interim = InterimHeads(Source(connection))
+        if received.version >= (1, 1):
+            received = replace(received, interim=interim.forward)
+        try:
+            answer = connection.answer = self._app(received)
+        finally:
+            interim.end()
+        self._begin(connection, answer, received, closes=self._closes(received, answer))
+        if answer.tunnel is None:
+            self.advance(connection, waits=True)
+        else:
+            self._join(connection, answer, connection.buffer)
+
+    def _closes(self, received: Received, answer: Answer) -> bool:
+        """Whether one of both sides has the connection end here (RFC 9112 section 9.3)."""
+        options = _connection_options(received)
+        return (
+            self._is_stopping()
+            or "close" in options
+            or (received.version < (1, 1) and "keep-alive" not in options)
+            or answer.response.head.headers.get("connection") == "close"
+        )
 
     def _answer_request(self, connection: Connection, source: Source, parser: Any, request: Any) -> None:
         interim = InterimHeads(source)
@@ -84,12 +113,7 @@ class Answering:
         finally:
             interim.end()
         connection.answer = answer
-        closes = (
-            self._is_stopping()
-            or request.should_close()
-            or _says_close(received)
-            or answer.response.head.headers.get("connection") == "close"
-        )
+        closes = request.should_close() or self._closes(received, answer)
         if body.is_untouched and not body.bars_the_way:
             connection.unread = body.left
         elif not _is_read(source, parser):
@@ -219,12 +243,10 @@ def _is_read(source: Source, parser: Any) -> bool:
         source.waits = True
 
 
-def _says_close(received: Received) -> bool:
-    """Whether the client goes after this request: "close" anywhere in Connection (RFC 9112 section 9.6)."""
-    options = [
-        option for name, value in received.fields if name == "Connection" for option in value.split(",")
-    ]
-    return any(option.strip().lower() == "close" for option in options)
+def _connection_options(received: Received) -> set[str]:
+    """The options in all lines of Connection, in lower case (RFC 9110 section 7.6.1)."""
+    lines = [value for name, value in received.fields if name == "Connection"]
+    return {option.strip().lower() for line in lines for option in line.split(",")}
 
 
 def _refusal(error: Exception) -> str:

@@ -87,12 +87,11 @@ class Options:
 class Around:
     """What a worker needs beside the answers.
 
-    `warm_up` readies a thread for its first request. `reopen_logs` is for files that were renamed,
+    `reopen_logs` is for files that were renamed,
     `finish_logs` for an end without delay. `close` ends the worker's parts: it lets running downloads
     finish for so many seconds.
     """
 
-    warm_up: Callable[[], None]
     reopen_logs: Callable[[], None]
     finish_logs: Callable[[], None]
     close: Callable[[float], None]

@@ -50,7 +50,7 @@ class Clients:
         self.turns: deque[Connection] = deque()
         self.now = now
         self._app = app
-        self._threads = threads
+        self.threads = threads
         self._post = post
         self._answering = answering(self._learn)
         access_log = app.reporter.log
@@ -111,6 +111,7 @@ class Clients:
                 self._expire(connection)
         self._memory.sweep(self._app.versions)
         self._parking.sweep(self.now)
+        self.threads.settle()
 
     def stop(self) -> None:
         """Finish what is asked for by now, or in a moment."""
@@ -215,7 +216,7 @@ class Clients:
         connection.state = State.WORKING
         connection.closes = connection.lingers = False
         connection.halt = None
-        self._threads.submit(partial(self._work, connection))
+        self.threads.submit(partial(self._work, connection))
 
     def _answered(
         self, connection: Connection, head: bytes, repeat: Repeat | None, is_shared: bool
@@ -277,7 +278,7 @@ class Clients:
             case Halt.THREAD:
                 connection.state = State.WORKING
                 connection.deadline = _ANY_MOMENT
-                self._threads.submit(partial(self._go_on, connection))
+                self.threads.submit(partial(self._go_on, connection))
             case None:
                 self._close(connection)
 

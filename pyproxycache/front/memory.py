@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from pyproxycache.front.repeats import Arriving, Repeat, Stored
 from pyproxycache.front.s3fifo import S3Fifo
+from pyproxycache.front.simple import WELL_FORMED
 from pyproxycache.outcome import Outcome
 
 _LONGEST_HEAD = 8 << 10
@@ -40,10 +41,6 @@ DECIDING_FIELDS = frozenset(
     )
 )
 """The request fields that can decide which answer is right, beside those that Vary names (lower case)."""
-
-_WELL_FORMED = re.compile(
-    rb"GET [!-~]+ HTTP/1\.[01]\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
-)
 
 
 def _lines_of(names: tuple[str, ...]) -> re.Pattern[bytes]:
@@ -224,7 +221,7 @@ def _open_files() -> int:
 @functools.lru_cache(64)
 def _base(head: bytes) -> Base:
     """What decides in a head; empty where it is not simple enough to be sure."""
-    if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not _WELL_FORMED.fullmatch(head):
+    if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not WELL_FORMED.fullmatch(head):
         return ()
     return (head[: head.index(b"\r")], *_DECIDING.findall(head))
 

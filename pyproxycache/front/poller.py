@@ -18,6 +18,7 @@ log = logging.getLogger("pyproxycache")
 _EVENTS = 512
 _ACCEPTED_AT_ONCE = 32
 _TICK = 1.0
+_RELIEF = 0.002
 _ALL = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -92,6 +93,8 @@ class Poller:
         """Wait for something to do, and do all there is."""
         clients = self._clients
         due = min(self._next_beat, clients.repeating.report_at)
+        if clients.threads.is_behind:
+            due = min(due, self._now + _RELIEF)
         waits = 0.0 if clients.turns or self._posted else due - self._now
         for fd, event in self._epoll.poll(max(0.0, waits), _EVENTS):
             connection = self._connections.get(fd)
@@ -104,6 +107,8 @@ class Poller:
         self._now = clients.now = time.monotonic()
         self._do_posted()
         clients.take_turns()
+        if clients.threads.is_behind:
+            clients.threads.relieve(self._now)
         if self._now >= clients.repeating.report_at:
             clients.repeating.report()
         if self._now >= self._next_tick:

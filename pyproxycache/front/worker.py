@@ -17,7 +17,6 @@ from pyproxycache.front.poller import Poller
 from pyproxycache.front.threads import Threads
 
 _GRACE = 2.0
-_WARM_THREADS = 32
 _OWN_FILES = 1024
 _TURN_SECONDS = 0.0002
 
@@ -59,7 +58,6 @@ class Worker(base.Worker):  # type: ignore[misc]
         # A hit shall not wait for Python's usual 5 ms while a thread works on a miss.
         sys.setswitchinterval(_TURN_SECONDS)
         app, threads = self.wsgi, Threads(self.cfg.threads)
-        threads.warm_up(_WARM_THREADS, app.around.warm_up)
 
         def answering(learn: Learn) -> Answering:
             return Answering(self.cfg, app, self._stopping, lambda: not self.alive, learn)

@@ -1,0 +1,50 @@
+"""Heads as nearly all are: well formed, with no content behind them; all others are gunicorn's to parse."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from pyproxycache.front.app import Received
+from pyproxycache.front.connection import Connection
+
+WELL_FORMED = re.compile(
+    rb"(?:GET|HEAD) [!-~]+ HTTP/1\.[01]\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
+)
+"""A whole head of GET or HEAD in which nothing is open to interpretation (RFC 9112 sections 3 and 5)."""
+
+_OF_CONTENT = re.compile(rb"\n(?:content-length|transfer-encoding|expect):", re.IGNORECASE)
+
+
+def simple_request(connection: Connection, cfg: Any) -> Received | None:
+    """The request whose head is at the begin of the buffer, taken out of it; None where it is not simple.
+
+    The limits are those of gunicorn's `cfg`, which refuses what exceeds them.
+    """
+    head = connection.head
+    if head is None or _OF_CONTENT.search(head) or not WELL_FORMED.fullmatch(head):
+        return None
+    line, *lines = head[:-4].decode("latin-1").split("\r\n")
+    longest = max(map(len, lines))
+    if len(line) > cfg.limit_request_line or len(lines) > cfg.limit_request_fields:
+        return None
+    if longest > cfg.limit_request_field_size:
+        return None
+    fields = [(name, value.strip(" \t")) for name, _colon, value in map(_parts, lines)]
+    if len({name.lower() for name, _value in fields}) < len(fields):
+        return None  # which of them may come twice is gunicorn's to say
+    connection.buffer = connection.buffer[len(head) :]
+    method, target, version = line.split(" ")
+    return Received(
+        method,
+        target,
+        (1, int(version[-1])),
+        tuple((name.title(), value) for name, value in fields),
+        connection.client,
+        io.BytesIO(),
+    )
+
+
+def _parts(line: str) -> tuple[str, str, str]:
+    return line.partition(":")
