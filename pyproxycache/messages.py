@@ -19,9 +19,15 @@ class Headers:
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         self.fields: tuple[tuple[str, str], ...] = tuple(fields)
         index: dict[str, tuple[str, ...]] = {}
+        repeated: dict[str, list[str]] = {}
         for name, value in self.fields:
             lower = name.lower()
-            index[lower] = (*index[lower], value) if lower in index else (value,)
+            if lower in index:
+                repeated.setdefault(lower, list(index[lower])).append(value)
+            else:
+                index[lower] = (value,)
+        for lower, values in repeated.items():
+            index[lower] = tuple(values)
         self._index = index
 
     def get(self, name: str) -> str | None:

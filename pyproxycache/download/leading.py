@@ -226,6 +226,8 @@ class Downloader:
         """The body where all of it has come with its head and nothing is to be checked or resumed."""
         if permit.size or store.groups or expected_digests(store.head):
             return None
+        if exchange.length is None and not self._space.admits_growth(_SMALL):
+            return None  # it may be larger than what may be stored
         if store.part is not None and store.part.length != exchange.length:
             return None
         return exchange.at_hand(_SMALL)

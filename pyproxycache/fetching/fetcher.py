@@ -240,12 +240,14 @@ class Fetcher:
         entry, stamp, now = progress.entry, miss.stamp, time.time()
         if entry is None or stamp is None or entry.part is not None or entry.key != miss.key:
             return response
+        if miss.request.body is not None:
+            return response  # which only this client has sent
         if response.head.status != entry.status:
             return response  # it answers a condition, or a range, whose distance was judged for now
 
         def again(client: str, outcome: Outcome) -> Response | None:
             current = flight.progress()
-            if current.generation != progress.generation:
+            if current.generation != progress.generation or not self._flights.is_current(flight):
                 return None
             request = replace(miss.request, client=client, interim=None)
             outcome.key, outcome.forward = miss.key, miss.fetch.reason

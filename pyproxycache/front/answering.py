@@ -32,6 +32,7 @@ log = logging.getLogger("pyproxycache")
 
 _SILENCE = 60.0
 _BREAK = struct.pack("ii", 1, 0)
+_DRAINED = 64 << 10
 _SHARED = {Result.HIT, Result.REVALIDATED, Result.COLLAPSED}
 # It left, or neither sent nor took a byte for a minute.
 _CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError, ssl.SSLError)
@@ -64,7 +65,7 @@ class Answering:
             else:
                 source = Source(connection)
                 parser = get_parser(self._cfg, source, connection.address)
-                self._answer_request(connection, source, parser, next(parser))
+                self._answer_request(connection, source, parser, _parsed(connection, source, parser))
         except (http_errors.NoMoreData, StopIteration, *_CLIENT_GONE) as gone:
             log.debug("Connection from %s ended: %s", connection.client, type(gone).__name__)
             self.give_up(connection)
@@ -191,19 +192,21 @@ class Answering:
             poll = select.poll()
             poll.register(connection.fd, select.POLLOUT)
             while sending.advance(waits=True) is Halt.FULL:
-                poll.poll(_SILENCE * 1000)
+                if not poll.poll(_SILENCE * 1000):
+                    raise TimeoutError("the client took nothing of the head")
             tunnel.join(connection.sock, early, self._stopping)
             connection.halt = Halt.DONE
-        except ProxyError as error:
-            answer.failed(error)
-            self.give_up(connection)
-        except OSError:
-            self.give_up(connection)
+        except (ProxyError, OSError) as error:
+            if isinstance(error, ProxyError):
+                answer.failed(error)
+            else:
+                answer.aborted()
+            connection.halt = None
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
         finally:
-            if connection.answer is not None:
-                connection.sending = None
-                answer.sent(sending.head_bytes, tunnel.passed)
-                self.finish(connection)
+            connection.sending = None
+            answer.sent(sending.head_bytes, tunnel.passed)
+            self.finish(connection)
 
     def _refuse(self, connection: Connection, error: Exception) -> None:
         """Refuse what is not HTTP, with the reason, and close."""
@@ -232,11 +235,22 @@ class Answering:
             self._app.refused(connection.client, int(status[:3]), len(head), len(body))
 
 
+def _parsed(connection: Connection, source: Source, parser: Any) -> Any:
+    """The request; of a head that is not whole the parser has to say what is wrong with what is there."""
+    source.waits = connection.head is not None
+    try:
+        return next(parser)
+    except BlockingIOError as error:
+        raise http_errors.LimitRequestHeaders("the request's head is too large") from error
+    finally:
+        source.waits = True
+
+
 def _is_read(source: Source, parser: Any) -> bool:
     """Whether the request's body is read to its end, with what of it is there by now."""
     source.waits = False
     try:
-        return bool(parser.finish_body())
+        return bool(parser.finish_body(max_bytes=_DRAINED))
     except Exception:
         return False
     finally:

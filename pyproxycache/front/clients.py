@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import select
 import socket
@@ -19,6 +20,8 @@ from pyproxycache.front.repeats import Repeat
 from pyproxycache.front.sending import FULL, Halt
 from pyproxycache.front.threads import Threads
 from pyproxycache.gates.access import is_local
+
+log = logging.getLogger("pyproxycache")
 
 _READ = 16 << 10
 _LONGEST_HEAD = 64 << 10
@@ -68,11 +71,18 @@ class Clients:
         connection = Connection(sock, address, self.now + _KEEPALIVE)
         connection.is_admitted = self._app.admits(connection.client)
         connection.is_local = is_local(connection.client)
-        connection.wake = partial(self._post, partial(self._woken, connection))
+        connection.wake = partial(self._post, partial(self._safely, self._woken, connection))
         self.connections[connection.fd] = connection
         return connection
 
     def on_event(self, connection: Connection, event: int) -> None:
+        """Something happened on a connection."""
+        try:
+            self._on_event(connection, event)
+        except Exception:
+            self._fail(connection)
+
+    def _on_event(self, connection: Connection, event: int) -> None:
         state = connection.state
         if event & select.EPOLLRDHUP:
             connection.ends = True  # no further event will tell of it
@@ -85,7 +95,7 @@ class Clients:
         if state is State.SENDING:
             if event & _GONE and connection.halt is Halt.AWAITING:
                 self._answering.give_up(connection)
-                self._close(connection)
+                self.close(connection)
             elif event & ~select.EPOLLIN:
                 self._advance(connection)
         elif state is State.LINGERING:
@@ -95,20 +105,40 @@ class Clients:
         """Go on with those who had their turn before, or have more to be read."""
         for _ in range(len(self.turns)):
             connection = self.turns.popleft()
-            if connection.state is State.SENDING:
-                self._advance(connection)
-            elif connection.state is State.OPEN:
-                self._parse(connection)
-                if connection.state is State.OPEN and connection.readable:
-                    self.read(connection)
-            elif connection.state is State.LINGERING:
-                self._linger(connection)
+            connection.has_turn = False
+            self._safely(self._take_turn, connection)
+
+    def _take_turn(self, connection: Connection) -> None:
+        if connection.state is State.SENDING:
+            self._advance(connection)
+        elif connection.state is State.OPEN:
+            self._parse(connection)
+            if connection.state is State.OPEN and connection.readable:
+                self.read(connection)
+        elif connection.state is State.LINGERING:
+            self._linger(connection)
+
+    def _have_turn(self, connection: Connection) -> None:
+        if not connection.has_turn:
+            connection.has_turn = True
+            self.turns.append(connection)
+
+    def _safely(self, step: Callable[[Connection], None], connection: Connection) -> None:
+        """What fails with one connection costs no other one anything."""
+        try:
+            step(connection)
+        except Exception:
+            self._fail(connection)
+
+    def _fail(self, connection: Connection) -> None:
+        log.exception("the connection of %s failed inside the cache", connection.client)
+        self.close(connection)
 
     def tick(self) -> None:
         """About once a second: let go of what has taken too long, or is outdated."""
         for connection in list(self.connections.values()):
             if connection.deadline < self.now:
-                self._expire(connection)
+                self._safely(self._expire, connection)
         self._memory.sweep(self._app.versions)
         self._parking.sweep(self.now)
         self.threads.settle()
@@ -121,10 +151,16 @@ class Clients:
                 connection.deadline = min(connection.deadline, self.now + _LINGERS)
 
     def _expire(self, connection: Connection) -> None:
+        if connection.halt is Halt.FULL and connection.state is State.SENDING and connection.sending:
+            # The system tells of room only once there is much; a slow reader may have made a little.
+            sending, taken = connection.sending, connection.sending.taken
+            self._advance(connection)
+            if connection.state is not State.SENDING or sending.taken > taken:
+                return
         if connection.state is State.SENDING:
             self._answering.give_up(connection)
         if connection.state in (State.OPEN, State.SENDING, State.LINGERING):
-            self._close(connection)
+            self.close(connection)
 
     # Other threads.
 
@@ -137,14 +173,14 @@ class Clients:
         try:
             self._answering.answer(connection)
         finally:
-            self._post(partial(self._returned, connection))
+            self._post(partial(self._safely, self._returned, connection))
 
     def _go_on(self, connection: Connection) -> None:
         """In a thread: go on with an answer whose body may have to be waited for."""
         try:
             self._answering.advance(connection, waits=True)
         finally:
-            self._post(partial(self._returned, connection))
+            self._post(partial(self._safely, self._returned, connection))
 
     # One connection.
 
@@ -158,7 +194,7 @@ class Clients:
         except OSError:
             data = b""
         if not data:
-            self._close(connection)
+            self.close(connection)
             return
         connection.readable = connection.ends or len(data) == _READ
         known = None if connection.buffer or connection.unread else self._heads.get(data)
@@ -168,7 +204,7 @@ class Clients:
             connection.buffer += data
             self._parse(connection)
         if connection.readable and connection.state is State.OPEN:
-            self.turns.append(connection)  # who sends without end is not all there is to do
+            self._have_turn(connection)  # who sends without end is not all there is to do
 
     def _parse(self, connection: Connection) -> None:
         """Answer the requests whose heads are in the buffer, one after the other."""
@@ -231,12 +267,15 @@ class Clients:
         left = []
         for other in wait.waiting:
             other.state = State.OPEN
-            if known is not None and self.repeating.repeat(other, head, known, waited=True):
+            try:
+                if known is None or not self.repeating.repeat(other, head, known, waited=True):
+                    left.append(other)
+                    continue
                 other.buffer = other.buffer[len(head) :]
                 self._after_repeat(other)
                 self._next_soon(other)
-            else:
-                left.append(other)
+            except Exception:
+                self._fail(other)
         if left and is_shared and not wait.is_second:
             # What was stored for the first is there for the second, and in memory for the others.
             for other in left:
@@ -274,13 +313,14 @@ class Clients:
             case Halt.AWAITING:
                 connection.deadline = _ANY_MOMENT
             case Halt.TURN:
-                self.turns.append(connection)
+                connection.deadline = self.now + _SILENCE
+                self._have_turn(connection)
             case Halt.THREAD:
                 connection.state = State.WORKING
                 connection.deadline = _ANY_MOMENT
                 self.threads.submit(partial(self._go_on, connection))
             case None:
-                self._close(connection)
+                self.close(connection)
 
     def _next(self, connection: Connection) -> None:
         """The answer is sent: on to the next request, or to the end."""
@@ -293,17 +333,17 @@ class Clients:
 
     def _next_soon(self, connection: Connection) -> None:
         if connection.state is State.OPEN and (connection.buffer or connection.readable):
-            self.turns.append(connection)
+            self._have_turn(connection)
 
     def _end(self, connection: Connection) -> None:
         """Close so that the client sees the whole answer, even if it has sent more than was read."""
         if not (connection.lingers or connection.buffer or connection.readable):
-            self._close(connection)
+            self.close(connection)
             return
         try:
             connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            self._close(connection)
+            self.close(connection)
             return
         connection.state = State.LINGERING
         connection.deadline = self.now + _LINGERS
@@ -315,15 +355,16 @@ class Clients:
                 if not connection.recv(_READ):
                     break
             else:
-                self.turns.append(connection)
+                self._have_turn(connection)
                 return
         except FULL:
             return
         except OSError:
             pass
-        self._close(connection)
+        self.close(connection)
 
-    def _close(self, connection: Connection) -> None:
+    def close(self, connection: Connection) -> None:
+        """Be done with the connection."""
         if connection.state is not State.CLOSED:
             connection.state = State.CLOSED
             del self.connections[connection.fd]

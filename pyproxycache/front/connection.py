@@ -41,8 +41,8 @@ class Connection:
     `buffer` is what was read and not used. `deadline` (monotonic) is when the poller gives it up.
     `readable`: more came while nobody read. `ends`: the client sends no more than is still to be read.
     `head` is that of its request where it was read whole. `closes`: it ends with the answer, and
-    `lingers` if the client may be sending still. `unread` bytes of a request's body that nobody wanted are
-    yet to come.
+    `lingers` if the client may be sending still. It `has_turn` where it goes on without any event.
+    `unread` bytes of a request's body that nobody wanted are yet to come.
     """
 
     __slots__ = (
@@ -55,6 +55,7 @@ class Connection:
         "ends",
         "fd",
         "halt",
+        "has_turn",
         "head",
         "is_admitted",
         "is_local",
@@ -85,6 +86,7 @@ class Connection:
         self.deadline = deadline
         self.closes = self.lingers = False
         self.unread = 0
+        self.has_turn = False
         self.sending: Sending | None = None
         self.answer: Answer | None = None
         self.halt: Halt | None = None

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pyproxycache.front.repeats import Arriving, Repeat, Stored
 from pyproxycache.front.s3fifo import S3Fifo
-from pyproxycache.front.simple import WELL_FORMED
+from pyproxycache.front.simple import is_simple
 from pyproxycache.outcome import Outcome
 
 _LONGEST_HEAD = 8 << 10
@@ -101,10 +101,10 @@ class Memory:
 
     def learn(self, head: bytes, repeat: Repeat) -> None:
         """Keep the answer that a request of this head was given."""
+        base = _base(head)
+        if not base:
+            return
         if isinstance(repeat, Stored):
-            base = _base(head)
-            if not base:
-                return
             if repeat.file:
                 # So that there are not too many of them, and those that are kept are the best.
                 repeat.size = max(repeat.size, self._of_a_file)
@@ -209,7 +209,7 @@ class Memory:
 def is_plain(head: bytes) -> bool:
     """Whether nothing but its URL and how it is to be represented decides about the request."""
     base = _base(head)
-    return bool(base) and all(_HARMLESS.match(line) for line in base[1:])
+    return bool(base) and base[0].startswith(b"GET ") and all(_HARMLESS.match(line) for line in base[1:])
 
 
 def _open_files() -> int:
@@ -221,7 +221,7 @@ def _open_files() -> int:
 @functools.lru_cache(64)
 def _base(head: bytes) -> Base:
     """What decides in a head; empty where it is not simple enough to be sure."""
-    if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not WELL_FORMED.fullmatch(head):
+    if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not is_simple(head):
         return ()
     return (head[: head.index(b"\r")], *_DECIDING.findall(head))
 

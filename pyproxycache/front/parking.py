@@ -29,7 +29,7 @@ class Parking:
 
     def __init__(self) -> None:
         self._waits: dict[bytes, Wait] = {}
-        self._avoided: OrderedDict[bytes, float] = OrderedDict()
+        self._avoided: OrderedDict[int, float] = OrderedDict()  # by the heads' hashes
 
     def park(self, connection: Connection, head: bytes, now: float) -> bool:
         """Whether the connection waits for another one; if not, others may wait for it."""
@@ -37,7 +37,7 @@ class Parking:
         if wait is not None:
             wait.waiting.append(connection)
             return True
-        if self._avoided.get(head, now) <= now and is_plain(head):
+        if self._avoided.get(hash(head), now) <= now and is_plain(head):
             self._waits[head] = Wait(connection, [])
         return False
 
@@ -58,7 +58,8 @@ class Parking:
 
     def avoid(self, head: bytes, now: float) -> None:
         """Nobody waits for an answer to this for a while (seconds, monotonic)."""
-        self._avoided[head] = now + _AVOIDED_SECONDS
+        self._avoided[hash(head)] = now + _AVOIDED_SECONDS
+        self._avoided.move_to_end(hash(head))
         if len(self._avoided) > _MOST_AVOIDED:
             self._avoided.popitem(last=False)
 

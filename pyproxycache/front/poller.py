@@ -118,7 +118,10 @@ class Poller:
     def _do_posted(self) -> None:
         self._is_woken = False
         for _ in range(len(self._posted)):
-            self._posted.popleft()()
+            try:
+                self._posted.popleft()()
+            except Exception:
+                log.exception("what a thread had for the poller failed")
 
     # Accepting.
 
@@ -146,8 +149,13 @@ class Poller:
                 continue  # it is gone already
             sock.setblocking(False)
             connection = self._clients.open(sock, address)
-            self._epoll.register(connection.fd, _ALL)
-            self._clients.read(connection)  # a client asks at once
+            try:
+                self._epoll.register(connection.fd, _ALL)
+            except OSError as error:
+                log.warning("a connection cannot be watched: %s", error)
+                self._clients.close(connection)
+                return
+            self._clients.on_event(connection, select.EPOLLIN)  # a client asks at once
             if len(self._connections) >= self._most:
                 self._accept_if(False)
                 return

@@ -12,7 +12,7 @@ from pyproxycache.front.connection import Connection
 from pyproxycache.front.heads import head_bytes
 from pyproxycache.front.memory import Known, Memory
 from pyproxycache.front.repeats import Arriving, Stored
-from pyproxycache.front.sending import Halt, is_in_memory
+from pyproxycache.front.sending import A_TURN, Halt, is_in_memory
 
 _REPORT_SECONDS = 0.05
 _NEVER = float("inf")
@@ -130,8 +130,8 @@ def _sent(connection: Connection, repeat: Stored) -> int:
             return connection.send(repeat.data)
         # Not held back for the file: its pages go faster in packets of their own.
         taken = connection.send(repeat.data)
-        if taken == len(repeat.data) and is_in_memory(file.fd, file.offset):
+        if taken == len(repeat.data) and is_in_memory(file.fd, file.offset, file.offset + file.count):
             with contextlib.suppress(OSError):
-                taken += os.sendfile(connection.fd, file.fd, file.offset, file.count)
+                taken += os.sendfile(connection.fd, file.fd, file.offset, min(file.count, A_TURN))
         return taken
     return 0

@@ -13,7 +13,8 @@ from pyproxycache.errors import BrokenOff
 from pyproxycache.front.heads import Framing
 from pyproxycache.messages import FileSlice, Piece, Waits
 
-_TURN = 256 << 10
+A_TURN = 256 << 10
+"""Bytes sent to one client at a time while others wait."""
 _TLS_STEP = 256 << 10
 _JOINED = 64 << 10
 _BYTE = bytearray(1)
@@ -50,10 +51,11 @@ class _Slice:
         return self
 
 
-def is_in_memory(fd: int, offset: int) -> bool:
-    """Whether the file can be read from there without waiting for the disk, as far as the system tells."""
+def is_in_memory(fd: int, offset: int, stop: int) -> bool:
+    """Whether a turn's worth can be read without waiting for the disk, as far as the system tells."""
     try:
-        os.preadv(fd, (_BYTE,), offset, os.RWF_NOWAIT)
+        for place in (offset, min(stop, offset + A_TURN) - 1):
+            os.preadv(fd, (_BYTE,), place, os.RWF_NOWAIT)
     except BlockingIOError:
         return False
     except OSError:
@@ -88,6 +90,11 @@ class Sending:
         self._chunk_lines = 0
 
     @property
+    def taken(self) -> int:
+        """How much of all of it the socket took (bytes)."""
+        return self._taken
+
+    @property
     def head_bytes(self) -> int:
         """How much of the head the socket took."""
         return min(self._taken, self._head)
@@ -115,7 +122,7 @@ class Sending:
 
         Raises OSError where the client has gone, BrokenOff or another ProxyError where the body has.
         """
-        turn = _TURN
+        turn = A_TURN
         if not self._taken:
             self._fetch(waits=False)  # so that the head leaves together with what there is
         while True:
@@ -123,7 +130,11 @@ class Sending:
                 if turn <= 0:
                     return Halt.TURN
                 item = self._queue[0]
-                if not waits and isinstance(item, _Slice) and not is_in_memory(item.fd, item.offset):
+                if (
+                    not waits
+                    and isinstance(item, _Slice)
+                    and not is_in_memory(item.fd, item.offset, item.stop)
+                ):
                     return Halt.THREAD
                 try:
                     turn -= self._send(item)
@@ -151,7 +162,7 @@ class Sending:
         return count
 
     def _send_file(self, item: _Slice) -> int:
-        count = item.stop - item.offset
+        count = min(item.stop - item.offset, A_TURN)
         if self._is_tls:
             data = os.pread(item.fd, min(count, _TLS_STEP), item.offset)
             count = self._sock.send(data) if data else 0

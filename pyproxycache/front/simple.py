@@ -10,11 +10,16 @@ from pyproxycache.front.app import Received
 from pyproxycache.front.connection import Connection
 
 WELL_FORMED = re.compile(
-    rb"(?:GET|HEAD) [!-~]+ HTTP/1\.[01]\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
+    rb"(?:GET|HEAD) (?:/|https?://)[!-~]* HTTP/1\.[01]\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
 )
 """A whole head of GET or HEAD in which nothing is open to interpretation (RFC 9112 sections 3 and 5)."""
 
 _OF_CONTENT = re.compile(rb"\n(?:content-length|transfer-encoding|expect):", re.IGNORECASE)
+
+
+def is_simple(head: bytes) -> bool:
+    """Whether it is such a head, and nothing that belongs to the request comes behind it."""
+    return WELL_FORMED.fullmatch(head) is not None and _OF_CONTENT.search(head) is None
 
 
 def simple_request(connection: Connection, cfg: Any) -> Received | None:
@@ -23,7 +28,7 @@ def simple_request(connection: Connection, cfg: Any) -> Received | None:
     The limits are those of gunicorn's `cfg`, which refuses what exceeds them.
     """
     head = connection.head
-    if head is None or _OF_CONTENT.search(head) or not WELL_FORMED.fullmatch(head):
+    if head is None or not is_simple(head):
         return None
     line, *lines = head[:-4].decode("latin-1").split("\r\n")
     longest = max(map(len, lines))

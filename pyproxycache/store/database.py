@@ -44,6 +44,11 @@ _MOST_IDLE = 16
 _ROWS_TO_SETTLE = 10_000
 _LONG_LOG = 4096  # pages
 
+_IS_USED = (
+    "SELECT EXISTS (SELECT 1 FROM entries) OR EXISTS (SELECT 1 FROM flights)"
+    " OR EXISTS (SELECT 1 FROM not_storable)"
+)
+
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
@@ -75,10 +80,7 @@ class Database:
     def versions(self) -> Versions:
         """The versions of all keys; raises StoreError."""
         if self._versions is None:
-            versions = Versions(self.path.with_name("versions"))
-            if versions.is_new and self.select("SELECT 1 FROM entries LIMIT 1"):
-                versions.touch_all()
-            self._versions = versions
+            self._versions = Versions(self.path.with_name("versions"))
         return self._versions
 
     @property
@@ -98,6 +100,9 @@ class Database:
                     f"{SCHEMA_VERSION}): upgrade, or start with another --cache-dir"
                 )
             migrate(connection, version)
+            if not self.versions.is_ready:
+                (is_used,) = connection.execute(_IS_USED).fetchone()
+                self.versions.begin_use(is_empty=not is_used)
 
     def select(self, statement: str, values: Values = ()) -> list[Row]:
         """The rows of one SELECT, which sees all that was committed before it."""

@@ -133,7 +133,7 @@ class Mirror:
 
     def _end(self, last: Progress) -> None:
         # Who waited for the head of a small body reads it after its end, when the file is let go of.
-        small = last.end is End.STORED and last.size <= _SMALL
+        small = last.end in (End.STORED, End.UNSTORED) and last.size <= _SMALL
         body = self._flight.content(last.size) if small else None
         if body is not None:
             self._flight.end_whole(body, last)

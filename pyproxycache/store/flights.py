@@ -239,7 +239,7 @@ class Flights:
                     self._led[flight.token] = flight
             if mine:
                 return self._claim(flight)
-            if self._is_current(flight):
+            if self.is_current(flight):
                 return Follow(flight)
 
     def follow(self, key: str) -> Follow | None:
@@ -248,7 +248,7 @@ class Flights:
             with self._lock:
                 flight = self._flights.get(key)
             if flight is not None:
-                if self._is_current(flight):
+                if self.is_current(flight):
                     return Follow(flight)
                 continue
             claim = self.claims.leader(key)
@@ -266,7 +266,7 @@ class Flights:
                     self._abandon(flight, End.LOST)
                     raise
 
-    def _is_current(self, flight: Flight) -> bool:
+    def is_current(self, flight: Flight) -> bool:
         """Whether it still runs, or is about to; dropped where it was purged."""
         claim = flight.claim
         if claim is None or self.claims.is_current(claim):
@@ -321,7 +321,7 @@ class Flights:
             flight = self._led.get(token) if token else self._flights.get(key)
             if flight is None or flight.token not in self._led:
                 return None
-        return flight if token or self._is_current(flight) else None
+        return flight if token or self.is_current(flight) else None
 
     def _mirrored(self, flight: Flight, silent: bool) -> None:
         if silent and flight.claim is not None:

@@ -14,7 +14,9 @@ from pyproxycache.store.locks import open_lock
 
 _SLOTS = 1 << 19
 _WORD = 8
-_COMMITTING = 0  # the slot that is no key's: whether a commit is under way
+# Slots that are no key's: whether a commit is under way, and whether all from before the file is in it.
+_COMMITTING = 0
+_READY = _SLOTS - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,7 @@ class Versions:
         try:
             fd = open_lock(path)
             try:
-                self.is_new = os.fstat(fd).st_size < _SLOTS * _WORD
-                if self.is_new:
+                if os.fstat(fd).st_size < _SLOTS * _WORD:
                     # All of it: a page that the disk has no room for would be the end of the process.
                     os.posix_fallocate(fd, 0, _SLOTS * _WORD)
                 self.counters = memoryview(mmap.mmap(fd, _SLOTS * _WORD)).cast("Q")
@@ -48,7 +49,7 @@ class Versions:
 
     def slot(self, key: str) -> int:
         """Where in `counters` the key's version is."""
-        return 1 + crc32(key.encode()) % (_SLOTS - 1)
+        return 1 + crc32(key.encode()) % (_READY - 1)
 
     def stamp(self, key: str) -> Stamp | None:
         """What to compare later, taken before the key is looked up; None while that would say nothing."""
@@ -58,12 +59,23 @@ class Versions:
 
     def is_untouched(self, key: str) -> bool:
         """Whether nothing was stored under the key since the file was made: its counter never moved."""
-        return self.counters[self.slot(key)] == 0
+        return self.counters[self.slot(key)] == 0 and self.is_ready
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether what was stored before the file was made is known to it."""
+        return bool(self.counters[_READY])
+
+    def begin_use(self, *, is_empty: bool) -> None:
+        """Make it ready, for an index that `is_empty` or not (with the write lock held)."""
+        if not is_empty:
+            self.touch_all()
+        self.counters[_READY] = 1
 
     def touch_all(self) -> None:
         """What came before the file, or did not get into it when the power went, may be any key's."""
-        self.begin(range(1, _SLOTS))
-        self.end(range(1, _SLOTS))
+        self.begin(range(1, _READY))
+        self.end(range(1, _READY))
 
     def begin(self, slots: Iterable[int]) -> None:
         """A commit that concerns these slots comes (with the write lock held)."""
@@ -84,6 +96,6 @@ class Versions:
     def _mend(self) -> None:
         """A writer died in its commit, which is over now, whether or not it was done."""
         counters = self.counters
-        for slot in range(1, _SLOTS):
+        for slot in range(1, _READY):
             if counters[slot] & 1:
                 counters[slot] += 1

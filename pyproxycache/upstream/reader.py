@@ -82,7 +82,7 @@ class Reader:
         while not self._buffer.endswith(end):
             if len(self._buffer) > limit or not self._take_in():
                 return False
-        return True
+        return len(self._buffer) <= limit
 
     def read_ahead(self) -> bytes:
         """What was received and not read yet."""

@@ -30,6 +30,14 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+def server_config() -> Any:
+    """What the server tells gunicorn of parsing."""
+    cfg = ServerConfig()
+    for name, value in _SETTINGS.items():
+        cfg.set(name, value)
+    return cfg
+
+
 class Front:
     """Serves on `address`; `outcomes` are what was reported, once for each request, as it stood then."""
 
@@ -45,9 +53,7 @@ class Front:
         self.address: tuple[str, int] = self._listener.getsockname()
         self._alive = True
         self._stopping, self._stop = os.pipe()
-        cfg = ServerConfig()
-        for name, value in _SETTINGS.items():
-            cfg.set(name, value)
+        cfg = server_config()
 
         def answering(learn: Learn) -> Answering:
             return Answering(cfg, self.app, self._stopping, lambda: not self._alive, learn)

@@ -72,7 +72,9 @@ def test_what_differs_in_what_decides_is_not_found(name: str) -> None:
     other.learn(head(f"{name}: x"), stored())
     for fields in ((), (f"{name}: y",), (f"{name}: x", f"{name}: x"), (f"{name}:x",)):
         assert other.find(head(*fields)) is None
-    assert other.find(head(f"{name}: x", "Accept: z")) is not None
+    # What content comes behind a head is no part of it.
+    has_content = name in ("content-length", "transfer-encoding", "expect")
+    assert (other.find(head(f"{name}: x", "Accept: z")) is None) == has_content
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_no_damage_makes_a_head_of_another(noise: bytes, place: int, cut: int) -
         (head("Range: bytes=0-1"), False),
         (head("Cache-Control: no-cache"), False),
         (head("If-None-Match: x"), False),
-        (head(line="HEAD / HTTP/1.1"), False),
+        (head(line="POST / HTTP/1.1"), False),
     ],
 )
 def test_who_may_wait_for_another(raw: bytes, plain: bool) -> None:

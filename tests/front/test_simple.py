@@ -1,0 +1,102 @@
+"""Heads that are parsed without gunicorn are parsed as gunicorn would."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+from gunicorn.http import get_parser
+from gunicorn.http.errors import InvalidRequestLine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inprocess import server_config
+
+from pyproxycache.front.connection import Connection
+from pyproxycache.front.simple import simple_request
+
+CFG = server_config()
+Parsed = tuple[str, str, tuple[int, int], tuple[tuple[str, str], ...]]
+
+LINES = [
+    b"GET http://o.example/a?b=c HTTP/1.1",
+    b"HEAD / HTTP/1.0",
+    b"GET /%zz#f HTTP/1.1",
+    b"GET * HTTP/1.1",
+    b"GET  / HTTP/1.1",
+    b"get / HTTP/1.1",
+    b"POST / HTTP/1.1",
+    b"GET / HTTP/1.2",
+]
+FIELDS = [
+    b"Host: o.example",
+    b"host:o",
+    b"X-y_Z: a\tb \t",
+    b"Empty:",
+    b"Cookie: a=b; c=\xff",
+    b"Connection: keep-alive, close",
+    b"Content-Length: 5",
+    b"content-length : 5",
+    b"Transfer-Encoding: chunked",
+    b"Expect: 100-continue",
+    b" folded: x",
+    b"Bad Name: x",
+    b"No-Colon",
+    b"Nul: a\0b",
+    b"Lf: a\nb",
+    b"X-Forwarded-Proto: https",
+]
+
+
+def simply(head: bytes, behind: bytes = b"") -> tuple[Parsed | None, bytes]:
+    """What the simple way makes of it, and what it leaves."""
+    with socket.socket() as sock:
+        connection = Connection(sock, ("127.0.0.1", 1), 0.0)
+    connection.head, connection.buffer = head, head + behind
+    received = simple_request(connection, CFG)
+    parsed = (
+        None if received is None else (received.method, received.target, received.version, received.fields)
+    )
+    return parsed, connection.buffer
+
+
+def by_gunicorn(head: bytes) -> Parsed:
+    """The same by gunicorn, or its exception."""
+    request: Any = next(get_parser(CFG, iter([head]), ("127.0.0.1", 1)))
+    fields = tuple((name.title(), value) for name, value in request.headers)
+    return request.method, request.uri, request.version, fields
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(LINES),
+    st.lists(st.sampled_from(FIELDS), min_size=1, max_size=4),
+    st.binary(max_size=3),
+    st.integers(0, 100),
+)
+def test_what_is_parsed_simply_is_parsed_the_same(
+    line: bytes, fields: list[bytes], noise: bytes, place: int
+) -> None:
+    """And what is not taken is left as it was."""
+    head = b"\r\n".join([line, *fields, b"", b""])
+    head = head[:place] + noise + head[place:]
+    parsed, left = simply(head, b"behind")
+    if parsed is None:
+        assert left == head + b"behind"
+        return
+    assert left == b"behind"
+    try:
+        assert parsed == by_gunicorn(head)
+    except InvalidRequestLine:
+        assert set("[]") & set(parsed[1])  # which is no URL, and is refused as such
+
+
+@pytest.mark.parametrize("line", LINES[:2])
+def test_nearly_all_are_simple(line: bytes) -> None:
+    parsed, _left = simply(line + b"\r\nHost: o\r\nAccept: */*\r\n\r\n")
+    assert parsed is not None
+
+
+@pytest.mark.parametrize("field", ["Content-Length: 0", "transfer-encoding: x", "Expect: 100-continue"])
+def test_what_may_have_content_is_not_simple(field: str) -> None:
+    assert simply(f"GET / HTTP/1.1\r\nHost: o\r\n{field}\r\n\r\n".encode())[0] is None
