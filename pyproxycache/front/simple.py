@@ -10,7 +10,8 @@ from pyproxycache.front.app import Received
 from pyproxycache.front.connection import Connection
 
 WELL_FORMED = re.compile(
-    rb"(?:GET|HEAD) (?:/|https?://)[!-~]* HTTP/1\.[01]\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
+    rb"(?:GET|HEAD) (?:/|https?://)[!-~]* HTTP/1\.[01]\r\n"
+    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
 )
 """A whole head of GET or HEAD in which nothing is open to interpretation (RFC 9112 sections 3 and 5)."""
 
