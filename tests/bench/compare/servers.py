@@ -18,8 +18,8 @@ from harness import Reply, fetch
 from compare.processes import Port, Tree
 
 PEERS = Path(__file__).parent.parent / "peers"
-THREADS = 2200
-"""Requests that ours may handle at the same time: 2,000 slow readers, and the load beside them."""
+THREADS = 512
+"""As by default: slow readers need none."""
 MEMORY = Path("/dev/shm")
 
 
