@@ -61,7 +61,7 @@ class Repeating:
         connection.closes = repeat.closes
         taken = _sent(connection, repeat)
         if taken < repeat.length:
-            self._send(connection, head, repeat, began, taken)
+            self._send(connection, head, known, repeat, began, taken)
         else:
             connection.halt = Halt.DONE
             self._note(head, known, repeat, began, connection.client)
@@ -78,7 +78,9 @@ class Repeating:
                 self._memory.tell(head, known, repeat)
             self._lines.append(self._opening(began, time.time() - began, client) + known.line)
 
-    def _send(self, connection: Connection, head: bytes, repeat: Stored, began: float, taken: int) -> None:
+    def _send(
+        self, connection: Connection, head: bytes, known: Known, repeat: Stored, began: float, taken: int
+    ) -> None:
         """The longer way, for what the client did not take at once; so much it has taken already."""
         outcome = self._memory.outcome(head, repeat)
         outcome.started, outcome.client = began, connection.client
@@ -89,6 +91,9 @@ class Repeating:
         if taken and connection.sending is not None:
             connection.sending.skip(taken)
         self._answering.advance(connection, waits=False)
+        if connection.halt is None:
+            # If it was not the client, the blob is damaged: the ordinary way sees to that.
+            self._memory.forget(head, known)
 
     def _join(
         self, connection: Connection, head: bytes, known: Known, repeat: Arriving, now: float

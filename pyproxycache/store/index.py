@@ -47,10 +47,6 @@ class Index:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def open(self) -> None:
-        """Open a connection now rather than with the first look-up."""
-        self.variants("", 1)
-
     def stamp(self, key: str) -> Stamp | None:
         """To be taken before a look-up whose result is to be kept; None where nothing may be kept."""
         return self._database.versions.stamp(key)

@@ -370,3 +370,17 @@ def test_hits_go_on_over_a_reload(origin: Origin, make_proxy: MakeProxy, page: s
         assert fetch(proxy.address, page).body == b"page"
     assert remembered(proxy, page).body == b"page"
     assert origin.count("/page") == 1
+
+
+def test_a_blob_that_was_cut_short_breaks_off_once(origin: Origin, make_proxy: MakeProxy) -> None:
+    """Then it is found damaged, and fetched again."""
+    proxy = make_proxy(workers=1)
+    body = bytes(range(256)) * 400
+    origin.put("/large", body, etag='"1"', cache_control=FRESH)
+    for _ in range(3):
+        assert proxy.get(origin.url("/large")).body == body
+    (blob,) = (path for path in (proxy.cache_dir / "blobs").rglob("*") if path.is_file())
+    os.truncate(blob, 1000)
+    assert not proxy.get(origin.url("/large")).complete
+    assert proxy.get(origin.url("/large")).body == body
+    assert origin.count("/large") == 2
