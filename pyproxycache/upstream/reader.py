@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import ssl
@@ -32,6 +31,7 @@ class Reader:
         self._silence = silence
         self._limit: float | None = None  # of the kernel's waiting, as it was told last
         self._buffer = bytearray()
+        self._failure: OSError | None = None  # met while looking ahead, for the next read
         self.deadline: float | None = None
         self.before_wait: Callable[[], None] | None = None
         self.received = 0
@@ -94,18 +94,69 @@ class Reader:
 
     def is_ready(self) -> bool:
         """Whether the next read gives something, if only the end or an error, without waiting."""
-        if self._buffer:
+        if self._buffer or self._failure is not None:
             return True
-        if self._secured:
-            # TLS has messages of its own, such as session tickets, which are nothing to read.
-            return self._is_readable_secured() and self._receive_ready()
         try:
-            self._sock.recv(1, _LOOK)
+            if not self._secured:
+                self._sock.recv(1, _LOOK)
+                return True
+            # TLS has messages of its own, such as session tickets, which are nothing to read.
+            data = self._at_once(_READ_AHEAD)
         except BlockingIOError:
             return False
-        except OSError:
+        except OSError as error:
+            self._failure = error  # the kernel tells it once
             return True
-        return True
+        self._buffer += data or b""
+        return data is not None
+
+    def _take_in(self) -> bool:
+        """Take in what has come, without waiting; whether that is anything but the end."""
+        try:
+            data = self._at_once(_READ_AHEAD)
+        except OSError as error:
+            self._failure = error
+            return False
+        self._buffer += data or b""
+        return bool(data)
+
+    def _receive(self, size: int) -> bytes:
+        """New bytes of the connection, none of the buffer's; b"" at the end."""
+        if self.before_wait is not None:
+            data = self._at_once(size)
+            if data is not None:
+                return data
+            self.before_wait()
+        self._raise_failure()
+        self.limit_waits()
+        try:
+            data = self._sock.recv(size)
+        except BlockingIOError as error:
+            raise TimeoutError("nothing came in time") from error
+        self.received += len(data)
+        return data
+
+    def _at_once(self, size: int) -> bytes | None:
+        """What `_receive` gives, None where it would wait."""
+        self._raise_failure()
+        try:
+            if not self._secured:
+                data = self._sock.recv(size, _AT_ONCE)
+            elif self._is_readable_secured():
+                self.set_nonblocking()
+                data = self._sock.recv(size)
+            else:
+                return None
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        self.received += len(data)
+        return data
+
+    def _raise_failure(self) -> None:
+        """Raise what looking ahead met, so that a reset does not pass for the end."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def _is_readable_secured(self) -> bool:
         assert isinstance(self._sock, ssl.SSLSocket)
@@ -114,45 +165,6 @@ class Reader:
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         return bool(poll.poll(0))
-
-    def _receive_ready(self) -> bool:
-        self.set_nonblocking()
-        try:
-            data = self._sock.recv(_READ_AHEAD)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return False
-        except OSError:
-            return True
-        self._took(data)
-        return True
-
-    def _take_in(self) -> bool:
-        """Take in what has come, without waiting; whether that is anything but the end."""
-        before = self.received
-        with contextlib.suppress(OSError):
-            if not self._secured:
-                self._took(self._sock.recv(_READ_AHEAD, _AT_ONCE))
-            elif self._is_readable_secured():
-                self._receive_ready()
-        return self.received > before
-
-    def _took(self, data: bytes) -> None:
-        self._buffer += data
-        self.received += len(data)
-
-    def _receive(self, size: int) -> bytes:
-        if self.before_wait is not None:
-            if not self.is_ready():
-                self.before_wait()
-            if self._buffer:  # TLS shows what is there only by reading it
-                return self._taken(size)
-        self.limit_waits()
-        try:
-            data = self._sock.recv(size)
-        except BlockingIOError as error:
-            raise TimeoutError("nothing came in time") from error
-        self.received += len(data)
-        return data
 
     def limit_waits(self) -> None:
         """Have the socket's next operations wait as long as they may, and no longer.
