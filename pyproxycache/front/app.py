@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from pyproxycache.engine import Engine
 from pyproxycache.errors import (
@@ -21,6 +20,7 @@ from pyproxycache.front.heads import framed
 from pyproxycache.front.kisscache import KissCache
 from pyproxycache.front.max_forwards import counted_down
 from pyproxycache.front.relay import Tunnel
+from pyproxycache.front.request_body import Input, content
 from pyproxycache.front.target import locate
 from pyproxycache.front.upgrade import wanted_protocols
 from pyproxycache.gates.access import Access, Guard
@@ -36,17 +36,10 @@ Report = Callable[[Outcome], None]
 PassUpgrade = Callable[[Request, str, Outcome], Response]
 """The answer to a request for other protocols; raises ProxyError."""
 
-_BODY_STEP = 256 << 10
 _HELP = """this is a caching proxy. Ways to ask it:
   http_proxy=http://{host} in the environment of a client
   http://{host}/https://HOST/PATH
   http://{host}/api/v1/fetch/?url=URL"""
-
-
-class Input(Protocol):
-    """A request's body; a read raises BadRequest where it broke off."""
-
-    def read(self, size: int) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,18 +296,12 @@ def _request(received: Received, url: Url) -> Request:
     if coding is not None and coding.lower() != "chunked":
         # What is coded twice would go on with one coding taken off and none announced.
         raise NotImplementedHere(f"Transfer-Encoding {coding}: only chunked is understood")
-    has_body = coding is not None or (headers.get("content-length") or "0") != "0"
     return Request(
         method=received.method,
         url=url,
         headers=headers,
         client=received.client,
         version=received.version,
-        body=_pieces(received.body) if has_body else None,
+        body=content(received.method, headers, received.body),
         interim=received.interim,
     )
-
-
-def _pieces(body: Input) -> Iterator[bytes]:
-    while data := body.read(_BODY_STEP):
-        yield data

@@ -1,15 +1,46 @@
-"""A request's body as gunicorn reads it, with the reader's errors in our own terms."""
+"""A request's content as gunicorn reads it, with the reader's errors in our own terms."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 from gunicorn.http.errors import ParseException
 
 from pyproxycache.errors import BadRequest
 from pyproxycache.front.interim import InterimHeads
+from pyproxycache.messages import Headers
 
 _DISCARDABLE = 64 << 10
+_STEP = 256 << 10
+# What content would mean with them is not defined, and many origins leave it unread, to be taken for the
+# next request (RFC 9110 sections 9.3.1, 9.3.2 and 9.3.8).
+_WITHOUT_CONTENT = {"GET", "HEAD", "TRACE"}
+
+
+class Input(Protocol):
+    """A request's body; a read raises BadRequest where it broke off."""
+
+    def read(self, size: int) -> bytes: ...
+
+
+def content(method: str, headers: Headers, body: Input) -> Iterator[bytes] | None:
+    """The request's content in pieces, None where it has none; raises BadRequest where it must have none.
+
+    That chunked content is empty shows when it is read, so that of GET, HEAD and TRACE is read here.
+    """
+    is_chunked = "transfer-encoding" in headers
+    if not is_chunked and (headers.get("content-length") or "0") == "0":
+        return None
+    pieces = iter(lambda: body.read(_STEP), b"")
+    if method not in _WITHOUT_CONTENT:
+        return pieces
+    if is_chunked and next(pieces, None) is None:
+        return None
+    raise BadRequest(
+        f"{method} with content is not sent on: what it means is not defined, and an origin that ignores "
+        "it takes it for the next request; QUERY and POST have content"
+    )
 
 
 class RequestBody:

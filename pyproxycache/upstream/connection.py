@@ -39,8 +39,8 @@ class Route:
 class Connection:
     """One connection of a route, `peer` being the address at its other end.
 
-    `used` once it has carried a request; `spent` when a request was not sent to its end. Letting go of it
-    closes it.
+    `used` once it has carried a request; `spent` once that was one with content, which an origin may have
+    left unread, to take it for the next request. Letting go of it closes it.
     """
 
     def __init__(self, sock: socket.socket, route: Route, peer: str, silence: float) -> None:
@@ -58,6 +58,7 @@ class Connection:
         Raises what Heads.next does, and BadRequest.
         """
         heads = Heads(self.reader, request.interim, may_switch=bool(protocols))
+        self.spent = request.body is not None
         early = None
         with contextlib.suppress(ConnectionError):  # its answer may be there all the same
             self.reader.limit_waits()
@@ -80,6 +81,8 @@ class Connection:
         lines.append(f"Via: {via}")
         if protocols:
             lines += ["Connection: upgrade", f"Upgrade: {protocols}"]
+        elif request.body is not None:
+            lines.append("Connection: close")
         if _is_chunked(request):
             lines.append("Transfer-Encoding: chunked")
         text = "\n".join(lines)
@@ -89,7 +92,6 @@ class Connection:
 
     def _send_body(self, body: Iterable[bytes], heads: Heads) -> Received | None:
         """Send the body; gives the answer's head where it comes before the end (RFC 9112 section 9.5)."""
-        self.spent = True
         for data in body:
             view = memoryview(data)
             while view:
@@ -97,7 +99,6 @@ class Connection:
                 if answered is not None:
                     return answered
                 view = view[self._send_some(view) :]
-        self.spent = False
         return None
 
     def _wait_writable(self, heads: Heads) -> Received | None:

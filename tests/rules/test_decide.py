@@ -141,7 +141,6 @@ def test_what_is_sent_upstream() -> None:
         pytest.param(
             get(f"If-Unmodified-Since: {at(0)}"), FRESH, Forward.REQUEST, id="if-unmodified-since"
         ),
-        pytest.param(replace(get(), body=[b"x"]), FRESH, Forward.REQUEST, id="get-with-content"),
         pytest.param(get(method="HEAD"), None, Forward.URI_MISS, id="head-miss"),
         pytest.param(get(method="HEAD"), STALE, Forward.STALE, id="head-stale"),
         pytest.param(get(method="HEAD"), GERMAN, Forward.VARY_MISS, id="head-variant"),
