@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Self
 
 
 class Fault(Enum):
@@ -28,6 +29,10 @@ class ProxyError(Exception):
         super().__init__(text)
         if proxy_error is not None:
             self.proxy_error = proxy_error
+
+    def another(self) -> Self:
+        """An equal error to raise in another thread, for a traceback is one thread's own."""
+        return type(self)(str(self), self.proxy_error)
 
 
 class BadRequest(ProxyError):
@@ -118,6 +123,16 @@ class StoreError(ProxyError):
 
 class NoSpace(StoreError):
     """No room to keep a body (ENOSPC, or the reserve is reached): serve it, do not store it."""
+
+
+def error_named(name: str) -> type[ProxyError]:
+    """The class of this name, as another process told it; ProxyError where there is none."""
+    kinds = [ProxyError]
+    for kind in kinds:  # which grows meanwhile: the whole tree
+        if kind.__name__ == name:
+            return kind
+        kinds += kind.__subclasses__()
+    return ProxyError
 
 
 class ConfigError(Exception):

@@ -294,9 +294,7 @@ class Fetcher:
             case End.FAILED | End.BROKEN:
                 error = progress.error or UpstreamError("the download failed")
                 if error.fault is not Fault.CLIENT:
-                    raise type(error)(
-                        str(error), error.proxy_error
-                    )  # of its own: one is not raised in many threads
+                    raise error.another()
         # What the leader was refused, or may not have, this client may.
         return None
 

@@ -18,13 +18,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from pyproxycache.errors import BrokenOff, Forbidden, ProxyError, UpstreamError, UpstreamTimeout
+from pyproxycache.errors import ProxyError, error_named
 from pyproxycache.store.flight import End, Flight, Orphaned, Progress
 from pyproxycache.store.rows import entry_from, row_of
 
-_ERRORS: dict[str, type[ProxyError]] = {
-    error.__name__: error for error in (BrokenOff, Forbidden, UpstreamError, UpstreamTimeout)
-}
 _FILE_COMES = b"\n"
 _BACK_OFF = 0.1
 _EXIT_WAIT_MS = 5000
@@ -198,14 +195,13 @@ class Mirror:
         if "entry" in message and claim is not None:
             self._flight.claim = replace(claim, partial=message["partial"])
         entry = entry_from(message["entry"]) if "entry" in message else last.entry
-        kind, text = message.get("error", (None, ""))
         return Progress(
             generation=message["generation"],
             size=message["size"],
             entry=entry,
             length=message["length"] if "entry" in message else last.length,
             end=End(message["end"]) if "end" in message else None,
-            error=_ERRORS[kind](text) if kind else None,
+            error=_error_from(message["error"]) if "error" in message else None,
         )
 
 
@@ -235,6 +231,11 @@ def _encode(progress: Progress, partial: str | None = None) -> bytes:
     if progress.end is not None:
         message["end"] = progress.end.value
     if progress.error is not None:
-        kind = type(progress.error).__name__
-        message["error"] = [kind if kind in _ERRORS else UpstreamError.__name__, str(progress.error)]
+        error = progress.error
+        message["error"] = [type(error).__name__, str(error), error.proxy_error]
     return json.dumps(message).encode() + b"\n"
+
+
+def _error_from(told: list[str]) -> ProxyError:
+    name, text, proxy_error = told
+    return error_named(name)(text, proxy_error)

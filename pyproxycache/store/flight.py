@@ -246,7 +246,7 @@ class Flight:
             return None
         if now.end in (End.ORPHANED, End.LOST, End.PASSED):
             raise Orphaned(reader.offset)
-        raise now.error or BrokenOff("the origin broke off")
+        raise now.error.another() if now.error is not None else BrokenOff("the origin broke off")
 
     def _piece(self, offset: int, stop: int) -> Piece:
         if self.body is not None:

@@ -20,10 +20,10 @@ from typing import Any
 from cachedir import CacheDir, data, entry, whole
 from crowd import Crowd
 
-from pyproxycache.errors import BrokenOff
+from pyproxycache.errors import ProxyError, error_named
 from pyproxycache.messages import Entry, Piece
 from pyproxycache.store import commits
-from pyproxycache.store.flight import End, Flight, Orphaned
+from pyproxycache.store.flight import End, Flight, Orphaned, Progress
 from pyproxycache.store.flights import Follow, Lead, Permit
 
 
@@ -155,6 +155,19 @@ class Commands:
         """End the flight as a stop does: what can be resumed stays."""
         self.permit.leave_for_successor(End.BROKEN)
 
+    def fail(self, name: str, text: str, proxy_error: str | None) -> None:
+        """End the flight with an error, before its head or behind it."""
+        self.permit.finish(End.FAILED, error=error_named(name)(text, proxy_error))
+
+    def error(self) -> list[object]:
+        """What the followed flight's end tells its waiters: class, text, status and Proxy-Status type."""
+        assert self._follow is not None
+        now: Progress | None = None
+        while now is None or now.end is None:
+            now = self._follow.flight.wait(now)
+        assert now.error is not None
+        return [type(now.error).__name__, str(now.error), now.error.status, now.error.proxy_error]
+
     def head(self) -> list[str | None]:
         """The followed flight's ETag and end, once there is one of them."""
         assert self._follow is not None
@@ -176,7 +189,7 @@ class Commands:
                 got += data(iter([next(self._body)])).decode()
         except StopIteration:
             return [got, "end"]
-        except (Orphaned, BrokenOff) as error:
+        except (Orphaned, ProxyError) as error:
             return [got, type(error).__name__]
         return [got, "more"]
 

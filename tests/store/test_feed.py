@@ -7,6 +7,9 @@ import pytest
 from cachedir import URL, CacheDir
 from storeprocess import StoreProcess
 
+from pyproxycache import errors
+from pyproxycache.errors import ProxyError
+
 MakeProcess = Callable[..., StoreProcess]
 
 
@@ -216,3 +219,33 @@ def test_a_waiter_in_another_process_is_woken(cache: CacheDir, make_process: Mak
         delays.append(follower.answer() - told)
     # Much more than the aim, for a busy machine; a sleeping loop or a timeout would show in the median.
     assert sorted(delays)[len(delays) // 2] < 0.1
+
+
+def kinds_of_error() -> list[type[ProxyError]]:
+    named = [value for value in vars(errors).values() if isinstance(value, type)]
+    return [kind for kind in named if issubclass(kind, ProxyError)]
+
+
+@pytest.mark.parametrize("has_head", [False, True], ids=["before-the-head", "in-the-body"])
+def test_followers_are_told_what_the_leader_was(
+    cache: CacheDir, make_process: MakeProcess, has_head: bool
+) -> None:
+    leader, follower = make_process(), make_process()
+    assert len(kinds_of_error()) > 12
+    for number, kind in enumerate(kinds_of_error()):
+        for proxy_error in (None, "dns_error"):
+            key, text = f"{URL}/{number}/{proxy_error}", f"what \u201chappened\u201d, {number}"
+            leader.call("join", key)
+            if has_head:
+                leader.call("begin", None)
+            follower.call("join", key)
+            leader.call("wait_asked")
+            if has_head:
+                follower.call("head")
+            leader.call("fail", kind.__name__, text, proxy_error)
+            told = [kind.__name__, text, kind.status, proxy_error or kind.proxy_error]
+            assert follower.call("error") == told
+
+
+def test_an_unknown_error_is_one_of_the_cache() -> None:
+    assert errors.error_named("Unheard") is ProxyError
