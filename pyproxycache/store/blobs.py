@@ -14,6 +14,7 @@ from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import FileSlice, Piece
 from pyproxycache.store.access_times import note_none_below
 from pyproxycache.store.intent import Intent
+from pyproxycache.store.private import is_ours_alone, keep_private
 
 _BLOCK = 1 << 20
 # 256 folders: some thousand files in each where a million are stored, and all made soon.
@@ -34,8 +35,12 @@ class Blobs:
     def create_folders(self) -> None:
         """Make the folders; raises StoreError naming the path when that cannot be done."""
         try:
-            self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if is_ours_alone(self.root):
+                keep_private([self.root])
+            self._blobs.mkdir(exist_ok=True, mode=0o700)
             self._partial.mkdir(exist_ok=True, mode=0o700)
+            keep_private([self._blobs, self._partial])
             for folder in (self.root, self._blobs, self._partial):
                 note_none_below(folder)
         except OSError as error:

@@ -18,6 +18,7 @@ from pyproxycache.messages import without_query
 from pyproxycache.store import eviction
 from pyproxycache.store.claim_locks import ClaimLocks
 from pyproxycache.store.locks import open_lock
+from pyproxycache.store.private import create_private, keep_private
 from pyproxycache.store.schema import SCHEMA_VERSION, WATCHES, migrate
 from pyproxycache.store.versions import Versions
 
@@ -48,6 +49,8 @@ _IS_USED = (
     "SELECT EXISTS (SELECT 1 FROM entries) OR EXISTS (SELECT 1 FROM flights)"
     " OR EXISTS (SELECT 1 FROM not_storable)"
 )
+
+_BESIDE = ("index.lock", "collect.lock", "claims", "versions", "intent")
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
@@ -92,6 +95,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to this version; raises StoreError for a file from a later one."""
+        self._make_private()
         with self._alone(), self.read() as connection, self._transaction(connection):
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
@@ -103,6 +107,15 @@ class Database:
             if not self.versions.is_ready:
                 (is_used,) = connection.execute(_IS_USED).fetchone()
                 self.versions.begin_use(is_empty=not is_used)
+
+    def _make_private(self) -> None:
+        """The log and its index get their modes from the file, where SQLite makes them."""
+        try:
+            create_private(self.path)
+        except OSError as error:
+            raise StoreError(f"cannot make the index {self.path}: {error.strerror}") from error
+        keep_private(self.path.with_name(f"{self.path.name}{suffix}") for suffix in ("", "-wal", "-shm"))
+        keep_private(self.path.with_name(name) for name in _BESIDE)
 
     def select(self, statement: str, values: Values = ()) -> list[Row]:
         """The rows of one SELECT, which sees all that was committed before it."""

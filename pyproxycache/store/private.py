@@ -1,0 +1,50 @@
+"""The cache is its user's alone: what is stored may be anybody's secret."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+log = logging.getLogger("pyproxycache.store")
+
+_OF_OTHERS = 0o077
+
+
+def create_private(path: Path) -> None:
+    """Make an empty file that its user alone may read, where there is none; raises OSError.
+
+    Of one who runs as root it gets the folder's owner: a command may come before the service.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return
+    try:
+        folder = path.parent.stat()
+        if os.geteuid() == 0 and folder.st_uid != 0:
+            os.fchown(fd, folder.st_uid, folder.st_gid)
+    finally:
+        os.close(fd)
+
+
+def keep_private(paths: Iterable[Path]) -> None:
+    """Take from others what they may do with these files and folders; one line in the log for each."""
+    for path in paths:
+        try:
+            mode = stat.S_IMODE(path.lstat().st_mode)
+            if mode & _OF_OTHERS and not path.is_symlink():
+                path.chmod(mode & ~_OF_OTHERS)
+                log.warning("%s was open to others (mode %o): now it is its user's alone", path, mode)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            log.warning("%s may be open to others, and cannot be closed to them: %s", path, error.strerror)
+
+
+def is_ours_alone(folder: Path) -> bool:
+    """Whether the folder is a cache's or empty, and so is no place that others have things in."""
+    names = {path.name for path in folder.iterdir()}
+    return not names or "index.sqlite" in names
