@@ -84,9 +84,9 @@ class Transfer:
         permit = self._permit
         check = self._integrity_check()
         source.exchange.before_wait(self._publish)
+        if source.end is not None:
+            source.exchange.expect(source.end - permit.size)
         for data in source.exchange:
-            if source.end is not None and permit.size + len(data) > source.end:
-                raise BrokenOff("the origin sent more than it had announced")
             if obstacle := self._append(data):
                 self._spill(source.exchange, data, obstacle, check)
                 return
@@ -97,8 +97,6 @@ class Transfer:
             late = time.monotonic() - self._published > _UNPUBLISHED_SECONDS
             if late or self._unpublished > _UNPUBLISHED_BYTES:
                 self._publish()
-        if source.end is not None and permit.size < source.end:
-            raise BrokenOff(f"the origin left out the last {source.end - permit.size} bytes")
         self._store(check)
 
     def _publish(self) -> None:

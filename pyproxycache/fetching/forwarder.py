@@ -16,6 +16,7 @@ from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.groups import invalidated_groups
 from pyproxycache.rules.keys import cache_key, newest
 from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.ranges import part_length
 from pyproxycache.rules.validation import (
     invalidated_urls,
     matches_304,
@@ -158,4 +159,6 @@ class Forwarder:
 
 def _relay(exchange: Exchange) -> Response:
     head = exchange.head
+    if exchange.length is None and (length := part_length(head)) is not None:
+        exchange.expect(length)
     return Response(Head(head.status, head.reason, end_to_end(head.headers)), exchange, exchange.length)

@@ -121,6 +121,12 @@ def content_range(part: Part) -> str:
     return f"bytes {part.start}-{part.end}/{total}"
 
 
+def part_length(head: Head) -> int | None:
+    """Bytes of the one part that a 206 carries, by its Content-Range; None where that says nothing."""
+    span = parse_content_range(head.headers.get("content-range") or "") if head.status == 206 else None
+    return None if span is None else span[1] - span[0] + 1
+
+
 def unsatisfiable_head(total: int) -> Head:
     """The head of the 416 for a representation of `total` bytes (RFC 9110 section 15.5.17)."""
     fields = (("Content-Range", f"bytes */{total}"), ("Content-Length", "0"))

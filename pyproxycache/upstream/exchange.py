@@ -36,8 +36,16 @@ class Exchange:
         self._outcome = outcome
         self._keep = keep
         self._open = True
+        self._missing: int | None = None
         if self._body.ended:
             self._finish()
+
+    def expect(self, count: int) -> None:
+        """So many more bytes are known to belong to the body, whatever its framing says.
+
+        Where fewer or more come, `read` raises BrokenOff.
+        """
+        self._missing = count
 
     def read(self) -> bytes:
         """The next bytes as soon as there are any; b"" at the end of a whole body.
@@ -45,7 +53,7 @@ class Exchange:
         Raises BrokenOff when the body ends short, UpstreamTimeout after too long a silence.
         """
         if not self._open:
-            return b""
+            return self._end()
         try:
             data = self._body.read()
         except TimeoutError as error:
@@ -55,9 +63,20 @@ class Exchange:
             self.close()
             raise BrokenOff(f"the origin broke off: {error or type(error).__name__}") from error
         self._outcome.bytes_received += len(data)
+        if self._missing is not None:
+            self._missing -= len(data)
+            if self._missing < 0:
+                self.close()
+                raise BrokenOff("the origin sent more than it had announced")
         if self._body.ended:
             self._finish()
-        return data
+        return data or self._end()
+
+    def _end(self) -> bytes:
+        if self._missing:
+            missing, self._missing = self._missing, None
+            raise BrokenOff(f"the origin left out the last {missing} bytes")
+        return b""
 
     def at_hand(self, limit: int) -> bytes | None:
         """The whole body where it is here already and has at most `limit` bytes; else nothing is read."""
@@ -88,7 +107,7 @@ class Exchange:
         """All of it is read: keep the connection if both sides can go on."""
         self._open = False
         self._connection.reader.before_wait = None
-        if self._persistent and not self._connection.reader.ahead():
+        if self._persistent and not self._missing and not self._connection.reader.ahead():
             self._keep(self._connection)
         else:
             self._connection.close()
