@@ -68,7 +68,8 @@ class StoreOptions(Struct, frozen=True, kw_only=True):
 
 
 class FetchOptions(Struct, frozen=True, kw_only=True):
-    """How to download: `silence` is the longest wait for a byte, `tries` counts the first one.
+    """How to download: `silence` is the longest wait for a byte, `tries` counts the first one, and begins
+    anew with each try that gets further by a good piece.
 
     `pause` is the wait before the second try and doubles up to `max_pause`. `stale_after` is how long
     an origin may take to answer while a stale copy is at hand. `range_ahead`: how far behind the end of

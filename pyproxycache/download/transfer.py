@@ -25,6 +25,10 @@ log = logging.getLogger("pyproxycache.download")
 _UNPUBLISHED_BYTES = 1 << 20
 _UNPUBLISHED_SECONDS = 0.005
 _HEADROOM = 64 << 20
+_FRUITLESS = 3
+"""Answers in a row that bring nothing new; after them the origin is taken to have no more."""
+_PROGRESS = 64 << 10
+"""New bytes for which the tries are counted anew: fewer could be had for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class Transfer:
         self._again = again
         self._what = without_query(permit.key)
         self._tried = 1
+        self._fruitless = 0
+        self._furthest = permit.size
         self._published = time.monotonic()
         self._unpublished = 0  # bytes that followers have not been told of
 
@@ -70,6 +76,7 @@ class Transfer:
                     return
                 except UpstreamError as error:
                     self._source.exchange.close()
+                    self._note_gain()
                     self._source = self._next_source(error)
         except Exception as error:
             log.exception("the download of %s failed inside the cache", self._what)
@@ -171,12 +178,20 @@ class Transfer:
         except UpstreamError as error:
             permit.finish(End.BROKEN, error=error, total=total)
 
+    def _note_gain(self) -> None:
+        """Judge the try that has just broken off by how much further it came than those before."""
+        gained = self._permit.size - self._furthest
+        self._furthest = max(self._furthest, self._permit.size)
+        self._fruitless = 0 if gained > 0 else self._fruitless + 1
+        if gained >= _PROGRESS:
+            self._tried = 1
+
     def _next_source(self, error: ProxyError) -> Source | None:
         """Another answer to read from, after growing pauses; None when the flight has ended."""
         options, permit = self._options, self._permit
         if is_resumable(permit):  # else those who are given nothing more can begin anew
             permit.publish_size()
-        while self._tried < options.tries:
+        while self._tried < options.tries and self._fruitless < _FRUITLESS:
             pause = min(options.pause * 2 ** min(self._tried - 1, 30), options.max_pause)
             if self._stopping.wait(pause):
                 break
