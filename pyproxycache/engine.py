@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
+from pyproxycache import clock
 from pyproxycache.errors import Fault, ProxyError
 from pyproxycache.fetching.fetcher import Fetcher, Miss
 from pyproxycache.fetching.forwarder import Forwarder
@@ -70,7 +70,7 @@ class Engine:
             _begin_again(outcome)
             looked = its.look_up.look(key, request)
             found = looked.entries
-            match decide.on_request(request, found, its.policies, time.time()):
+            match decide.on_request(request, found, its.policies, clock.wall()):
                 case decisions.Refuse(status, text):
                     outcome.result = Result.REFUSED
                     return answer.from_text(status, text)
@@ -114,7 +114,7 @@ class Engine:
         self._components.refresher.start(key, lambda: self._components.fetcher.refresh(miss))
 
     def _repeatable(self, request: Request, entry: Entry, looked: Found, stamp: Stamp) -> Repeatable:
-        policies, now = self._components.policies, time.time()
+        policies, now = self._components.policies, clock.wall()
         return Repeatable(
             entry,
             stamp.slot,

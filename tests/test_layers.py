@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "pyproxycache"
 
 # From the bottom up: a component imports what is below it.
 LAYERS = (
-    {"messages", "outcome", "errors", "units", "options"},
+    {"messages", "outcome", "errors", "units", "options", "clock"},
     {"rules", "store", "upstream", "mirrors"},
     {"download", "lookup", "gates", "report"},
     {"serving"},
@@ -77,10 +77,76 @@ def offences(module: str, source: str, is_package: bool = False) -> list[str]:
         package, target, *_rest = [*name.split("."), ""]
         if component == "rules" and package in IMPURE:
             found.append(f"{module}:{line}: rules import {package}")
+        if component == "rules" and name.startswith("pyproxycache.clock"):
+            found.append(f"{module}:{line}: rules ask for the time, which is an argument")
         ours = package == "pyproxycache" and target in LAYER.keys() | CONFIGURATION
         if ours and not allowed(component, target):
             found.append(f"{module}:{line}: {component} imports {target}")
     return found
+
+
+# What asks for the time, by module; `localtime` and `gmtime` do without an argument.
+ASKING = {
+    "time": {
+        "time",
+        "time_ns",
+        "monotonic",
+        "monotonic_ns",
+        "perf_counter",
+        "perf_counter_ns",
+        "clock_gettime",
+    },
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+}
+CONVERTING = {"localtime", "gmtime", "ctime", "strftime"}
+
+
+def time_questions(source: str) -> list[int]:
+    """The lines where the source asks for the time by itself."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "time":
+            found.append(node.lineno)
+        if isinstance(node, ast.Attribute):
+            module = node.value.attr if isinstance(node.value, ast.Attribute) else None
+            module = node.value.id if isinstance(node.value, ast.Name) else module
+            if node.attr in ASKING.get(module or "", set()):
+                found.append(node.lineno)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            needs = 2 if node.func.attr == "strftime" else 1
+            of_time = isinstance(node.func.value, ast.Name) and node.func.value.id == "time"
+            if of_time and node.func.attr in CONVERTING and len(node.args) < needs:
+                found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize("module", [name for name in module_names() if name not in ("", "clock")])
+def test_the_clock_alone_asks_for_the_time(module: str) -> None:
+    assert time_questions(module_names()[module].read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time\nnow = time.time()",
+        "from time import monotonic",
+        "import time\nask = time.monotonic",
+        "import datetime\ndatetime.datetime.now()",
+        "from datetime import datetime\ndatetime.utcnow()",
+        "import time\ntime.localtime()",
+        "import time\ntime.strftime('%H')",
+    ],
+)
+def test_who_asks_for_the_time_is_found(source: str) -> None:
+    assert time_questions(source)
+
+
+@pytest.mark.parametrize(
+    "source", ["import time\ntime.sleep(1)\ntime.gmtime(0)\ntime.strftime('%H', x)", "clock.wall()"]
+)
+def test_who_does_not_passes(source: str) -> None:
+    assert time_questions(source) == []
 
 
 def test_every_component_has_a_layer() -> None:
@@ -134,6 +200,11 @@ def test_a_cycle_is_named() -> None:
         ("rules.keys", "from ..store import index", "rules.keys:1: rules imports store"),
         ("rules.keys", "import re\nimport time", "rules.keys:2: rules import time"),
         ("rules.keys", "from os.path import join", "rules.keys:1: rules import os"),
+        (
+            "rules.keys",
+            "from pyproxycache import clock",
+            "rules.keys:1: rules ask for the time, which is an argument",
+        ),
         ("store.blobs", "def f():\n    from .. import upstream", "store.blobs:2: store imports upstream"),
         ("store.index", "from pyproxycache.engine import Engine", "store.index:1: store imports engine"),
         ("engine", "from . import front", "engine:1: engine imports front"),

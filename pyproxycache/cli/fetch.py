@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from urllib3.exceptions import HTTPError
 
+from pyproxycache import clock
 from pyproxycache.cli.common import (
     PROBLEMS,
     WRONG_USAGE,
@@ -126,7 +126,7 @@ class _Fetching:
             click.echo(f"{one.url}: {format_size(one.bytes)} in {one.seconds:.1f} s ({one.cache})")
 
     def _fetch(self, url: str) -> Fetched:
-        started = time.monotonic()
+        started = clock.steady()
         received, status, cache, error = 0, 0, "", ""
         bar = self._bar.add_task(url.rpartition("/")[2] or url, total=None)
         try:
@@ -145,7 +145,7 @@ class _Fetching:
         except (HTTPError, OSError) as failure:
             error = f"the cache broke off: {failure}"
         self._bar.remove_task(bar)
-        return Fetched(url, status, received, time.monotonic() - started, cache, error)
+        return Fetched(url, status, received, clock.steady() - started, cache, error)
 
     def _drain(self, response: requests.Response, bar: TaskID) -> int:
         length = response.headers.get("Content-Length")

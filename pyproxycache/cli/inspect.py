@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pyproxycache import clock
 from pyproxycache.cli.common import (
     PROBLEMS,
     Cache,
@@ -40,7 +40,7 @@ def ls(cache: Cache, pattern: str, as_json: bool) -> None:
         if as_json:
             print_json_list(_summary(access) for access in cache.store.index.walk(pattern))
             return
-        now = time.time()
+        now = clock.wall()
         for url in cache.store.index.urls(pattern):
             used = format_age(max(0.0, now - url.accessed))
             size, extent = format_size(url.size), _extent(url)

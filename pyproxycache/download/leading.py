@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from pyproxycache import clock
 from pyproxycache.download.threads import Threads
 from pyproxycache.download.transfer import Source, Transfer, give_up
 from pyproxycache.errors import BrokenOff, ProxyError, StoreError, UpstreamError
@@ -129,12 +129,12 @@ class Downloader:
 
     def _lead(self, permit: Permit, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
         plain = request.with_headers(fetch.headers)
-        asked = time.time()
+        asked = clock.wall()
         patience = self._options.stale_after if fetch.stale else None
         try:
             exchange, resumes = self._ask(permit, plain, outcome, patience)
         except UpstreamError as error:
-            stand_in = decide.on_error(fetch.stale, self._policies, request.url, time.time(), request)
+            stand_in = decide.on_error(fetch.stale, self._policies, request.url, clock.wall(), request)
             if stand_in is None:
                 raise
             give_up(permit, End.STALE, error)
@@ -170,7 +170,7 @@ class Downloader:
         exchange: Exchange,
         asked: float,
     ) -> Led:
-        now = time.time()
+        now = clock.wall()
         match decide.on_response(request, exchange.head, fetch, self._policies, asked, now):
             case decisions.Freshen(entry, siblings, kept):
                 exchange.close()
@@ -257,7 +257,7 @@ class Downloader:
             key=permit.key.partition(" ")[0],
             head=store.head,
             request_time=asked,
-            response_time=time.time(),
+            response_time=clock.wall(),
             vary=store.vary,
             digest="" if body is None else hashlib.sha256(body).hexdigest(),
             size=len(body or b""),
@@ -270,7 +270,7 @@ class Downloader:
 
     def _pass(self, permit: Permit, exchange: Exchange, reason: str, *, remember: bool) -> Passed:
         if remember:
-            permit.finish(End.PASSED, not_storable_until=time.time() + self._options.not_storable_for)
+            permit.finish(End.PASSED, not_storable_until=clock.wall() + self._options.not_storable_for)
         else:
             # It says nothing about the next answer, so what there is to resume stays.
             give_up(permit, End.PASSED, None)
@@ -315,13 +315,13 @@ class Downloader:
     def _continue(self, permit: Permit, request: Request, outcome: Outcome) -> Source | None:
         """The rest of the body, or the body again where no client has any of it; None when neither."""
         assert permit.entry is not None, "a body follows a head"
-        asked = time.time()
+        asked = clock.wall()
         exchange, resumes = self._ask(permit, request, outcome)
         try:
             if resumes:
                 return _rest(exchange, permit.entry)
             fetch = decisions.Fetch(request.headers, None, Forward.MISS)
-            now = time.time()
+            now = clock.wall()
             found = decide.on_response(request, exchange.head, fetch, self._policies, asked, now)
             old = permit.entry
             fits = isinstance(found, decisions.Store) and (found.vary, found.part) == (old.vary, old.part)

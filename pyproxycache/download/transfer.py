@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from pyproxycache import clock
 from pyproxycache.errors import BrokenOff, NoSpace, ProxyError, StoreError, UpstreamError
 from pyproxycache.messages import without_query
 from pyproxycache.options import FetchOptions
@@ -64,7 +64,7 @@ class Transfer:
         self._tried = 1
         self._fruitless = 0
         self._furthest = permit.size
-        self._published = time.monotonic()
+        self._published = clock.steady()
         self._unpublished = 0  # bytes that followers have not been told of
 
     def run(self) -> None:
@@ -101,7 +101,7 @@ class Transfer:
             self._unpublished += len(data)
             if permit.size == source.end:
                 break  # the last bytes go out with the end, so that who has them all finds them stored
-            late = time.monotonic() - self._published > _UNPUBLISHED_SECONDS
+            late = clock.steady() - self._published > _UNPUBLISHED_SECONDS
             if late or self._unpublished > _UNPUBLISHED_BYTES:
                 self._publish()
         self._store(check)
@@ -110,7 +110,7 @@ class Transfer:
         """Tell the followers, if there is anything new."""
         if self._unpublished:
             self._permit.publish_size()
-        self._published, self._unpublished = time.monotonic(), 0
+        self._published, self._unpublished = clock.steady(), 0
 
     def _integrity_check(self) -> IntegrityCheck:
         """The check of the body, which has gone through what is there of it already."""
@@ -164,7 +164,7 @@ class Transfer:
         permit.withheld = 0  # more bytes follow
         permit.publish_size()
         self._unpublished = 0
-        permit.unlist(time.time() + self._options.not_storable_for)
+        permit.unlist(clock.wall() + self._options.not_storable_for)
         total = permit.size
         rest: Iterable[bytes] = chain((first,), exchange)
         if check.expected:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pyproxycache import clock
 from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale, Whole
 from pyproxycache.errors import Fault, StoreError, UpstreamError
 from pyproxycache.fetching.forwarder import Forwarder
@@ -124,7 +124,7 @@ class Fetcher:
         found = self._look_up(miss.key, miss.request)
         if found == miss.found:
             return False
-        now = decide.on_request(miss.request, found, self._policies, time.time())
+        now = decide.on_request(miss.request, found, self._policies, clock.wall())
         headers = miss.fetch.headers.without("If-None-Match") if miss.fetch.variants else miss.fetch.headers
         return not (isinstance(now, decisions.Fetch) and now.headers == headers)
 
@@ -199,7 +199,7 @@ class Fetcher:
         varies = tuple(name for name, _ in progress.entry.vary)
         if progress.entry.vary != vary_values(varies, miss.request):
             return None, varies
-        entry, now = progress.entry, time.time()
+        entry, now = progress.entry, clock.wall()
         # Who waited for the head shares it; who came later gets only what may be used again.
         shares = waits and not flight.head_was_known
         if not shares and not decide.is_usable(miss.request, entry, self._policies, now):
@@ -237,7 +237,7 @@ class Fetcher:
 
     def _with_others(self, response: Response, miss: Miss, flight: Flight, progress: Progress) -> Response:
         """The answer, which others who send the same request may get as well while it arrives."""
-        entry, stamp, now = progress.entry, miss.stamp, time.time()
+        entry, stamp, now = progress.entry, miss.stamp, clock.wall()
         if entry is None or stamp is None or entry.part is not None or entry.key != miss.key:
             return response
         if miss.request.body is not None:
@@ -288,7 +288,7 @@ class Fetcher:
                 return self._forward(miss)
             case End.STALE:
                 stale = miss.fetch.stale
-                stand_in = decide.on_error(stale, self._policies, request.url, time.time(), request)
+                stand_in = decide.on_error(stale, self._policies, request.url, clock.wall(), request)
                 if stand_in is not None:
                     return self._stale(miss, stand_in.entry, stand_in.detail)
             case End.FAILED | End.BROKEN:
@@ -304,7 +304,7 @@ class Fetcher:
         if plan is None:
             response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
         else:
-            now = time.time()
+            now = clock.wall()
             allowed = [decide.on_error(e, self._policies, request.url, now, request) for e in plan.used]
             if None in allowed:
                 raise UpstreamError("the origin failed, and not all stored parts may stand in for it")
@@ -313,7 +313,7 @@ class Fetcher:
         return response
 
     def _ttl(self, request: Request, entry: Entry) -> int:
-        return decide.time_to_live(request, entry, self._policies, time.time())
+        return decide.time_to_live(request, entry, self._policies, clock.wall())
 
     def _forward(self, miss: Miss, detail: str = "", *, reason: Forward | None = None) -> Response:
         reason = reason or miss.fetch.reason

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pyproxycache import clock
 from pyproxycache.download.leading import Downloader, Passed
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, Head, Headers, Request, Response
@@ -63,7 +63,7 @@ class Forwarder:
         outcome.result, outcome.forward = Result.PASSED, reason
         outcome.stored = outcome.collapsed = False
         outgoing = request.with_headers(end_to_end(request.headers))
-        asked = time.time()
+        asked = clock.wall()
         exchange = self._upstream.send(outgoing, outcome)
         outcome.forward_status = exchange.head.status
         try:
@@ -97,7 +97,7 @@ class Forwarder:
         head = exchange.head
         if end_to_end(request.headers) == fetch.headers or head.status not in (206, 304, 416):
             if fetch.headers.get("if-none-match") != request.headers.get("if-none-match") and precondition(
-                request.headers, head, time.time()
+                request.headers, head, clock.wall()
             ):
                 exchange.close()
                 return Response(answer.not_modified(head))
@@ -122,7 +122,7 @@ class Forwarder:
         if entry is None or entry.status != 200:
             return
         with going_on_unwritten("bring up to date", entry.key):
-            match decide.on_head(request, head, entry, self._policies, asked, time.time()):
+            match decide.on_head(request, head, entry, self._policies, asked, clock.wall()):
                 case decisions.Forget(outdated):
                     self._index.forget(outdated)
                 case decisions.Freshen(kept=kept):
@@ -134,7 +134,7 @@ class Forwarder:
     ) -> Response | None:
         """Store a POST's answer that is what a GET would get (RFC 9110 section 9.3.3); None if not."""
         fetch = decisions.Fetch(request.headers, None, Forward.METHOD)
-        now = time.time()
+        now = clock.wall()
         decision = decide.on_response(request, exchange.head, fetch, self._policies, asked, now)
         if not isinstance(decision, decisions.Store):
             return None

@@ -7,7 +7,6 @@ import select
 import socket
 import ssl
 import struct
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from gunicorn.http import errors as http_errors
 from gunicorn.http import get_parser
 from gunicorn.util import http_date
 
+from pyproxycache import clock
 from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
 from pyproxycache.front.app import Answer, App, Received
 from pyproxycache.front.connection import Connection, Source
@@ -133,7 +133,7 @@ class Answering:
         connection.closes = closes or shape.ends_connection
         head = head_bytes(answer.response.head, shape, closes=connection.closes)
         if connection.head is not None:
-            repeat = repeat_of(answer, head, shape, self._app, time.time(), closes=connection.closes)
+            repeat = repeat_of(answer, head, shape, self._app, clock.wall(), closes=connection.closes)
             is_shared = answer.outcome.stored or answer.outcome.result in _SHARED
             self._learn(connection, repeat, is_shared)
         self.prepare(connection, answer, head, shape)

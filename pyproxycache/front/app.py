@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from pyproxycache import clock
 from pyproxycache.engine import Engine
 from pyproxycache.errors import (
     BadRequest,
@@ -150,7 +150,7 @@ class App:
             referer=theirs.referer,
             user_agent=theirs.user_agent,
             client=client,
-            started=time.time(),
+            started=clock.wall(),
         )
         try:
             response = repeatable.again(client, outcome)
@@ -173,7 +173,7 @@ class App:
         outcome.status = response.head.status
         name, tells_key = self.name, self._options.tells_key
         said = cache_status(outcome, name, with_key=tells_key) if is_of_cache else ""
-        response = answer.signed(response, name, said, time.time())
+        response = answer.signed(response, name, said, clock.wall())
         outcome.content_type = response.head.headers.get("content-type") or ""
         headers = framed(outcome.method, response)
         if outcome.result is Result.REFUSED and outcome.status == 400:
@@ -185,7 +185,7 @@ class App:
     def refused(self, client: str, status: int, head_bytes: int, body_bytes: int) -> None:
         """Report what was no HTTP, and was answered so."""
         outcome = Outcome(Result.REFUSED, status=status, client=client, content_type="text/plain")
-        outcome.started, outcome.head_bytes, outcome.bytes_sent = time.time(), head_bytes, body_bytes
+        outcome.started, outcome.head_bytes, outcome.bytes_sent = clock.wall(), head_bytes, body_bytes
         _report(outcome, self._report)
 
     def _admitted(self, received: Received, outcome: Outcome) -> tuple[Response, bool]:
@@ -275,7 +275,7 @@ def _begun(received: Received) -> Outcome:
     """What is known of a request before anything is done with it."""
     major, minor = received.version
     return Outcome(
-        started=time.time(),
+        started=clock.wall(),
         client=received.client,
         method=received.method,
         target=received.target,
@@ -286,7 +286,7 @@ def _begun(received: Received) -> Outcome:
 
 
 def _report(outcome: Outcome, report: Report) -> None:
-    outcome.seconds = time.time() - outcome.started
+    outcome.seconds = clock.wall() - outcome.started
     report(outcome)
 
 

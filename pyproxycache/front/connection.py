@@ -5,12 +5,12 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
+from pyproxycache import clock
 from pyproxycache.front.app import Answer
 from pyproxycache.front.sending import FULL, Halt, Sending
 
@@ -127,7 +127,7 @@ class Source:
         self._sock.shutdown(how)
 
     def _waiting(self, step: Callable[[], _T], mask: int) -> _T:
-        deadline = time.monotonic() + _SILENCE
+        deadline = clock.steady() + _SILENCE
         while True:
             try:
                 return step()
@@ -139,5 +139,5 @@ class Source:
                 wanted = mask
             poll = select.poll()
             poll.register(self._sock, wanted)
-            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            if not poll.poll(max(0.0, deadline - clock.steady()) * 1000):
                 raise TimeoutError("the client neither sent nor took a byte")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, quote, unquote
 
-from pyproxycache import __version__
+from pyproxycache import __version__, clock
 from pyproxycache.errors import BadRequest, MethodNotAllowed
 from pyproxycache.front.target import Local, quoted_url
 from pyproxycache.messages import Head, Headers, Request, Response, Url
@@ -89,7 +88,7 @@ class KissCache:
         quota = figures.limit or 0
         failures = counters.get("requests.failed", 0)
         status = {
-            "timestamp": int(time.time()),
+            "timestamp": int(clock.wall()),
             "disk_usage": figures.used,
             "disk_usage_percent": round(100 * figures.used / quota, 2) if quota else 0,
             "disk_quota": quota,

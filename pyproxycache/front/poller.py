@@ -7,10 +7,10 @@ import logging
 import os
 import select
 import socket
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from pyproxycache import clock
 from pyproxycache.front.clients import Clients, Post
 
 log = logging.getLogger("pyproxycache")
@@ -34,7 +34,7 @@ class Poller:
         self, listeners: Iterable[socket.socket], clients: Callable[[Post, float], Clients], most: int
     ) -> None:
         """`clients` makes them, given `post` and the time; `most` connections at a time."""
-        self._now = time.monotonic()
+        self._now = clock.steady()
         self._next_tick = self._next_beat = self._now + _TICK
         self._posted: deque[Callable[[], None]] = deque()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -104,7 +104,7 @@ class Poller:
                 os.eventfd_read(fd)
             elif fd in self._listeners:
                 self._accept(self._listeners[fd])
-        self._now = clients.now = time.monotonic()
+        self._now = clients.now = clock.steady()
         self._do_posted()
         clients.take_turns()
         if clients.threads.is_behind:

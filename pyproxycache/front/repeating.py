@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 
+from pyproxycache import clock
 from pyproxycache.front.answering import Answering
 from pyproxycache.front.app import App
 from pyproxycache.front.connection import Connection
@@ -43,7 +43,7 @@ class Repeating:
         not to be used again.
         """
         repeat = known.repeat
-        began = time.time()
+        began = clock.wall()
         if self._versions[repeat.slot] != repeat.version or (
             began >= repeat.until and not (waited and isinstance(repeat, Arriving))
         ):
@@ -71,12 +71,12 @@ class Repeating:
         if not repeat.hits:
             self._served.append(repeat)
             if self.report_at is _NEVER:
-                self.report_at = time.monotonic() + _REPORT_SECONDS
+                self.report_at = clock.steady() + _REPORT_SECONDS
         repeat.hits += 1
         if self._opening is not None:
             if known.line_until != repeat.renew_at:
                 self._memory.tell(head, known, repeat)
-            self._lines.append(self._opening(began, time.time() - began, client) + known.line)
+            self._lines.append(self._opening(began, clock.wall() - began, client) + known.line)
 
     def _send(
         self, connection: Connection, head: bytes, known: Known, repeat: Stored, began: float, taken: int
@@ -113,7 +113,7 @@ class Repeating:
     def report(self) -> None:
         """Tell what was answered since the last time."""
         self.report_at = _NEVER
-        now = time.time()
+        now = clock.wall()
         for repeat in self._served:
             self._reporter.repeated(repeat.outcome, repeat.entry_id, repeat.hits, now)
             repeat.hits = 0

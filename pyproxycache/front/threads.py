@@ -8,6 +8,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from pyproxycache import clock
+
 log = logging.getLogger("pyproxycache")
 
 _AT_ONCE = 8
@@ -33,7 +35,7 @@ class Threads:
         self._idle: list[_Thread] = []
         self._running = 0
         self._at_once = min(_AT_ONCE, most)
-        self._looked, self._computed = time.monotonic(), time.process_time()
+        self._looked, self._computed = clock.steady(), time.process_time()
 
     @property
     def is_behind(self) -> bool:
@@ -44,7 +46,7 @@ class Threads:
         """Have the task run soon; it is to raise nothing."""
         with self._lock:
             if self._running >= self._at_once:
-                self._tasks.append((task, time.monotonic()))
+                self._tasks.append((task, clock.steady()))
                 return
             self._running += 1
         self._give(task)
@@ -87,7 +89,7 @@ class Threads:
             with self._lock:
                 self._running -= 1
                 self._at_once = max(1, self._running)
-                self._tasks.append((task, time.monotonic()))
+                self._tasks.append((task, clock.steady()))
 
     def next_task(self, thread: _Thread) -> Task | None:
         """What the thread is to do next; None to wait for that."""

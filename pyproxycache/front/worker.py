@@ -6,11 +6,11 @@ import os
 import resource
 import signal
 import sys
-import time
 
 from gunicorn.http import message
 from gunicorn.workers import base
 
+from pyproxycache import clock
 from pyproxycache.front.answering import Answering, Learn
 from pyproxycache.front.clients import Clients, Post
 from pyproxycache.front.poller import Poller
@@ -36,7 +36,7 @@ class Worker(base.Worker):  # type: ignore[misc]
     def handle_exit(self, _sig: int, _frame: object) -> None:
         if self.alive:
             self.alive: bool = False
-            self._stop_at = time.monotonic() + self._drain
+            self._stop_at = clock.steady() + self._drain
             os.write(self._stop, b"!")  # which nobody reads: it is there for everyone who polls
             if self._poller is not None:
                 self._poller.wake_up()
@@ -71,7 +71,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         self._poller = Poller(self.sockets, clients, _most_connections())
         self._poller.run(self._beat)
         self._poller.finish(self._beat, self._stop_at)
-        app.around.close(max(0.0, self._stop_at - time.monotonic()))
+        app.around.close(max(0.0, self._stop_at - clock.steady()))
         os._exit(0)
 
     def _beat(self) -> bool:

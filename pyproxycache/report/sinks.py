@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
+from pyproxycache import clock
 from pyproxycache.report.formats import MONTHS
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -131,7 +132,7 @@ class Syslog:
         return found[0][0], found[0][4]
 
     def write(self, lines: list[str]) -> None:
-        now = time.localtime()
+        now = time.localtime(clock.wall())
         when = f"{MONTHS[now.tm_mon - 1]} {now.tm_mday:2d} {time.strftime('%H:%M:%S', now)}"
         head = f"<{_PRIORITY}>{when} {self._host}{_NAME}[{os.getpid()}]: "
         failures = [error for line in lines if (error := self._send(f"{head}{line}")) is not None]

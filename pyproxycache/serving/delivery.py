@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from pyproxycache import clock
 from pyproxycache.messages import Entry, Request, Response
 from pyproxycache.outcome import Outcome
 from pyproxycache.rules.parts import Plan, Segment
@@ -37,7 +37,7 @@ class Delivery:
     def stored(self, request: Request, entry: Entry, outcome: Outcome, ttl: int) -> Response | None:
         """The answer out of a stored entry, which is fresh for `ttl` seconds more."""
         self._admit_peer(request.client, entry.peer)
-        now = time.time()
+        now = clock.wall()
 
         def open_body(start: int, stop: int | None) -> answer.Body:
             return self._follower.stored_body(entry, start, stop)
@@ -61,7 +61,7 @@ class Delivery:
         arriving: tuple[Flight, Progress] | None = None,
     ) -> Response | None:
         """The answer out of stored parts; the first that is missing comes from a flight, others later."""
-        now = time.time()
+        now = clock.wall()
         if not plan.segments and plan.wanted is WHOLE and not precondition(request.headers, plan.head, now):
             return None  # planned as a 304, which it was before the origin said more
         peers = [entry.peer for entry in plan.parts]
@@ -106,6 +106,6 @@ class Delivery:
             return self._follower.body(request, outcome, flight, progress, start, stop)
 
         try:
-            return answer.from_entry(request, entry, progress.length, time.time(), open_body)
+            return answer.from_entry(request, entry, progress.length, clock.wall(), open_body)
         except Orphaned:
             return None

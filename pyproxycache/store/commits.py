@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry
 from pyproxycache.store.batches import Batches
@@ -46,7 +46,7 @@ class Commits:
         return self._batches.do(commit)
 
     def _store(self, commits: Sequence[Commit]) -> list[int | Exception | None]:
-        now = time.time()
+        now = clock.wall()
         try:
             with self._database.write() as db:
                 self._mend(db)

@@ -6,9 +6,9 @@ import itertools
 import os
 import secrets
 import threading
-import time
 from dataclasses import dataclass, replace
 
+from pyproxycache import clock
 from pyproxycache.errors import ProxyError, StoreError
 from pyproxycache.messages import Entry
 from pyproxycache.store.blobs import Partial
@@ -84,7 +84,7 @@ class Permit:
 
     def _open(self, entry: Entry) -> None:
         claim = replace(self._claim, entry=entry, partial=self._claim.token)
-        self._file = self._flights.claims.open_file(claim, time.time())
+        self._file = self._flights.claims.open_file(claim, clock.wall())
         self._claim = self.flight.claim = claim
         self.flight.open_file(self._file.open_reader())
 
@@ -276,7 +276,7 @@ class Flights:
 
     def _claim(self, flight: Flight) -> Lead | Follow | NotStorable:
         try:
-            found = self.claims.claim(flight.key, flight.token, time.time())
+            found = self.claims.claim(flight.key, flight.token, clock.wall())
             match found:
                 case Won(claim):
                     flight.claim = claim

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-import time
 from collections import Counter
 
+from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.store.index import Index
 from pyproxycache.store.space import Space
@@ -62,14 +62,14 @@ class Housekeeper:
         self.flush()
 
     def _run(self) -> None:
-        collected = time.monotonic()
+        collected = clock.steady()
         while not self._stopped.wait(_FLUSH_SECONDS):
             self.flush()
-            due = time.monotonic() - collected > _COLLECT_SECONDS
+            due = clock.steady() - collected > _COLLECT_SECONDS
             try:
                 self._index.settle()
                 if due or self._space.needs_collecting():
-                    collected = time.monotonic()
+                    collected = clock.steady()
                     self._collect()
             except (StoreError, OSError, sqlite3.Error) as error:
                 log.error("collecting failed: %s", error)

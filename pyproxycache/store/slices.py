@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TypeVar
 
+from pyproxycache import clock
 from pyproxycache.store.database import Database
 
 T = TypeVar("T")
@@ -31,13 +32,13 @@ def in_slices(database: Database, items: Sequence[T], work: Callable[[sqlite3.Co
     some = list(islice(left, _LEAST))
     while some:
         with database.write() as db:
-            over = time.monotonic() + _SLICE_SECONDS
+            over = clock.steady() + _SLICE_SECONDS
             while some:
                 count += sum(work(db, one) for one in some)
                 some = list(islice(left, _LEAST))
-                if time.monotonic() >= over:
+                if clock.steady() >= over:
                     break
         database.settle()
-        if time.monotonic() >= over:
+        if clock.steady() >= over:
             time.sleep(_PAUSE_SECONDS)
     return count

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.options import StoreOptions
 from pyproxycache.store.blobs import Blobs
@@ -106,11 +106,11 @@ class Space:
 
     def _tidy(self) -> int:
         self._index.drop_ghosts()
-        self._claims.forget_expired(time.time())
+        self._claims.forget_expired(clock.wall())
         return self._sweep()
 
     def _sweep(self) -> int:
-        return self._claims.sweep(unused_since=time.time() - _PARTIAL_KEPT)
+        return self._claims.sweep(unused_since=clock.wall() - _PARTIAL_KEPT)
 
     def _drop_unnamed(self) -> None:
         self._index.drop_unnamed(self._blobs.remove)
@@ -120,7 +120,7 @@ class Space:
         excess = self._excess(_LOW_WATER, extra) if self._excess(_HIGH_WATER, extra) > 0 else 0
         unused, since, found = self._options.unused, 0.0, None
         if unused is not None:
-            since = time.time() - unused
+            since = clock.wall() - unused
             while batch := self._index.unused(since, found, _BATCH):
                 yield batch
                 excess -= sum(one.freed for one in batch)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-import time
 from ipaddress import ip_address
 
+from pyproxycache import clock
 from pyproxycache.errors import (
     LoopDetected,
     ProxyError,
@@ -44,7 +44,7 @@ class Upstream:
 
         Raises UpstreamUnreachable, UpstreamTimeout, UpstreamMalformed, Forbidden or LoopDetected.
         """
-        deadline = None if patience is None else time.monotonic() + patience
+        deadline = None if patience is None else clock.steady() + patience
         route = self._route(request.url)
         literal = self._admitted_literal(route, request)
         while (connection := self._kept(route, request)) is not None:

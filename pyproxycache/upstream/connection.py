@@ -7,10 +7,10 @@ import re
 import select
 import socket
 import ssl
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pyproxycache import clock
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Request
 from pyproxycache.upstream.heads import Heads, Received
@@ -125,7 +125,7 @@ class Connection:
 
     def is_quiet(self) -> bool:
         """Whether an idle connection is still good: anything to read on it means it is not."""
-        return time.monotonic() - self.idle_since <= IDLE_SECONDS and not self.reader.is_ready()
+        return clock.steady() - self.idle_since <= IDLE_SECONDS and not self.reader.is_ready()
 
     def raw(self) -> tuple[socket.socket, bytes]:
         """The socket, for what is no HTTP, and what was read ahead of it; letting go of this closes it."""

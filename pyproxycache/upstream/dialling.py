@@ -6,10 +6,10 @@ import encodings.idna  # noqa: F401  (getaddrinfo would import it during the fir
 import errno
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from typing import Any
 
+from pyproxycache import clock
 from pyproxycache.errors import (
     ConfigError,
     ProxyError,
@@ -60,12 +60,12 @@ class Dialler:
 
         Raises UpstreamUnreachable, UpstreamTimeout, Forbidden or LoopDetected.
         """
-        limit = time.monotonic() + self._options.connect_timeout
+        limit = clock.steady() + self._options.connect_timeout
         deadline = limit if deadline is None else min(limit, deadline)
         sock, peer = self._dial(route, client, deadline)
         try:
             if route.secured is not None:
-                sock.settimeout(max(0.001, deadline - time.monotonic()))
+                sock.settimeout(max(0.001, deadline - clock.steady()))
                 if route.through_parent:
                     self._open_tunnel(sock, *route.secured, deadline)
                 sock = self._secured(sock, route.secured[0])
@@ -97,7 +97,7 @@ class Dialler:
                 if not route.through_parent:  # which is the operator's choice
                     self._admit(client, address, port)
                 # A silent address leaves the others their share of the time.
-                share = max(0.001, (deadline - time.monotonic()) / left)
+                share = max(0.001, (deadline - clock.steady()) / left)
                 return _connected(socket.socket(family, kind, protocol), where, share), address
             except TimeoutError:
                 failure = UpstreamTimeout(f"no connection to {host}:{port} in time", "connection_timeout")

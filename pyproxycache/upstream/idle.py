@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 
+from pyproxycache import clock
 from pyproxycache.upstream.connection import IDLE_SECONDS, Connection, Route
 
 _MOST = 256
@@ -34,7 +34,7 @@ class IdleConnections:
     def put(self, connection: Connection) -> None:
         """Keep a connection whose answer was read to its end."""
         connection.used = True
-        connection.idle_since = time.monotonic()
+        connection.idle_since = clock.steady()
         with self._lock:
             self._kept.setdefault(connection.route, []).append(connection)
             self._count += 1

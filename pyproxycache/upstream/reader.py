@@ -6,9 +6,9 @@ import select
 import socket
 import ssl
 import struct
-import time
 from collections.abc import Callable
 
+from pyproxycache import clock
 from pyproxycache.errors import UpstreamMalformed
 
 _READ_AHEAD = 64 << 10
@@ -192,7 +192,7 @@ class Reader:
         """How long a single wait may be (seconds); raises TimeoutError after the deadline."""
         if self.deadline is None:
             return self._silence
-        left = self.deadline - time.monotonic()
+        left = self.deadline - clock.steady()
         if left <= 0:
             raise TimeoutError("the deadline is over")
         return min(left, self._silence)
