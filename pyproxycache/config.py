@@ -43,6 +43,7 @@ FLAGS = {
     "store.path": "--cache-dir",
     "store.max_size": "--max-size",
     "store.unused": "--unused",
+    "log.access": "--access-log",
 }
 """The command-line flags that stand for a key."""
 

@@ -41,3 +41,15 @@ def format_age(seconds: float) -> str:
         if seconds >= factor:
             return f"{seconds / factor:.0f}{unit}"
     return f"{seconds:.0f}s"
+
+
+def format_duration(seconds: float) -> str:
+    """The duration in its two largest whole units, rounded down: "3 d 4 h", "59 min 3 s", "0 s"."""
+    left, told = int(seconds), list[str]()
+    for unit, factor in (("w", 604800), ("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if left >= factor and len(told) < 2:
+            told.append(f"{left // factor} {unit}")
+            left %= factor
+        elif told:
+            break
+    return " ".join(told) or "0 s"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyproxycache.units import format_age, format_size, parse_age, parse_size
+from pyproxycache.units import format_age, format_duration, format_size, parse_age, parse_size
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,20 @@ def test_age_for_people(seconds: float, text: str) -> None:
 @given(st.integers(0, 1 << 50))
 def test_a_size_for_people_reads_as_about_the_same_size(size: int) -> None:
     assert parse_size(format_size(size)) == pytest.approx(size, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.9, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min 59 s"),
+        (3605, "1 h"),
+        (90_000, "1 d 1 h"),
+        (365 * 86400, "52 w 1 d"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import click
 import requests
@@ -28,15 +29,20 @@ from pyproxycache.cli.common import (
     print_json,
 )
 from pyproxycache.cli.serve import usable_address
+from pyproxycache.rules.structured import parse_list
 from pyproxycache.units import format_size
 
 _BLOCK = 1 << 20
 _INTERRUPTED = 130
+_MOST_REDIRECTS = 10
+_IN_CACHE = re.compile(r"/https?(:|%3A)(/|%2F)", re.IGNORECASE)
+_TIMEOUTS = (10, 300)
+"""Seconds to connect, and for each wait for bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What became of one URL; `cache` is the Cache-Status it came with, `error` empty if all went well."""
+    """What became of one URL: `cache` is the Cache-Status it came with, `error` empty if it is kept now."""
 
     url: str
     status: int
@@ -44,6 +50,16 @@ class Fetched:
     seconds: float
     cache: str
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """The answer that redirects led to, received to its end; `details` are those of Proxy-Status."""
+
+    status: int
+    bytes: int
+    cache: str
+    details: str = ""
 
 
 @click.command()
@@ -96,63 +112,101 @@ class _Fetching:
         self._cache = cache
         self._show = show
         self._sessions = threading.local()
-        console = Console(stderr=True)
+        self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
-            console=console,
-            disable=not (show and console.is_terminal),
+            console=self._console,
+            disable=not (show and self._console.is_terminal),
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
 
     def run(self, urls: list[str], jobs: int) -> list[Fetched]:
         with self._bar, ThreadPoolExecutor(jobs) as threads:
-            tasks = [threads.submit(self._fetch, url) for url in urls]
+            tasks = {threads.submit(self._fetch, url): url for url in urls}
+            left = dict.fromkeys(urls)
             try:
                 for task in as_completed(tasks):
                     self._print(task.result())
+                    del left[tasks[task]]
             except KeyboardInterrupt:
                 # Threads are in reads that nothing interrupts; the cache goes on downloading without them.
                 self._bar.stop()
+                for url in left if self._show else ():
+                    click.echo(
+                        f"{url}: interrupted; a download that has begun goes on in the cache", err=True
+                    )
                 os._exit(_INTERRUPTED)
         return [task.result() for task in tasks]
 
     def _print(self, one: Fetched) -> None:
-        if self._show and one.error:
-            click.echo(f"{one.url}: {one.error}", err=True)
-        elif self._show:
-            click.echo(f"{one.url}: {format_size(one.bytes)} in {one.seconds:.1f} s ({one.cache})")
+        if not self._show:
+            return
+        line = f"{one.url}: {one.error}"
+        if not one.error:
+            line = f"{one.url}: {format_size(one.bytes)} in {one.seconds:.1f} s, {_became(one.cache)}"
+        stream = sys.stderr if one.error else sys.stdout
+        if not self._bar.disable and stream.isatty():
+            # Past the bars, which would otherwise draw over it.
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            click.echo(line, err=bool(one.error))
 
     def _fetch(self, url: str) -> Fetched:
         started = clock.steady()
-        received, status, cache, error = 0, 0, "", ""
+        received, error = _Received(0, 0, ""), ""
         bar = self._bar.add_task(url.rpartition("/")[2] or url, total=None)
         try:
-            # Encoded as a whole: nothing on the way then writes the URL in another form.
-            target = f"{self._cache}/{quote(url, safe='')}"
-            with self._session().get(target, stream=True, timeout=(10, 300)) as response:
-                status = response.status_code
-                cache = response.headers.get("Cache-Status", "")
-                received = self._drain(response, bar)
-                if status >= 400:
-                    error = f"status {status}"
-        except requests.ConnectionError as failure:
-            error = f"no cache answers at {self._cache}: {failure}"
-        except requests.RequestException as failure:
-            error = str(failure)
+            received = self._receive(url, bar)
+            error = _why_not_kept(received)
+        except requests.ConnectionError:
+            error = (
+                f"no cache answers at {self._cache}: start it with `pyproxycache serve`, or name another"
+            )
+            error += " one with --proxy"
+        except requests.Timeout:
+            error = f"the cache at {self._cache} did not answer in time"
         except (HTTPError, OSError) as failure:
-            error = f"the cache broke off: {failure}"
+            error = f"the connection to the cache broke off: {_plain(failure)}"
         self._bar.remove_task(bar)
-        return Fetched(url, status, received, clock.steady() - started, cache, error)
+        seconds = clock.steady() - started
+        return Fetched(url, received.status, received.bytes, seconds, received.cache, error)
+
+    def _receive(self, url: str, bar: TaskID) -> _Received:
+        """Download through the cache, redirects included: each of them is asked for there as well."""
+        target = self._in_cache(url)
+        for _ in range(_MOST_REDIRECTS):
+            with self._session().get(
+                target, stream=True, timeout=_TIMEOUTS, allow_redirects=False
+            ) as response:
+                size = self._drain(response, bar)
+                said = response.headers
+                details = str(_last_params(said.get("Proxy-Status", "")).get("details", ""))
+                cache = said.get("Cache-Status", "")
+                received = _Received(response.status_code, size, cache, details)
+                location = response.headers.get("Location")
+            if location is None or not response.is_redirect:
+                return received
+            target = urljoin(target, location)
+            if not _IN_CACHE.match(target.removeprefix(self._cache)):
+                url = urljoin(url, location)
+                target = self._in_cache(url)
+        return received
+
+    def _in_cache(self, url: str) -> str:
+        """The URL by prefix, encoded as a whole: nothing on the way then writes it in another form."""
+        return f"{self._cache}/{quote(url, safe='')}"
 
     def _drain(self, response: requests.Response, bar: TaskID) -> int:
         length = response.headers.get("Content-Length")
         self._bar.update(bar, total=int(length) if length else None)
         received = 0
-        # Undecoded: the cache is to hold the bytes that any client gets.
-        while block := response.raw.read(_BLOCK, decode_content=False):
+        # Undecoded: the cache is to hold the bytes that any client gets. As they come: a bar shows them.
+        while block := response.raw.read1(_BLOCK, decode_content=False):
             received += len(block)
             self._bar.update(bar, completed=received)
         return received
@@ -165,3 +219,40 @@ class _Fetching:
             self._sessions.session = session
         found: requests.Session = self._sessions.session
         return found
+
+
+def _why_not_kept(received: _Received) -> str:
+    """What the user has to know of an answer that is not in the cache now; "" where it is."""
+    if received.status >= 400:
+        details = f": {received.details}" if received.details else ""
+        return f"status {received.status}{details}"
+    if 300 <= received.status < 400:
+        return f"more than {_MOST_REDIRECTS} redirects, the last of them with status {received.status}"
+    said = _last_params(received.cache)
+    if {"hit", "stored", "collapsed"} & said.keys() or said.get("fwd-status") == 304:
+        return ""
+    why = f" ({said['detail']})" if "detail" in said else ""
+    return f"downloaded, and not kept{why}: docs/operations.md says what helps"
+
+
+def _became(cache: str) -> str:
+    """In a word, what the cache did."""
+    said = _last_params(cache)
+    if "hit" in said:
+        return "was there"
+    if said.get("fwd-status") == 304:
+        return "was there, and is confirmed"
+    return "kept, by a download that was running" if "collapsed" in said else "kept"
+
+
+def _last_params(field: str) -> dict[str, object]:
+    """The parameters of a list's last member, which the cache that was asked has added (RFC 9211)."""
+    members = parse_list(field)
+    return dict(members[-1][1]) if members else {}
+
+
+def _plain(failure: Exception) -> str:
+    """The innermost reason, without the layers of libraries around it."""
+    while failure.__context__ is not None and isinstance(failure.__context__, Exception):
+        failure = failure.__context__
+    return str(failure) or type(failure).__name__

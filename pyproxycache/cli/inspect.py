@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -20,11 +22,13 @@ from pyproxycache.cli.common import (
     print_json,
     print_json_list,
 )
-from pyproxycache.messages import Part
+from pyproxycache.messages import Headers, Part, Request
 from pyproxycache.report.counters import hit_ratio
+from pyproxycache.rules.decide import freshness_left
+from pyproxycache.rules.keys import parse_url
 from pyproxycache.store.index import Access
 from pyproxycache.store.listing import Listed
-from pyproxycache.units import format_age, format_size
+from pyproxycache.units import format_age, format_duration, format_size
 from pyproxycache.wiring import Store
 
 _SHOWN = 10
@@ -40,11 +44,25 @@ def ls(cache: Cache, pattern: str, as_json: bool) -> None:
         if as_json:
             print_json_list(_summary(access) for access in cache.store.index.walk(pattern))
             return
-        now = clock.wall()
+        now, listed = clock.wall(), 0
         for url in cache.store.index.urls(pattern):
+            if not listed and sys.stdout.isatty():
+                click.echo(f"HTTP {'SIZE':>9} {'USED':>5} {'HITS':>6} URL", err=True)
+            listed += 1
             used = format_age(max(0.0, now - url.accessed))
             size, extent = format_size(url.size), _extent(url)
             click.echo(f"{url.status} {size:>10} {used:>5} {url.hits:>5}x {url.key}{extent}")
+        if not listed:
+            click.echo(_nothing_matches(pattern), err=True)
+
+
+def _nothing_matches(pattern: str) -> str:
+    if pattern == "*":
+        return "nothing is stored yet"
+    hint = "PATTERN is a glob for the whole URL"
+    if not set(pattern) & set("*?["):
+        hint += f", as in '*{pattern}*'"
+    return f"nothing that is stored matches {pattern!r}: {hint}"
 
 
 def _extent(url: Listed) -> str:
@@ -73,24 +91,50 @@ def show(cache: Cache, url: str, as_json: bool) -> None:
     if as_json:
         print_json([_details(store, access) for access in found])
         return
+    now = clock.wall()
     for access in found[:_SHOWN]:
-        _show(store, access)
+        _show(cache, access, now)
     if found[_SHOWN:]:
         click.echo(f"and {len(found) - _SHOWN} more; --json shows them all")
 
 
-def _show(store: Store, access: Access) -> None:
+def _show(cache: Cache, access: Access, now: float) -> None:
     entry = access.entry
     click.echo(f"{entry.key}\n{entry.status} {entry.head.reason}")
     for name, value in entry.headers:
         click.echo(f"  {name}: {value}")
-    told = _details(store, access)
-    told["vary"] = ", ".join(name if value is None else f"{name}: {value}" for name, value in entry.vary)
-    told["part"] = _bytes(entry.part) if entry.part is not None else ""
-    told["groups"] = ", ".join(entry.groups)
+    told = {
+        "freshness": _freshness(cache, access, now),
+        "received": _when(entry.response_time, now),
+        "last used": f"{_when(access.accessed, now)}, {access.hits} hits",
+        "size": f"{format_size(entry.size)} ({entry.size} bytes)",
+        "vary": ", ".join(name if value is None else f"{name}: {value}" for name, value in entry.vary),
+        "part": _bytes(entry.part) if entry.part is not None else "",
+        "groups": ", ".join(entry.groups),
+        "from": entry.peer,
+        "sha256": entry.digest,
+        "file": str(cache.store.blobs.path(entry.digest)),
+    }
     for name, value in told.items():
-        if name not in ("url", "headers", "status") and value not in ("", None):
+        if value:
             click.echo(f"{name}: {value}")
+
+
+def _freshness(cache: Cache, access: Access, now: float) -> str:
+    """What is left of it to a plain GET, by HTTP's rules and the configuration's."""
+    entry = access.entry
+    left = freshness_left(Request("GET", parse_url(entry.key), Headers()), entry, cache.policies, now)
+    if left > 0:
+        return f"fresh for {format_duration(left)} more"
+    return "stale: the origin is asked before it is used"
+
+
+def _when(moment: float, now: float) -> str:
+    """The moment in local time, and how long ago that is."""
+    text = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(moment))
+    if moment > now:
+        return f"{text} (in the future: the clock was set back)"
+    return f"{text} ({format_duration(now - moment)} ago)"
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -143,24 +144,43 @@ def gc(
 def fsck(cache: Cache, fix: bool, as_json: bool) -> None:
     """Check that every stored response has its whole body."""
     store = cache.store
-    found: list[Finding] = []
+    found: list[_Damage] = []
     with errors_for_people(), Bar(console=_console(), transient=True) as bar:
         task = bar.add_task("checking", total=store.index.usage().blobs)
         for finding in store.fsck.check():
             bar.advance(task)
             if finding is not None:
-                found.append(finding)
+                found.append(_Damage(finding, tuple(store.index.urls_of(finding.digest))))
                 if fix:
                     store.fsck.fix(finding)
     if as_json:
-        print_json([{"problem": one.problem.value, "sha256": one.digest, "fixed": fix} for one in found])
+        print_json(
+            [
+                {
+                    "problem": one.finding.problem.value,
+                    "sha256": one.finding.digest,
+                    "urls": one.urls,
+                    "fixed": fix,
+                }
+                for one in found
+            ]
+        )
     else:
         for one in found:
-            path = store.blobs.path(one.digest)
-            click.echo(f"{path}: {one.problem.value}{' (removed)' if fix else ''}")
+            path, problem = store.blobs.path(one.finding.digest), one.finding.problem.value
+            for about in one.urls or ("no URL",):
+                click.echo(f"{about}: {problem}: {path}{' (removed)' if fix else ''}")
         click.echo("clean" if not found else f"{len(found)} problems{' fixed' if fix else ''}")
     if found and not fix:
         raise SystemExit(PROBLEMS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Damage:
+    """A problem, and the URLs whose stored responses it concerns."""
+
+    finding: Finding
+    urls: tuple[str, ...]
 
 
 def _console() -> Console:

@@ -52,6 +52,12 @@ _ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
     help="Threads in each worker.  [default: 512]",
 )
 @click.option(
+    "--access-log",
+    metavar="PLACE",
+    envvar="PYPROXYCACHE_ACCESS_LOG",
+    help="Where a line for each request goes: a file, '-' for standard output, or 'syslog:'.",
+)
+@click.option(
     "--upstream", metavar="URL", envvar="PYPROXYCACHE_UPSTREAM", help="Be a reverse proxy for this origin."
 )
 def serve(
@@ -61,6 +67,7 @@ def serve(
     listen: tuple[str, ...],
     workers: int | None,
     threads: int | None,
+    access_log: str | None,
     upstream: str | None,
 ) -> None:
     """Run the proxy until it is stopped.
@@ -72,6 +79,7 @@ def serve(
         "workers": workers,
         "threads": threads,
         "upstream": upstream,
+        "log.access": access_log,
         "store.path": cache_dir,
         "store.max_size": max_size,
     }

@@ -252,6 +252,13 @@ class Index:
         )
         return [entry_from(row) for row in rows]
 
+    def urls_of(self, digest: str) -> list[str]:
+        """The keys of the entries that have this body, in order."""
+        rows = self._database.select(
+            "SELECT DISTINCT key FROM entries WHERE digest = ? ORDER BY key", (digest,)
+        )
+        return [key for (key,) in rows]
+
     def is_stray(self, digest: str) -> bool:
         """Whether no blob row knows the digest; waits for a commit that is under way."""
         known = "SELECT 1 FROM blobs WHERE digest = ?", (digest,)

@@ -4,12 +4,14 @@ import hashlib
 import io
 import json
 import os
+import pty
+import re
 import select
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -278,7 +280,11 @@ def test_fsck(filled: Filled) -> None:
     problems = damage(filled)
     found = printed("fsck", *filled.where, status=PROBLEMS)
     assert {one["sha256"]: one["problem"] for one in found} == problems
+    assert sorted(url for one in found for url in one["urls"]) == sorted(
+        filled.url(name) for name in ("/a/1", "/a/2", "/[odd]")
+    )
     text = run("fsck", *filled.where)
+    assert f"{filled.url('/a/1')}: blob is missing" in text.stdout
     assert (text.status, text.stdout.splitlines()[-1]) == (PROBLEMS, "3 problems")
     fixed = call("fsck", "--fix", *filled.where)
     assert (fixed.status, fixed.stdout.splitlines()[-1]) == (DONE, "3 problems fixed")
@@ -322,19 +328,102 @@ def test_fetch(make_proxy: Callable[..., Proxy], origin: Origin, tmp_path: Path)
 
 def test_fetch_tells_what_failed(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
     proxy = make_proxy(config={"fetch": {"tries": 1}})
-    origin.put("/good", b"good")
-    origin.put("/cut", b"x" * 100_000, break_at=0.5)
-    urls = [origin.url("/good"), origin.url("/missing"), origin.url("/cut"), "ftp://h/"]
+    origin.put("/good", b"good", cache_control="max-age=60")
+    origin.put("/cut", b"x" * 100_000, break_at=0.5, cache_control="max-age=60")
+    origin.put("/mine", b"x" * 100_000, cache_control="private")
+    names = ("/good", "/missing", "/cut", "/mine")
+    urls = [*(origin.url(name) for name in names), "http://127.0.0.1:9/", "ftp://h/"]
     got = printed("fetch", *urls, "--proxy", proxy.netloc, status=PROBLEMS)
-    assert [bool(one["error"]) for one in got] == [False, True, True, True]
+    assert [bool(one["error"]) for one in got] == [False, True, True, True, True, True]
     assert got[1]["error"] == "status 404"
     assert "broke off" in got[2]["error"]
+    assert "not kept (private)" in got[3]["error"]
+    assert got[4]["error"].startswith("status 502: ")
     told = call("fetch", *urls, "--proxy", proxy.netloc)
     assert told.status == PROBLEMS
-    assert len(told.stderr.splitlines()) == 3
+    lines = told.stdout.splitlines() + told.stderr.splitlines()
+    assert sorted(line.split(": ")[0] for line in lines) == sorted(urls)
+    assert told.stdout.endswith("was there\n")
     assert "Traceback" not in told.stderr
+
+
+def test_fetch_without_a_server_says_so_in_a_line(origin: Origin) -> None:
     nobody = call("fetch", origin.url("/good"), "--proxy", "127.0.0.1:9")
-    assert (nobody.status, "no cache answers" in nobody.stderr) == (PROBLEMS, True)
+    assert (nobody.status, nobody.stdout) == (PROBLEMS, "")
+    assert "no cache answers at http://127.0.0.1:9" in nobody.stderr
+    assert [
+        word for word in ("urllib3", "Errno", "Max retries", "object at") if word in nobody.stderr
+    ] == []
+
+
+def test_fetch_follows_redirects_through_the_cache(proxy: Proxy, origin: Origin) -> None:
+    for name, location in (("/a/there", origin.url("/b")), ("/a/near", "../b"), ("/round", "/round")):
+        origin.put(name, b"", status=302, headers=[("Location", location)])
+    origin.put("/b", b"found", cache_control="max-age=60")
+    urls = [origin.url("/a/there"), origin.url("/a/near")]
+    got = printed("fetch", *urls, "-j", "1", "--proxy", proxy.netloc)
+    assert [(one["status"], one["bytes"]) for one in got] == [(200, 5), (200, 5)]
+    assert origin.count("/b") == 1
+    assert all("via" in {name.lower() for name, _ in asked.headers} for asked in origin.requests)
+    (endless,) = printed("fetch", origin.url("/round"), "--proxy", proxy.netloc, status=PROBLEMS)
+    assert "redirects" in endless["error"]
+
+
+def on_terminal(*arguments: str) -> tuple[int, str]:
+    """The command with a terminal for both streams; its exit status and what came to the terminal."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "pyproxycache", *arguments]
+    environment = clean_environment({"TERM": "xterm", "COLUMNS": "60"})
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, env=environment) as running:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the terminal's other end is closed
+            while data := os.read(ours, 65536):
+                shown += data
+        status = running.wait(60)
+    os.close(ours)
+    return status, shown.decode()
+
+
+def test_fetch_on_a_terminal_has_a_line_for_each_url(proxy: Proxy, origin: Origin) -> None:
+    urls = [
+        origin.url(f"/a-name-that-is-longer-than-the-terminal-is-wide/{number}") for number in range(30)
+    ]
+    for number, url in enumerate(urls):
+        if number % 5:
+            origin.put(url.removeprefix(origin.url("")), b"x" * 300_000, cache_control="max-age=60")
+    status, shown = on_terminal("fetch", *urls, "-j", "8", "--proxy", proxy.netloc)
+    assert status == PROBLEMS
+    for number, url in enumerate(urls):
+        assert f"{url}: {'293.0 KiB' if number % 5 else 'status 404'}" in shown
+
+
+def test_ls_on_a_terminal_names_its_columns(where: tuple[str, str]) -> None:
+    status, shown = on_terminal("ls", *where)
+    assert status == DONE
+    assert shown.split("\r\n")[0].split() == ["HTTP", "SIZE", "USED", "HITS", "URL"]
+    assert "HITS" not in run("ls", *where).stdout + run("ls", *where).stderr
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hint"), [("deb", "as in '*deb*'"), ("*.deb", "a glob for the whole URL")]
+)
+def test_ls_says_how_a_pattern_works_where_nothing_matches(
+    where: tuple[str, str], pattern: str, hint: str
+) -> None:
+    done = call("ls", pattern, *where)
+    assert (done.status, done.stdout) == (DONE, "")
+    assert hint in done.stderr
+
+
+def test_show_says_what_is_left_of_the_freshness(filled: Filled) -> None:
+    shown = call("show", filled.url("/same"), *filled.where).stdout
+    assert re.search(r"^freshness: fresh for 59 min \d+ s more$", shown, re.MULTILINE)
+    assert re.search(r"^received: \d{4}-\d\d-\d\d \d\d:.* \(\d+ s ago\)$", shown, re.MULTILINE)
+
+
+def test_show_of_what_is_stale(where: tuple[str, str]) -> None:
+    assert "freshness: stale" in call("show", f"{ORIGIN}/a", *where).stdout
 
 
 def test_fetch_ends_at_once_when_interrupted(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
