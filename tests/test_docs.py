@@ -129,6 +129,20 @@ def test_every_reason_against_storing_is_explained() -> None:
     assert reasons() <= explained
 
 
+def test_what_the_units_call_their_documentation_is_installed_with_them() -> None:
+    manual = (ROOT / "docs" / "configuration.md").read_text()
+    (where,) = re.findall(r"install -D -m 644 -t (\S+) docs/\*\.md", manual)
+    named = [
+        path
+        for unit in (ROOT / "contrib" / "systemd").iterdir()
+        for path in re.findall(r"^Documentation=file://(\S+)$", unit.read_text(), re.MULTILINE)
+    ]
+    assert named
+    for path in named:
+        assert Path(path).parent == Path(where)
+        assert (ROOT / "docs" / Path(path).name).exists()
+
+
 def test_the_house_is_as_drawn() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     drawn = text.partition("    pyproxycache/\n")[2].partition("\n\n")[0]

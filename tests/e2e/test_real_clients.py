@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -97,6 +99,31 @@ def test_pip_by_prefix_twice(origin: Origin, proxy: Proxy, tmp_path: Path) -> No
     asked = origin.asked(f"/files/{package.name}")
     # pip asks to have it validated, and is answered from here.
     assert [one.get("If-None-Match") for one in asked] in ([None], [None, '"v1"'])
+
+
+def test_npm_by_prefix_twice(origin: Origin, proxy: Proxy, tmp_path: Path) -> None:
+    """npm asks for the archive by prefix too, where it is told to replace the host that the metadata names."""
+    npm = needs("npm")
+    archive = tmp_path / "tiny.tgz"
+    with tarfile.open(archive, "w:gz") as packed:
+        text = b'{"name": "tiny", "version": "1.0.0"}'
+        member = tarfile.TarInfo("package/package.json")
+        member.size = len(text)
+        packed.addfile(member, io.BytesIO(text))
+    path = "/tiny/-/tiny-1.0.0.tgz"
+    version = {"name": "tiny", "version": "1.0.0", "dist": {"tarball": origin.url(path)}}
+    document = {"name": "tiny", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}
+    origin.put("/tiny", json.dumps(document).encode(), cache_control="max-age=300", etag='"1"')
+    origin.put(path, archive.read_bytes(), **FRESH)
+    options = ["--no-audit", "--no-fund", "--no-update-notifier", "--replace-registry-host=always"]
+    for time in ("first", "second"):
+        folder = tmp_path / time
+        folder.mkdir()
+        (folder / "package.json").write_text('{"name": "user", "version": "1.0.0"}')
+        where = ["--registry", f"{proxy.url}/{origin.url('/')}", "--cache", str(folder / "npm")]
+        run([npm, "install", *options, *where, "tiny"], folder, HOME=str(tmp_path))
+        assert (folder / "node_modules" / "tiny" / "package.json").read_bytes() == text
+    assert (origin.count("/tiny"), origin.count(path)) == (1, 1)
 
 
 class Apt:
