@@ -102,7 +102,7 @@ def test_pip_by_prefix_twice(origin: Origin, proxy: Proxy, tmp_path: Path) -> No
 
 
 def test_npm_by_prefix_twice(origin: Origin, proxy: Proxy, tmp_path: Path) -> None:
-    """npm asks for the archive by prefix too, where it is told to replace the host that the metadata names."""
+    """npm asks for archives by prefix too, where it is told to replace the host that the metadata names."""
     npm = needs("npm")
     archive = tmp_path / "tiny.tgz"
     with tarfile.open(archive, "w:gz") as packed:
