@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve install test lint check conformance bench bench-stampede bench-wakeup bench-miss bench-variants bench-index bench-eviction clean
+.PHONY: serve install test lint check conformance bench bench-stampede bench-wakeup bench-miss bench-segments bench-variants bench-index bench-eviction clean
 
 serve: install
 	$(BIN)/pyproxycache serve $(ARGS)
@@ -25,7 +25,8 @@ $(VENV)/installed: $(VENV)/bin/python setup.cfg pyproject.toml
 # missing; without root, tests for what is missing are skipped.
 $(VENV)/installed-test: $(VENV)/bin/python setup.cfg pyproject.toml
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		missing=; for tool in curl wget ip:iproute2 openssl node:nodejs npm goaccess calamaris logrotate; do \
+		missing=; for tool in curl wget ip:iproute2 openssl node:nodejs npm goaccess calamaris logrotate \
+			aria2c:aria2 axel lftp; do \
 			command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 		if [ -n "$$missing" ]; then apt-get -qq update && \
 			DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $$missing; fi; fi
@@ -65,6 +66,9 @@ bench-wakeup: $(VENV)/installed-test
 
 bench-miss: $(VENV)/installed-test
 	$(BIN)/python tests/bench/bench_miss.py $(ARGS)
+
+bench-segments: $(VENV)/installed-test
+	$(BIN)/python tests/bench/bench_segments.py $(ARGS)
 
 bench-variants: $(VENV)/installed-test
 	$(BIN)/python tests/bench/bench_variants.py $(ARGS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import random
 import re
 import socket
 import ssl
 import struct
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -277,7 +279,7 @@ class Origin:
         self._gates: dict[str, Gate] = {}
         self._asked: list[Asked] = []
         self._connections: set[socket.socket] = set()
-        self._accepted = self._active = 0
+        self._accepted = self._active = self._delivered = 0
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._stopping.set()
@@ -338,6 +340,12 @@ class Origin:
         """How many connections there have been."""
         return self._accepted
 
+    @property
+    def delivered(self) -> int:
+        """Bytes of answers that have come to the other side's kernel, on all connections so far."""
+        with self._changed:
+            return self._delivered + sum(map(_acknowledged, self._connections))
+
     def asked(self, path: str) -> list[Asked]:
         """The requests for a path, whatever their query."""
         return [asked for asked in self.requests if asked.path == path]
@@ -371,6 +379,7 @@ class Origin:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
+        unsent = 0
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls is not None:  # the handshake comes with the first read
@@ -383,12 +392,16 @@ class Origin:
             with connection.makefile("rb") as reader:
                 while not self._stopping.is_set() and (asked := _read_request(reader, connection)):
                     self._answer(connection, asked)
-        except (OSError, ValueError, CutOff):
-            pass  # the peer went away, sent no HTTP, or is to be cut off
+            unsent = _on_the_way(connection)
+        except CutOff:
+            unsent = _on_the_way(connection)
+        except (OSError, ValueError):
+            pass  # the peer went away or sent no HTTP, and gets no more
         finally:
-            connection.close()
             with self._changed:
+                self._delivered += _acknowledged(connection) + unsent
                 self._connections.discard(connection)
+                connection.close()
                 self._changed.notify_all()
 
     def _answer(self, connection: socket.socket, asked: Asked) -> None:
@@ -520,6 +533,17 @@ class Response:
 
 def _offset(position: Position | None, size: int) -> int | None:
     return int(position * size) if isinstance(position, float) else position
+
+
+def _acknowledged(connection: socket.socket) -> int:
+    """Bytes sent on the connection that its other side has (tcpi_bytes_acked, less the SYN)."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
+    return max(0, int(struct.unpack_from("Q", info, 120)[0]) - 1)
+
+
+def _on_the_way(connection: socket.socket) -> int:
+    """Bytes sent that its other side has not acknowledged yet."""
+    return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"0000"))[0])
 
 
 def _shut(connection: socket.socket) -> None:
