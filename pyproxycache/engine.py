@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from pyproxycache import clock
 from pyproxycache.errors import Fault, ProxyError
-from pyproxycache.fetching.fetcher import Fetcher, Miss
+from pyproxycache.fetching.fetcher import Fetched, Fetcher, Miss
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.lookup import Found, LookUp, with_content_key
@@ -18,6 +18,7 @@ from pyproxycache.rules.keys import cache_key, of_same_content
 from pyproxycache.rules.policy import Policies
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
+from pyproxycache.steps import Steps
 from pyproxycache.store.index import Index
 from pyproxycache.store.versions import Stamp
 from pyproxycache.upstream.client import Upstream
@@ -46,11 +47,11 @@ class Engine:
     def __init__(self, components: Components) -> None:
         self._components = components
 
-    def handle(self, request: Request, outcome: Outcome) -> Response:
+    def handle(self, request: Request, outcome: Outcome) -> Steps[Response]:
         """The answer, whatever happens; `outcome` is filled in."""
         try:
             self._components.upstream.refuse_loop(request)
-            response = self._answer(with_content_key(request), outcome)
+            response = yield from self._answer(with_content_key(request), outcome)
         except ProxyError as error:
             refused = error.fault is Fault.CLIENT
             outcome.result = Result.REFUSED if refused else Result.FAILED
@@ -60,7 +61,7 @@ class Engine:
         outcome.status = response.head.status
         return response
 
-    def _answer(self, request: Request, outcome: Outcome) -> Response:
+    def _answer(self, request: Request, outcome: Outcome) -> Steps[Response]:
         its = self._components
         key = cache_key(request.url, its.policies.query_mode(request.url))
         outcome.key = key
@@ -82,7 +83,7 @@ class Engine:
                     response = its.delivery.assembled(request, plan, outcome)
                     outcome.result, outcome.ttl = Result.HIT, ttl
                 case decisions.Fetch() as fetch:
-                    response, varies = self._fetch(
+                    response, varies = yield from self._fetch(
                         Miss(request, key, found, fetch, outcome, varies, looked.stamp, looked.is_known)
                     )
             if response is not None:
@@ -125,7 +126,7 @@ class Engine:
             varies=looked.varies,
         )
 
-    def _fetch(self, miss: Miss) -> tuple[Response | None, tuple[str, ...]]:
+    def _fetch(self, miss: Miss) -> Steps[Fetched]:
         """Fetch, with what is known of other variants of the response."""
         known = miss.fetch.stale or next(iter(miss.found), None)
         if known is None and miss.is_known:

@@ -20,6 +20,7 @@ from pyproxycache.rules.keys import flight_key, newest, part_key, select, vary_v
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import if_range_holds, range_specs, select_ranges
 from pyproxycache.serving.delivery import Delivery
+from pyproxycache.steps import Steps, finished, until_there
 from pyproxycache.store.claims import NotStorable
 from pyproxycache.store.flight import End, Flight, Progress
 from pyproxycache.store.flights import Flights, Follow, Lead, Permit
@@ -46,6 +47,10 @@ class Miss:
     is_known: bool = True
 
 
+Fetched = tuple[Response | None, tuple[str, ...]]
+"""The answer, None where it is to be looked again, and the fields that the response varies on."""
+
+
 class Fetcher:
     """Answers misses, one download for all who ask for the same."""
 
@@ -67,12 +72,12 @@ class Fetcher:
         self._delivery = delivery
         self._forwarder = forwarder
 
-    def fetch(self, miss: Miss) -> tuple[Response | None, tuple[str, ...]]:
+    def fetch(self, miss: Miss) -> Steps[Fetched]:
         """The answer; None to look again, then with the fields that the response varies on."""
         outcome = miss.outcome
         outcome.forward = miss.fetch.reason
         try:
-            joined = self._join(miss)
+            joined = yield from self._join(miss)
         except StoreError as error:
             log.warning("%s is served but not stored: %s", without_query(miss.key), error)
             return self._forward(miss), miss.varies
@@ -81,12 +86,12 @@ class Fetcher:
         if isinstance(joined, Lead):
             if self._is_outdated(joined.permit, miss):
                 return None, miss.varies
-            return self._lead(miss, joined.permit)
-        return self._follow(miss, joined.flight)
+            return (yield from self._lead(miss, joined.permit))
+        return (yield from self._follow(miss, joined.flight))
 
     def refresh(self, miss: Miss) -> None:
         """Fetch for nobody in particular; raises ProxyError where the origin fails."""
-        joined = self._join(miss)
+        joined = finished(self._join(miss))
         if isinstance(joined, Lead) and not self._is_outdated(joined.permit, miss):
             match self._downloader.lead(joined.permit, miss.request, miss.fetch, miss.outcome):
                 case Downloading(start):
@@ -94,14 +99,15 @@ class Fetcher:
                 case Passed(exchange):
                     exchange.close()
 
-    def _join(self, miss: Miss) -> Lead | Follow | NotStorable:
+    def _join(self, miss: Miss) -> Steps[Lead | Follow | NotStorable]:
         flight = _flight_of_the_whole(miss)
         if "range" not in miss.fetch.headers:
             return self._flights.join(flight)
         # A download of the whole that runs already has the part, or will have it soon.
         running = self._flights.follow(flight) if miss.fetch.plan is None else None
         if running is not None:
-            progress = running.flight.wait_head()
+            yield from until_there(running.flight)
+            progress = running.flight.progress()
             if progress.entry is not None and not self._is_far(miss.request, progress):
                 return running
         return self._flights.join(part_key(flight, miss.fetch.headers))
@@ -128,13 +134,13 @@ class Fetcher:
         headers = miss.fetch.headers.without("If-None-Match") if miss.fetch.variants else miss.fetch.headers
         return not (isinstance(now, decisions.Fetch) and now.headers == headers)
 
-    def _lead(self, miss: Miss, permit: Permit) -> tuple[Response | None, tuple[str, ...]]:
+    def _lead(self, miss: Miss, permit: Permit) -> Steps[Fetched]:
         request, outcome = miss.request, miss.outcome
         match self._downloader.lead(permit, request, miss.fetch, outcome):
             case Downloading(start):
                 response = self._begin(miss, permit, start)
             case Whole() as whole:
-                return self._lead_whole(miss, permit, whole)
+                return (yield from self._lead_whole(miss, permit, whole))
             case Passed() as passed:
                 response = self._passed(miss, passed)
             case Freshened(entry, siblings):
@@ -166,9 +172,7 @@ class Fetcher:
         finally:
             start()  # from here on the body may be over at any moment
 
-    def _lead_whole(
-        self, miss: Miss, permit: Permit, whole: Whole
-    ) -> tuple[Response | None, tuple[str, ...]]:
+    def _lead_whole(self, miss: Miss, permit: Permit, whole: Whole) -> Steps[Fetched]:
         """Where the origin gives the whole instead of a part: all who asked for parts share it."""
         exchange = whole.exchange
         try:
@@ -186,14 +190,13 @@ class Fetcher:
         exchange.close()
         if isinstance(joined, NotStorable):
             return self._forward(miss, "not-storable"), miss.varies
-        return self._follow(miss, joined.flight, however_far=True)
+        return (yield from self._follow(miss, joined.flight, however_far=True))
 
-    def _follow(
-        self, miss: Miss, flight: Flight, *, however_far: bool = False
-    ) -> tuple[Response | None, tuple[str, ...]]:
+    def _follow(self, miss: Miss, flight: Flight, *, however_far: bool = False) -> Steps[Fetched]:
         miss.outcome.collapsed = True
         waits = flight.progress().entry is None
-        progress = flight.wait_head()
+        yield from until_there(flight)
+        progress = flight.progress()
         if progress.entry is None:
             return self._after(miss, progress), miss.varies
         varies = tuple(name for name, _ in progress.entry.vary)

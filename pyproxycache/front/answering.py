@@ -18,7 +18,7 @@ from gunicorn.util import http_date
 from pyproxycache import clock
 from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
 from pyproxycache.front.app import Answer, App, Received
-from pyproxycache.front.connection import Connection, Source
+from pyproxycache.front.connection import Connection, Parsed, Source, UnderWay
 from pyproxycache.front.heads import Framing, framing, head_bytes
 from pyproxycache.front.interim import InterimHeads
 from pyproxycache.front.repeats import Repeat, repeat_of
@@ -57,47 +57,43 @@ class Answering:
         self._learn = learn
 
     def answer(self, connection: Connection) -> None:
-        """Answer the request whose head is in the connection's buffer, and send what can be sent."""
+        """Answer the request whose head is in the connection's buffer, and send what can be sent.
+
+        Where the answer needs what is on its way to others, `halt` says so, and `go_on` is to be called
+        when that is there.
+        """
+        self._safely(connection, self._received)
+
+    def go_on(self, connection: Connection) -> None:
+        """Answer a request whose `under_way` did not come to its end."""
+        self._safely(connection, self._step)
+
+    def _safely(self, connection: Connection, work: Callable[[Connection], None]) -> None:
         try:
-            simple = simple_request(connection, self._cfg)
-            if simple is not None:
-                self._answer_simple(connection, simple)
-            else:
-                source = Source(connection)
-                parser = get_parser(self._cfg, source, connection.address)
-                self._answer_request(connection, source, parser, _parsed(connection, source, parser))
+            work(connection)
         except (http_errors.NoMoreData, StopIteration, *_CLIENT_GONE) as gone:
             log.debug("Connection from %s ended: %s", connection.client, type(gone).__name__)
             self.give_up(connection)
         except Exception as error:
             self._refuse(connection, error)
 
-    def _answer_simple(self, connection: Connection, received: Received) -> None:
-        """Answer a request that has nothing behind its head."""
-        interim = InterimHeads(Source(connection))
-        if received.version >= (1, 1):
-            received = replace(received, interim=interim.forward)
-        try:
-            answer = connection.answer = self._app(received)
-        finally:
-            interim.end()
-        self._begin(connection, answer, received, closes=self._closes(received, answer))
-        if answer.tunnel is None:
-            self.advance(connection, waits=True)
+    def _received(self, connection: Connection) -> None:
+        """Begin with the request whose head is in the buffer."""
+        received, parsed = simple_request(connection, self._cfg), None
+        if received is not None:
+            interim = InterimHeads(Source(connection))
+            if received.version >= (1, 1):
+                received = replace(received, interim=interim.forward)
         else:
-            self._join(connection, answer, connection.buffer)
+            received, interim, parsed = self._parsed(connection)
+        connection.under_way = UnderWay(received, self._app(received), interim, parsed)
+        self._step(connection)
 
-    def _closes(self, received: Received, answer: Answer) -> bool:
-        """Whether one of both sides has the connection end here (RFC 9112 section 9.3)."""
-        options = _connection_options(received)
-        return (
-            self._is_stopping()
-            or "close" in options
-            or (received.version < (1, 1) and "keep-alive" not in options)
-            or answer.response.head.headers.get("connection") == "close"
-        )
-
-    def _answer_request(self, connection: Connection, source: Source, parser: Any, request: Any) -> None:
+    def _parsed(self, connection: Connection) -> tuple[Received, InterimHeads, Parsed]:
+        """A request that may have something behind its head."""
+        source = Source(connection)
+        parser = get_parser(self._cfg, source, connection.address)
+        request = _parsed(connection, source, parser)
         interim = InterimHeads(source)
         body = RequestBody(request, interim)
         received = Received(
@@ -109,24 +105,60 @@ class Answering:
             body,
             interim.forward if request.version >= (1, 1) else None,
         )
+        return received, interim, Parsed(source, parser, request, body)
+
+    def _step(self, connection: Connection) -> None:
+        """Go on with the request that is under way, up to its answer or what it has to wait for."""
+        under_way = connection.under_way
+        assert under_way is not None, "the caller has begun"
+        under_way.interim.belong_here()
         try:
-            answer = self._app(received)
-        finally:
-            interim.end()
-        connection.answer = answer
-        closes = request.should_close() or self._closes(received, answer)
-        if body.is_untouched and not body.bars_the_way:
-            connection.unread = body.left
-        elif not _is_read(source, parser):
-            # The next request would begin where this one's body has not ended.
-            closes = connection.lingers = True
-        if answer.tunnel is None:
-            connection.buffer = parser.unreader.take_buffered() + connection.buffer
+            under_way.awaited = next(under_way.steps)
+            connection.halt = Halt.NO_ANSWER
+        except StopIteration as done:
+            connection.under_way = None
+            under_way.interim.end()
+            connection.answer = done.value
+            self._answered(connection, under_way, done.value)
+        except BaseException:
+            connection.under_way = None
+            under_way.interim.end()
+            raise
+
+    def _answered(self, connection: Connection, under_way: UnderWay, answer: Answer) -> None:
+        """Send the answer."""
+        received, parsed = under_way.received, under_way.parsed
+        closes = self._closes(received, answer)
+        early = b""
+        if parsed is not None:
+            closes = self._leave_body(connection, parsed) or closes
+            early = parsed.parser.unreader.take_buffered()
+        connection.buffer = early + connection.buffer
         self._begin(connection, answer, received, closes=closes)
         if answer.tunnel is None:
             self.advance(connection, waits=True)
         else:
-            self._join(connection, answer, parser.unreader.take_buffered() + connection.buffer)
+            self._join(connection, answer, connection.buffer)
+
+    def _leave_body(self, connection: Connection, parsed: Parsed) -> bool:
+        """Pass over what was not read of the request's body; whether the connection has to end for it."""
+        body = parsed.body
+        if body.is_untouched and not body.bars_the_way:
+            connection.unread = body.left
+        elif not _is_read(parsed.source, parsed.parser):
+            # The next request would begin where this one's body has not ended.
+            connection.lingers = True
+        return connection.lingers or parsed.request.should_close()
+
+    def _closes(self, received: Received, answer: Answer) -> bool:
+        """Whether one of both sides has the connection end here (RFC 9112 section 9.3)."""
+        options = _connection_options(received)
+        return (
+            self._is_stopping()
+            or "close" in options
+            or (received.version < (1, 1) and "keep-alive" not in options)
+            or answer.response.head.headers.get("connection") == "close"
+        )
 
     def _begin(self, connection: Connection, answer: Answer, received: Received, *, closes: bool) -> None:
         shape = framing(received.method, received.version, answer.response.head)
@@ -166,12 +198,21 @@ class Answering:
     def give_up(self, connection: Connection) -> None:
         """Let the client see that this is not the end, even one that does not count the bytes: reset."""
         connection.halt = None
+        self._forget(connection)
         if connection.answer is not None:
             connection.answer.aborted()
         sock = connection.sock
         if connection.sending is not None and connection.sending.head_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
         self.finish(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        """Let go of a request that has no answer yet, and will have none."""
+        under_way, connection.under_way = connection.under_way, None
+        if under_way is not None:
+            if under_way.awaited is not None:
+                under_way.awaited.forget(connection.wake)
+            under_way.steps.close()
 
     def finish(self, connection: Connection) -> None:
         """The answer is over, and is reported."""
@@ -224,6 +265,7 @@ class Answering:
             f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
             f"Via: 1.1 {name}\r\nProxy-Status: {proxy_status(_as_ours(error), name)}\r\n\r\n"
         ).encode("latin-1")
+        self._forget(connection)
         if connection.answer is not None:
             connection.answer.aborted()
             self.finish(connection)

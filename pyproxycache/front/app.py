@@ -29,6 +29,7 @@ from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.serving import answer
 from pyproxycache.serving.status_fields import cache_status
+from pyproxycache.steps import Steps
 
 log = logging.getLogger("pyproxycache")
 
@@ -123,10 +124,14 @@ class App:
         self._pass_upgrade = pass_upgrade
         self._report = reporter.finished
 
-    def __call__(self, received: Received) -> Answer:
+    def __call__(self, received: Received) -> Steps[Answer]:
         outcome = _begun(received)
         try:
-            response, is_of_cache = self._admitted(received, outcome)
+            response, is_of_cache = yield from self._admitted(received, outcome)
+        except GeneratorExit:  # the client went away before there was an answer
+            outcome.status, outcome.aborted = 0, True
+            _report(outcome, self._report)
+            raise
         except BaseException:
             outcome.status = 500
             _report(outcome, self._report)
@@ -188,11 +193,11 @@ class App:
         outcome.started, outcome.head_bytes, outcome.bytes_sent = clock.wall(), head_bytes, body_bytes
         _report(outcome, self._report)
 
-    def _admitted(self, received: Received, outcome: Outcome) -> tuple[Response, bool]:
+    def _admitted(self, received: Received, outcome: Outcome) -> Steps[tuple[Response, bool]]:
         """The answer, and whether it is one of the cache."""
         try:
             self._access.check(outcome.client)
-            return self._answer(received, outcome)
+            return (yield from self._answer(received, outcome))
         except ProxyError as error:
             outcome.result = Result.REFUSED if error.fault is Fault.CLIENT else Result.FAILED
             refusal = answer.from_error(error)
@@ -201,7 +206,7 @@ class App:
                 refusal = replace(refusal, head=replace(refusal.head, headers=headers))
             return refusal, False
 
-    def _answer(self, received: Received, outcome: Outcome) -> tuple[Response, bool]:
+    def _answer(self, received: Received, outcome: Outcome) -> Steps[tuple[Response, bool]]:
         host = received.field("host")
         if not host and received.version >= (1, 1) and "host" not in Headers(received.fields):
             raise BadRequest("a request in HTTP/1.1 needs a Host field")
@@ -213,7 +218,7 @@ class App:
         wanted = locate(received.target, self._options.upstream, received.method)
         if isinstance(wanted, Url):
             outcome.url = wanted
-            return self._forwarded(_request(received, wanted), outcome)
+            return (yield from self._forwarded(_request(received, wanted), outcome))
         outcome.key = wanted.path
         if not self._kisscache.answers(wanted):
             raise NotFound(f"{wanted.path}: {_HELP.format(host=host or 'CACHE')}")
@@ -222,16 +227,17 @@ class App:
             outcome.result = Result.LOCAL
             return local, False
         outcome.url = local.url
-        return self._kisscache.named(wanted, self._engine.handle(local, outcome)), True
+        response = yield from self._engine.handle(local, outcome)
+        return self._kisscache.named(wanted, response), True
 
-    def _forwarded(self, request: Request, outcome: Outcome) -> tuple[Response, bool]:
+    def _forwarded(self, request: Request, outcome: Outcome) -> Steps[tuple[Response, bool]]:
         counted = counted_down(request)
         if isinstance(counted, Response):
             outcome.key, outcome.result = str(request.url), Result.LOCAL
             return counted, False
         if self._pass_upgrade is not None and (protocols := wanted_protocols(counted)):
             return self._pass_upgrade(counted, protocols, outcome), False
-        return self._engine.handle(counted, outcome), True
+        return (yield from self._engine.handle(counted, outcome)), True
 
 
 class Answer:

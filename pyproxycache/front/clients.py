@@ -98,6 +98,9 @@ class Clients:
                 self.close(connection)
             elif event & ~select.EPOLLIN:
                 self._advance(connection)
+        elif state is State.AWAITING:
+            if event & _GONE:
+                self._leave(connection)
         elif state is State.LINGERING:
             self._linger(connection)
 
@@ -172,6 +175,13 @@ class Clients:
         """In a thread: answer a request."""
         try:
             self._answering.answer(connection)
+        finally:
+            self._post(partial(self._safely, self._returned, connection))
+
+    def _step(self, connection: Connection) -> None:
+        """In a thread: answer a request, now that there is what it waited for."""
+        try:
+            self._answering.go_on(connection)
         finally:
             self._post(partial(self._safely, self._returned, connection))
 
@@ -286,19 +296,49 @@ class Clients:
 
     def _returned(self, connection: Connection) -> None:
         """A thread is done with the connection, for now."""
-        if connection.head is not None:
-            for other in self._parking.release(connection, connection.head).waiting:
-                self._start(other)
-            connection.head = None
+        if connection.halt is Halt.NO_ANSWER:
+            self._await(connection)
+            return
+        self._release(connection)
         connection.state = State.SENDING
         if connection.halt in (None, Halt.DONE):
             self._halted(connection)
         else:
             self._advance(connection)  # what it waited for may have come meanwhile
 
+    def _release(self, connection: Connection) -> None:
+        """Nobody waits for what this connection is answered any more."""
+        if connection.head is not None:
+            for other in self._parking.release(connection, connection.head).waiting:
+                self._start(other)
+            connection.head = None
+
+    def _await(self, connection: Connection) -> None:
+        """Have a thread go on once there is what the answer needs."""
+        under_way = connection.under_way
+        assert under_way is not None, "a thread has begun"
+        assert under_way.awaited is not None, "and something is awaited"
+        connection.state = State.AWAITING
+        connection.deadline = _ANY_MOMENT
+        if not under_way.awaited.when_there(connection.wake):
+            self._resume(connection)
+
+    def _resume(self, connection: Connection) -> None:
+        connection.state = State.WORKING
+        connection.halt = None
+        self.threads.submit(partial(self._step, connection))
+
+    def _leave(self, connection: Connection) -> None:
+        """The client has gone before there was an answer."""
+        self._answering.give_up(connection)
+        self._release(connection)
+        self.close(connection)
+
     def _woken(self, connection: Connection) -> None:
         if connection.state is State.SENDING:
             self._advance(connection)
+        elif connection.state is State.AWAITING:
+            self._resume(connection)
 
     def _advance(self, connection: Connection) -> None:
         self._answering.advance(connection, waits=False)

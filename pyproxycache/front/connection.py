@@ -6,13 +6,17 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
 from pyproxycache import clock
-from pyproxycache.front.app import Answer
+from pyproxycache.front.app import Answer, Received
+from pyproxycache.front.interim import InterimHeads
+from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import FULL, Halt, Sending
+from pyproxycache.steps import Awaited, Steps
 
 _SILENCE = 60.0
 
@@ -26,6 +30,8 @@ class State(Enum):
     """The poller reads the head of the next request."""
     WORKING = "working"
     """A thread answers."""
+    AWAITING = "awaiting"
+    """What the answer needs is on its way to another one; a thread goes on when it is there."""
     PARKED = "parked"
     """Another connection's thread is answering the same request."""
     SENDING = "sending"
@@ -42,7 +48,8 @@ class Connection:
     `readable`: more came while nobody read. `ends`: the client sends no more than is still to be read.
     `head` is that of its request where it was read whole. `closes`: it ends with the answer, and
     `lingers` if the client may be sending still. It `has_turn` where it goes on without any event.
-    `unread` bytes of a request's body that nobody wanted are yet to come.
+    `unread` bytes of a request's body that nobody wanted are yet to come. `under_way` is the request that
+    has no answer yet, and waits for something.
     """
 
     __slots__ = (
@@ -66,6 +73,7 @@ class Connection:
         "sending",
         "sock",
         "state",
+        "under_way",
         "unread",
         "wake",
     )
@@ -90,7 +98,33 @@ class Connection:
         self.sending: Sending | None = None
         self.answer: Answer | None = None
         self.halt: Halt | None = None
+        self.under_way: UnderWay | None = None
         self.wake: Callable[[], None]
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """A request that is being answered in steps.
+
+    `interim` takes what goes before the answer, `parsed` is there where there may be something behind the
+    request's head. `awaited` is what the next step waits for.
+    """
+
+    received: Received
+    steps: Steps[Answer]
+    interim: InterimHeads
+    parsed: Parsed | None = None
+    awaited: Awaited | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A request as gunicorn's parser read it: from the source, with its body."""
+
+    source: Source
+    parser: Any
+    request: Any
+    body: RequestBody
 
 
 class Source:

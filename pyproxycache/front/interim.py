@@ -49,6 +49,10 @@ class InterimHeads:
             self._left -= 1
             self._send(data)
 
+    def belong_here(self) -> None:
+        """This thread is the one that answers the client, from here on."""
+        self._thread = threading.get_ident()
+
     def proceed(self) -> None:
         """Ask for the request's body, which a client holds back that expects this."""
         if self._is_awaited():

@@ -36,6 +36,8 @@ class Halt(Enum):
     """The body has no more yet: `wake` will be called."""
     THREAD = "thread"
     """What comes next may have to be waited for, in a thread: the body, or the disk it lies on."""
+    NO_ANSWER = "no answer"
+    """There is none yet, and what it needs is awaited without a thread."""
 
 
 class _Slice:

@@ -91,7 +91,7 @@ class Feed:
         seen: Progress | None = None
         entry_sent = None
         while seen is None or seen.end is None:
-            seen = flight.wait(seen)
+            seen = flight.wait_change(seen)
             if seen.file != file:
                 seen = Progress(end=End.LOST)  # goes on in another file, or in none
             partial = flight.partial if seen.entry is not entry_sent else None

@@ -155,13 +155,34 @@ class Flight:
         with self._changed:
             return self._progress
 
-    def wait(self, seen: Progress | None) -> Progress:
+    def wait_change(self, seen: Progress | None) -> Progress:
         """What there is now, as soon as it differs from what was `seen`."""
         return self._wait_for(lambda now: now is not seen)
 
     def wait_head(self) -> Progress:
         """As soon as the head is known or the flight has ended."""
-        return self._wait_for(lambda now: now.entry is not None or now.end is not None)
+        return self._wait_for(_tells_head)
+
+    def is_there(self) -> bool:
+        """Whether the head is known, or the flight has ended."""
+        return _tells_head(self.progress())
+
+    def when_there(self, wake: Callable[[], None]) -> bool:
+        """Have this called when there is something new; false where the head is known or the end came."""
+        with self._changed:
+            if _tells_head(self._progress):
+                return False
+            self._wakers.append(wake)
+            return True
+
+    def forget(self, wake: Callable[[], None]) -> None:
+        """Do not call this any more."""
+        with self._changed:
+            self._wakers = [one for one in self._wakers if one != wake]
+
+    def wait(self) -> None:
+        """Return when the head is known, or the flight has ended."""
+        self.wait_head()
 
     def _wait_for(self, ready: Callable[[Progress], bool]) -> Progress:
         with self._changed:
@@ -344,6 +365,11 @@ class _Reader:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _tells_head(now: Progress) -> bool:
+    """Whether nobody has to wait for the head any more."""
+    return now.entry is not None or now.end is not None
 
 
 def _in_memory(body: bytes) -> int:

@@ -35,6 +35,7 @@ from pyproxycache.options import Reserve, StoreOptions
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.rules import decide
 from pyproxycache.serving import delivery
+from pyproxycache.steps import finished
 from pyproxycache.store import blobs, claims, commits, flight, flights, housekeeping, space
 from pyproxycache.upstream import client, exchange
 
@@ -182,7 +183,7 @@ def misses(handle: engine.Engine, port: int, numbers: Iterator[int], count: int,
     for _ in range(count):
         url = Url("http", "127.0.0.1", port, f"/objects/{next(numbers):08d}")
         outcome = Outcome()
-        response = handle.handle(Request("GET", url, fields), outcome)
+        response = finished(handle.handle(Request("GET", url, fields), outcome))
         received = 0
         for piece in response.body:
             received += len(piece if isinstance(piece, bytes) else piece.read())

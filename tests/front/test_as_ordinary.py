@@ -24,6 +24,7 @@ from pyproxycache.front.memory import DECIDING_FIELDS
 from pyproxycache.front.repeats import Stored
 from pyproxycache.messages import Headers
 from pyproxycache.outcome import Outcome, Result
+from pyproxycache.steps import finished
 
 WEEK = "max-age=604800"
 RESOURCES: dict[str, dict[str, Any]] = {
@@ -245,7 +246,7 @@ def hits(front: Front, origin: Origin) -> Iterator[tuple[str, ...]]:
         for field in (None, *FIELDS):
             fields = (host,) if field is None else (host, (field[0].title(), field[1]))
             Recorder.looked_at.clear()
-            answer = front.app(Received("GET", url, (1, 1), fields, "127.0.0.1", Nothing()))
+            answer = finished(front.app(Received("GET", url, (1, 1), fields, "127.0.0.1", Nothing())))
             if answer.outcome.result is Result.HIT and answer.response.repeatable is not None:
                 yield tuple(varies)
             answer.close()

@@ -50,6 +50,6 @@ class Crowd:
                 # A flight that nobody leads would never end.
                 ended = found.flight.wait_head()
                 while ended.end is None:
-                    ended = found.flight.wait(ended)
+                    ended = found.flight.wait_change(ended)
                 assert ended.end in (End.STORED, End.LOST), ended
                 self.followed += 1

@@ -198,7 +198,7 @@ class Commands:
         assert self._follow is not None
         now = None
         while now is None or now.size < size:
-            now = self._follow.flight.wait(now)
+            now = self._follow.flight.wait_change(now)
         return time.monotonic()
 
     def forget(self) -> None:
