@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# Schemes that log in a connection, not a request (RFC 4559 section 5), in credentials and challenges.
+_LOGS_IN = re.compile(r"(?:^|,)[ \t]*(?:ntlm|negotiate|nego2|kerberos)(?=[ \t,]|$)", re.IGNORECASE)
 
 
 class Headers:
@@ -162,6 +166,11 @@ class Request:
     def with_headers(self, headers: Headers) -> Self:
         return self if headers is self.headers else replace(self, headers=headers)
 
+    @property
+    def logs_in(self) -> bool:
+        """Whether it logs in the connection to the origin, with all that comes over it later."""
+        return _logs_in(self.headers, "authorization")
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -170,6 +179,11 @@ class Head:
     status: int
     reason: str = ""
     headers: Headers = field(default_factory=Headers)
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether it is a step of logging in the connection it came over."""
+        return _logs_in(self.headers, "www-authenticate") or _logs_in(self.headers, "proxy-authenticate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,3 +269,7 @@ class Entry:
     def first_byte(self) -> int:
         """Where in the representation its body begins."""
         return 0 if self.part is None else self.part.start
+
+
+def _logs_in(headers: Headers, name: str) -> bool:
+    return any(_LOGS_IN.search(line) for line in headers.lines(name))

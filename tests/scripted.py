@@ -21,13 +21,21 @@ class Scripted:
     """Answers each request of each connection with the next item; a connection without more is closed.
 
     An answer is sent once the head of its request is there; a callable gets the connection instead.
-    `heads` are those of the requests, in order.
+    `heads` are those of the requests, in order. `receive_buffer` (bytes) is how much of a request the
+    kernel takes before it is read.
     """
 
-    def __init__(self, *connections: Sequence[Answer], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *connections: Sequence[Answer],
+        tls: ssl.SSLContext | None = None,
+        receive_buffer: int | None = None,
+    ) -> None:
         self._script = iter(connections)
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
+        if receive_buffer is not None:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.port = self._listener.getsockname()[1]
         self.heads: list[bytes] = []
         self.accepted = 0

@@ -297,8 +297,8 @@ def _left(request: Request, entry: Entry, policy: Policy, now: float) -> float:
 
 
 def _past_the_cache(request: Request, asked: RequestDirectives) -> bool:
-    """Whether the request has to reach the origin whole: its conditions count there."""
-    return asked.no_store or any(name in request.headers for name in _FOR_THE_ORIGIN)
+    """Whether the request has to reach the origin whole: its login or its conditions count there."""
+    return asked.no_store or request.logs_in or any(name in request.headers for name in _FOR_THE_ORIGIN)
 
 
 def _judge(

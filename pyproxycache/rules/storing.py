@@ -103,6 +103,8 @@ def _forbidden(request: Request, head: Head, policy: Policy, directives: Respons
         return "no-store"
     if directives.private:
         return "private"
+    if request.logs_in or head.logs_in:
+        return "authorization"  # who may have it was told to the connection, and not in any field
     shareable = directives.public or directives.must_revalidate or directives.s_maxage is not None
     if "authorization" in request.headers and not shareable:
         return "authorization"

@@ -16,7 +16,7 @@ from pyproxycache.errors import (
 from pyproxycache.messages import Request, Url
 from pyproxycache.options import FetchOptions, ParentOptions
 from pyproxycache.outcome import Outcome
-from pyproxycache.upstream.connection import Connection, Route
+from pyproxycache.upstream.connection import ClosedWhileIdle, Connection, Route
 from pyproxycache.upstream.dialling import Admit, Dialler
 from pyproxycache.upstream.exchange import Exchange
 from pyproxycache.upstream.heads import Received
@@ -50,7 +50,7 @@ class Upstream:
         while (connection := self._kept(route, request)) is not None:
             try:
                 return self._exchange(connection, request, outcome, literal, deadline)
-            except _ClosedWhileIdle:
+            except ClosedWhileIdle:
                 continue
         connection = self._dialler.connect(route, request.client, deadline)
         return self._exchange(connection, request, outcome, literal, deadline)
@@ -96,7 +96,7 @@ class Upstream:
 
     def _kept(self, route: Route, request: Request) -> Connection | None:
         """An idle connection that this request may go over and, should it fail, be repeated on another."""
-        if request.body is not None or request.method not in _REPEATABLE:
+        if request.body is not None or request.logs_in or request.method not in _REPEATABLE:
             return None
         connection = self._idle.take(route)
         if connection is not None and not route.through_parent:
@@ -137,10 +137,6 @@ class Upstream:
         return f"{major}.{minor} {self._name}"
 
 
-class _ClosedWhileIdle(Exception):
-    """A kept connection that the origin had closed: nothing was processed, ask on another one."""
-
-
 class _ClosingOnErrors:
     """Errors of the connection as upstream errors."""
 
@@ -165,7 +161,7 @@ class _ClosingOnErrors:
             raise UpstreamMalformed(text, error.proxy_error) from error
         if isinstance(error, OSError | EOFError):
             if connection.used and connection.reader.received == self._before:
-                raise _ClosedWhileIdle from error
+                raise ClosedWhileIdle from error
             text = f"{authority} broke off before it had answered: {error}"
             raise UpstreamUnreachable(text, "connection_terminated") from error
 

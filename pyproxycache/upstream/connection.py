@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import re
 import select
 import socket
 import ssl
+import struct
+import termios
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,6 +20,8 @@ from pyproxycache.upstream.heads import Heads, Received
 from pyproxycache.upstream.reader import Reader
 
 IDLE_SECONDS = 20.0
+
+_NUMBER = struct.Struct("i")
 
 # Ours to say. The front answers a 100-continue when the body is read.
 _OWN_FIELDS = {"host", "connection", "upgrade", "transfer-encoding", "expect"}
@@ -36,11 +41,16 @@ class Route:
     secured: tuple[str, int] | None = None
 
 
+class ClosedWhileIdle(Exception):
+    """A kept connection that the origin had given up: the request was not processed, ask on another one."""
+
+
 class Connection:
     """One connection of a route, `peer` being the address at its other end.
 
-    `used` once it has carried a request; `spent` once that was one with content, which an origin may have
-    left unread, to take it for the next request. Letting go of it closes it.
+    `used` once it has carried a request; `spent` once that was one behind which no other may come: its
+    content may lie unread, to be taken for the next request, or it logged the connection in. Letting go of
+    it closes it.
     """
 
     def __init__(self, sock: socket.socket, route: Route, peer: str, silence: float) -> None:
@@ -55,10 +65,10 @@ class Connection:
     def ask(self, request: Request, via: str, protocols: str = "") -> Received:
         """Send the request and give the head of its answer, a 101 only where it asks for `protocols`.
 
-        Raises what Heads.next does, and BadRequest.
+        Raises what Heads.next does, BadRequest, and ClosedWhileIdle where it is `used`.
         """
         heads = Heads(self.reader, request.interim, may_switch=bool(protocols))
-        self.spent = request.body is not None
+        self.spent = request.body is not None or request.logs_in
         early = None
         with contextlib.suppress(ConnectionError):  # its answer may be there all the same
             self.reader.limit_waits()
@@ -68,7 +78,27 @@ class Connection:
                 raise TimeoutError("the origin takes no request") from error
             if request.body is not None:
                 early = self._send_body(_body(request), heads)
-        return early or heads.final()
+        if not self.used:
+            return early or heads.final()
+        self._refuse_unasked()
+        received = heads.final()
+        if received.head.status == 408:  # which may be repeated (RFC 9110 section 15.5.9)
+            raise ClosedWhileIdle("the origin had waited for it too long")
+        return received
+
+    def _refuse_unasked(self) -> None:
+        """Wait for an answer, and raise ClosedWhileIdle where it was sent before the request had arrived.
+
+        With its first byte, an answer acknowledges all of what it answers.
+        """
+        if not self.reader.is_ready():
+            poll = select.poll()
+            poll.register(self._sock, select.POLLIN)
+            if not poll.poll(self.reader.patience() * 1000):
+                raise TimeoutError("nothing came in time")
+        (unacknowledged,) = _NUMBER.unpack(fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(_NUMBER.size)))
+        if unacknowledged:
+            raise ClosedWhileIdle("the origin sent something that was not asked for")
 
     def _head(self, request: Request, via: str, protocols: str) -> bytes:
         url = request.url
@@ -81,7 +111,7 @@ class Connection:
         lines.append(f"Via: {via}")
         if protocols:
             lines += ["Connection: upgrade", f"Upgrade: {protocols}"]
-        elif request.body is not None:
+        elif request.body is not None or request.method == "HEAD":
             lines.append("Connection: close")
         if _is_chunked(request):
             lines.append("Transfer-Encoding: chunked")

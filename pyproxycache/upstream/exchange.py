@@ -32,7 +32,9 @@ class Exchange:
         self.peer = peer
         outcome.peer, outcome.through_parent = connection.peer, connection.route.through_parent
         self._connection = connection
-        self._persistent = may_persist(received, self._body) and not connection.spent
+        self._persistent = (
+            may_persist(received, method, self._body) and not connection.spent and not self.head.logs_in
+        )
         self._outcome = outcome
         self._keep = keep
         self._open = True

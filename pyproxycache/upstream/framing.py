@@ -156,8 +156,14 @@ def framed(received: Received, method: str, reader: Reader) -> tuple[Head, Body]
     return head if headers is head.headers else Head(head.status, head.reason, headers), body
 
 
-def may_persist(received: Received, body: Body) -> bool:
-    """Whether the connection can carry another request after the body (RFC 9112 section 9.3)."""
+def may_persist(received: Received, method: str, body: Body) -> bool:
+    """Whether the connection can carry another request after the body (RFC 9112 section 9.3).
+
+    Not behind an answer that has no body and speaks of one: who sends it all the same sends it into the
+    next answer, and when it comes does not tell the two apart.
+    """
+    if method == "HEAD":
+        return False
     head = received.head
     coded = "transfer-encoding" in head.headers
     said = head.headers.get("connection")
@@ -166,8 +172,8 @@ def may_persist(received: Received, body: Body) -> bool:
         return False
     if coded and "content-length" in head.headers:
         return False  # whoever sends both may have been made to (RFC 9112 section 6.1)
-    if head.status == 204 and (coded or _content_length(head.headers)):
-        return False  # what it announces, and must not send, may still come
+    if head.status in (204, 304) and (coded or _content_length(head.headers)):
+        return False
     return received.minor > 0 or "keep-alive" in options
 
 

@@ -138,6 +138,7 @@ def test_what_is_sent_upstream() -> None:
         ),
         pytest.param(get("Cache-Control: no-store"), FRESH, Forward.REQUEST, id="no-store"),
         pytest.param(get('If-Match: "a"'), FRESH, Forward.REQUEST, id="if-match"),
+        pytest.param(get("Authorization: NTLM x"), FRESH, Forward.REQUEST, id="login-of-the-connection"),
         pytest.param(
             get(f"If-Unmodified-Since: {at(0)}"), FRESH, Forward.REQUEST, id="if-unmodified-since"
         ),
@@ -277,6 +278,20 @@ def test_stored_under_the_fields_that_vary_names() -> None:
             id="must-understand",
         ),
         pytest.param(AUTH, head("Cache-Control: max-age=9"), "authorization", False, id="authorization"),
+        pytest.param(
+            get("Authorization: Negotiate x"),
+            head("Cache-Control: max-age=9, public"),
+            "authorization",
+            False,
+            id="login-of-the-connection",
+        ),
+        pytest.param(
+            get(),
+            head("Cache-Control: max-age=9, public", "WWW-Authenticate: NTLM", status=401),
+            "authorization",
+            False,
+            id="login-challenge",
+        ),
         pytest.param(get(), head("Cache-Control: max-age=9", "Vary: *"), "vary", True, id="vary-star"),
         pytest.param(get(), head(COOKIE, LM), "set-cookie", True, id="cookie"),
         pytest.param(get(), head(COOKIE, f"Expires: {at(9)}"), "set-cookie", True, id="cookie-expires"),
