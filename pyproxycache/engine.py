@@ -132,7 +132,7 @@ class Engine:
         if known is None and miss.is_known:
             variants = self._components.index.variants(miss.key, _VARIANTS)
             alike = [entry for entry in variants if of_same_content(entry, miss.request)]
-            miss = replace(miss, fetch=decide.with_variants(miss.fetch, alike))
+            miss = replace(miss, fetch=decide.with_variants(miss.request, miss.fetch, alike))
             known = next(iter(alike), None)
         if known is not None and not miss.varies:
             miss = replace(miss, varies=tuple(name for name, _value in known.vary))

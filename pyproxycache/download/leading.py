@@ -143,7 +143,7 @@ class Downloader:
         try:
             if resumes and permit.entry is not None:
                 return self._go_on(permit, plain, permit.entry, _rest(exchange, permit.entry))
-            return self._decide(permit, plain, fetch, exchange, asked)
+            return self._decide(permit, plain, fetch, exchange, asked, outcome)
         except BaseException:
             exchange.close()
             raise
@@ -169,6 +169,7 @@ class Downloader:
         fetch: decisions.Fetch,
         exchange: Exchange,
         asked: float,
+        outcome: Outcome,
     ) -> Led:
         now = clock.wall()
         match decide.on_response(request, exchange.head, fetch, self._policies, asked, now):
@@ -177,6 +178,9 @@ class Downloader:
                 self._note_fresh(kept)
                 permit.finish(End.FRESHENED if kept else End.PASSED)
                 return Freshened(entry, siblings)
+            case decisions.FetchAnew(anew):
+                exchange.close()
+                return self._lead(permit, request, anew, outcome)
             case decisions.ServeStale(entry, detail):
                 exchange.close()
                 give_up(permit, End.STALE, None)

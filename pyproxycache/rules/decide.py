@@ -13,6 +13,7 @@ from pyproxycache.rules.decisions import (
     Assemble,
     Bypass,
     Fetch,
+    FetchAnew,
     Forget,
     Freshen,
     Pass,
@@ -33,6 +34,7 @@ from pyproxycache.rules.freshness import (
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.groups import cache_groups
 from pyproxycache.rules.keys import cache_key, newest, select, selecting_fields, vary_values
+from pyproxycache.rules.negotiation import NEGOTIATING, accepts_coding
 from pyproxycache.rules.parts import Plan, part_of, plan, representation
 from pyproxycache.rules.policy import Policies, Policy
 from pyproxycache.rules.ranges import range_specs
@@ -40,12 +42,13 @@ from pyproxycache.rules.search_variance import search_base
 from pyproxycache.rules.storing import is_for_one, is_lasting, obstacle, stored_head
 from pyproxycache.rules.validation import (
     describes,
-    entity_tags,
     freshen,
     matches_304,
     named_by_304,
     precondition,
     strip_conditionals,
+    strip_validators,
+    strong_tag,
     strong_validator,
     validators,
 )
@@ -99,15 +102,35 @@ def validating(request: Request, stale: Entry | None, reason: Forward) -> Fetch:
     return Fetch(outbound, stale, reason)
 
 
-def with_variants(fetch: Fetch, variants: Sequence[Entry]) -> Fetch:
+def with_variants(request: Request, fetch: Fetch, variants: Sequence[Entry]) -> Fetch:
     """The fetch of a response of which only other variants are stored (RFC 9111 section 4.3.1)."""
     if fetch.stale is not None or not variants:
         return fetch
     fetch = replace(fetch, reason=Forward.VARY_MISS)
-    tags = ", ".join(entity_tags(variants))
-    if not tags or "range" in fetch.headers:
+    offered = tuple(variant for variant in variants if _would_do(request, variant))
+    if not offered or "range" in fetch.headers:
         return fetch
-    return replace(fetch, headers=fetch.headers.with_line("If-None-Match", tags), variants=tuple(variants))
+    tags = dict.fromkeys(tag for variant in offered if (tag := strong_tag(variant.head)) is not None)
+    headers = fetch.headers.with_line("If-None-Match", ", ".join(tags))
+    return replace(fetch, headers=headers, variants=offered)
+
+
+def _would_do(request: Request, variant: Entry) -> bool:
+    """Whether a 304 that names the variant would say that it answers the request as well.
+
+    A weak tag can be that of several representations, and servers give one to content in several codings.
+    Of fields that a 304 leaves out it would have those for another client: so nothing may differ but what
+    chooses among representations.
+    """
+    names = [name for name, _value in variant.vary]
+    values = zip(variant.vary, vary_values(names, request), strict=True)
+    differing = {name for (name, old), (_name, new) in values if old != new}
+    coding = variant.headers.get("content-encoding")
+    return (
+        strong_tag(variant.head) is not None
+        and differing <= NEGOTIATING
+        and accepts_coding(request.headers.get("accept-encoding"), coding)
+    )
 
 
 def on_response(
@@ -117,7 +140,7 @@ def on_response(
     policies: Policies,
     request_time: float,
     response_time: float,
-) -> Store | Freshen | ServeStale | Pass:
+) -> Store | Freshen | FetchAnew | ServeStale | Pass:
     """What to do with the answer to what was fetched (RFC 9111 sections 3 and 4.3.3).
 
     `request` is the client's with the fields that were sent. Times are seconds since the epoch.
@@ -132,8 +155,11 @@ def on_head(
     policies: Policies,
     request_time: float,
     response_time: float,
-) -> Freshen | Forget:
-    """What the 200 to a HEAD means for the stored answer to a GET (RFC 9111 section 4.3.5)."""
+) -> Freshen | Forget | None:
+    """What the 200 to a HEAD means for the stored answer to a GET (RFC 9111 section 4.3.5).
+
+    None: nothing.
+    """
     return _Answer(request, head, policies, request_time, response_time).updates(entry)
 
 
@@ -147,7 +173,7 @@ class _Answer:
     request_time: float
     response_time: float
 
-    def decide(self, fetch: Fetch) -> Store | Freshen | ServeStale | Pass:
+    def decide(self, fetch: Fetch) -> Store | Freshen | FetchAnew | ServeStale | Pass:
         if self.head.status == 304:
             return self._validates(fetch)
         failed = self.head.status >= 500 or self.head.status == 429
@@ -179,25 +205,37 @@ class _Answer:
             return None
         return fetch.plan.completing_head(fetch.plan.missing[0], self.head)
 
-    def _validates(self, fetch: Fetch) -> Freshen | Pass:
+    def _validates(self, fetch: Fetch) -> Freshen | FetchAnew | Pass:
         """The stored response that the 304 speaks of, updated (RFC 9111 section 4.3.4)."""
         named: Entry | None = None
         if fetch.stale is not None and matches_304(fetch.stale, self.head):
             named = fetch.stale
         elif (variant := named_by_304(fetch.variants, self.head)) is not None:
-            # It answers this request as well: filed once more, under its fields.
-            fields = [name for name, _value in variant.vary]
-            named = replace(variant, id=0, vary=vary_values(fields, self.request))
+            named = self._filed_once_more(variant)
         if named is None:
-            return Pass("unmatched-304", remember=False)
+            plain = strip_validators(fetch.headers)
+            if plain == fetch.headers:
+                return Pass("unmatched-304", remember=False)
+            return FetchAnew(replace(fetch, headers=plain, stale=None, variants=(), plan=None))
         (entry,) = self._freshened((named,))
         entry = replace(entry, ttl=entry.ttl if self.request.ttl is None else self.request.ttl)
         siblings = self._freshened(fetch.siblings)
         return Freshen(entry, siblings, self._kept((named, *fetch.siblings), (entry, *siblings)))
 
-    def updates(self, entry: Entry) -> Freshen | Forget:
+    def _filed_once_more(self, variant: Entry) -> Entry | None:
+        """The variant under this request's fields, None where the 304 says that others select it."""
+        fields = [name for name, _value in variant.vary]
+        selecting = selecting_fields(self.request, considered(self.head, self._policy(variant.head)))
+        if "vary" in self.head.headers and (selecting is None or not {*selecting} <= {*fields}):
+            return None
+        return replace(variant, id=0, vary=vary_values(fields, self.request))
+
+    def updates(self, entry: Entry) -> Freshen | Forget | None:
         """What a HEAD's 200 means for the stored answer to a GET (RFC 9111 section 4.3.5)."""
-        if not describes(entry, self.head):
+        described = describes(entry, self.head)
+        if described is None:
+            return None
+        if not described:
             return Forget(entry)
         updated = self._freshened((entry,))
         return Freshen(updated[0], kept=self._kept((entry,), updated))

@@ -35,8 +35,8 @@ class Assemble:
 class Fetch:
     """Send the request with these headers; `stale` is the copy they validate, or that may stand in.
 
-    `variants` are stored under other request fields, and their entity tags are sent along. With a
-    `plan` the answer is made out of parts: its first missing segment is asked for or, where none is
+    `variants` are stored under other request fields but would do, and their entity tags are sent along.
+    With a `plan` the answer is made out of parts: its first missing segment is asked for or, where none is
     missing, all are validated.
     """
 
@@ -105,6 +105,13 @@ class ServeStale:
 
     entry: Entry
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchAnew:
+    """The origin validated something that is not there: fetch the response itself."""
+
+    fetch: Fetch
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 from pyproxycache.rules.grammar import cached_while_short, split_list
 
+NEGOTIATING = frozenset({"accept", "accept-charset", "accept-encoding", "accept-language"})
+"""Request fields that choose among representations and mean nothing beside (RFC 9110 section 12.5)."""
+
 # Fields of one value, in which a comma separates nothing: what stands around it may be meant.
 _SINGLE = frozenset({"authorization", "cookie", "from", "host", "origin", "referer", "user-agent"})
 
@@ -88,6 +91,29 @@ def _media_range(text: str) -> str | None:
     if _MEDIA_RANGE.fullmatch(kind) is None or None in matches:
         return None
     return ";".join([kind.lower(), *(f"{match[1].lower()}={match[2]}" for match in matches if match)])
+
+
+def accepts_coding(accept_encoding: str | None, content_encoding: str | None) -> bool:
+    """Whether a client has asked for content in these codings, or for content without any.
+
+    Stricter than RFC 9110 section 12.5.3: who does not name a coding is taken not to know it.
+    """
+    weights: dict[str, float] = {}
+    for item in split_list(accept_encoding or ""):
+        bare, weight = _without_weight(item)
+        if (name := _coding(bare)) is not None:
+            weights[name] = weight or 0.0
+    any_coding = weights.get("*", 0.0)
+    codings = content_codings(content_encoding)
+    if not codings:
+        return weights.get("identity", weights.get("*", 1.0)) > 0
+    return all(weights.get(name, any_coding) > 0 for name in codings)
+
+
+def content_codings(content_encoding: str | None) -> tuple[str, ...]:
+    """The codings of a Content-Encoding, by one name each, without "identity" (RFC 9110 section 8.4)."""
+    names = [name.lower() for name in split_list(content_encoding or "")]
+    return tuple(_CODING_ALIASES.get(name, name) for name in names if name != "identity")
 
 
 _PREFERENCES: dict[str, Callable[[str], str | None]] = {

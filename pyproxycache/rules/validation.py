@@ -12,6 +12,7 @@ from pyproxycache.messages import Entry, Head, Headers, Url
 from pyproxycache.rules.freshness import date_of
 from pyproxycache.rules.grammar import end_to_end, format_http_date, http_date, parse_content_range
 from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.negotiation import content_codings
 
 _VALIDATING = frozenset({"if-none-match", "if-modified-since"})
 _CONDITIONALS = _VALIDATING | {"if-match", "if-unmodified-since", "if-range", "range"}
@@ -19,7 +20,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "TRACE"})
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 # What says how the stored bytes are coded, how many they are and what their digest is; a 304 has no
-# bytes to go with a change. Vary stays because the entry was filed under its fields' values.
+# bytes to go with a change. Vary stays because the entry was filed under its fields' values. An entity
+# tag stays as it came with the bytes: servers that code content make it weak, but not in a 304.
 _NOT_UPDATED = frozenset(
     {
         "content-digest",
@@ -68,7 +70,8 @@ def freshen(entry: Entry, head_304: Head, request_time: float, response_time: fl
 
     Times are seconds since the epoch.
     """
-    update = [field for field in end_to_end(head_304.headers) if field[0].lower() not in _NOT_UPDATED]
+    kept_fields = _NOT_UPDATED if _takes_tag(entry.head, head_304) else _NOT_UPDATED | {"etag"}
+    update = [field for field in end_to_end(head_304.headers) if field[0].lower() not in kept_fields]
     if date_of(head_304.headers, "date") is None:
         update = [field for field in update if field[0].lower() != "date"]
         update.append(("Date", format_http_date(response_time)))
@@ -78,47 +81,60 @@ def freshen(entry: Entry, head_304: Head, request_time: float, response_time: fl
     return replace(entry, head=head, request_time=request_time, response_time=response_time)
 
 
+def _takes_tag(old_head: Head, new_head: Head) -> bool:
+    """Whether bytes that came without an entity tag get this one: a strong one would promise too much."""
+    new = _etag(new_head)
+    return _etag(old_head) is None and new is not None and not _is_strong(new)
+
+
 def matches_304(entry: Entry, head_304: Head) -> bool:
     """Whether the 304 is about this entry (RFC 9111 section 4.3.4).
 
-    One without any validator is taken to be: it answers a request that named this entry alone.
+    It answers a request that named this entry alone. So it is where it has no validator, and where its tag
+    is the strong one for a weak one that was sent: the origin compared them weakly.
     """
     new, old = _etag(head_304), _etag(entry.head)
-    if new is not None and _is_strong(new):
-        dated = old is None and strong_date(entry.head) is not None
-        return new == old or (dated and _same_modification(entry.head, head_304))
     if new is not None and old is not None:
-        return _opaque(new) == _opaque(old)
+        if _opaque(new) != _opaque(old):
+            return False
+        dated = date_of(entry.headers, "last-modified") is not None
+        strengthened = _is_strong(new) and new != old
+        return not (strengthened and dated and _other_modification(entry.head, head_304))
+    if new is not None and _is_strong(new):
+        return strong_date(entry.head) is not None and _same_modification(entry.head, head_304)
     if "last-modified" in head_304.headers:
         return _same_modification(entry.head, head_304)
     return new is None
 
 
-def entity_tags(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """The entity tags of stored variants, each once, for If-None-Match (RFC 9111 section 4.3.1)."""
-    tags = (_etag(entry.head) for entry in entries)
-    return tuple(dict.fromkeys(tag for tag in tags if tag is not None and _ENTITY_TAG.fullmatch(tag)))
+def strong_tag(head: Head) -> str | None:
+    """The entity tag if it is strong: then no other representation has it (RFC 9110 section 8.8.1)."""
+    tag = _etag(head)
+    return tag if tag is not None and _is_strong(tag) else None
 
 
 def named_by_304(entries: Sequence[Entry], head_304: Head) -> Entry | None:
-    """The first of the variants whose entity tag the 304 has; None if it names none."""
-    tag = _etag(head_304)
-    if tag is None:
-        return None
-    return next((e for e in entries if (own := _etag(e.head)) and _opaque(own) == _opaque(tag)), None)
+    """The first of the variants whose strong entity tag the 304 has; None if it names none."""
+    tag = strong_tag(head_304)
+    return None if tag is None else next((e for e in entries if strong_tag(e.head) == tag), None)
 
 
-def describes(entry: Entry, head: Head) -> bool:
-    """Whether the 200 to a HEAD is about the stored response: the same validators and length.
+def describes(entry: Entry, head: Head) -> bool | None:
+    """Whether the 200 to a HEAD is about the stored response; None where that cannot be told.
 
-    RFC 9111 section 4.3.5.
+    By the validators, and by the length where both are of content in the same codings (RFC 9111 section
+    4.3.5). A length of 0 is what servers also say that do not know it.
     """
-    for name in ("etag", "last-modified"):
-        new = head.headers.get(name)
-        if new is not None and new != entry.headers.get(name):
-            return False
+    old_tag, new_tag = _etag(entry.head), _etag(head)
+    if new_tag is not None and (old_tag is None or _opaque(old_tag) != _opaque(new_tag)):
+        return False
+    if "last-modified" in head.headers and _other_modification(entry.head, head):
+        return False
     length = complete_length(head)
-    return length is None or length == entry.size
+    if length == 0 != entry.size:
+        return True if {"etag", "last-modified"} & head.headers.names() else None
+    coded_alike = _codings(entry.head) == _codings(head)
+    return length is None or length == entry.size or not coded_alike
 
 
 def precondition(request_headers: Headers, entry_head: Head, now: float) -> bool:
@@ -232,6 +248,15 @@ def _is_strong(etag: str) -> bool:
 def _opaque(etag: str) -> str:
     """What weak comparison looks at (RFC 9110 section 8.8.3.2)."""
     return etag.removeprefix("W/")
+
+
+def _codings(head: Head) -> tuple[str, ...]:
+    return content_codings(head.headers.get("content-encoding"))
+
+
+def _other_modification(old_head: Head, new_head: Head) -> bool:
+    """Whether the new head tells of another modification than the old one did."""
+    return "last-modified" in new_head.headers and not _same_modification(old_head, new_head)
 
 
 def _same_modification(old_head: Head, new_head: Head) -> bool:

@@ -48,6 +48,7 @@ BROKEN = (
 )
 AGES = (*NUMBERS, *ODD_NUMBERS, "0, 7200", "7200, 0", "7200;a=b", ",5")
 FOOS = ("1", "2", "", "1,2", "1, 2", "1 , 2", "a", "A", '"a,b"', '"a, b"', "1;q=0.5")
+VARYING = ("foo", "accept-language", "foo", "accept-encoding", "accept-language", "origin", "cookie")
 LANGUAGES = (
     "en",
     "EN",
@@ -152,10 +153,10 @@ def response_headers(dice: Dice) -> Headers:
     if dice.once_in(3):
         lines += dice.lines(
             "Vary",
-            lambda: dice.spell(
-                dice.pick("foo", "accept-language", "foo", "accept-language", "cookie", "*", "no such")
-            ),
+            lambda: dice.spell(dice.pick(*VARYING, "*", "no such")),
         )
+    if dice.once_in(4):
+        lines.append(("Content-Encoding", dice.pick("gzip", "br")))
     if dice.once_in(6):
         member = dice.pick("max-age=60", "max-age=60;a=b", "public", "&&", 'max-age="60"', "")
         lines += dice.lines("CDN-Cache-Control", lambda: member or response_directive(dice))
@@ -180,6 +181,10 @@ def request_headers(dice: Dice) -> Headers:
         lines += [("Foo", dice.pick(*FOOS)) for _line in range(dice.pick(1, 1, 2))]
     if dice.once_in(2):
         lines.append(("Accept-Language", dice.pick(*LANGUAGES)))
+    if dice.once_in(3):
+        lines.append(("Accept-Encoding", dice.pick("gzip", "br, gzip", "identity", "gzip;q=0", "*")))
+    if dice.once_in(6):
+        lines.append(("Origin", dice.pick("http://a.example", "http://b.example")))
     if dice.once_in(6):
         lines.append(("Cookie", dice.pick("a=b, c=d", "a=b,c=d")))
     if dice.once_in(6):
@@ -215,6 +220,6 @@ def _decoded(draw: st.DrawFn, decode: Callable[[Dice], Any], size: int) -> Any:
     return decode(Dice(draw(st.binary(min_size=size, max_size=size))))
 
 
-REQUESTS: st.SearchStrategy[Request] = _decoded(_request, 30)
-EXCHANGES: st.SearchStrategy[Stored] = _decoded(_exchange, 70)
+REQUESTS: st.SearchStrategy[Request] = _decoded(_request, 34)
+EXCHANGES: st.SearchStrategy[Stored] = _decoded(_exchange, 80)
 NOT_MODIFIED: st.SearchStrategy[Head] = _decoded(lambda dice: Head(304, "", response_headers(dice)), 50)

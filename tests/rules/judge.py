@@ -261,6 +261,8 @@ def not_of_the_same(kept: Head, not_modified: Head, now: float) -> str | None:
     tags = [head.headers.get("etag") for head in (kept, not_modified)]
     if tags[0] and tags[0] == tags[1]:
         return None  # even where it is none by its grammar
+    if tags[0] and tags[1] and tags[0] == f"W/{tags[1]}":
+        return None  # the request had this tag alone, and is answered by weak comparison
     (old_tag, old_date), (new_tag, new_date) = validators(kept, now), validators(not_modified, now)
     same_date = new_date is not None and new_date == old_date
     if new_tag is not None and not new_tag.startswith("W/"):
@@ -271,6 +273,35 @@ def not_of_the_same(kept: Head, not_modified: Head, now: float) -> str | None:
     same_tag = new_tag is not None and (old_tag or "").removeprefix("W/") == new_tag.removeprefix("W/")
     new = new_tag is not None or new_date is not None
     return "no validator in common" if new and not (same_tag or same_date) else None
+
+
+def promises_more(kept: Head, updated: Head) -> bool:
+    """Whether stored bytes have got a strong entity tag that they did not come with.
+
+    Bytes of another coding may have it, and would be joined to these (RFC 9110 section 8.8.3.3).
+    """
+    (old, _date), (new, _date) = (validators(head, 0) for head in (kept, updated))
+    return new is not None and not new.startswith("W/") and new != old
+
+
+def not_for(request: Request, stored: Stored) -> str | None:
+    """Why a 304 to this request must not make the response of another variant its answer.
+
+    None where it may: a strong tag is that of one representation (RFC 9110 section 8.8.1), but a response
+    also has fields that a 304 leaves out (section 15.4.5), such as those for CORS.
+    """
+    headers = stored.head.headers
+    tag = headers.get("etag") or "W/"
+    if tag.startswith("W/"):
+        return "a weak tag, which other variants may have"
+    for name in split(headers.get("vary") or ""):
+        same = canonical(name.lower(), request) == canonical(name.lower(), stored.request)
+        if not name.lower().startswith("accept") and not same:
+            return f"made for another {name}"
+    members = [item.split(";") for item in split(request.headers.get("accept-encoding") or "")]
+    wanted = {name.strip().lower() for name, *weight in members if not "".join(weight).endswith("q=0")}
+    coding = headers.get("content-encoding")
+    return None if coding is None or wanted & {coding, "*"} else "a coding that nobody asked for"
 
 
 def validators(head: Head, now: float) -> tuple[str | None, float | None]:

@@ -402,7 +402,7 @@ def test_a_304_freshens_the_copy() -> None:
     assert isinstance(decision, Freshen)
     kept = decision.entry
     assert (kept.request_time, kept.response_time, kept.status) == (NOW - 1, NOW, 200)
-    assert kept.headers == fields(f"Date: {at(0)}", TAG, "Cache-Control: max-age=90")
+    assert kept.headers == fields(TAG, f"Date: {at(0)}", "Cache-Control: max-age=90")
     assert on_request(get(), [kept], NO_POLICY, NOW) == Serve(kept, 1, 89, False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from exchanges import ELAPSED, EXCHANGES, NOT_MODIFIED, REQUESTS
@@ -15,7 +15,9 @@ from judge import (
     age_of,
     fields_not_to_reuse,
     forbidden,
+    not_for,
     not_of_the_same,
+    promises_more,
 )
 from plain_grammar import parse_date
 from sample import NOW, URL, at, get, head
@@ -287,6 +289,7 @@ def test_a_304_of_something_else_freshens_nothing(
     event(type(decision).__name__)
     if isinstance(decision, decisions.Freshen) and decision.kept:
         assert not_of_the_same(kept.entry.head, not_modified, now) is None
+        assert not promises_more(kept.entry.head, decision.entry.head)
         # The response is to both requests now: what one of them alone may not have, the other may.
         both = request if "authorization" in exchange.request.headers else exchange.request
         again = Stored(both, decision.entry.head, now, now)
@@ -294,6 +297,26 @@ def test_a_304_of_something_else_freshens_nothing(
         for _entry in used(served):
             # Whether it may be stored at all was judged when it came (section 3).
             assert forbidden(request, again, now, TARGETS) in (None, "nothing says that it can be stored")
+
+
+@MANY
+@given(EXCHANGES, REQUESTS, st.sampled_from(['"1"', 'W/"1"']))
+def test_a_304_makes_no_variant_the_answer_that_is_not(
+    exchange: Stored, request: Request, tag: str
+) -> None:
+    tagged = replace(exchange.head, headers=exchange.head.headers.with_field("ETag", tag))
+    kept = keep(replace(exchange, head=tagged))
+    fetch = decide.on_request(request, [], POLICIES, exchange.received)
+    if kept is None or not isinstance(fetch, decisions.Fetch):
+        return
+    fetch = decide.with_variants(request, fetch, [kept.entry])
+    # As an origin says it whose tag is the same for all variants.
+    answer = head('ETag: "1"', status=304)
+    sent = request.with_headers(fetch.headers)
+    decision = decide.on_response(sent, answer, fetch, POLICIES, exchange.received, exchange.received)
+    event(type(decision).__name__)
+    if isinstance(decision, decisions.Freshen):
+        assert not_for(request, kept.exchange) is None
 
 
 @pytest.mark.parametrize(

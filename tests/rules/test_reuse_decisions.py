@@ -12,6 +12,7 @@ from pyproxycache.rules.decisions import (
     Assemble,
     Bypass,
     Fetch,
+    FetchAnew,
     Forget,
     Freshen,
     Pass,
@@ -19,6 +20,7 @@ from pyproxycache.rules.decisions import (
     Serve,
     Store,
 )
+from pyproxycache.rules.keys import vary_values
 from pyproxycache.rules.policy import Policies, Policy
 
 ANY = Policies()
@@ -207,24 +209,25 @@ class TestVariants:
     """A miss where the URL is stored under other request fields."""
 
     GERMAN = variant("de", 'ETag: "de"', number=1)
-    ENGLISH = variant("en", 'ETag: W/"en"', number=2)
-    UNTAGGED = variant("it", number=3)
+    ENGLISH = variant("en", 'ETag: "en"', number=2)
+    ITALIAN = variant("it", 'ETag: W/"it"', number=3)
+    UNTAGGED = variant("es", number=4)
 
     def asked(self, *variants: Entry) -> Fetch:
         request = get("Accept-Language: fr")
-        return with_variants(validating(request, None, Forward.URI_MISS), variants)
+        return with_variants(request, validating(request, None, Forward.URI_MISS), variants)
 
-    def test_their_tags_are_sent(self) -> None:
-        fetch = self.asked(self.GERMAN, self.ENGLISH, self.UNTAGGED)
-        assert fetch.headers.get("if-none-match") == '"de", W/"en"'
+    def test_their_strong_tags_are_sent(self) -> None:
+        fetch = self.asked(self.GERMAN, self.ENGLISH, self.ITALIAN, self.UNTAGGED)
+        assert fetch.headers.get("if-none-match") == '"de", "en"'
         assert fetch.reason is Forward.VARY_MISS
 
-    def test_without_tags_nothing_is_conditional(self) -> None:
-        fetch = self.asked(self.UNTAGGED)
+    def test_without_such_tags_nothing_is_conditional(self) -> None:
+        fetch = self.asked(self.ITALIAN, self.UNTAGGED)
         assert "if-none-match" not in fetch.headers
         assert fetch.reason is Forward.VARY_MISS
 
-    @pytest.mark.parametrize(("tag", "chosen"), [('"de"', 1), ('W/"en"', 2), ('"en"', 2)])
+    @pytest.mark.parametrize(("tag", "chosen"), [('"de"', 1), ('"en"', 2)])
     def test_a_304_names_one(self, tag: str, chosen: int) -> None:
         fetch = self.asked(self.GERMAN, self.ENGLISH)
         answer = head(f"ETag: {tag}", "Cache-Control: max-age=90", status=304)
@@ -236,11 +239,72 @@ class TestVariants:
         assert decision.entry.digest == named.digest
         assert decision.entry.headers.get("cache-control") == "max-age=90"
 
-    @pytest.mark.parametrize("line", ['ETag: "fr"', "X: 1"])
-    def test_a_304_that_names_none_is_passed(self, line: str) -> None:
+    @pytest.mark.parametrize("line", ['ETag: "fr"', 'ETag: W/"en"', "X: 1"])
+    def test_a_304_that_names_none_leads_to_the_response_itself(self, line: str) -> None:
         fetch = self.asked(self.GERMAN, self.ENGLISH)
-        answer = head(line, status=304)
-        assert response(get("Accept-Language: fr"), answer, fetch) == Pass("unmatched-304", False)
+        decision = response(get("Accept-Language: fr"), head(line, status=304), fetch)
+        plain = Fetch(fields("Accept-Language: fr"), None, Forward.VARY_MISS)
+        assert decision == FetchAnew(plain)
+        assert response(get("Accept-Language: fr"), head(line, status=304), plain) == Pass(
+            "unmatched-304", False
+        )
+
+    @pytest.mark.parametrize(
+        ("vary", "as_before"),
+        [
+            ("Accept-Language", True),
+            ("accept-language, accept-language", True),
+            ("Accept-Language, Origin", False),
+            ("*", False),
+        ],
+    )
+    def test_a_304_that_varies_on_more_names_none(self, vary: str, as_before: bool) -> None:
+        answer = head('ETag: "de"', f"Vary: {vary}", status=304)
+        decision = response(get("Accept-Language: fr"), answer, self.asked(self.GERMAN))
+        assert isinstance(decision, Freshen if as_before else FetchAnew)
+
+
+GZIPPED = ['ETag: "a"', "Content-Encoding: gzip"]
+
+
+@pytest.mark.parametrize(
+    ("stored_for", "lines", "asked", "offered"),
+    [
+        pytest.param(["Accept-Encoding: gzip"], GZIPPED, [], False, id="gzip-for-a-plain-client"),
+        pytest.param(
+            ["Accept-Encoding: gzip"], GZIPPED, ["Accept-Encoding: br"], False, id="another-coding"
+        ),
+        pytest.param(
+            ["Accept-Encoding: gzip"], GZIPPED, ["Accept-Encoding: gzip;q=0, br"], False, id="refused"
+        ),
+        pytest.param(["Accept-Encoding: gzip"], GZIPPED, ["Accept-Encoding: br, x-gzip"], True, id="named"),
+        pytest.param(["Accept-Encoding: gzip"], GZIPPED, ["Accept-Encoding: *"], True, id="any"),
+        pytest.param([], [TAG], ["Accept-Encoding: gzip"], True, id="plain-for-a-gzip-client"),
+        pytest.param(
+            [], [TAG], ["Accept-Encoding: gzip, identity;q=0"], False, id="plain-for-who-refuses-it"
+        ),
+        pytest.param(
+            ["Accept-Encoding: gzip"],
+            ['ETag: "a"', "Content-Encoding: gzip, br"],
+            ["Accept-Encoding: br"],
+            False,
+            id="one-of-two-codings",
+        ),
+        # Of what a 304 leaves out it would have the fields for another origin, or cookie.
+        pytest.param(["Origin: http://a"], [TAG], ["Origin: http://b"], False, id="origin"),
+        pytest.param([], [TAG], ["Origin: http://b"], False, id="no-origin"),
+        pytest.param(["Cookie: a"], [TAG], ["Cookie: b"], False, id="cookie"),
+        pytest.param(["Accept: a/b", "Origin: x"], [TAG], ["Accept: c/d", "Origin: x"], True, id="accept"),
+    ],
+)
+def test_which_variants_would_do(
+    stored_for: list[str], lines: list[str], asked: list[str], offered: bool
+) -> None:
+    names = sorted(fields(*stored_for, *asked).names())
+    stored = entry(FRESH, *lines, vary=vary_values(names, get(*stored_for)))
+    request = get(*asked)
+    fetch = with_variants(request, validating(request, None, Forward.URI_MISS), [stored])
+    assert (fetch.headers.get("if-none-match") == '"a"') == offered
 
 
 @pytest.mark.parametrize(
@@ -329,6 +393,9 @@ def test_what_one_client_is_told_is_not_for_all(
         pytest.param(['ETag: "b"'], True, id="another-tag"),
         pytest.param([TAG, f"Last-Modified: {at(-5)}"], True, id="another-date"),
         pytest.param([TAG, "Content-Length: 5"], False, id="the-same-length"),
+        pytest.param(['ETag: W/"a"'], False, id="the-weak-tag-of-the-same"),
+        pytest.param([TAG, "Content-Length: 0"], False, id="a-length-not-known"),
+        pytest.param([TAG, "Content-Length: 9", "Content-Encoding: gzip"], False, id="another-coding"),
         pytest.param([TAG, "Content-Length: 6"], True, id="another-length"),
     ],
 )
@@ -336,6 +403,11 @@ def test_what_a_head_shows(lines: list[str], outdated: bool) -> None:
     kept = replace(entry(FRESH, TAG, age=10), size=5)
     decision = on_head(get(method="HEAD"), head(*lines), kept, ANY, NOW, NOW)
     assert (decision == Forget(kept)) == outdated
+
+
+def test_a_head_without_length_and_validators_shows_nothing() -> None:
+    kept = replace(entry(FRESH, TAG, age=10), size=5)
+    assert on_head(get(method="HEAD"), head("Content-Length: 0"), kept, ANY, NOW, NOW) is None
 
 
 @pytest.mark.parametrize("lines", [["Range: bytes=99-"], []], ids=["to-a-range", "to-none"])

@@ -62,7 +62,7 @@ def test_freshen_takes_the_new_fields_and_times() -> None:
     stored = entry("X: old", "x: older", "Y: kept", 'ETag: "a"', age=100)
     update = head("X: new", "Z: added", 'ETag: "a"', status=304, date=-1)
     fresh = freshen(stored, update, NOW - 2, NOW)
-    expected = fields("Y: kept", f"Date: {at(-1)}", "X: new", "Z: added", 'ETag: "a"')
+    expected = fields("Y: kept", 'ETag: "a"', f"Date: {at(-1)}", "X: new", "Z: added")
     assert fresh == replace(stored, head=Head(200, "", expected), request_time=NOW - 2, response_time=NOW)
 
 
@@ -73,6 +73,10 @@ def test_freshen_takes_the_new_fields_and_times() -> None:
         ("Content-Encoding", "Content-Encoding: gzip", "Content-Encoding: br", "gzip"),
         ("Content-Range", "Content-Range: a", "Content-Range: b", "a"),
         ("Vary", "Vary: A", "Vary: B", "A"),
+        pytest.param("ETag", 'ETag: W/"a"', 'ETag: "a"', 'W/"a"', id="a-weak-tag-stays-weak"),
+        pytest.param("ETag", 'ETag: "a"', 'ETag: W/"a"', '"a"', id="the-tag-is-that-of-the-bytes"),
+        pytest.param("ETag", "A: 1", 'ETag: W/"a"', 'W/"a"', id="a-weak-tag-is-added"),
+        pytest.param("ETag", "A: 1", 'ETag: "a"', None, id="a-strong-tag-is-not"),
         ("Transfer-Encoding", "A: 1", "Transfer-Encoding: chunked", None),
         ("Content-Type", "Content-Type: a/b", "Content-Type: c/d", "c/d"),
         ("Cache-Control", "Cache-Control: max-age=1", "Cache-Control: max-age=2", "max-age=2"),
@@ -97,7 +101,10 @@ def test_a_304_without_date_gets_the_time_it_came(lines: list[str]) -> None:
     [
         pytest.param(['ETag: "a"'], ['ETag: "a"'], True, id="same-strong"),
         pytest.param(['ETag: "a"'], ['ETag: "b"'], False, id="other-strong"),
-        pytest.param(['ETag: W/"a"'], ['ETag: "a"'], False, id="strong-for-weak"),
+        pytest.param(['ETag: W/"a"'], ['ETag: "a"'], True, id="strong-for-weak"),
+        pytest.param(['ETag: W/"a"', LM], ['ETag: "a"', LM], True, id="strong-for-weak-same-date"),
+        pytest.param(['ETag: W/"a"', LM], ['ETag: "a"', LATER], False, id="strong-for-weak-other-date"),
+        pytest.param(['ETag: W/"a"'], ['ETag: "b"'], False, id="other-strong-for-weak"),
         pytest.param(['ETag: "a"'], ['ETag: W/"a"'], True, id="weak-for-strong"),
         pytest.param(['ETag: W/"a"'], ['ETag: W/"a"'], True, id="same-weak"),
         pytest.param(['ETag: W/"a"'], ['ETag: W/"b"'], False, id="other-weak"),
