@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pyproxycache import clock
 from pyproxycache.engine import Engine
 from pyproxycache.errors import (
-    BadRequest,
     Fault,
     MethodNotAllowed,
     NotFound,
@@ -23,6 +22,7 @@ from pyproxycache.front.relay import Tunnel
 from pyproxycache.front.request_body import Input, content
 from pyproxycache.front.target import locate
 from pyproxycache.front.upgrade import wanted_protocols
+from pyproxycache.front.wellformed import check_fields
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.messages import Head, Headers, Piece, Request, Response, Url, without_query
 from pyproxycache.outcome import Outcome, Result
@@ -181,7 +181,7 @@ class App:
         response = answer.signed(response, name, said, clock.wall())
         outcome.content_type = response.head.headers.get("content-type") or ""
         headers = framed(outcome.method, response)
-        if outcome.result is Result.REFUSED and outcome.status == 400:
+        if outcome.result is Result.REFUSED and outcome.status in (400, 501):
             # What was misunderstood once can be so again: the next request comes on another connection.
             headers = headers.with_line("Connection", "close")
         response = replace(response, head=replace(response.head, headers=headers))
@@ -207,9 +207,7 @@ class App:
             return refusal, False
 
     def _answer(self, received: Received, outcome: Outcome) -> Steps[tuple[Response, bool]]:
-        host = received.field("host")
-        if not host and received.version >= (1, 1) and "host" not in Headers(received.fields):
-            raise BadRequest("a request in HTTP/1.1 needs a Host field")
+        check_fields(Headers(received.fields), received.version)
         if outcome.method == "CONNECT":
             raise NotImplementedHere(
                 "CONNECT: this proxy does not tunnel; it fetches https resources as "
@@ -221,7 +219,7 @@ class App:
             return (yield from self._forwarded(_request(received, wanted), outcome))
         outcome.key = wanted.path
         if not self._kisscache.answers(wanted):
-            raise NotFound(f"{wanted.path}: {_HELP.format(host=host or 'CACHE')}")
+            raise NotFound(f"{wanted.path}: {_HELP.format(host=received.field('host') or 'CACHE')}")
         local = self._kisscache.wanted(outcome.method, wanted, lambda url: _request(received, url))
         if isinstance(local, Response):
             outcome.result = Result.LOCAL

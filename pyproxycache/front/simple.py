@@ -15,7 +15,10 @@ WELL_FORMED = re.compile(
 )
 """A whole head of GET or HEAD in which nothing is open to interpretation (RFC 9112 sections 3 and 5)."""
 
-_OF_CONTENT = re.compile(rb"\n(?:content-length|transfer-encoding|expect):", re.IGNORECASE)
+_OF_CONTENT = re.compile(
+    rb"\n(?:content[^:a-z0-9]length|transfer[^:a-z0-9]encoding|expect):", re.IGNORECASE
+)
+"""A field of content, or what another server may take for one."""
 
 
 def is_simple(head: bytes) -> bool:

@@ -41,6 +41,7 @@ _NOT_MODIFIED_FIELDS = (
     "expires",
     "last-modified",
     "vary",
+    "via",
 )
 
 
@@ -214,9 +215,14 @@ def from_text(status: int, text: str) -> Response:
 
 
 def signed(response: Response, name: str, cache_status: str, now: float) -> Response:
-    """The answer as it leaves this proxy: with Date, Via, the members of Cache-Status and Proxy-Status."""
+    """The answer as it leaves this proxy: with Date, Via, the members of Cache-Status and Proxy-Status.
+
+    A head that was received has its Via since then.
+    """
     head = dated(response.head, now)
-    lines = [*head.headers, ("Via", f"1.1 {name}")]
+    lines = [*head.headers]
+    if (head.headers.get("via") or "").rpartition(" ")[2] != name:
+        lines.append(("Via", f"1.1 {name}"))
     if cache_status:
         lines.append(("Cache-Status", cache_status))
     if isinstance(response, Failure) and response.error is not None and response.error.proxy_error:

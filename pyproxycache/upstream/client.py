@@ -65,7 +65,7 @@ class Upstream:
         literal = self._admitted_literal(route, request)
         connection = self._dialler.connect(route, request.client, None)
         with _ClosingOnErrors(connection, request.url.authority):
-            received = connection.ask(request, self._via(request), protocols)
+            received = connection.ask(request, self._name, protocols)
             if received.head.status == 101:
                 outcome.peer, outcome.through_parent = connection.peer, route.through_parent
                 return Switched(received.head, connection)
@@ -117,7 +117,7 @@ class Upstream:
     ) -> Exchange:
         with _ClosingOnErrors(connection, request.url.authority):
             connection.reader.deadline = deadline
-            received = connection.ask(request, self._via(request))
+            received = connection.ask(request, self._name)
             connection.reader.deadline = None
             return self._received(connection, received, request, outcome, literal)
 
@@ -131,10 +131,6 @@ class Upstream:
     ) -> Exchange:
         peer = literal if connection.route.through_parent else connection.peer
         return Exchange(connection, received, request.method, peer, outcome, self._idle.put)
-
-    def _via(self, request: Request) -> str:
-        major, minor = request.version
-        return f"{major}.{minor} {self._name}"
 
 
 class _ClosingOnErrors:

@@ -48,32 +48,38 @@ class ClosedWhileIdle(Exception):
 class Connection:
     """One connection of a route, `peer` being the address at its other end.
 
+    A wait for a byte ends after `silence` seconds; a head is whole `head_seconds` after it has begun.
     `used` once it has carried a request; `spent` once that was one behind which no other may come: its
     content may lie unread, to be taken for the next request, or it logged the connection in. Letting go of
     it closes it.
     """
 
-    def __init__(self, sock: socket.socket, route: Route, peer: str, silence: float) -> None:
+    def __init__(
+        self, sock: socket.socket, route: Route, peer: str, silence: float, head_seconds: float
+    ) -> None:
         self.route = route
         self.peer = peer
         self.reader = Reader(sock, silence)
         self.used = False
         self.spent = False
         self.idle_since = 0.0
+        self._head_seconds = head_seconds
         self._sock = sock
 
-    def ask(self, request: Request, via: str, protocols: str = "") -> Received:
+    def ask(self, request: Request, name: str, protocols: str = "") -> Received:
         """Send the request and give the head of its answer, a 101 only where it asks for `protocols`.
 
+        Both are signed with the `name` of this proxy (RFC 9110 section 7.6.3).
         Raises what Heads.next does, BadRequest, and ClosedWhileIdle where it is `used`.
         """
-        heads = Heads(self.reader, request.interim, may_switch=bool(protocols))
+        switches = bool(protocols)
+        heads = Heads(self.reader, self._head_seconds, request.interim, may_switch=switches, name=name)
         self.spent = request.body is not None or request.logs_in
         early = None
         with contextlib.suppress(ConnectionError):  # its answer may be there all the same
             self.reader.limit_waits()
             try:
-                self._sock.sendall(self._head(request, via, protocols))
+                self._sock.sendall(self._head(request, name, protocols))
             except BlockingIOError as error:
                 raise TimeoutError("the origin takes no request") from error
             if request.body is not None:
@@ -100,7 +106,7 @@ class Connection:
         if unacknowledged:
             raise ClosedWhileIdle("the origin sent something that was not asked for")
 
-    def _head(self, request: Request, via: str, protocols: str) -> bytes:
+    def _head(self, request: Request, name: str, protocols: str) -> bytes:
         url = request.url
         whole = self.route.through_parent and self.route.secured is None
         # The server as a whole has no path in this form (RFC 9112 section 3.2.4).
@@ -108,7 +114,8 @@ class Connection:
         lines = [f"{request.method} {target if whole else url.target} HTTP/1.1"]
         lines.append(f"Host: {request.url.authority}")
         lines += [f"{name}: {value}" for name, value in request.headers if name.lower() not in _OWN_FIELDS]
-        lines.append(f"Via: {via}")
+        major, minor = request.version
+        lines.append(f"Via: {major}.{minor} {name}")
         if protocols:
             lines += ["Connection: upgrade", f"Upgrade: {protocols}"]
         elif request.body is not None or request.method == "HEAD":

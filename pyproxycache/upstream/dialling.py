@@ -79,7 +79,7 @@ class Dialler:
                 kind = "tls_certificate_error" if certificate else "tls_protocol_error"
                 raise UpstreamUnreachable(f"no TLS with {_far_end(route)}: {error}", kind) from error
             raise
-        return Connection(sock, route, peer, self._options.silence)
+        return Connection(sock, route, peer, self._options.silence, self._options.head_timeout)
 
     def _dial(self, route: Route, client: str, deadline: float) -> tuple[socket.socket, str]:
         """A socket connected to the first address that is admitted and accepts, and that address."""
@@ -118,7 +118,7 @@ class Dialler:
         reader = Reader(sock, self._options.silence)
         reader.deadline = deadline
         try:
-            head = Heads(reader).final().head
+            head = Heads(reader, self._options.head_timeout).final().head
         except (EOFError, UpstreamError) as error:
             raise UpstreamUnreachable(f"the parent opens no tunnel to {authority}: {error}") from error
         if not 200 <= head.status < 300 or reader.is_ready():

@@ -109,7 +109,8 @@ class Exchange:
         """All of it is read: keep the connection if both sides can go on."""
         self._open = False
         self._connection.reader.before_wait = None
-        if self._persistent and not self._missing and not self._connection.reader.ahead():
+        is_at_its_end = not (self._missing or self._body.trails or self._connection.reader.ahead())
+        if self._persistent and is_at_its_end:
             self._keep(self._connection)
         else:
             self._connection.close()

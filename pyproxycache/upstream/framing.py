@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from abc import ABC, abstractmethod
 
@@ -16,6 +15,7 @@ _LONGEST_LINE = 16 << 10
 _TRAILER_LIMIT = 64 << 10
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _CODINGS = {"chunked", "compress", "x-compress", "deflate", "gzip", "x-gzip"}
+_NO_CODING = "identity"
 _UNASKED = "it comes in a Transfer-Encoding that was not asked for"
 _LAST_CHUNK = b"0\r\n\r\n"
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -24,11 +24,13 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 class Body(ABC):
     """A body being read; `ended` once it is whole. `length` (bytes) is None where its end will tell.
 
+    It `trails` where the connection still has to bring something behind it, which nobody waits for.
     Reading raises EOFError where the connection ends too soon, UpstreamMalformed, TimeoutError, OSError.
     """
 
     length: int | None = None
     ended = False
+    trails = False
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -73,8 +75,9 @@ class Chunked(Body):
         if not self._left:
             self._left = self._next_size()
         if self._left == 0:
-            self._skip_trailers()
+            # With the last chunk the body is whole, whatever becomes of the connection.
             self.ended = True
+            self.trails = not self._skip_trailers()
             return b""
         data = self._reader.some(self._left)
         if not data:
@@ -100,12 +103,14 @@ class Chunked(Body):
             raise UpstreamMalformed(f"{line[:20]!r} is no chunk size")
         return int(match[1], 16)
 
-    def _skip_trailers(self) -> None:
+    def _skip_trailers(self) -> bool:
+        """Drop the trailer section; whether all of it was here, for nobody waits for what nobody gets."""
         left = _TRAILER_LIMIT
-        # With the last chunk the body is whole, whatever becomes of the connection.
-        with contextlib.suppress(EOFError, ConnectionError):
-            while (line := self._reader.line(left)) not in (b"\r\n", b"\n"):
-                left -= len(line)
+        while line := self._reader.line_at_hand(left):
+            if line in (b"\r\n", b"\n"):
+                return True
+            left -= len(line)
+        return False
 
 
 def _dechunked(data: bytes) -> bytes | None:
@@ -140,6 +145,8 @@ def framed(received: Received, method: str, reader: Reader) -> tuple[Head, Body]
     head = received.head
     codings = _transfer_codings(received)
     headers, length = head.headers, None
+    if codings == [_NO_CODING]:
+        headers, codings = headers.without("Transfer-Encoding"), None
     if codings is None:
         length = _content_length(headers)
         headers = headers if length is None else headers.with_field("Content-Length", str(length))
@@ -170,7 +177,7 @@ def may_persist(received: Received, method: str, body: Body) -> bool:
     options = {option.strip().lower() for option in said.split(",")} if said else ()
     if isinstance(body, UntilClose) or "close" in options:
         return False
-    if coded and "content-length" in head.headers:
+    if coded and (not received.minor or "content-length" in head.headers):
         return False  # whoever sends both may have been made to (RFC 9112 section 6.1)
     if head.status in (204, 304) and (coded or _content_length(head.headers)):
         return False
@@ -181,11 +188,15 @@ def _transfer_codings(received: Received) -> list[str] | None:
     """["chunked"], or [] where only unknown names stand in the field; None without the field.
 
     What is coded otherwise would go on under a wrong name, with the coding in it and none announced.
+    ["identity"] is what old origins write where there is no coding (RFC 2616 section 3.6): beside it the
+    length counts, without which a connection that is kept open would have no end of the body.
     """
     text = received.head.headers.get("transfer-encoding")
     if text is None:
         return None
     codings = [item.partition(";")[0].strip(" \t").lower() for item in text.split(",")]
+    if set(codings) == {_NO_CODING}:
+        return [_NO_CODING]
     known = [coding for coding in codings if coding in _CODINGS]
     if not received.minor or (known and text.lower() != "chunked"):
         raise UpstreamMalformed(_UNASKED, "http_response_transfer_coding")

@@ -12,6 +12,8 @@ from pyproxycache.messages import Head, Headers
 from pyproxycache.upstream.reader import Reader
 
 _LIMIT = 256 << 10
+_MOST_FIELDS = 1000
+_MOST_INTERIM = 100
 _LONGEST_REMEMBERED = 1024
 _STATUS_LINE = re.compile(r"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?")
 # A blank before the colon has to be taken away, and a control character makes the field invalid
@@ -26,21 +28,37 @@ class Received:
     head: Head
     minor: int
 
+    def signed(self, name: str) -> Received:
+        """The same with the Via of a proxy of this name, which received it (RFC 9110 section 7.6.3)."""
+        head = self.head
+        headers = head.headers.with_line("Via", f"1.{self.minor} {name}")
+        return Received(Head(head.status, head.reason, headers), self.minor)
+
 
 class Heads:
     """The heads of one answer, the interim ones (RFC 9110 section 15.2) and the final, within one limit.
 
-    `interim` gets those that say more than "go on". `may_switch`: whether a change of protocols was
-    asked for, whose 101 is a final head then.
+    Each has to be whole `seconds` after its first bytes. `interim` gets those that say more than "go on".
+    `may_switch`: whether a change of protocols was asked for, whose 101 is a final head then. With the
+    `name` of this proxy they are signed by it.
     """
 
     def __init__(
-        self, reader: Reader, interim: Callable[[Head], None] | None = None, *, may_switch: bool = False
+        self,
+        reader: Reader,
+        seconds: float,
+        interim: Callable[[Head], None] | None = None,
+        *,
+        may_switch: bool = False,
+        name: str = "",
     ) -> None:
         self._reader = reader
+        self._seconds = seconds
         self._interim = interim
         self._may_switch = may_switch
+        self._name = name
         self._left = _LIMIT
+        self._interim_left = _MOST_INTERIM
 
     def final(self) -> Received:
         """The head that a body may follow, or another protocol."""
@@ -54,6 +72,8 @@ class Heads:
         Raises UpstreamMalformed, EOFError, TimeoutError or OSError.
         """
         received = self._received()
+        if self._name:
+            received = received.signed(self._name)
         status = received.head.status
         if status == 101 and not self._may_switch:
             raise UpstreamMalformed("it switches protocols, and nobody asked for that")
@@ -61,6 +81,10 @@ class Heads:
             raise UpstreamMalformed("it switches protocols, and does not say to which")
         if status == 101 or status >= 200:
             return received
+        self._interim_left -= 1
+        if self._interim_left < 0:
+            text = "it sends interim heads without end"
+            raise UpstreamMalformed(text, "http_response_header_section_size")
         if status != 100 and self._interim is not None:
             self._interim(received.head)
         return None
@@ -69,9 +93,10 @@ class Heads:
         section = self._reader.section(self._left)
         if section is None:
             # Still arriving, or not as it should be.
-            status_line = self._line()
-            _check_status_line(status_line)
-            return _parsed([status_line, *iter(self._line, "")])
+            with self._reader.within(self._seconds):
+                status_line = self._line()
+                _check_status_line(status_line)
+                return _parsed([status_line, *iter(self._line, "")])
         self._left -= len(section) + 4
         return _short_head(section) if len(section) <= _LONGEST_REMEMBERED else _head(section)
 
@@ -87,6 +112,8 @@ def _head(section: bytes) -> Received:
 
 def _parsed(lines: list[str]) -> Received:
     match = _check_status_line(lines[0])
+    if len(lines) > _MOST_FIELDS:
+        raise UpstreamMalformed("its head has too many fields", "http_response_header_section_size")
     reason = (match[3] or "").strip(" \t")
     headers = Headers([_field(line) for line in _unfolded(lines[1:])])
     return Received(Head(int(match[2]), reason, headers), int(match[1]))

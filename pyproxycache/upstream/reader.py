@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pyproxycache import clock
 from pyproxycache.errors import UpstreamMalformed
@@ -52,6 +53,24 @@ class Reader:
             text = "a line, or all of a head, is too long"
             raise UpstreamMalformed(text, "http_response_header_section_size")
         return self._taken(end + 1)
+
+    def line_at_hand(self, limit: int) -> bytes:
+        """The next line with its end, where it is here and no longer than `limit` bytes; else b""."""
+        while (end := self._buffer.find(b"\n", 0, limit)) < 0:
+            if len(self._buffer) >= limit or not self._take_in():
+                return b""
+        return self._taken(end + 1)
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """All that is read under it comes in that time, and before the deadline; else TimeoutError."""
+        before = self.deadline
+        limit = clock.steady() + seconds
+        self.deadline = limit if before is None else min(before, limit)
+        try:
+            yield
+        finally:
+            self.deadline = before
 
     def section(self, limit: int) -> bytes | None:
         """All lines up to an empty one, without that, where they are here and end in CRLF; else None."""

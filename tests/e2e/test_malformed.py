@@ -38,6 +38,13 @@ HEADS = {
     "HTTP/2.0": ("GET {url} HTTP/2.0\r\nHost: h\r\n\r\n", 400),
     "no Host": ("GET {url} HTTP/1.1\r\n\r\n", 400),
     "two Hosts": ("GET {url} HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n", 400),
+    "empty Host": ("GET {url} HTTP/1.1\r\nHost:\r\n\r\n", 400),
+    "empty Host in HTTP/1.0": ("GET {url} HTTP/1.0\r\nHost: \r\n\r\n", 400),
+    "listed Hosts": ("GET {url} HTTP/1.1\r\nHost: h, i\r\n\r\n", 400),
+    "two Hosts in one": ("GET {url} HTTP/1.1\r\nHost: h i\r\n\r\n", 400),
+    "user in Host": ("GET {url} HTTP/1.1\r\nHost: u@h\r\n\r\n", 400),
+    "path in Host": ("GET {url} HTTP/1.1\r\nHost: h/x\r\n\r\n", 400),
+    "port of Host no number": ("GET {url} HTTP/1.1\r\nHost: h:x\r\n\r\n", 400),
     "two spaces": ("GET  {url} HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "bare LF": ("GET {url} HTTP/1.1\nHost: h\n\n", 400),
     "folded field": ("GET {url} HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n", 400),
@@ -68,6 +75,29 @@ HEADS = {
     "negative length": ("POST {url} HTTP/1.1\r\nHost: h\r\nContent-Length: -3\r\n\r\n", 400),
     "hex length": ("POST {url} HTTP/1.1\r\nHost: h\r\nContent-Length: 0x3\r\n\r\n", 400),
     "superscript length": ("POST {url} HTTP/1.1\r\nHost: h\r\nContent-Length: \xb3\r\n\r\n", 400),
+    "length beyond 63 bits": (
+        "POST {url} HTTP/1.1\r\nHost: h\r\nContent-Length: 9223372036854775808\r\n\r\n",
+        400,
+    ),
+    "length beyond 64 bits": (
+        "POST {url} HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551619\r\n\r\n",
+        400,
+    ),
+    "length of 5000 digits": (
+        "POST {url} HTTP/1.1\r\nHost: h\r\nContent-Length: " + "9" * 5000 + "\r\n\r\n",
+        400,
+    ),
+    **{
+        f"{name} {method}": (f"{method} {{url}} HTTP/1.1\r\nHost: h\r\n{name}: 3\r\n\r\n", 400)
+        for method in ("GET", "POST")
+        for name in ("Content_Length", "content.length", "Transfer_Encoding", "TRANSFER~ENCODING")
+    },
+    "coded as nothing and chunked": (
+        "POST {url} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+        501,
+    ),
+    "CONNECT": ("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", 501),
+    "other scheme": ("GET ftp://h/x HTTP/1.1\r\nHost: h\r\n\r\n", 501),
     "unknown coding": ("POST {url} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
     "coded twice": ("POST {url} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
     "not chunked last": ("POST {url} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 400),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from scripted import OK, Scripted, get, upstream
+import socket
+import time
 
-from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamUnreachable
+import pytest
+from scripted import OK, Scripted, get, until_gone, upstream
+
+from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout, UpstreamUnreachable
 from pyproxycache.outcome import Outcome
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -39,10 +42,16 @@ NOT_REUSED = {
     "coding that is none": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nbody",
     "unknown codings": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x-own; a=b, y-own\r\n\r\nbody",
     "no coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n\r\nbody",
-    "no coding beside a length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n"
+    "coding that is none beside a length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Identity\r\n"
+    b"Content-Length: 4\r\n\r\nbody",
+    "coding that is none in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: identity\r\n"
+    b"Connection: keep-alive\r\nContent-Length: 4\r\n\r\nbody",
+    "unknown coding beside a length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x-own\r\n"
     b"Content-Length: 3\r\n\r\nbody",
-    "no coding beside a wrong length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n"
+    "unknown coding beside a wrong length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x-own\r\n"
     b"Content-Length: 3, 9\r\n\r\nbody",
+    "half of a trailer": CHUNKED + b"4\r\nbody\r\n0\r\nX-Sum: 1",
+    "trailers without end": CHUNKED + b"4\r\nbody\r\n0\r\n" + b"X: y\r\n" * 20_000,
     "chunked beside a wrong length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n"
     b"Content-Length: x\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
 }
@@ -105,6 +114,7 @@ def test_fields_come_as_they_were_sent() -> None:
         ("X-Folded", "a b c"),
         ("X-Empty", ""),
         ("X-Latin", "é"),
+        ("Via", "1.1 test"),
         ("Content-Length", "4"),
     )
 
@@ -142,8 +152,12 @@ MALFORMED = {
     "length beyond all": b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
     "chunked twice": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
     "chunked in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "coding that is none beside lengths that differ": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n"
+    b"Content-Length: 3, 9\r\n\r\nbody",
+    "more fields than anyone needs": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1001 + b"\r\n",
     "head without end": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000,
     "interim answers without end": b"HTTP/1.1 102 Processing\r\n\r\n" * 20_000,
+    "more interim answers than anyone needs": b"HTTP/1.1 102 Processing\r\n\r\n" * 101 + OK,
 }
 
 
@@ -192,7 +206,6 @@ BROKEN = {
     "size behind a line feed alone": CHUNKED + b"4\nbody\r\n0\r\n\r\n",
     "extension with a carriage return": CHUNKED + b"4;a\rb\r\nbody\r\n0\r\n\r\n",
     "extension without end": CHUNKED + b"4;" + b"a" * 20_000,
-    "trailers without end": CHUNKED + b"4\r\nbody\r\n0\r\n" + b"X: y\r\n" * 20_000,
 }
 
 
@@ -209,3 +222,57 @@ def test_many_small_chunks_in_large_and_small_reads() -> None:
     raw = CHUNKED + b"".join(b"%X\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
     with Scripted([raw]) as origin:
         assert b"".join(upstream().send(get(origin.url()), Outcome())) == b"".join(pieces)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        CHUNKED + b"4\r\nbody\r\n0\r\n",
+        CHUNKED + b"4\r\nbody\r\n0\r\nX-Sum: 1\r\n",
+        NOT_REUSED["coding that is none beside a length"],
+    ],
+    ids=["no end of the trailers", "trailers that do not end", "coding that is none beside a length"],
+)
+def test_the_end_of_the_body_is_not_waited_for(raw: bytes) -> None:
+    """The origin keeps the connection open and sends no more; only the client's leaving ends it."""
+
+    def keeps_open(connection: socket.socket) -> None:
+        connection.sendall(raw)
+        until_gone(connection)
+
+    with Scripted([keeps_open], [OK]) as origin:
+        client = upstream()
+        assert b"".join(client.send(get(origin.url()), Outcome())) == b"body"
+        assert b"".join(client.send(get(origin.url()), Outcome())) == b"right"
+
+
+DRIPPED = {
+    "status line": b"HTTP/1.1 20",
+    "field": b"HTTP/1.1 200 OK\r\nX: ",
+    "interim head": b"HTTP/1.1 103 Early Hints\r\nX: ",
+    "behind an interim head": b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nX: ",
+}
+
+
+@pytest.mark.parametrize("begin", DRIPPED.values(), ids=DRIPPED)
+def test_a_head_that_drips_is_given_up(begin: bytes) -> None:
+    def drips(connection: socket.socket) -> None:
+        connection.sendall(begin)
+        while True:
+            connection.sendall(b"y")
+            time.sleep(0.05)
+
+    with Scripted([drips]) as origin, pytest.raises(UpstreamTimeout):
+        upstream(silence=10.0, head_timeout=0.5).send(get(origin.url()), Outcome())
+
+
+def test_time_for_a_head_begins_with_its_first_byte() -> None:
+    def thinks_first(connection: socket.socket) -> None:
+        for _ in range(3):
+            time.sleep(0.4)
+            connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n")
+        time.sleep(0.4)
+        connection.sendall(OK)
+
+    with Scripted([thinks_first]) as origin:
+        assert b"".join(upstream(head_timeout=0.3).send(get(origin.url()), Outcome())) == b"right"

@@ -55,7 +55,7 @@ def test_they_come_with_their_fields() -> None:
         upstream().send(request, Outcome()).close()
     assert (seen[0].reason, seen[0].headers.fields) == (
         "Early Hints",
-        (("Link", "</a>"), ("X", "1"), ("X", "2")),
+        (("Link", "</a>"), ("X", "1"), ("X", "2"), ("Via", "1.1 test")),
     )
 
 

@@ -1,0 +1,38 @@
+"""What a request's fields have to be like, beyond what the parsers see to."""
+
+from __future__ import annotations
+
+import re
+
+from pyproxycache.errors import BadRequest
+from pyproxycache.messages import Headers
+
+_LONGEST_BODY = 2**63 - 1
+_HOST = re.compile(r"(?:[!$&'()*+;=%._~0-9A-Za-z-]+|\[[0-9A-Fa-fvV:.]+\])(?::[0-9]*)?")
+LOOK_ALIKES = {
+    f"{first}{mark}{second}": f"{first}-{second}"
+    for first, second in (("content", "length"), ("transfer", "encoding"))
+    for mark in "!#$%&'*+.^_`|~"
+}
+"""What servers that make variables of fields (RFC 3875 section 4.1.18) may take for a field of framing."""
+
+
+def check_fields(headers: Headers, version: tuple[int, int]) -> None:
+    """Raises BadRequest where another server may see another host, or another end of the request.
+
+    RFC 9112 sections 3.2 and 6.3.
+    """
+    _check_host(headers.lines("host"), version)
+    for name, meant in LOOK_ALIKES.items():
+        if name in headers:
+            raise BadRequest(f"the field {name} looks like {meant} and is not that")
+    if int(headers.get("content-length") or 0) > _LONGEST_BODY:
+        raise BadRequest("the Content-Length is beyond all that can be counted")
+
+
+def _check_host(lines: tuple[str, ...], version: tuple[int, int]) -> None:
+    if not lines:
+        if version >= (1, 1):
+            raise BadRequest("a request in HTTP/1.1 needs a Host field")
+    elif len(lines) > 1 or _HOST.fullmatch(lines[0]) is None:
+        raise BadRequest("the Host field is not one host, with or without a port")
