@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import time
 
+wall = time.time
+"""What time it is: seconds since the epoch. Somebody may set the clock at any moment."""
 
-def wall() -> float:
-    """What time it is: seconds since the epoch. Somebody may set the clock at any moment."""
-    return time.time()
-
-
-def steady() -> float:
-    """Seconds that nobody sets, from some beginning; for durations."""
-    return time.monotonic()
+steady = time.monotonic
+"""Seconds that nobody sets, from some beginning; for durations."""
 
 
 def since_boot() -> float:
-    """The same, with the time that the machine was suspended: what a clock that is not set agrees with."""
+    """The same, with the time that the machine was suspended: a clock that nobody sets agrees with it."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

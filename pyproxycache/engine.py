@@ -13,7 +13,7 @@ from pyproxycache.lookup import Found, LookUp, with_content_key
 from pyproxycache.messages import Entry, Repeatable, Request, Response
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
-from pyproxycache.rules.freshness import current_age
+from pyproxycache.rules.freshness import CLOCK_TOLERANCE, current_age
 from pyproxycache.rules.keys import cache_key, of_same_content
 from pyproxycache.rules.policy import Policies
 from pyproxycache.serving import answer
@@ -120,6 +120,7 @@ class Engine:
             entry,
             stamp.slot,
             stamp.version,
+            since=now - CLOCK_TOLERANCE,
             until=decide.good_until(request, entry, policies, now),
             born=now - current_age(entry, now),
             expires=now + decide.freshness_left(request, entry, policies, now),

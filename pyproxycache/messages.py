@@ -201,7 +201,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Repeatable:
-    """Why the same answer is right again: while the key has that version, and before `until`.
+    """Why the same answer is right again: while the key has that version, from `since` until `until`.
 
     Times are seconds since the epoch: the response was `born` when its Age was 0, and is fresh until it
     `expires`. `slot` is where the key's version is. `varies` are all request fields that select among
@@ -212,6 +212,7 @@ class Repeatable:
     entry: Entry
     slot: int
     version: int
+    since: float
     until: float
     born: float
     expires: float

@@ -41,7 +41,8 @@ class Outcome:
 
     `url` is None where the request-target, `target`, was not understood. `peer` is the address that the
     answer came from, the parent's if it came `through_parent`. `head_bytes` and `bytes_sent` are those of
-    the answer's head and body; it was `aborted` if it did not get to its end.
+    the answer's head and body; it was `aborted` if it did not get to its end. It `started` at that time of
+    day, and had `begun` by the steady clock, which `seconds` are counted by.
     """
 
     result: Result = Result.FAILED
@@ -65,6 +66,7 @@ class Outcome:
     through_parent: bool = False
     aborted: bool = False
     started: float = 0.0
+    begun: float = 0.0
     seconds: float = 0.0
     head_bytes: int = 0
     bytes_sent: int = 0

@@ -31,6 +31,7 @@ from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.follow import Follower
 from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claims import Claims
+from pyproxycache.store.clock_changes import ClockChanges
 from pyproxycache.store.database import Database
 from pyproxycache.store.flights import Flights
 from pyproxycache.store.fsck import Fsck
@@ -58,6 +59,7 @@ class Store:
     space: Space
     fsck: Fsck
     recovery: Recovery
+    clock_changes: ClockChanges
 
 
 def open_store(options: StoreOptions) -> Store:
@@ -69,7 +71,8 @@ def open_store(options: StoreOptions) -> Store:
     index = Index(database)
     claims = Claims(database, blobs)
     space, fsck = Space(options, index, claims, blobs), Fsck(index, blobs)
-    return Store(database, blobs, index, claims, space, fsck, Recovery(space, index, blobs, fsck))
+    recovery = Recovery(space, index, blobs, fsck)
+    return Store(database, blobs, index, claims, space, fsck, recovery, ClockChanges(database))
 
 
 def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) -> Server:
@@ -95,7 +98,7 @@ def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) ->
 def build_app(config: Config) -> app.App:
     """A worker's application: all parts are made here, after the fork."""
     store = open_store(config.store)
-    housekeeper = Housekeeper(store.index, store.space)
+    housekeeper = Housekeeper(store.index, store.space, [store.clock_changes.look])
     name = f"pyproxycache-{store.index.instance()}"
     components, downloader, guard = _build_components(config, store, housekeeper, name)
     access_log = _access_log(config.log)

@@ -125,6 +125,8 @@ def gc(
         def report(collected: Collected) -> None:
             status.update(f"collecting: {collected.entries} responses, {format_size(collected.bytes)}")
 
+        # Before anything counts as unused that was not used by a wrong clock only.
+        store.clock_changes.look()
         collected = store.space.collect(wait=True, dry_run=dry_run, progress=report) or Collected()
     if as_json:
         print_json(

@@ -111,6 +111,7 @@ def _try_to_listen(listen: tuple[str, ...]) -> None:
 def _usable(config: Config) -> Config:
     """The configuration, once what workers open is known to open; raises StoreError or OSError."""
     store = open_store(config.store)
+    store.clock_changes.look()
     store.recovery.run()
     store.database.close()
     if config.log.access is not None:

@@ -15,7 +15,7 @@ from pyproxycache.messages import Entry, Repeatable, Request, Response, without_
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
-from pyproxycache.rules.freshness import current_age
+from pyproxycache.rules.freshness import CLOCK_TOLERANCE, current_age
 from pyproxycache.rules.keys import flight_key, newest, part_key, select, vary_values
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import if_range_holds, range_specs, select_ranges
@@ -262,7 +262,10 @@ class Fetcher:
             until = decide.good_until(miss.request, entry, self._policies, now)
         age = current_age(entry, now)
         varies = tuple(name for name, _value in entry.vary)
-        repeatable = Repeatable(entry, stamp.slot, stamp.version, until, now - age, until, varies, again)
+        since = now - CLOCK_TOLERANCE
+        repeatable = Repeatable(
+            entry, stamp.slot, stamp.version, since, until, now - age, until, varies, again
+        )
         return replace(response, repeatable=repeatable)
 
     def _is_far(self, request: Request, progress: Progress) -> bool:

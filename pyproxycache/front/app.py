@@ -156,6 +156,7 @@ class App:
             user_agent=theirs.user_agent,
             client=client,
             started=clock.wall(),
+            begun=clock.steady(),
         )
         try:
             response = repeatable.again(client, outcome)
@@ -190,7 +191,8 @@ class App:
     def refused(self, client: str, status: int, head_bytes: int, body_bytes: int) -> None:
         """Report what was no HTTP, and was answered so."""
         outcome = Outcome(Result.REFUSED, status=status, client=client, content_type="text/plain")
-        outcome.started, outcome.head_bytes, outcome.bytes_sent = clock.wall(), head_bytes, body_bytes
+        outcome.started, outcome.begun = clock.wall(), clock.steady()
+        outcome.head_bytes, outcome.bytes_sent = head_bytes, body_bytes
         _report(outcome, self._report)
 
     def _admitted(self, received: Received, outcome: Outcome) -> Steps[tuple[Response, bool]]:
@@ -280,6 +282,7 @@ def _begun(received: Received) -> Outcome:
     major, minor = received.version
     return Outcome(
         started=clock.wall(),
+        begun=clock.steady(),
         client=received.client,
         method=received.method,
         target=received.target,
@@ -290,7 +293,7 @@ def _begun(received: Received) -> Outcome:
 
 
 def _report(outcome: Outcome, report: Report) -> None:
-    outcome.seconds = clock.wall() - outcome.started
+    outcome.seconds = clock.steady() - outcome.begun
     report(outcome)
 
 

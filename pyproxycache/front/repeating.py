@@ -43,9 +43,9 @@ class Repeating:
         not to be used again.
         """
         repeat = known.repeat
-        began = clock.wall()
+        began, begun = clock.wall(), clock.steady()
         if self._versions[repeat.slot] != repeat.version or (
-            began >= repeat.until and not (waited and isinstance(repeat, Arriving))
+            not repeat.since <= began < repeat.until and not (waited and isinstance(repeat, Arriving))
         ):
             self._memory.forget(head, known)
             return False
@@ -64,10 +64,12 @@ class Repeating:
             self._send(connection, head, known, repeat, began, taken)
         else:
             connection.halt = Halt.DONE
-            self._note(head, known, repeat, began, connection.client)
+            self._note(head, known, repeat, began, clock.steady() - begun, connection.client)
         return True
 
-    def _note(self, head: bytes, known: Known, repeat: Stored, began: float, client: str) -> None:
+    def _note(
+        self, head: bytes, known: Known, repeat: Stored, began: float, seconds: float, client: str
+    ) -> None:
         if not repeat.hits:
             self._served.append(repeat)
             if self.report_at is _NEVER:
@@ -76,14 +78,14 @@ class Repeating:
         if self._opening is not None:
             if known.line_until != repeat.renew_at:
                 self._memory.tell(head, known, repeat)
-            self._lines.append(self._opening(began, clock.wall() - began, client) + known.line)
+            self._lines.append(self._opening(began, seconds, client) + known.line)
 
     def _send(
         self, connection: Connection, head: bytes, known: Known, repeat: Stored, began: float, taken: int
     ) -> None:
         """The longer way, for what the client did not take at once; so much it has taken already."""
         outcome = self._memory.outcome(head, repeat)
-        outcome.started, outcome.client = began, connection.client
+        outcome.started, outcome.begun, outcome.client = began, clock.steady(), connection.client
         self._reporter.accessed(repeat.entry_id, began)
         connection.lingers = False
         answer = self._app.repeated(outcome, repeat.body())

@@ -71,15 +71,28 @@ class FileBody(tuple[Piece, ...]):
 
 
 class Stored:
-    """An answer out of the store; right while its key has that version, before `until` (epoch seconds).
+    """An answer out of the store; right while its key has that version, from `since` until `until`.
 
-    `data` is the answer as it is sent, of `length` bytes in all; of one whose body is in a file, its head.
-    It has to be renewed at `renew_at`. `is_inward`: only clients on this machine may see it. `closes`: the
-    connection ends with it. `hits` counts those that nobody was told of yet. The rest is the memory's own.
+    These are epoch seconds. `data` is the answer as it is sent, of `length` bytes in all; of one whose body
+    is in a file, its head. It has to be renewed at `renew_at`. `is_inward`: only clients on this machine
+    may see it. `closes`: the connection ends with it. `hits` counts those that nobody was told of yet. The
+    rest is the memory's own.
     """
 
     __slots__ = (
-        *("slot", "version", "until", "is_inward", "closes", "renew_at", "data", "length", "hits", "file"),
+        *(
+            "slot",
+            "version",
+            "since",
+            "until",
+            "is_inward",
+            "closes",
+            "renew_at",
+            "data",
+            "length",
+            "hits",
+            "file",
+        ),
         *("_template", "_born", "_expires", "_body"),
         *("entry_id", "framing", "outcome"),
         *("base", "selecting", "varies", "size", "uses", "is_kept", "line"),
@@ -97,7 +110,8 @@ class Stored:
     ) -> None:
         repeatable = answer.response.repeatable
         assert repeatable is not None, "the caller has looked"
-        self.slot, self.version, self.until = repeatable.slot, repeatable.version, repeatable.until
+        self.slot, self.version = repeatable.slot, repeatable.version
+        self.since, self.until = repeatable.since, repeatable.until
         self.is_inward = is_inward
         self.closes = closes
         self.renew_at = 0.0
@@ -149,7 +163,10 @@ class Arriving:
     that of all who join, to be made anew at `renew_at`, when its Age changes.
     """
 
-    __slots__ = ("_born", "closes", "framing", "head", "join", "renew_at", "slot", "until", "version")
+    __slots__ = (
+        *("_born", "closes", "framing", "head", "join", "renew_at"),
+        *("slot", "since", "until", "version"),
+    )
 
     def __init__(
         self,
@@ -159,7 +176,8 @@ class Arriving:
         *,
         closes: bool,
     ) -> None:
-        self.slot, self.version, self.until = repeatable.slot, repeatable.version, repeatable.until
+        self.slot, self.version = repeatable.slot, repeatable.version
+        self.since, self.until = repeatable.since, repeatable.until
         self._born = repeatable.born
         self.closes = closes
         self.framing = framing

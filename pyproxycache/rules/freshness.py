@@ -10,6 +10,12 @@ from pyproxycache.rules.policy import Policy
 HEURISTICALLY_CACHEABLE = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
 """Statuses that may be stored without explicit freshness (RFC 9110 section 15.1)."""
 
+UNKNOWN_AGE = float(1 << 31)
+"""Seconds: what a number of seconds means that is too large to be told (RFC 9111 section 1.2.2)."""
+
+CLOCK_TOLERANCE = 5.0
+"""Seconds by which a clock may be corrected without anything stored being in doubt."""
+
 _HEURISTIC_SHARE = 0.1
 _HEURISTIC_CAP = 7 * 86400.0
 
@@ -38,7 +44,13 @@ def recency(entry: Entry) -> tuple[float, float]:
 
 
 def current_age(entry: Entry, now: float) -> float:
-    """Seconds since the origin made or validated the response (RFC 9111 section 4.2.3)."""
+    """Seconds since the origin made or validated the response (RFC 9111 section 4.2.3).
+
+    One that came later than now, by a clock that has been set back since, or at a time that is not known
+    any more (0), is of UNKNOWN_AGE.
+    """
+    if not 0 < entry.response_time <= now + CLOCK_TOLERANCE:
+        return UNKNOWN_AGE
     date = date_of(entry.headers, "date")
     apparent = 0.0 if date is None else max(0.0, entry.response_time - date)
     # Of a list the first member counts, and an invalid one not at all (RFC 9111 section 5.1).

@@ -175,10 +175,15 @@ class Partial:
         """Whether the file has a digest's name as well, and must not change any more."""
         return os.fstat(self._fd).st_nlink > 1
 
-    @property
-    def written(self) -> float:
-        """When it was last written to (epoch seconds)."""
-        return os.fstat(self._fd).st_mtime
+    def last_written(self, now: float) -> float:
+        """When it was last written to (epoch seconds); `now` where a wrong clock has noted a later time.
+
+        That is noted then, so that it grows old from here on.
+        """
+        noted = os.fstat(self._fd).st_mtime
+        if noted > now:
+            os.utime(self._fd, (now, now))
+        return min(noted, now)
 
     def open_reader(self) -> int:
         """A descriptor for readers, on an open file of its own: it does not carry the lock."""

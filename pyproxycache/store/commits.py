@@ -97,7 +97,7 @@ class Commits:
             if file is None:
                 return 0
             row = db.execute("SELECT key FROM flights WHERE partial = ?", (name,)).fetchone()
-            if row and not file.is_blob and file.written >= unused_since:
+            if row and not file.is_blob and file.last_written(clock.wall()) >= unused_since:
                 return 0
             db.execute("DELETE FROM flights WHERE partial = ?", (name,))
         # No row leads to the file any more and it is locked: hashing it keeps nobody waiting.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 
 from pyproxycache import clock
 from pyproxycache.errors import StoreError
@@ -13,6 +15,8 @@ from pyproxycache.store.index import Index
 from pyproxycache.store.space import Space
 
 log = logging.getLogger("pyproxycache.store")
+
+Chore = Callable[[], object]
 
 _FLUSH_SECONDS = 2.0
 _COLLECT_SECONDS = 600.0
@@ -22,12 +26,13 @@ class Housekeeper:
     """Gathers what requests note in memory; one thread a process writes it in batches.
 
     `_accesses` and `_counters` are guarded by `_lock`. A crash loses at most what came in since the last
-    flush.
+    flush. `chores` are done every two seconds, in this order, before anything is collected.
     """
 
-    def __init__(self, index: Index, space: Space) -> None:
+    def __init__(self, index: Index, space: Space, chores: Sequence[Chore] = ()) -> None:
         self._index = index
         self._space = space
+        self._chores = chores
         self._lock = threading.Lock()
         self._accesses: dict[int, tuple[float, int]] = {}
         self._counters: Counter[str] = Counter()
@@ -65,6 +70,9 @@ class Housekeeper:
         collected = clock.steady()
         while not self._stopped.wait(_FLUSH_SECONDS):
             self.flush()
+            for chore in self._chores:
+                with _surviving(chore):
+                    chore()
             due = clock.steady() - collected > _COLLECT_SECONDS
             try:
                 self._index.settle()
@@ -78,3 +86,13 @@ class Housekeeper:
         done = self._space.collect()
         if done is not None and done.entries:
             log.info("collected %d entries of %d bytes", done.entries, done.bytes)
+
+
+@contextlib.contextmanager
+def _surviving(chore: Chore) -> Iterator[None]:
+    """One chore that fails keeps nobody from the others, nor from its own next time."""
+    try:
+        yield
+    except Exception as error:
+        name = getattr(chore, "__qualname__", type(chore).__name__)
+        log.error("%s failed: %s", name, str(error) or type(error).__name__)

@@ -180,11 +180,15 @@ class Index:
         with self._database.write() as db:
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
-    def last_used(self, seconds: float) -> dict[str, int]:
-        """Digest and size of the bodies stored or served up to so long before the last one."""
+    def last_used(self, seconds: float, now: float) -> dict[str, int]:
+        """Digest and size of the bodies stored or served up to so long before the last one.
+
+        The last one before now: a wrong clock may have dated some later.
+        """
         rows = self._database.select(
-            "SELECT digest, size FROM entries WHERE accessed >= (SELECT max(accessed) FROM entries) - ?",
-            (seconds,),
+            "SELECT digest, size FROM entries WHERE accessed >="
+            " (SELECT coalesce(max(accessed), 0) FROM entries WHERE accessed <= ?) - ?",
+            (now, seconds),
         )
         return dict(rows)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
+from pyproxycache import clock
 from pyproxycache.store.blobs import Blobs
+from pyproxycache.store.clock_changes import boot_id
 from pyproxycache.store.fsck import Fsck
 from pyproxycache.store.index import Index
 from pyproxycache.store.space import Space
 
 log = logging.getLogger("pyproxycache.store")
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # How long a system may keep written bytes before they are on the disk, with room to spare.
 _UNSETTLED_SECONDS = 180.0
 
@@ -28,20 +28,22 @@ class Recovery:
 
     def run(self, boot: str | None = None) -> None:
         """Mend the store; `boot` names this run of the machine (None: ask the kernel)."""
-        boot = boot or _BOOT_ID.read_text().strip()
+        boot = boot or boot_id()
         self._space.recover()
         before = self._index.fact("boot")
         if before != boot:
             if before is not None:
                 self._index.distrust_versions()
-                self._check_last_written()
+                self._check_last_written(clock.wall())
             self._index.set_fact("boot", boot)
 
-    def _check_last_written(self) -> None:
+    def _check_last_written(self, now: float) -> None:
         """Read the bodies whose bytes may not have reached the disk when the power went."""
-        sizes = self._index.last_used(_UNSETTLED_SECONDS)
+        sizes = self._index.last_used(_UNSETTLED_SECONDS, now)
         written = {digest: self._blobs.written(digest) for digest in sizes}
-        since = max((when for when in written.values() if when), default=0.0) - _UNSETTLED_SECONDS
+        # What a wrong clock has dated later than now says nothing of when the others were written.
+        past = (when for when in written.values() if when is not None and when <= now)
+        since = max(past, default=0.0) - _UNSETTLED_SECONDS
         unsettled = {
             digest: sizes[digest] for digest, when in written.items() if when is None or when > since
         }

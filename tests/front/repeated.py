@@ -25,7 +25,7 @@ def head_of(age: int, ttl: int, *fields: str) -> bytes:
 
 
 def repeatable(**changes: Any) -> Repeatable:
-    options: dict[str, Any] = {"slot": 1, "version": 2, "until": EXPIRES, "born": BORN}
+    options: dict[str, Any] = {"slot": 1, "version": 2, "since": BORN, "until": EXPIRES, "born": BORN}
     options |= {"expires": EXPIRES, "varies": ()} | changes
     return Repeatable(Entry("http://o/", Head(200), BORN, BORN, id=7), **options)
 

@@ -142,7 +142,15 @@ def lasting(data: bytes) -> bytes:
 
 def facts(outcome: Outcome) -> dict[str, Any]:
     """What is told, without the times, and without what only some logs tell."""
-    names = set(Outcome.__slots__) - {"started", "seconds", "ttl", "head_bytes", "user_agent", "referer"}
+    names = set(Outcome.__slots__) - {
+        "started",
+        "begun",
+        "seconds",
+        "ttl",
+        "head_bytes",
+        "user_agent",
+        "referer",
+    }
     return {name: getattr(outcome, name) for name in names}
 
 

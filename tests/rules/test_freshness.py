@@ -11,6 +11,7 @@ from pyproxycache.messages import Headers
 from pyproxycache.rules.cache_control import RequestDirectives
 from pyproxycache.rules.freshness import (
     HEURISTICALLY_CACHEABLE,
+    UNKNOWN_AGE,
     current_age,
     entry_lifetime,
     freshness_lifetime,
@@ -46,8 +47,33 @@ def test_current_age_ten_seconds_later(
     assert current_age(stored, NOW + 10) == age
 
 
-def test_a_clock_set_back_makes_nothing_younger_than_new() -> None:
-    assert current_age(entry(), NOW - 3600) == 0
+@pytest.mark.parametrize(
+    ("now", "age"),
+    [
+        pytest.param(-4, 0, id="corrected-a-little"),
+        pytest.param(-6, UNKNOWN_AGE, id="set-back"),
+        pytest.param(-365 * DAY, UNKNOWN_AGE, id="set-back-a-year"),
+        pytest.param(365 * DAY, 365 * DAY, id="set-forward"),
+    ],
+)
+def test_age_after_the_clock_was_set(now: float, age: float) -> None:
+    assert current_age(entry(), NOW + now) == age
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(fresh=3650 * DAY)], ids=["plain", "with-a-rule"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Cache-Control: max-age=2147483647",
+        "Cache-Control: s-maxage=99999999",
+        "Cache-Control: immutable, max-age=60",
+    ],
+)
+def test_nothing_from_a_time_to_come_is_fresh(line: str, policy: Policy) -> None:
+    stored = entry(line)
+    assert entry_lifetime(stored, policy) - current_age(stored, NOW - 60) <= 0
+    came_some_time = replace(stored, request_time=0, response_time=0)
+    assert entry_lifetime(came_some_time, policy) - current_age(came_some_time, NOW) <= 0
 
 
 PLAIN = Policy()
