@@ -20,11 +20,11 @@ from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.digests import expected_digests
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import continues, range_text
+from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.rules.validation import (
     complete_length,
     strip_conditionals,
     strip_validators,
-    strong_validator,
 )
 from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.flight import End
@@ -362,7 +362,7 @@ def _as_known(error: BaseException) -> ProxyError:
 
 def _resuming(request: Request, entry: Entry | None, size: int) -> Request | None:
     """The request for the rest of a body (RFC 9110 section 13.1.5); None where it cannot be asked for."""
-    validator = strong_validator(entry.head) if entry is not None and size else None
+    validator = resumption_validator(entry.head) if entry is not None and size else None
     if entry is None or validator is None or (entry.part is not None and size >= entry.part.length):
         return None
     wanted = range_text(entry.first_byte + size, None if entry.part is None else entry.part.end)

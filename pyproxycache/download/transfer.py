@@ -14,7 +14,7 @@ from pyproxycache.errors import BrokenOff, NoSpace, ProxyError, StoreError, Upst
 from pyproxycache.messages import without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.rules.digests import IntegrityCheck
-from pyproxycache.rules.validation import strong_validator
+from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.store.flight import End
 from pyproxycache.store.flights import Permit
 from pyproxycache.store.space import Space
@@ -237,4 +237,6 @@ def give_up(permit: Permit, end: End, error: ProxyError | None) -> None:
 
 def is_resumable(permit: Permit) -> bool:
     """Whether the rest of the body can be asked for."""
-    return permit.entry is not None and permit.size > 0 and strong_validator(permit.entry.head) is not None
+    return (
+        permit.entry is not None and permit.size > 0 and resumption_validator(permit.entry.head) is not None
+    )

@@ -38,6 +38,7 @@ from pyproxycache.rules.negotiation import NEGOTIATING, accepts_coding
 from pyproxycache.rules.parts import Plan, part_of, plan, representation
 from pyproxycache.rules.policy import Policies, Policy
 from pyproxycache.rules.ranges import range_specs
+from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.rules.search_variance import search_base
 from pyproxycache.rules.storing import is_for_one, is_lasting, obstacle, stored_head
 from pyproxycache.rules.validation import (
@@ -49,7 +50,6 @@ from pyproxycache.rules.validation import (
     strip_conditionals,
     strip_validators,
     strong_tag,
-    strong_validator,
     validators,
 )
 
@@ -396,8 +396,8 @@ def _plan(request: Request, parts: Sequence[Entry], now: float) -> Plan | None:
     """The answer out of the newest part and those that go with it, or out of one that stands alone."""
     alike = representation(parts)
     chosen = plan(request, alike, now)
-    if chosen is not None or strong_validator(alike[0].head) is not None:
+    if chosen is not None or resumption_validator(alike[0].head) is not None:
         return chosen
-    alone = (part for part in parts if strong_validator(part.head) is None)
+    alone = (part for part in parts if resumption_validator(part.head) is None)
     plans = (plan(request, (part,), now) for part in sorted(alone, key=recency, reverse=True))
     return next((found for found in plans if found is not None), None)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pyproxycache.messages import Entry, Head, Headers, Part, Request
-from pyproxycache.rules.freshness import date_of, recency
+from pyproxycache.rules.freshness import recency
 from pyproxycache.rules.grammar import end_to_end, parse_content_range
 from pyproxycache.rules.ranges import (
     WHOLE,
@@ -18,11 +18,11 @@ from pyproxycache.rules.ranges import (
     range_text,
     select_ranges,
 )
+from pyproxycache.rules.representation import same_representation
 from pyproxycache.rules.validation import (
     content_length,
     freshen,
     precondition,
-    same_representation,
     strong_validator,
 )
 
@@ -83,7 +83,7 @@ class Plan:
         An answer to If-Range may leave out what the asker has already (RFC 9110 section 15.3.7).
         """
         part = part_of(head_206)
-        if part is None or not continues(head_206, self.head, segment.start):
+        if part is None or not continues(head_206, self.head, segment.start, self.total):
             return None
         if self.total is not None and part.total not in (None, self.total):
             return None
@@ -164,7 +164,9 @@ def representation(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     newest_first = sorted(entries, key=recency, reverse=True)
     chosen = newest_first[:1]
     for entry in newest_first[1:]:
-        if _of_one_representation(chosen[0].head, entry.head) and _fit_together((*chosen, entry)):
+        if same_representation(chosen[0].head, entry.head, _length(chosen[0])) and _fit_together(
+            (*chosen, entry)
+        ):
             chosen.append(entry)
     return tuple(chosen)
 
@@ -252,11 +254,6 @@ def _length(entry: Entry) -> int | None:
 def _total(parts: Sequence[Entry]) -> int | None:
     """The complete length that any of the parts tells."""
     return next((total for entry in parts if (total := _length(entry)) is not None), None)
-
-
-def _of_one_representation(one: Head, other: Head) -> bool:
-    dates = [date_of(head.headers, "last-modified") for head in (one, other)]
-    return same_representation(one, other) and (None in dates or dates[0] == dates[1])
 
 
 def _fit_together(parts: Sequence[Entry]) -> bool:

@@ -8,9 +8,9 @@ from enum import Enum
 from typing import Final
 
 from pyproxycache.messages import Head, Headers, Part
-from pyproxycache.rules.freshness import date_of
 from pyproxycache.rules.grammar import http_date, parse_content_range, split_list
-from pyproxycache.rules.validation import complete_length, strong_date, strong_validator
+from pyproxycache.rules.representation import same_representation
+from pyproxycache.rules.validation import strong_date, strong_validator
 
 _UNIT = re.compile(r"bytes[ \t]*=", re.IGNORECASE)
 _SPEC = re.compile(r"([0-9]*)-([0-9]*)")
@@ -133,29 +133,16 @@ def unsatisfiable_head(total: int) -> Head:
     return Head(416, "Range Not Satisfiable", Headers(fields))
 
 
-def continues(head_206: Head, validator_head: Head, offset: int) -> bool:
-    """Whether the answer to `Range: bytes=offset-` goes on with the bytes that validator_head began.
+def continues(head_206: Head, known: Head, offset: int, length: int | None = None) -> bool:
+    """Whether the answer to `Range: bytes=offset-` with If-Range goes on with the bytes of what is known.
 
-    It does if it starts right there, in a representation of the same length with the same strong
-    validator (RFC 9110 section 15.3.7.3).
+    It does if it starts right there, in the same representation. `length` is the complete length of what
+    is known, for a head that does not tell it.
     """
     span = parse_content_range(head_206.headers.get("content-range") or "")
     if head_206.status != 206 or span is None or span[0] != offset:
         return False
-    known = complete_length(validator_head)
-    if known is not None and span[2] is not None and known != span[2]:
-        return False
-    return _same_validator(validator_head, head_206)
-
-
-def _same_validator(old_head: Head, new_head: Head) -> bool:
-    if strong_validator(old_head) is None:
-        return False
-    old_tag, new_tag = old_head.headers.get("etag"), new_head.headers.get("etag")
-    old_date = date_of(old_head.headers, "last-modified")
-    new_date = date_of(new_head.headers, "last-modified")
-    # A 206 has to carry the tag a 200 would have; Last-Modified may be left out after If-Range.
-    return old_tag == new_tag and (new_date is None or old_date is None or old_date == new_date)
+    return same_representation(known, head_206, length, answers_if_range=True)
 
 
 def _spec(text: str) -> Spec | None:

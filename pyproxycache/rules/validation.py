@@ -178,17 +178,6 @@ def strong_date(head: Head) -> float | None:
     return modified
 
 
-def same_representation(old_head: Head, new_head: Head) -> bool:
-    """Whether both are of the same bytes: equal strong validators, codings and, where known, lengths."""
-    validator = strong_validator(old_head)
-    if validator is None or validator != strong_validator(new_head):
-        return False
-    old_length, new_length = complete_length(old_head), complete_length(new_head)
-    return old_head.headers.get("content-encoding") == new_head.headers.get("content-encoding") and (
-        old_length is None or new_length is None or old_length == new_length
-    )
-
-
 def complete_length(head: Head) -> int | None:
     """Bytes of the whole representation where the head states it, also that of a 206."""
     if head.status == 206:

@@ -16,11 +16,10 @@ from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.keys import flight_key, part_key
 from pyproxycache.rules.parts import filling, range_of
 from pyproxycache.rules.ranges import continues, range_text
+from pyproxycache.rules.representation import resumption_validator, same_representation
 from pyproxycache.rules.validation import (
     complete_length,
-    same_representation,
     strip_conditionals,
-    strong_validator,
 )
 from pyproxycache.store.blobs import BlobReader, Blobs, Damaged
 from pyproxycache.store.claims import NotStorable
@@ -255,7 +254,7 @@ class FollowedBody:
     def _alone(self) -> Iterator[Piece]:
         """The rest straight from the origin, if it is still the same representation; raises BrokenOff."""
         entry = self._read.entry
-        validator = strong_validator(entry.head)
+        validator = resumption_validator(entry.head)
         if validator is None:
             raise BrokenOff("the download ended, and without a strong validator it cannot go on")
         base = entry.first_byte
@@ -276,7 +275,7 @@ def _plain(request: Request) -> Headers:
 
 def _asking_for(entry: Entry, headers: Headers) -> Headers:
     """The fields of a request for what the entry is: all of a representation, or a part of it."""
-    validator = strong_validator(entry.head)
+    validator = resumption_validator(entry.head)
     if entry.part is None or validator is None:
         return headers
     headers = headers.with_field("Range", range_of(entry.part))

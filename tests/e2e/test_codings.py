@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import random
 from collections.abc import Callable
 
 import pytest
 from harness import Proxy
-from origin import Asked, Origin
+from origin import Asked, Generated, Origin
 
 MakeProxy = Callable[..., Proxy]
 PLAIN = b"body {}\n" * 500
@@ -83,3 +84,87 @@ def test_a_304_of_something_else_leads_to_what_is_stored(origin: Origin, make_pr
     origin.put("/a", handler=handler)
     assert [proxy.get(url).body for _ in range(3)] == [b"1", b"3", b"3"]
     assert origin.count("/a") == 3
+
+
+BODY = bytes(range(256)) * 400
+LONG = gzip.compress(random.Random(1).randbytes(60_000), mtime=0)
+CUT = 30_000
+
+
+def chunked(body: bytes, *lines: str, ends: bool) -> bytes:
+    fields = "\r\n".join([*lines, "Transfer-Encoding: chunked", "\r\n"])
+    return f"HTTP/1.1 200 OK\r\n{fields}{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n" * ends
+
+
+def continued(*lines: str, body: bytes, total: int) -> bytes:
+    span = f"Content-Range: bytes {CUT}-{CUT + len(body) - 1}/{total}"
+    return answer("206 Partial Content", span, *lines, body=body)
+
+
+@pytest.mark.parametrize(
+    ("whole", "first", "second"),
+    [
+        pytest.param(
+            LONG,
+            ['ETag: "a"', "Content-Encoding: gzip"],
+            continued('ETag: "a"', body=BODY[CUT:], total=len(BODY)),
+            id="coding",
+        ),
+        pytest.param(
+            LONG,
+            ['ETag: "a"', "Content-Encoding: gzip"],
+            continued('ETag: "a"', "Content-Encoding: gzip", body=BODY[CUT:], total=len(BODY)),
+            id="packed-anew",
+        ),
+        pytest.param(
+            BODY,
+            ['ETag: "a"'],
+            continued('ETag: "a"', "Content-Encoding: gzip", body=LONG[CUT:], total=len(LONG)),
+            id="packed-after-plain",
+        ),
+        pytest.param(
+            BODY,
+            ['ETag: "a"', "Content-Type: text/plain"],
+            continued('ETag: "a"', "Content-Type: text/html", body=LONG[CUT:], total=len(LONG)),
+            id="type",
+        ),
+        pytest.param(
+            BODY, ['ETag: "a"'], continued('ETag: "b"', body=LONG[CUT:], total=len(LONG)), id="tag"
+        ),
+    ],
+)
+def test_nothing_is_joined_to_a_body_that_is_not_of_it(
+    origin: Origin, make_proxy: MakeProxy, whole: bytes, first: list[str], second: bytes
+) -> None:
+    proxy, url = make_proxy(workers=1, config={"fetch": {"tries": 3, "pause": 0}}), origin.url("/a")
+    lines = ["Cache-Control: max-age=600", *first]
+
+    def handler(asked: Asked) -> bytes:
+        if asked.get("Range"):
+            return second
+        ends = origin.count("/a") > 1
+        return chunked(whole if ends else whole[:CUT], *lines, ends=ends)
+
+    origin.put("/a", handler=handler)
+    reply = proxy.get(url, GZIP)
+    assert reply.body == whole or not reply.complete
+    assert proxy.get(url, GZIP).body == whole
+
+
+def test_a_killed_leaders_packed_body_is_begun_anew(origin: Origin, make_proxy: MakeProxy) -> None:
+    body = Generated(4 << 20, seed=21)
+    fields = [("Content-Encoding", "gzip")]
+    origin.put("/a", body, cache_control="max-age=3600", etag='"v1"', chunked=True, headers=fields)
+    gate = origin.gate("/a", at=0.5)
+    proxy, url = make_proxy(workers=1), origin.url("/a")
+    client = proxy.download(url, GZIP, expected=body)
+    client.open()
+    client.start()
+    gate.wait_reached()
+    (worker,) = proxy.worker_pids()
+    proxy.kill_worker(worker)
+    gate.open()
+    client.join()
+    assert not client.complete
+    assert proxy.get(url, GZIP).body == body.slice(0, body.size)
+    assert [asked.get("Range") for asked in origin.asked("/a")] == [None, None]

@@ -311,6 +311,10 @@ def test_the_middle_is_asked_for_with_its_end() -> None:
         pytest.param(["Content-Range: bytes 40-79/101", TAG], False, id="other-total"),
         pytest.param(["Content-Range: bytes 41-79/100", TAG], False, id="other-start"),
         pytest.param(["Content-Range: bytes 40-79/100", 'ETag: "b"'], False, id="other-tag"),
+        pytest.param(["Content-Range: bytes 40-79/100", TAG, "Content-Type: a/b"], True, id="type-told"),
+        pytest.param(
+            ["Content-Range: bytes 40-79/100", TAG, "Content-Encoding: gzip"], False, id="other-coding"
+        ),
         pytest.param([TAG], False, id="no-content-range"),
     ],
 )

@@ -15,7 +15,6 @@ from pyproxycache.rules.validation import (
     invalidated_urls,
     matches_304,
     precondition,
-    same_representation,
     strip_conditionals,
     strong_validator,
     validators,
@@ -190,26 +189,6 @@ def test_last_modified_is_not_strong_without_date() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "same"),
-    [
-        pytest.param(['ETag: "a"'], ['ETag: "a"'], True, id="same-tag"),
-        pytest.param(['ETag: "a"'], ['ETag: "b"'], False, id="other-tag"),
-        pytest.param(['ETag: W/"a"'], ['ETag: W/"a"'], False, id="weak-tag"),
-        pytest.param([LM], [LM], True, id="same-date"),
-        pytest.param([LM], [LATER], False, id="other-date"),
-        pytest.param([], [], False, id="no-validators"),
-        pytest.param(
-            ['ETag: "a"', "Content-Length: 5"], ['ETag: "a"', "Content-Length: 6"], False, id="length"
-        ),
-        pytest.param(['ETag: "a"', "Content-Length: 5"], ['ETag: "a"'], True, id="length-known-once"),
-        pytest.param([LM, "Content-Encoding: gzip"], [LM], False, id="coding"),
-    ],
-)
-def test_same_representation(old: list[str], new: list[str], same: bool) -> None:
-    assert same_representation(head(*old), head(*new)) is same
-
-
-@pytest.mark.parametrize(
     ("lines", "status", "length"),
     [
         (["Content-Length: 5"], 200, 5),
@@ -281,5 +260,4 @@ def test_no_field_text_raises(one: list[tuple[str, str]], other: list[tuple[str,
     validators(freshen(stored, new, NOW, NOW).head)
     matches_304(stored, new)
     precondition(new.headers, old, NOW)
-    same_representation(old, new)
     assert parse_url(str(invalidated_urls("POST", URL, old)[0])) == URL
