@@ -18,7 +18,7 @@ from pyproxycache.rules.keys import cache_key, of_same_content
 from pyproxycache.rules.policy import Policies
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
-from pyproxycache.steps import Steps
+from pyproxycache.steps import Asks, Steps
 from pyproxycache.store.index import Index
 from pyproxycache.store.versions import Stamp
 from pyproxycache.upstream.client import Upstream
@@ -76,6 +76,7 @@ class Engine:
                     outcome.result = Result.REFUSED
                     return answer.from_text(status, text)
                 case decisions.Bypass(reason):
+                    yield Asks(request.url.authority)
                     return its.forwarder.forward(request, outcome, reason, found)
                 case decisions.Serve() as serve:
                     response = self._serve(request, key, looked, serve, outcome)
@@ -88,6 +89,7 @@ class Engine:
                     )
             if response is not None:
                 return response
+        yield Asks(request.url.authority)
         return its.forwarder.forward(request, outcome, Forward.MISS, found)
 
     def _serve(

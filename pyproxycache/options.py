@@ -111,11 +111,17 @@ class GuardOptions(Struct, frozen=True, kw_only=True):
 
 
 class LimitOptions(Struct, frozen=True, kw_only=True):
-    """What a request's head may measure: fields, bytes of one field, bytes of the request line."""
+    """What a request's head may measure: fields, bytes of one field, bytes of the request line.
+
+    `origin_requests` and `client_requests`: how many requests of a worker may wait in threads for one
+    origin, and for one client; None: half of the threads, and three quarters.
+    """
 
     header_fields: Count = 100
     header_size: Size = 16 << 10
     request_line: Size = 16 << 10
+    origin_requests: Count | None = None
+    client_requests: Count | None = None
 
 
 class KissCacheOptions(Struct, frozen=True, kw_only=True):

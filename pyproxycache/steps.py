@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -24,7 +25,14 @@ class Awaited(Protocol):
         """Return when it is there: for a thread that has nothing else to do."""
 
 
-Steps = Generator[Awaited, None, T]
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """The next step asks this origin (host, and port where it is not the usual one), and may take long."""
+
+    origin: str
+
+
+Steps = Generator[Awaited | Asks, None, T]
 """Runs up to what has to be waited for, and goes on when it is there, in whichever thread; gives a T."""
 
 
@@ -38,7 +46,9 @@ def finished(steps: Steps[T]) -> T:
     """What the steps come to, in a thread that may wait."""
     try:
         while True:
-            next(steps).wait()
+            awaited = next(steps)
+            if not isinstance(awaited, Asks):
+                awaited.wait()
     except StopIteration as done:
         result: T = done.value
         return result

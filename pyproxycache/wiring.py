@@ -18,6 +18,7 @@ from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.front import app
 from pyproxycache.front.kisscache import Figures, KissCache
 from pyproxycache.front.server import Server
+from pyproxycache.front.turns import Shares, shares_of
 from pyproxycache.front.upgrade import pass_through
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.lookup import LookUp
@@ -120,7 +121,7 @@ def build_app(config: Config) -> app.App:
         finish_logs()
 
     return app.App(
-        app.Options(name, config.upstream, _tells_key(config), config.memory),
+        app.Options(name, config.upstream, _tells_key(config), config.memory, _shares(config)),
         Access(config.allow),
         guard,
         Engine(components),
@@ -130,6 +131,11 @@ def build_app(config: Config) -> app.App:
         store.database.versions.counters,
         app.Around(reopen_logs, finish_logs, close),
     )
+
+
+def _shares(config: Config) -> Shares:
+    limits = config.limits
+    return shares_of(config.threads, limits.origin_requests, limits.client_requests)
 
 
 def _tells_key(config: Config) -> bool:

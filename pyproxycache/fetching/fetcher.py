@@ -20,7 +20,7 @@ from pyproxycache.rules.keys import flight_key, newest, part_key, select, vary_v
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import if_range_holds, range_specs, select_ranges
 from pyproxycache.serving.delivery import Delivery
-from pyproxycache.steps import Steps, finished, until_there
+from pyproxycache.steps import Asks, Steps, finished, until_there
 from pyproxycache.store.claims import NotStorable
 from pyproxycache.store.flight import End, Flight, Progress
 from pyproxycache.store.flights import Flights, Follow, Lead, Permit
@@ -102,7 +102,7 @@ class Fetcher:
     def _join(self, miss: Miss) -> Steps[Lead | Follow | NotStorable]:
         flight = _flight_of_the_whole(miss)
         if "range" not in miss.fetch.headers:
-            return self._flights.join(flight)
+            return (yield from self._join_in_turn(miss, flight))
         # A download of the whole that runs already has the part, or will have it soon.
         running = self._flights.follow(flight) if miss.fetch.plan is None else None
         if running is not None:
@@ -110,7 +110,13 @@ class Fetcher:
             progress = running.flight.progress()
             if progress.entry is not None and not self._is_far(miss.request, progress):
                 return running
-        return self._flights.join(part_key(flight, miss.fetch.headers))
+        return (yield from self._join_in_turn(miss, part_key(flight, miss.fetch.headers)))
+
+    def _join_in_turn(self, miss: Miss, flight: str) -> Steps[Lead | Follow | NotStorable]:
+        """Join, with the right to ask the origin where nobody here does so already."""
+        if not self._flights.runs_here(flight):
+            yield Asks(miss.request.url.authority)
+        return self._flights.join(flight)
 
     def _is_outdated(self, permit: Permit, miss: Miss) -> bool:
         """Whether another leader finished between our look and our claim, which is given up then."""
@@ -198,6 +204,8 @@ class Fetcher:
         yield from until_there(flight)
         progress = flight.progress()
         if progress.entry is None:
+            if progress.end is End.PASSED:
+                yield Asks(miss.request.url.authority)
             return self._after(miss, progress), miss.varies
         varies = tuple(name for name, _ in progress.entry.vary)
         if progress.entry.vary != vary_values(varies, miss.request):
@@ -206,11 +214,13 @@ class Fetcher:
         # Who waited for the head shares it; who came later gets only what may be used again.
         shares = waits and not flight.head_was_known
         if not shares and not decide.is_usable(miss.request, entry, self._policies, now):
+            yield Asks(miss.request.url.authority)
             other = self._forwarder.confirm(miss.request, entry, miss.outcome)
             if other is not None:
                 return other, varies
         miss.outcome.result = Result.COLLAPSED
         if not self._suits(miss, progress, however_far=however_far):
+            yield Asks(miss.request.url.authority)
             return self._forward(miss, reason=Forward.PARTIAL), varies
         return self._arriving(miss, flight, progress), varies
 

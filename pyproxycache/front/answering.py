@@ -27,6 +27,7 @@ from pyproxycache.front.sending import Halt, Sending
 from pyproxycache.front.simple import simple_request
 from pyproxycache.outcome import Result
 from pyproxycache.serving.status_fields import proxy_status
+from pyproxycache.steps import Asks, Awaited, Steps
 
 log = logging.getLogger("pyproxycache")
 
@@ -37,6 +38,8 @@ _SHARED = {Result.HIT, Result.REVALIDATED, Result.COLLAPSED}
 # It left, or neither sent nor took a byte for a minute.
 _CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError, ssl.SSLError)
 
+MayAsk = Callable[[Connection, str], bool]
+"""Whether the connection's request may wait for this origin now."""
 Learn = Callable[[Connection, Repeat | None, bool], None]
 """Connection, what its answer may be repeated by, and whether the next one may get it from the store."""
 
@@ -48,13 +51,20 @@ class Answering:
     """
 
     def __init__(
-        self, cfg: Any, app: App, stopping: int, is_stopping: Callable[[], bool], learn: Learn
+        self,
+        cfg: Any,
+        app: App,
+        stopping: int,
+        is_stopping: Callable[[], bool],
+        learn: Learn,
+        may_ask: MayAsk,
     ) -> None:
         self._cfg = cfg
         self._app = app
         self._stopping = stopping
         self._is_stopping = is_stopping
         self._learn = learn
+        self._may_ask = may_ask
 
     def answer(self, connection: Connection) -> None:
         """Answer the request whose head is in the connection's buffer, and send what can be sent.
@@ -113,7 +123,7 @@ class Answering:
         assert under_way is not None, "the caller has begun"
         under_way.interim.belong_here()
         try:
-            under_way.awaited = next(under_way.steps)
+            under_way.awaited = self._next(connection, under_way.steps)
             connection.halt = Halt.NO_ANSWER
         except StopIteration as done:
             connection.under_way = None
@@ -124,6 +134,16 @@ class Answering:
             connection.under_way = None
             under_way.interim.end()
             raise
+
+    def _next(self, connection: Connection, steps: Steps[Answer]) -> Awaited | Asks:
+        """What has to be waited for, without this thread; raises StopIteration with the answer."""
+        while True:
+            awaited = next(steps)
+            if not isinstance(awaited, Asks):
+                return awaited
+            connection.origin = awaited.origin
+            if not self._may_ask(connection, awaited.origin):
+                return awaited
 
     def _answered(self, connection: Connection, under_way: UnderWay, answer: Answer) -> None:
         """Send the answer."""
@@ -210,7 +230,7 @@ class Answering:
         """Let go of a request that has no answer yet, and will have none."""
         under_way, connection.under_way = connection.under_way, None
         if under_way is not None:
-            if under_way.awaited is not None:
+            if under_way.awaited is not None and not isinstance(under_way.awaited, Asks):
                 under_way.awaited.forget(connection.wake)
             under_way.steps.close()
 

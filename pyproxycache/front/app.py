@@ -21,6 +21,7 @@ from pyproxycache.front.max_forwards import counted_down
 from pyproxycache.front.relay import Tunnel
 from pyproxycache.front.request_body import Input, content
 from pyproxycache.front.target import locate
+from pyproxycache.front.turns import Shares
 from pyproxycache.front.upgrade import wanted_protocols
 from pyproxycache.front.wellformed import check_fields
 from pyproxycache.gates.access import Access, Guard
@@ -29,7 +30,7 @@ from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.serving import answer
 from pyproxycache.serving.status_fields import cache_status
-from pyproxycache.steps import Steps
+from pyproxycache.steps import Asks, Steps
 
 log = logging.getLogger("pyproxycache")
 
@@ -69,12 +70,14 @@ class Options:
     """The cache's name in Via and Cache-Status, and the one origin of a reverse proxy.
 
     `tells_key`: whether Cache-Status has the cache key. `memory`: bytes of answers kept in memory.
+    `shares`: how many threads may wait for origins; None: the usual ones.
     """
 
     name: str
     upstream: Url | None = None
     tells_key: bool = True
     memory: int = 0
+    shares: Shares | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class App:
     ) -> None:
         self.name = options.name
         self.memory_size = options.memory
+        self.shares = options.shares
         self.reporter = reporter
         self.versions = versions
         self.around = around
@@ -236,6 +240,7 @@ class App:
             outcome.key, outcome.result = str(request.url), Result.LOCAL
             return counted, False
         if self._pass_upgrade is not None and (protocols := wanted_protocols(counted)):
+            yield Asks(counted.url.authority)
             return self._pass_upgrade(counted, protocols, outcome), False
         return (yield from self._engine.handle(counted, outcome)), True
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from pyproxycache.front.answering import Answering, Learn
+from pyproxycache.front.answering import Answering, Learn, MayAsk
 from pyproxycache.front.app import App
 from pyproxycache.front.connection import Connection, State
 from pyproxycache.front.memory import Memory
@@ -19,7 +19,9 @@ from pyproxycache.front.repeating import Repeating
 from pyproxycache.front.repeats import Repeat
 from pyproxycache.front.sending import FULL, Halt
 from pyproxycache.front.threads import Threads
+from pyproxycache.front.turns import Task
 from pyproxycache.gates.access import is_local
+from pyproxycache.steps import Asks
 
 log = logging.getLogger("pyproxycache")
 
@@ -47,7 +49,12 @@ class Clients:
     """
 
     def __init__(
-        self, app: App, threads: Threads, answering: Callable[[Learn], Answering], post: Post, now: float
+        self,
+        app: App,
+        threads: Threads,
+        answering: Callable[[Learn, MayAsk], Answering],
+        post: Post,
+        now: float,
     ) -> None:
         self.connections: dict[int, Connection] = {}
         self.turns: deque[Connection] = deque()
@@ -55,7 +62,7 @@ class Clients:
         self._app = app
         self.threads = threads
         self._post = post
-        self._answering = answering(self._learn)
+        self._answering = answering(self._learn, self._may_ask)
         access_log = app.reporter.log
         line = None if access_log is None else access_log.rest
         by_agent = access_log is not None and access_log.by_agent
@@ -98,7 +105,7 @@ class Clients:
                 self.close(connection)
             elif event & ~select.EPOLLIN:
                 self._advance(connection)
-        elif state is State.AWAITING:
+        elif state in (State.AWAITING, State.QUEUED):
             if event & _GONE:
                 self._leave(connection)
         elif state is State.LINGERING:
@@ -170,6 +177,10 @@ class Clients:
     def _learn(self, connection: Connection, repeat: Repeat | None, is_shared: bool) -> None:
         assert connection.head is not None, "without a head there is nothing to learn"
         self._post(partial(self._answered, connection, connection.head, repeat, is_shared))
+
+    def _may_ask(self, connection: Connection, origin: str) -> bool:
+        assert connection.task is not None, "it is what runs"
+        return self.threads.enter(connection.task, origin)
 
     def _work(self, connection: Connection) -> None:
         """In a thread: answer a request."""
@@ -262,7 +273,13 @@ class Clients:
         connection.state = State.WORKING
         connection.closes = connection.lingers = False
         connection.halt = None
-        self.threads.submit(partial(self._work, connection))
+        connection.origin = ""
+        self._run(connection, self._work)
+
+    def _run(self, connection: Connection, step: Callable[[Connection], None], origin: str = "") -> None:
+        """Have a thread take this step, if it may wait for an origin in its turn."""
+        task = connection.task = Task(partial(step, connection), connection.who, origin)
+        self.threads.submit(task)
 
     def _answered(
         self, connection: Connection, head: bytes, repeat: Repeat | None, is_shared: bool
@@ -317,19 +334,27 @@ class Clients:
         """Have a thread go on once there is what the answer needs."""
         under_way = connection.under_way
         assert under_way is not None, "a thread has begun"
-        assert under_way.awaited is not None, "and something is awaited"
-        connection.state = State.AWAITING
+        awaited = under_way.awaited
+        assert awaited is not None, "and something is awaited"
         connection.deadline = _ANY_MOMENT
-        if not under_way.awaited.when_there(connection.wake):
+        if isinstance(awaited, Asks):
+            connection.state = State.QUEUED
+            self._run(connection, self._step, awaited.origin)
+            return
+        connection.state = State.AWAITING
+        if not awaited.when_there(connection.wake):
             self._resume(connection)
 
     def _resume(self, connection: Connection) -> None:
         connection.state = State.WORKING
-        connection.halt = None
-        self.threads.submit(partial(self._step, connection))
+        self._run(connection, self._step)
 
     def _leave(self, connection: Connection) -> None:
-        """The client has gone before there was an answer."""
+        """The client has gone while nothing is done for it."""
+        if connection.state is State.QUEUED:
+            assert connection.task is not None, "it is what is queued"
+            if not self.threads.withdraw(connection.task):
+                return  # its turn has come
         self._answering.give_up(connection)
         self._release(connection)
         self.close(connection)
@@ -356,9 +381,13 @@ class Clients:
                 connection.deadline = self.now + _SILENCE
                 self._have_turn(connection)
             case Halt.THREAD:
+                connection.state = State.QUEUED
+                connection.deadline = _ANY_MOMENT
+                self._run(connection, self._go_on, connection.origin)
+            case Halt.DISK:
                 connection.state = State.WORKING
                 connection.deadline = _ANY_MOMENT
-                self.threads.submit(partial(self._go_on, connection))
+                self._run(connection, self._go_on)
             case None:
                 self.close(connection)
 

@@ -16,7 +16,8 @@ from pyproxycache.front.app import Answer, Received
 from pyproxycache.front.interim import InterimHeads
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import FULL, Halt, Sending
-from pyproxycache.steps import Awaited, Steps
+from pyproxycache.front.turns import Task, who
+from pyproxycache.steps import Asks, Awaited, Steps
 
 _SILENCE = 60.0
 
@@ -32,6 +33,8 @@ class State(Enum):
     """A thread answers."""
     AWAITING = "awaiting"
     """What the answer needs is on its way to another one; a thread goes on when it is there."""
+    QUEUED = "queued"
+    """It is to wait for an origin in a thread, when its turn has come."""
     PARKED = "parked"
     """Another connection's thread is answering the same request."""
     SENDING = "sending"
@@ -49,7 +52,8 @@ class Connection:
     `head` is that of its request where it was read whole. `closes`: it ends with the answer, and
     `lingers` if the client may be sending still. It `has_turn` where it goes on without any event.
     `unread` bytes of a request's body that nobody wanted are yet to come. `under_way` is the request that
-    has no answer yet, and waits for something.
+    has no answer yet, and waits for something; `task` is what a thread runs of it, and `origin` whom it
+    asks. `who` stands for the client, each of which has a share of the threads.
     """
 
     __slots__ = (
@@ -67,15 +71,18 @@ class Connection:
         "is_admitted",
         "is_local",
         "lingers",
+        "origin",
         "readable",
         "recv",
         "send",
         "sending",
         "sock",
         "state",
+        "task",
         "under_way",
         "unread",
         "wake",
+        "who",
     )
 
     def __init__(self, sock: socket.socket, address: Any, deadline: float) -> None:
@@ -86,6 +93,7 @@ class Connection:
         self.address = address
         # A peer on a Unix socket is on this machine.
         self.client = str(address[0]) if isinstance(address, tuple) else "127.0.0.1"
+        self.who = who(self.client)
         self.is_admitted = self.is_local = False
         self.state = State.OPEN
         self.buffer = b""
@@ -99,6 +107,8 @@ class Connection:
         self.answer: Answer | None = None
         self.halt: Halt | None = None
         self.under_way: UnderWay | None = None
+        self.task: Task | None = None
+        self.origin = ""
         self.wake: Callable[[], None]
 
 
@@ -114,7 +124,7 @@ class UnderWay:
     steps: Steps[Answer]
     interim: InterimHeads
     parsed: Parsed | None = None
-    awaited: Awaited | None = None
+    awaited: Awaited | Asks | None = None
 
 
 @dataclass(frozen=True, slots=True)

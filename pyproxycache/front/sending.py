@@ -35,7 +35,9 @@ class Halt(Enum):
     AWAITING = "awaiting"
     """The body has no more yet: `wake` will be called."""
     THREAD = "thread"
-    """What comes next may have to be waited for, in a thread: the body, or the disk it lies on."""
+    """What of the body comes next may have to be waited for, in a thread."""
+    DISK = "disk"
+    """What comes next lies on a disk that has to be waited for, in a thread."""
     NO_ANSWER = "no answer"
     """There is none yet, and what it needs is awaited without a thread."""
 
@@ -137,7 +139,7 @@ class Sending:
                     and isinstance(item, _Slice)
                     and not is_in_memory(item.fd, item.offset, item.stop)
                 ):
-                    return Halt.THREAD
+                    return Halt.DISK
                 try:
                     turn -= self._send(item)
                 except FULL:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
 
 from pyproxycache import clock
+from pyproxycache.front.turns import Queue, Shares, Task, Turns, shares_of
 
 log = logging.getLogger("pyproxycache")
 
@@ -17,21 +16,21 @@ _PATIENCE = 0.002
 _LONG = 0.05
 _BUSY = 0.8
 
-Task = Callable[[], None]
-
 
 class Threads:
     """Up to `most` threads; as few of them at a time as keep the processor busy.
 
     More would only take the interpreter from one another. Where tasks wait although there is time to
-    compute, those that run must be waiting for something else, and more are let run. All fields are
-    guarded by `_lock`.
+    compute, those that run must be waiting for something else, and more are let run. Those that wait for
+    origins have a share of them (`shares`; None: the usual ones), and come in turn where that is used up.
+    All fields are guarded by `_lock`.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, shares: Shares | None = None) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._tasks: deque[tuple[Task, float]] = deque()  # and since when they wait (monotonic)
+        self._tasks = Queue()
+        self._turns = Turns(shares or shares_of(most, None, None))
         self._idle: list[_Thread] = []
         self._running = 0
         self._at_once = min(_AT_ONCE, most)
@@ -40,16 +39,41 @@ class Threads:
     @property
     def is_behind(self) -> bool:
         """Whether tasks wait, and `relieve` is to be called every few milliseconds."""
-        return bool(self._tasks)
+        return len(self._tasks) > 0
 
     def submit(self, task: Task) -> None:
-        """Have the task run soon; it is to raise nothing."""
+        """Have the task run soon, if it has an origin in its turn; it is to raise nothing."""
         with self._lock:
+            if task.origin and not self._turns.take(task):
+                self._turns.wait(task)
+                return
             if self._running >= self._at_once:
-                self._tasks.append((task, clock.steady()))
+                self._tasks.append(task, clock.steady())
                 return
             self._running += 1
         self._give(task)
+
+    def enter(self, task: Task, origin: str) -> bool:
+        """Whether the task, which runs, may go on to wait for this origin; if not, nothing has changed."""
+        if task.origin == origin:
+            return True
+        turn = Task(task.run, task.client, origin)
+        with self._lock:
+            if not self._turns.take(turn):
+                return False
+            following = self._turns.give_back(task) if task.origin else []
+            task.origin = origin
+            self._queue(following)
+        return True
+
+    def withdraw(self, task: Task) -> bool:
+        """Whether the task was waiting for its turn; then it will not run."""
+        with self._lock:
+            return self._turns.withdraw(task)
+
+    def _queue(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            self._tasks.append(task, clock.steady())
 
     def relieve(self, now: float) -> None:
         """Let more tasks run at a time if those that run do not keep the processor busy."""
@@ -60,12 +84,12 @@ class Threads:
             computed = time.process_time()
             is_busy = computed - self._computed > _BUSY * seconds
             self._looked, self._computed = now, computed
-            waited = now - self._tasks[0][1]
+            waited = now - self._tasks.since
             if waited < (_LONG if is_busy else _PATIENCE):
                 return
             self._at_once = min(self._most, self._at_once * 3 // 2 + 1)
             free = min(self._at_once - self._running, len(self._tasks))
-            tasks = [self._tasks.popleft()[0] for _ in range(free)]
+            tasks = [self._tasks.popleft() for _ in range(free)]
             self._running += len(tasks)
         for task in tasks:
             self._give(task)
@@ -89,16 +113,26 @@ class Threads:
             with self._lock:
                 self._running -= 1
                 self._at_once = max(1, self._running)
-                self._tasks.append((task, clock.steady()))
+                self._tasks.append(task, clock.steady())
 
-    def next_task(self, thread: _Thread) -> Task | None:
-        """What the thread is to do next; None to wait for that."""
+    def next_task(self, thread: _Thread, done: Task) -> Task | None:
+        """What the thread is to do next, which is done with a task; None to wait for that."""
+        more = []
         with self._lock:
+            if done.origin:
+                self._queue(self._turns.give_back(done))
             if self._tasks and self._running <= self._at_once:
-                return self._tasks.popleft()[0]
-            self._running -= 1
-            self._idle.append(thread)  # whoever worked last works next: its memory is at hand
-            return None
+                task = self._tasks.popleft()
+                while self._tasks and self._running < self._at_once:
+                    self._running += 1
+                    more.append(self._tasks.popleft())
+            else:
+                task = None
+                self._running -= 1
+                self._idle.append(thread)  # whoever worked last works next: its memory is at hand
+        for other in more:
+            self._give(other)
+        return task
 
 
 class _Thread:
@@ -120,10 +154,10 @@ class _Thread:
     def _run(self) -> None:
         while True:
             try:
-                self._task()
+                self._task.run()
             except Exception:
                 log.exception("a request failed inside the cache")
-            task = self._threads.next_task(self)
+            task = self._threads.next_task(self, self._task)
             if task is None:
                 self._given.acquire()
             else:

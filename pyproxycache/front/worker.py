@@ -11,7 +11,7 @@ from gunicorn.http import message
 from gunicorn.workers import base
 
 from pyproxycache import clock
-from pyproxycache.front.answering import Answering, Learn
+from pyproxycache.front.answering import Answering, Learn, MayAsk
 from pyproxycache.front.clients import Clients, Post
 from pyproxycache.front.poller import Poller
 from pyproxycache.front.threads import Threads
@@ -57,10 +57,10 @@ class Worker(base.Worker):  # type: ignore[misc]
     def run(self) -> None:
         # A hit shall not wait for Python's usual 5 ms while a thread works on a miss.
         sys.setswitchinterval(_TURN_SECONDS)
-        app, threads = self.wsgi, Threads(self.cfg.threads)
+        app, threads = self.wsgi, Threads(self.cfg.threads, self.wsgi.shares)
 
-        def answering(learn: Learn) -> Answering:
-            return Answering(self.cfg, app, self._stopping, lambda: not self.alive, learn)
+        def answering(learn: Learn, may_ask: MayAsk) -> Answering:
+            return Answering(self.cfg, app, self._stopping, lambda: not self.alive, learn, may_ask)
 
         for listener in self.sockets:
             listener.setblocking(False)

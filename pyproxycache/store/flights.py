@@ -266,6 +266,11 @@ class Flights:
                     self._abandon(flight, End.LOST)
                     raise
 
+    def runs_here(self, key: str) -> bool:
+        """Whether this process leads the key, or follows another one that does."""
+        with self._lock:
+            return key in self._flights
+
     def is_current(self, flight: Flight) -> bool:
         """Whether it still runs, or is about to; dropped where it was purged."""
         claim = flight.claim

@@ -12,7 +12,7 @@ from typing import Any, Self
 from gunicorn.config import Config as ServerConfig
 
 from pyproxycache.config import Config
-from pyproxycache.front.answering import Answering, Learn
+from pyproxycache.front.answering import Answering, Learn, MayAsk
 from pyproxycache.front.app import App
 from pyproxycache.front.clients import Clients, Post
 from pyproxycache.front.poller import Poller
@@ -55,8 +55,8 @@ class Front:
         self._stopping, self._stop = os.pipe()
         cfg = server_config()
 
-        def answering(learn: Learn) -> Answering:
-            return Answering(cfg, self.app, self._stopping, lambda: not self._alive, learn)
+        def answering(learn: Learn, may_ask: MayAsk) -> Answering:
+            return Answering(cfg, self.app, self._stopping, lambda: not self._alive, learn, may_ask)
 
         def clients(post: Post, now: float) -> Clients:
             return Clients(self.app, Threads(threads), answering, post, now)

@@ -333,7 +333,7 @@ def test_what_the_disk_may_have_to_give_first_is_left_to_a_thread(
     with Pair(room=1 << 20) as pair:
         monkeypatch.setattr(os, "preadv", would_wait)
         it = sending(pair, of(100), (FileSlice(blob, 0, 100),))
-        assert it.advance(waits=False) is Halt.THREAD
+        assert it.advance(waits=False) is Halt.DISK
         assert it.advance(waits=True) is Halt.DONE
         assert pair.read() == HEAD + BYTES[:100]
 

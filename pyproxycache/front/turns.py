@@ -1,0 +1,195 @@
+"""Who may wait for an origin now: so many for each origin, for each client, and in all."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+_NETWORK_OF_ONE = 64
+"""Bits of an IPv6 address that one customer is given: all addresses behind them are one client."""
+
+
+@dataclass(eq=False, slots=True)
+class Task:
+    """What a thread is to run for a client; with an `origin` that it may have to wait for."""
+
+    run: Callable[[], None]
+    client: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How many tasks may wait for origins at a time: for one origin, for one client, in all."""
+
+    origin: int
+    client: int
+    total: int
+
+
+def shares_of(threads: int, origin: int | None, client: int | None) -> Shares:
+    """Those of so many threads, where they are not given: half for an origin, three quarters for a client.
+
+    An eighth of the threads is left to what waits for no origin.
+    """
+    total = threads - threads // 8
+    return Shares(
+        min(threads - threads // 2 if origin is None else origin, total),
+        min(threads - threads // 4 if client is None else client, total),
+        total,
+    )
+
+
+class Turns:
+    """Tasks that wait for origins, and those for whom there is no room; belongs to whoever has its lock.
+
+    Clients come one after the other, and so do the origins of each.
+    """
+
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
+        self._total = 0
+        self._origins: Counter[str] = Counter()
+        self._clients: Counter[str] = Counter()
+        self._waiting: dict[tuple[str, str], OrderedDict[Task, None]] = {}
+        self._clients_of: dict[str, OrderedDict[str, None]] = {}
+        self._origins_of: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+
+    def take(self, task: Task) -> bool:
+        """Whether the task may wait for its origin from here on."""
+        if not self._has_room() or self._is_full(task.client, task.origin):
+            return False
+        self._total += 1
+        self._origins[task.origin] += 1
+        self._clients[task.client] += 1
+        return True
+
+    def wait(self, task: Task) -> None:
+        """Have it come in its turn."""
+        client, origin = task.client, task.origin
+        self._waiting.setdefault((client, origin), OrderedDict())[task] = None
+        self._clients_of.setdefault(origin, OrderedDict())[client] = None
+        self._origins_of.setdefault(client, OrderedDict())[origin] = None
+
+    def withdraw(self, task: Task) -> bool:
+        """Whether it was waiting for its turn; it does so no more."""
+        waiting = self._waiting.get((task.client, task.origin), OrderedDict())
+        if task not in waiting:
+            return False
+        del waiting[task]
+        if not waiting:
+            self._drop(task.client, task.origin)
+        return True
+
+    def give_back(self, task: Task) -> list[Task]:
+        """The task waits for its origin no more; gives those that may do so in its place."""
+        held_up = self._held_up_by(task)
+        self._total -= 1
+        for counter, name in ((self._origins, task.origin), (self._clients, task.client)):
+            counter[name] -= 1
+            if not counter[name]:
+                del counter[name]
+        following = []
+        for group in held_up:
+            found = next((pair for pair in group if not self._is_full(*pair)), None)
+            if found is not None:
+                following.append(self._pop(*found))
+        return following
+
+    def _held_up_by(self, task: Task) -> list[Iterator[tuple[str, str]]]:
+        """Clients and origins whose tasks this one may keep waiting."""
+        if not self._has_room():
+            return [self._of_all()]
+        groups = []
+        if self._origins[task.origin] >= self._shares.origin:
+            groups.append(self._of_origin(task.origin))
+        if self._clients[task.client] >= self._shares.client:
+            groups.append(self._of_client(task.client))
+        return groups
+
+    def _of_origin(self, origin: str) -> Iterator[tuple[str, str]]:
+        for client in self._clients_of.get(origin, ()):
+            yield client, origin
+
+    def _of_client(self, client: str) -> Iterator[tuple[str, str]]:
+        for origin in self._origins_of.get(client, ()):
+            yield client, origin
+
+    def _of_all(self) -> Iterator[tuple[str, str]]:
+        for client in self._origins_of:
+            if self._clients[client] < self._shares.client:
+                yield from self._of_client(client)
+
+    def _pop(self, client: str, origin: str) -> Task:
+        """The next of those, which may wait for its origin from here on."""
+        tasks = self._waiting[client, origin]
+        task, _ = tasks.popitem(last=False)
+        self.take(task)
+        if not tasks:
+            self._drop(client, origin)
+            return task
+        # Who had a turn comes last next time.
+        self._clients_of[origin].move_to_end(client)
+        self._origins_of[client].move_to_end(origin)
+        self._origins_of.move_to_end(client)
+        return task
+
+    def _drop(self, client: str, origin: str) -> None:
+        """None of those waits any more."""
+        clients, origins = self._clients_of[origin], self._origins_of[client]
+        del self._waiting[client, origin], clients[client], origins[origin]
+        if not clients:
+            del self._clients_of[origin]
+        if not origins:
+            del self._origins_of[client]
+
+    def _has_room(self) -> bool:
+        return self._total < self._shares.total
+
+    def _is_full(self, client: str, origin: str) -> bool:
+        shares = self._shares
+        return self._origins[origin] >= shares.origin or self._clients[client] >= shares.client
+
+
+class Queue:
+    """Tasks that wait for a thread, each client's in turn, and since when."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, deque[tuple[Task, float]]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def since(self) -> float:
+        """When the next one came (monotonic); there has to be one."""
+        return next(iter(self._of.values()))[0][1]
+
+    def append(self, task: Task, now: float) -> None:
+        self._of.setdefault(task.client, deque()).append((task, now))
+        self._count += 1
+
+    def popleft(self) -> Task:
+        """The next one of the client whose turn it is."""
+        client, tasks = next(iter(self._of.items()))
+        task, _since = tasks.popleft()
+        self._count -= 1
+        if tasks:
+            self._of.move_to_end(client)
+        else:
+            del self._of[client]
+        return task
+
+
+def who(address: str) -> str:
+    """The client whose address this is, for what each client has a share of."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
+        return str(int(found) >> (128 - _NETWORK_OF_ONE))
+    return address

@@ -1,0 +1,146 @@
+"""Whose turn it is to wait for an origin: shares, and who comes after whom."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pyproxycache.front.threads import Threads
+from pyproxycache.front.turns import Queue, Shares, Task, Turns, shares_of, who
+
+
+def task(name: str) -> Task:
+    """Of a client and an origin: "a1 X" is the first of the client a, for X."""
+    client, origin = name.split()
+    made = Task(lambda: None, client[0], origin)
+    names[made] = name
+    return made
+
+
+names: dict[Task, str] = {}
+
+
+@pytest.mark.parametrize(
+    ("shares", "came", "run"),
+    [
+        (Shares(2, 9, 9), "a1 X,a2 X,a3 X,b1 X,b2 Y", "a1 X,a2 X,b2 Y"),
+        (Shares(9, 2, 9), "a1 X,a2 Y,a3 Z,b1 X", "a1 X,a2 Y,b1 X"),
+        (Shares(9, 9, 2), "a1 X,b2 Y,c3 Z", "a1 X,b2 Y"),
+    ],
+    ids=["an origin's", "a client's", "all"],
+)
+def test_shares(shares: Shares, came: str, run: str) -> None:
+    turns = Turns(shares)
+    assert [name for name in came.split(",") if turns.take(task(name))] == run.split(",")
+
+
+@pytest.mark.parametrize(
+    ("shares", "running", "waiting", "order"),
+    [
+        # One client's many do not come before another's first.
+        (Shares(1, 9, 9), "a1 X", "a2 X,a3 X,b1 X,c1 X", "a2 X,b1 X,c1 X,a3 X"),
+        # Whose client has its share is passed by; and origins of a client come in turn as well.
+        (Shares(9, 1, 9), "a1 X", "a2 X,a3 X,a4 Y,a5 Z", "a2 X,a4 Y,a5 Z,a3 X"),
+        # Where there was no room at all it is anyone's turn.
+        (Shares(9, 9, 1), "a1 X", "b1 Y,b2 Y,c1 Z,a2 X", "b1 Y,c1 Z,a2 X,b2 Y"),
+    ],
+    ids=["an origin's", "a client's", "all"],
+)
+def test_order(shares: Shares, running: str, waiting: str, order: str) -> None:
+    turns, now = Turns(shares), task(running)
+    assert turns.take(now)
+    for name in waiting.split(","):
+        turns.wait(task(name))
+    came = []
+    for _ in order.split(","):
+        (now,) = turns.give_back(now)
+        came.append(names[now])
+    assert came == order.split(",")
+    assert turns.give_back(now) == []
+    assert turns.take(task("z9 X"))
+
+
+def test_one_end_can_make_room_for_two() -> None:
+    turns = Turns(Shares(1, 1, 9))
+    running = task("a1 X")
+    assert turns.take(running)
+    for name in ("b1 X", "a2 Y"):
+        waits = task(name)
+        assert not turns.take(waits) or name == "b1 X"
+        turns.wait(waits)
+    assert [names[one] for one in turns.give_back(running)] == ["b1 X", "a2 Y"]
+
+
+def test_who_leaves_has_no_turn() -> None:
+    turns = Turns(Shares(1, 1, 1))
+    running, leaves, stays = task("a1 X"), task("a2 X"), task("b1 X")
+    assert turns.take(running)
+    turns.wait(leaves)
+    turns.wait(stays)
+    assert turns.withdraw(leaves)
+    assert not turns.withdraw(leaves)
+    assert not turns.withdraw(running)
+    assert turns.give_back(running) == [stays]
+
+
+def test_tasks_of_clients_come_in_turn() -> None:
+    queue = Queue()
+    for number, name in enumerate(("a1 X", "a2 X", "a3 X", "b1 X")):
+        queue.append(task(name), float(number))
+    assert queue.since == 0.0
+    assert [names[queue.popleft()] for _ in range(len(queue))] == ["a1 X", "b1 X", "a2 X", "a3 X"]
+
+
+@pytest.mark.parametrize(
+    ("threads", "shares"), [(1, Shares(1, 1, 1)), (4, Shares(2, 3, 4)), (512, Shares(256, 384, 448))]
+)
+def test_usual_shares(threads: int, shares: Shares) -> None:
+    assert shares_of(threads, None, None) == shares
+
+
+def test_given_shares_leave_room_for_others() -> None:
+    assert shares_of(16, 100, 3) == Shares(14, 3, 14)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+    ],
+)
+def test_who_is_one_client(one: str, other: str, same: bool) -> None:
+    assert (who(one) == who(other)) is same
+
+
+def test_a_task_that_finds_no_room_comes_in_its_turn() -> None:
+    """In threads: of three that want the same origin with a share of one, each runs in the end."""
+    threads = Threads(4, Shares(1, 4, 4))
+    held, free, done = threading.Event(), threading.Event(), threading.Semaphore(0)
+    refused = []
+
+    def first() -> None:
+        assert threads.enter(one, "X")
+        held.set()
+        free.wait(10)
+        done.release()
+
+    def later() -> None:
+        if not threads.enter(two, "X"):
+            refused.append(two)
+            threads.submit(Task(done.release, "a", "X"))
+
+    one, two = Task(first, "a"), Task(later, "a")
+    threads.submit(one)
+    assert held.wait(10)
+    threads.submit(two)
+    threads.submit(Task(done.release, "a", "X"))
+    threads.submit(Task(done.release, "a", "Y"))  # which is held up by none of them
+    assert done.acquire(timeout=10)
+    free.set()
+    assert all(done.acquire(timeout=10) for _ in range(3))
+    assert refused == [two]
