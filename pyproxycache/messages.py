@@ -106,6 +106,11 @@ class Url:
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
+    def origin(self) -> str:
+        """Scheme and authority, as the keys of everything there begin (RFC 9110 section 4.3.1)."""
+        return f"{self.scheme}://{self.authority}"
+
+    @property
     def path(self) -> str:
         return self.target.partition("?")[0]
 
@@ -115,7 +120,7 @@ class Url:
         return query if mark else None
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}{self.target}"
+        return f"{self.origin}{self.target}"
 
 
 def without_query(url: str) -> str:

@@ -20,6 +20,7 @@ from pyproxycache.front.kisscache import Figures, KissCache
 from pyproxycache.front.server import Server
 from pyproxycache.front.turns import Shares, shares_of
 from pyproxycache.front.upgrade import pass_through
+from pyproxycache.front.ways import Ways
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.lookup import LookUp
 from pyproxycache.options import GuardOptions, LogOptions, ServerOptions, StoreOptions
@@ -121,12 +122,15 @@ def build_app(config: Config) -> app.App:
         finish_logs()
 
     return app.App(
-        app.Options(name, config.upstream, _tells_key(config), config.memory, _shares(config)),
+        app.Options(name, _tells_key(config), config.memory, _shares(config)),
         Access(config.allow),
         guard,
-        Engine(components),
-        KissCache(config.kisscache, lambda: _figures(config, store)),
-        partial(pass_through, components.upstream) if config.upstream else None,
+        Ways(
+            config.upstream,
+            Engine(components),
+            KissCache(config.kisscache, lambda: _figures(config, store)),
+            partial(pass_through, components.upstream) if config.upstream else None,
+        ),
         Reporter(housekeeper.count, housekeeper.note_access, access_log),
         store.database.versions.counters,
         app.Around(reopen_logs, finish_logs, close),

@@ -104,7 +104,7 @@ class Download:
         parts = urlsplit(url)
         self._address = proxy or (parts.hostname or "", parts.port or 80)
         target = url if proxy else parts._replace(scheme="", netloc="").geturl() or "/"
-        host = parts.netloc or "{}:{}".format(*self._address)
+        host = parts.netloc.rpartition("@")[2] or "{}:{}".format(*self._address)
         self._request = _request(method, target, host, headers, body)
         self._sha256 = hashlib.sha256() if digest else None
         self._wire: Wire | None = None

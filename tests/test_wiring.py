@@ -9,8 +9,10 @@ from pathlib import Path
 from origin import Origin
 
 from pyproxycache.config import Config
-from pyproxycache.front.app import App, Received
+from pyproxycache.front.app import App
+from pyproxycache.front.received import Received
 from pyproxycache.options import Reserve, StoreOptions
+from pyproxycache.steps import finished
 from pyproxycache.wiring import build_app
 
 STALE = "max-age=0, stale-while-revalidate=100"
@@ -18,7 +20,7 @@ STALE = "max-age=0, stale-while-revalidate=100"
 
 def get(app: App, url: str) -> bytes:
     fields = (("Host", "origin.example"),)
-    answer = app(Received("GET", url, (1, 1), fields, "127.0.0.1", io.BytesIO()))
+    answer = finished(app(Received("GET", url, (1, 1), fields, "127.0.0.1", io.BytesIO())))
     try:
         return b"".join(piece if isinstance(piece, bytes) else piece.read() for piece in answer.body)
     finally:

@@ -18,6 +18,7 @@ from pyproxycache.config import Config, load
 from pyproxycache.errors import BadRequest, ConfigError, ProxyError
 from pyproxycache.rules.keys import cache_key, parse_url
 from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.userinfo import split_userinfo
 from pyproxycache.wiring import Store, open_store
 
 Command = Callable[..., Any]
@@ -36,7 +37,7 @@ class Cache:
     def key(self, url: str) -> str:
         """What responses for the URL are stored under; ends the command where it is no URL."""
         try:
-            parsed = parse_url(url)
+            parsed = parse_url(split_userinfo(url)[0])
         except BadRequest as error:
             raise click.BadParameter(str(error), param_hint="URL") from error
         return cache_key(parsed, self.policies.query_mode(parsed))

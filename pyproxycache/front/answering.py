@@ -17,15 +17,17 @@ from gunicorn.util import http_date
 
 from pyproxycache import clock
 from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
-from pyproxycache.front.app import Answer, App, Received
+from pyproxycache.front.app import Answer, App
 from pyproxycache.front.connection import Connection, Parsed, Source, UnderWay
 from pyproxycache.front.heads import Framing, framing, head_bytes
 from pyproxycache.front.interim import InterimHeads
+from pyproxycache.front.received import Received
 from pyproxycache.front.repeats import Repeat, repeat_of
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import Halt, Sending
 from pyproxycache.front.simple import simple_request
 from pyproxycache.outcome import Result
+from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.serving.status_fields import proxy_status
 from pyproxycache.steps import Asks, Awaited, Steps
 
@@ -272,7 +274,7 @@ class Answering:
     def _refuse(self, connection: Connection, error: Exception) -> None:
         """Refuse what is not HTTP, with the reason, and close."""
         if isinstance(error, http_errors.ParseException):
-            status, text = _refusal(error), f"{type(error).__name__}: {error}"
+            status, text = _refusal(error), f"{type(error).__name__}: {without_userinfo(str(error))}"
             # Without the text: it quotes the request, which may hold secrets.
             log.info("Refused a request of %s: %s", connection.client, type(error).__name__)
         else:

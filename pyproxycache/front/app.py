@@ -7,74 +7,35 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from pyproxycache import clock
-from pyproxycache.engine import Engine
-from pyproxycache.errors import (
-    Fault,
-    MethodNotAllowed,
-    NotFound,
-    NotImplementedHere,
-    ProxyError,
-)
+from pyproxycache.errors import Fault, MethodNotAllowed, ProxyError
 from pyproxycache.front.heads import framed
-from pyproxycache.front.kisscache import KissCache
-from pyproxycache.front.max_forwards import counted_down
+from pyproxycache.front.received import Received
+from pyproxycache.front.references import Present, as_it_is
 from pyproxycache.front.relay import Tunnel
-from pyproxycache.front.request_body import Input, content
-from pyproxycache.front.target import locate
 from pyproxycache.front.turns import Shares
-from pyproxycache.front.upgrade import wanted_protocols
-from pyproxycache.front.wellformed import check_fields
+from pyproxycache.front.ways import Answered, Ways
 from pyproxycache.gates.access import Access, Guard
-from pyproxycache.messages import Head, Headers, Piece, Request, Response, Url, without_query
+from pyproxycache.messages import Head, Piece, Response, without_query
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.serving import answer
 from pyproxycache.serving.status_fields import cache_status
-from pyproxycache.steps import Asks, Steps
+from pyproxycache.steps import Steps
 
 log = logging.getLogger("pyproxycache")
 
 Report = Callable[[Outcome], None]
-PassUpgrade = Callable[[Request, str, Outcome], Response]
-"""The answer to a request for other protocols; raises ProxyError."""
-
-_HELP = """this is a caching proxy. Ways to ask it:
-  http_proxy=http://{host} in the environment of a client
-  http://{host}/https://HOST/PATH
-  http://{host}/api/v1/fetch/?url=URL"""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A request as it was read from a client at the address `client`; `fields` are its header fields.
-
-    `interim` takes heads that go before the answer's; None where the client does not know them.
-    """
-
-    method: str
-    target: str
-    version: tuple[int, int]
-    fields: tuple[tuple[str, str], ...]
-    client: str
-    body: Input
-    interim: Callable[[Head], None] | None = None
-
-    def field(self, name: str) -> str:
-        """The last line of the field, "" where there is none."""
-        lowered = name.lower()
-        return next((value for key, value in reversed(self.fields) if key.lower() == lowered), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The cache's name in Via and Cache-Status, and the one origin of a reverse proxy.
+    """The cache's name in Via and Cache-Status.
 
     `tells_key`: whether Cache-Status has the cache key. `memory`: bytes of answers kept in memory.
     `shares`: how many threads may wait for origins; None: the usual ones.
     """
 
     name: str
-    upstream: Url | None = None
     tells_key: bool = True
     memory: int = 0
     shares: Shares | None = None
@@ -97,7 +58,6 @@ class Around:
 class App:
     """Answers requests; the reporter is told of exactly one Outcome for each.
 
-    `pass_upgrade` is for requests that ask for another protocol, which are answered in HTTP without it.
     `versions` are those of the keys, see store.versions.
     """
 
@@ -106,9 +66,7 @@ class App:
         options: Options,
         access: Access,
         guard: Guard,
-        engine: Engine,
-        kisscache: KissCache,
-        pass_upgrade: PassUpgrade | None,
+        ways: Ways,
         reporter: Reporter,
         versions: memoryview,
         around: Around,
@@ -123,15 +81,13 @@ class App:
         self.is_inward = guard.is_inward
         self._options = options
         self._access = access
-        self._engine = engine
-        self._kisscache = kisscache
-        self._pass_upgrade = pass_upgrade
+        self._ways = ways
         self._report = reporter.finished
 
     def __call__(self, received: Received) -> Steps[Answer]:
         outcome = _begun(received)
         try:
-            response, is_of_cache = yield from self._admitted(received, outcome)
+            answered = yield from self._admitted(received, outcome)
         except GeneratorExit:  # the client went away before there was an answer
             outcome.status, outcome.aborted = 0, True
             _report(outcome, self._report)
@@ -140,7 +96,7 @@ class App:
             outcome.status = 500
             _report(outcome, self._report)
             raise
-        return self._signed(response, outcome, is_of_cache=is_of_cache)
+        return self._signed(answered, outcome)
 
     def join(self, answered: Answer, client: str) -> Answer | None:
         """The same answer for another client, of a download that runs; None where it has to ask itself.
@@ -169,20 +125,23 @@ class App:
         if response is None:
             return None
         outcome.status, outcome.content_type = response.head.status, theirs.content_type
-        return Answer(response, outcome, self._report)
+        return Answer(response, outcome, self._report, answered.present)
 
     def signed(self, answer: Answer) -> Head:
         """The head of such an answer."""
-        return self._signed(answer.response, answer.outcome, is_of_cache=True).response.head
+        answered = Answered(answer.response, is_of_cache=True, present=answer.present)
+        return self._signed(answered, answer.outcome).response.head
 
     def repeated(self, outcome: Outcome, body: Iterable[Piece]) -> Answer:
         """An answer that was given before, whose head is known."""
         return Answer(Response(Head(outcome.status), body, outcome.bytes_sent), outcome, self._report)
 
-    def _signed(self, response: Response, outcome: Outcome, *, is_of_cache: bool) -> Answer:
+    def _signed(self, answered: Answered, outcome: Outcome) -> Answer:
+        present = answered.present
+        response = replace(answered.response, head=present(answered.response.head))
         outcome.status = response.head.status
         name, tells_key = self.name, self._options.tells_key
-        said = cache_status(outcome, name, with_key=tells_key) if is_of_cache else ""
+        said = cache_status(outcome, name, with_key=tells_key) if answered.is_of_cache else ""
         response = answer.signed(response, name, said, clock.wall())
         outcome.content_type = response.head.headers.get("content-type") or ""
         headers = framed(outcome.method, response)
@@ -190,7 +149,7 @@ class App:
             # What was misunderstood once can be so again: the next request comes on another connection.
             headers = headers.with_line("Connection", "close")
         response = replace(response, head=replace(response.head, headers=headers))
-        return Answer(response, outcome, self._report)
+        return Answer(response, outcome, self._report, present)
 
     def refused(self, client: str, status: int, head_bytes: int, body_bytes: int) -> None:
         """Report what was no HTTP, and was answered so."""
@@ -199,60 +158,32 @@ class App:
         outcome.head_bytes, outcome.bytes_sent = head_bytes, body_bytes
         _report(outcome, self._report)
 
-    def _admitted(self, received: Received, outcome: Outcome) -> Steps[tuple[Response, bool]]:
-        """The answer, and whether it is one of the cache."""
+    def _admitted(self, received: Received, outcome: Outcome) -> Steps[Answered]:
+        """The answer, or what is said in place of one."""
         try:
             self._access.check(outcome.client)
-            return (yield from self._answer(received, outcome))
+            return (yield from self._ways.answer(received, outcome))
         except ProxyError as error:
             outcome.result = Result.REFUSED if error.fault is Fault.CLIENT else Result.FAILED
             refusal = answer.from_error(error)
             if isinstance(error, MethodNotAllowed):
                 headers = refusal.head.headers.with_field("Allow", "GET, HEAD")
                 refusal = replace(refusal, head=replace(refusal.head, headers=headers))
-            return refusal, False
-
-    def _answer(self, received: Received, outcome: Outcome) -> Steps[tuple[Response, bool]]:
-        check_fields(Headers(received.fields), received.version)
-        if outcome.method == "CONNECT":
-            raise NotImplementedHere(
-                "CONNECT: this proxy does not tunnel; it fetches https resources as "
-                "http://CACHE/https://HOST/PATH"
-            )
-        wanted = locate(received.target, self._options.upstream, received.method)
-        if isinstance(wanted, Url):
-            outcome.url = wanted
-            return (yield from self._forwarded(_request(received, wanted), outcome))
-        outcome.key = wanted.path
-        if not self._kisscache.answers(wanted):
-            raise NotFound(f"{wanted.path}: {_HELP.format(host=received.field('host') or 'CACHE')}")
-        local = self._kisscache.wanted(outcome.method, wanted, lambda url: _request(received, url))
-        if isinstance(local, Response):
-            outcome.result = Result.LOCAL
-            return local, False
-        outcome.url = local.url
-        response = yield from self._engine.handle(local, outcome)
-        return self._kisscache.named(wanted, response), True
-
-    def _forwarded(self, request: Request, outcome: Outcome) -> Steps[tuple[Response, bool]]:
-        counted = counted_down(request)
-        if isinstance(counted, Response):
-            outcome.key, outcome.result = str(request.url), Result.LOCAL
-            return counted, False
-        if self._pass_upgrade is not None and (protocols := wanted_protocols(counted)):
-            yield Asks(counted.url.authority)
-            return self._pass_upgrade(counted, protocols, outcome), False
-        return (yield from self._engine.handle(counted, outcome)), True
+            return Answered(refusal, is_of_cache=False)
 
 
 class Answer:
     """The answer to one request; closing it is the end of the request.
 
-    Behind the head of an answer with a `tunnel`, the connection is the tunnel's.
+    Behind the head of an answer with a `tunnel`, the connection is the tunnel's. `present` made its head,
+    and makes those of others who are given the same.
     """
 
-    def __init__(self, response: Response, outcome: Outcome, report: Report) -> None:
+    def __init__(
+        self, response: Response, outcome: Outcome, report: Report, present: Present = as_it_is
+    ) -> None:
         self.response = response
+        self.present = present
         self.tunnel = response.body if isinstance(response.body, Tunnel) else None
         self.outcome = outcome
         self._report = report
@@ -300,20 +231,3 @@ def _begun(received: Received) -> Outcome:
 def _report(outcome: Outcome, report: Report) -> None:
     outcome.seconds = clock.steady() - outcome.begun
     report(outcome)
-
-
-def _request(received: Received, url: Url) -> Request:
-    headers = Headers(received.fields)
-    coding = headers.get("transfer-encoding")
-    if coding is not None and coding.lower() != "chunked":
-        # What is coded twice would go on with one coding taken off and none announced.
-        raise NotImplementedHere(f"Transfer-Encoding {coding}: only chunked is understood")
-    return Request(
-        method=received.method,
-        url=url,
-        headers=headers,
-        client=received.client,
-        version=received.version,
-        body=content(received.method, headers, received.body),
-        interim=received.interim,
-    )

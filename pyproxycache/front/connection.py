@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pyproxycache import clock
-from pyproxycache.front.app import Answer, Received
+from pyproxycache.front.app import Answer
 from pyproxycache.front.interim import InterimHeads
+from pyproxycache.front.received import Received
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import FULL, Halt, Sending
 from pyproxycache.front.turns import Task, who

@@ -10,8 +10,9 @@ from urllib.parse import parse_qs, quote, unquote
 
 from pyproxycache import __version__, clock
 from pyproxycache.errors import BadRequest, MethodNotAllowed
-from pyproxycache.front.target import Local, quoted_url
-from pyproxycache.messages import Head, Headers, Request, Response, Url
+from pyproxycache.front.references import Present, mapped, through_kisscache
+from pyproxycache.front.target import Local, Wanted, quoted_url
+from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.options import KissCacheOptions
 from pyproxycache.serving.answer import from_text
 from pyproxycache.units import parse_age
@@ -46,7 +47,7 @@ class KissCache:
             or local.path.startswith(_FETCH)
         )
 
-    def wanted(self, method: str, local: Local, request: Callable[[Url], Request]) -> Request | Response:
+    def wanted(self, method: str, local: Local, request: Callable[[Wanted], Request]) -> Request | Response:
         """The request behind a fetch, or the answer; raises BadRequest and MethodNotAllowed."""
         if method not in ("GET", "HEAD"):
             raise MethodNotAllowed(f"{method}: {local.path} takes GET and HEAD")
@@ -56,17 +57,26 @@ class KissCache:
             return self._status()
         return self._fetch(local, request)
 
-    def named(self, local: Local, response: Response) -> Response:
-        """The fetched response, as a download under the name in the path."""
-        name = unquote(local.path[len(_FETCH) :])
-        if not name or response.head.status not in (200, 206):
-            return response
-        disposition = f"attachment; filename={_filename(name)}"
-        head = response.head
-        headers = head.headers.with_field("Content-Disposition", disposition)
-        return replace(response, head=Head(head.status, head.reason, headers))
+    def present(self, local: Local, request: Request) -> Present:
+        """How the answer to the request is shown: as a download under the name in the path, if any.
 
-    def _fetch(self, local: Local, request: Callable[[Url], Request]) -> Request:
+        What its references lead to is fetched in the same way.
+        """
+        address = through_kisscache(f"{_FETCH}?ttl={int(request.ttl or 0)}s&url=")
+        name = unquote(local.path[len(_FETCH) :])
+
+        def shown(head: Head) -> Head:
+            head = mapped(head, request.url, address)
+            if not name or head.status not in (200, 206):
+                return head
+            disposition = f"attachment; filename={_filename(name)}"
+            return Head(
+                head.status, head.reason, head.headers.with_field("Content-Disposition", disposition)
+            )
+
+        return shown
+
+    def _fetch(self, local: Local, request: Callable[[Wanted], Request]) -> Request:
         # One character a byte, so that what is no UTF-8 survives.
         query = parse_qs(local.query, keep_blank_values=True, encoding="latin-1")
         urls, ttls = query.get("url", []), query.get("ttl", [_DEFAULT_TTL])
@@ -74,7 +84,9 @@ class KissCache:
             raise BadRequest(f"{_FETCH} needs one url=URL")
         if not _TTL.fullmatch(ttls[-1]):
             raise BadRequest(f"ttl={ttls[-1]}: a number with d, h, m or s behind it is accepted, as in 10d")
-        return replace(request(quoted_url(urls[0])), ttl=parse_age(ttls[-1]))
+        asked = request(quoted_url(urls[0]))
+        # Its clients wait for the resource alone.
+        return replace(asked, ttl=parse_age(ttls[-1]), interim=None)
 
     def _health(self) -> Response:
         stopping = self._options.shutdown_file

@@ -6,8 +6,8 @@ import io
 import re
 from typing import Any
 
-from pyproxycache.front.app import Received
 from pyproxycache.front.connection import Connection
+from pyproxycache.front.received import Received
 
 WELL_FORMED = re.compile(
     rb"(?:GET|HEAD) (?:/|https?://)[!-~]* HTTP/1\.[01]\r\n"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from enum import Enum
 from urllib.parse import quote, unquote_to_bytes
 
 from pyproxycache.errors import BadRequest, NotImplementedHere
 from pyproxycache.messages import Url
 from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.userinfo import split_userinfo
 
 _SERVER = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
@@ -19,6 +21,26 @@ _UPWARD = re.compile(r"(?:/|%2F)(?:\.|%2E){2}(?:[/\\;]|%2F|%5C|\Z)", re.IGNORECA
 _URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=~-._"
 
 
+class Way(Enum):
+    """The form in which a client names what it wants."""
+
+    PROXY = "proxy"
+    """The URL itself, as clients of a proxy do."""
+    PREFIX = "prefix"
+    """The URL behind the cache's own address."""
+    REVERSE = "reverse"
+    """A path of the one origin that the cache stands before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The URL that a client wants; `userinfo` is what it wrote before the host, "" for nothing."""
+
+    url: Url
+    userinfo: str = ""
+    way: Way = Way.PROXY
+
+
 @dataclass(frozen=True, slots=True)
 class Local:
     """A resource of the cache itself: path and query as they were sent."""
@@ -27,25 +49,26 @@ class Local:
     query: str
 
 
-def locate(target: str, upstream: Url | None, method: str = "GET") -> Url | Local:
+def locate(target: str, upstream: Url | None, method: str = "GET") -> Wanted | Local:
     """The URL that is wanted, or what is wanted of the cache itself; raises BadRequest.
 
     With an `upstream` (reverse proxy) everything is below it, and there are no other ways in.
     """
     if method == "OPTIONS" and upstream is None and _SERVER.fullmatch(target):
         # The server as a whole is meant (RFC 9112 section 3.2.4).
-        return replace(parse_url(target), target="*")
+        server = wanted_url(target)
+        return replace(server, url=replace(server.url, target="*"))
     if upstream is not None:
         return _below(upstream, target)
     if _ABSOLUTE.match(target):
-        return parse_url(target)
+        return wanted_url(target)
     encoded = _ENCODED.fullmatch(target)
     if encoded:
         return decoded_url(encoded[1], (encoded[2] or ""))
     prefixed = _PREFIXED.fullmatch(target)
     if prefixed:
         scheme, authority, rest = prefixed.groups()
-        return parse_url(f"{scheme}://{re.sub('%3A', ':', authority, flags=re.IGNORECASE)}{rest}")
+        return wanted_url(f"{scheme}://{_with_colons(authority)}{rest}", Way.PREFIX)
     if target.startswith("/") or target == "*":
         path, _, query = target.partition("?")
         return Local(path, query)
@@ -54,19 +77,35 @@ def locate(target: str, upstream: Url | None, method: str = "GET") -> Url | Loca
     raise BadRequest("the request-target is neither a path nor an http or https URL")
 
 
-def decoded_url(text: str, rest: str = "") -> Url:
+def wanted_url(text: str, way: Way = Way.PROXY) -> Wanted:
+    """What an absolute URL asks for; raises BadRequest where it is none."""
+    url, userinfo = split_userinfo(text)
+    return Wanted(parse_url(url), userinfo, way)
+
+
+def decoded_url(text: str, rest: str = "") -> Wanted:
     """The URL that was percent-encoded as a whole; what cannot stand in a URL stays encoded."""
-    return parse_url(quote(unquote_to_bytes(text), safe=_URL_CHARACTERS) + rest)
+    return wanted_url(quote(unquote_to_bytes(text), safe=_URL_CHARACTERS) + rest, Way.PREFIX)
 
 
-def quoted_url(text: str) -> Url:
+def quoted_url(text: str) -> Wanted:
     """The URL in a form field decoded as Latin-1; what cannot stand in a URL is encoded."""
-    return parse_url(quote(text, safe=_URL_CHARACTERS, encoding="latin-1"))
+    return wanted_url(quote(text, safe=_URL_CHARACTERS, encoding="latin-1"))
 
 
-def _below(upstream: Url, target: str) -> Url:
+def _with_colons(authority: str) -> str:
+    """The authority with the colons that separate its parts, where a client encoded them."""
+    userinfo, at, host = authority.rpartition("@")
+    if ":" not in userinfo:
+        userinfo = re.sub("%3A", ":", userinfo, count=1, flags=re.IGNORECASE)
+    return f"{userinfo}{at}{re.sub('%3A', ':', host, flags=re.IGNORECASE)}"
+
+
+def _below(upstream: Url, target: str) -> Wanted:
+    userinfo = ""
     if _ABSOLUTE.match(target):
-        target = parse_url(target).target
+        absolute = wanted_url(target)
+        target, userinfo = absolute.url.target, absolute.userinfo
     if not target.startswith("/"):
         if target != "*":
             raise BadRequest("the request-target is not a path")
@@ -75,4 +114,5 @@ def _below(upstream: Url, target: str) -> Url:
     base = upstream.target.rstrip("/")
     if base and _UPWARD.search(target.partition("?")[0]):
         raise BadRequest("the path leads out of what this proxy stands for")
-    return Url(upstream.scheme, upstream.host, upstream.port, base + target)
+    url = Url(upstream.scheme, upstream.host, upstream.port, base + target)
+    return Wanted(url, userinfo, Way.REVERSE)

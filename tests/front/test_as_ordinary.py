@@ -18,9 +18,9 @@ from inprocess import Front
 from origin import Origin
 from raw import Conversation, request
 
-from pyproxycache.front import app as front_app
-from pyproxycache.front.app import Received
+from pyproxycache.front import received as front_received
 from pyproxycache.front.memory import DECIDING_FIELDS
+from pyproxycache.front.received import Received
 from pyproxycache.front.repeats import Stored
 from pyproxycache.front.wellformed import LOOK_ALIKES
 from pyproxycache.messages import Headers
@@ -273,7 +273,7 @@ def test_nothing_else_than_what_decides_is_looked_at(
         Recorder.looked_at.add(name)
         return received(self, name)
 
-    monkeypatch.setattr(front_app, "Headers", Recorder)
+    monkeypatch.setattr(front_received, "Headers", Recorder)
     monkeypatch.setattr(Received, "field", field)
     seen: set[str] = set()
     count = 0

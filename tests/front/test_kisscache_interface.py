@@ -7,9 +7,10 @@ import pytest
 
 from pyproxycache.errors import BadRequest, MethodNotAllowed
 from pyproxycache.front.kisscache import Figures, KissCache
-from pyproxycache.front.target import Local
-from pyproxycache.messages import Head, Headers, Request, Response, Url
+from pyproxycache.front.target import Local, Wanted
+from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.options import KissCacheOptions
+from pyproxycache.rules.keys import parse_url
 
 COUNTERS = {
     "requests": 10,
@@ -27,7 +28,7 @@ def kisscache(limit: int | None = 1000, **options: object) -> KissCache:
 
 
 def wanted(query: str, path: str = FETCH, method: str = "GET") -> Request | Response:
-    return kisscache().wanted(method, Local(path, query), lambda url: Request(method, url))
+    return kisscache().wanted(method, Local(path, query), lambda wanted: Request(method, wanted.url))
 
 
 @pytest.mark.parametrize(
@@ -97,13 +98,13 @@ def test_only_get_and_head(path: str) -> None:
     ],
 )
 def test_name(path: str, status: int, disposition: str | None) -> None:
-    response = Response(Head(status, "", Headers([("Content-Disposition", "inline")])))
-    named = kisscache().named(Local(path, ""), response)
-    assert named.head.headers.lines("content-disposition") == (disposition or "inline",)
+    head = Head(status, "", Headers([("Content-Disposition", "inline")]))
+    present = kisscache().present(Local(path, ""), Request("GET", parse_url("http://h/p"), ttl=60.0))
+    assert present(head).headers.lines("content-disposition") == (disposition or "inline",)
 
 
-def unused(url: Url) -> Request:
-    raise AssertionError(f"{url}: nothing was to be fetched")
+def unused(wanted: Wanted) -> Request:
+    raise AssertionError(f"{wanted.url}: nothing was to be fetched")
 
 
 def body(response: Request | Response) -> bytes:

@@ -3,7 +3,7 @@
 import pytest
 
 from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
-from pyproxycache.front.target import Local, decoded_url, locate, quoted_url
+from pyproxycache.front.target import Local, Wanted, Way, decoded_url, locate, quoted_url
 from pyproxycache.rules.keys import parse_url
 
 
@@ -35,7 +35,31 @@ from pyproxycache.rules.keys import parse_url
 )
 def test_url(target: str, url: str) -> None:
     found = locate(target, None)
-    assert str(found) == url
+    assert isinstance(found, Wanted)
+    assert (str(found.url), found.userinfo) == (url, "")
+    assert found.way is (Way.PREFIX if target.startswith("/") else Way.PROXY)
+
+
+@pytest.mark.parametrize(
+    ("target", "url", "userinfo"),
+    [
+        ("http://user:s3cret@h/p?q", "http://h/p?q", "user:s3cret"),
+        ("http://user@h:81/", "http://h:81/", "user"),
+        ("http://@h/", "http://h/", ""),
+        ("http://a@b:c@[::1]/", "http://[::1]/", "a@b:c"),
+        ("http://h/p@x:y", "http://h/p@x:y", ""),
+        ("http://h?a@b", "http://h/?a@b", ""),
+        ("/http://user:s3cret@h/p", "http://h/p", "user:s3cret"),
+        ("/https:/user:s3cret@h/p", "https://h/p", "user:s3cret"),
+        ("/https%3A/user%3As3cret@h%3A81/p", "https://h:81/p", "user:s3cret"),
+        ("/http://user:s3%3Acret@h%3A81/p", "http://h:81/p", "user:s3%3Acret"),
+        ("/https%3A%2F%2Fuser%3As3%2540cret%40h%2F", "https://h/", "user:s3%40cret"),
+    ],
+)
+def test_user_and_password(target: str, url: str, userinfo: str) -> None:
+    found = locate(target, None)
+    assert isinstance(found, Wanted)
+    assert (str(found.url), found.userinfo) == (url, userinfo)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +87,9 @@ def test_resource_of_the_cache_itself(target: str, local: Local) -> None:
         ("nonsense", BadRequest),
         ("", BadRequest),
         ("http://", BadRequest),
-        ("http://user:s3cret@h/", BadRequest),
-        ("/http://user@h/", BadRequest),
-        ("/https%3A%2F%2Fuser%40h%2F", BadRequest),
+        ("http://user:s3cret@/", BadRequest),
+        ("http://user:s3cret@h:port/", BadRequest),
+        ("/http://user:s3/cret@h/", BadRequest),
         ("http://h:0/", BadRequest),
         ("http://h:99999/", BadRequest),
         ("http://h h/", BadRequest),
@@ -97,7 +121,9 @@ def test_no_target(target: str, error: type[ProxyError]) -> None:
     ],
 )
 def test_below_an_upstream(upstream: str, target: str, url: str) -> None:
-    assert str(locate(target, parse_url(upstream))) == url
+    found = locate(target, parse_url(upstream))
+    assert isinstance(found, Wanted)
+    assert (str(found.url), found.way) == (url, Way.REVERSE)
 
 
 @pytest.mark.parametrize(
@@ -109,5 +135,5 @@ def test_not_below_the_upstream(target: str) -> None:
 
 
 def test_forms_of_a_url() -> None:
-    assert str(decoded_url("http%3A%2F%2Fh%2Fa%20b", "?c")) == "http://h/a%20b?c"
-    assert str(quoted_url("http://h/a b|\xc3\xa9%20+")) == "http://h/a%20b%7C%C3%A9%20+"
+    assert str(decoded_url("http%3A%2F%2Fh%2Fa%20b", "?c").url) == "http://h/a%20b?c"
+    assert str(quoted_url("http://h/a b|\xc3\xa9%20+").url) == "http://h/a%20b%7C%C3%A9%20+"

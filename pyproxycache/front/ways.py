@@ -1,0 +1,99 @@
+"""The ways in, and what each does with a request: the proxy's, the prefix's, KissCache's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from pyproxycache.engine import Engine
+from pyproxycache.errors import NotFound, NotImplementedHere
+from pyproxycache.front.kisscache import KissCache
+from pyproxycache.front.max_forwards import counted_down
+from pyproxycache.front.received import Received
+from pyproxycache.front.redirects import followed
+from pyproxycache.front.references import Present, as_it_is, behind_prefix, below_upstream, mapped
+from pyproxycache.front.target import Local, Wanted, Way, locate
+from pyproxycache.front.upgrade import wanted_protocols
+from pyproxycache.messages import Request, Response, Url
+from pyproxycache.outcome import Outcome, Result
+from pyproxycache.rules.userinfo import without_userinfo
+from pyproxycache.steps import Asks, Steps
+
+PassUpgrade = Callable[[Request, str, Outcome], Response]
+"""The answer to a request for other protocols; raises ProxyError."""
+
+_HELP = """this is a caching proxy. Ways to ask it:
+  http_proxy=http://{host} in the environment of a client
+  http://{host}/https://HOST/PATH
+  http://{host}/api/v1/fetch/?url=URL"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A response, whether it is one of the cache, and how its head is shown to all who ask this way."""
+
+    response: Response
+    is_of_cache: bool
+    present: Present = as_it_is
+
+
+class Ways:
+    """Has each request answered by the way it came; `upstream` is the one origin of a reverse proxy.
+
+    `pass_upgrade` is for requests that ask for another protocol, which are answered in HTTP without it.
+    """
+
+    def __init__(
+        self, upstream: Url | None, engine: Engine, kisscache: KissCache, pass_upgrade: PassUpgrade | None
+    ) -> None:
+        self._upstream = upstream
+        self._engine = engine
+        self._kisscache = kisscache
+        self._pass_upgrade = pass_upgrade
+
+    def answer(self, received: Received, outcome: Outcome) -> Steps[Answered]:
+        """The answer; `outcome` is filled in. Raises ProxyError."""
+        received.check_fields()
+        if received.method == "CONNECT":
+            raise NotImplementedHere(
+                "CONNECT: this proxy does not tunnel; it fetches https resources as "
+                "http://CACHE/https://HOST/PATH"
+            )
+        wanted = locate(received.target, self._upstream, received.method)
+        if isinstance(wanted, Local):
+            return (yield from self._of_the_cache(received, wanted, outcome))
+        outcome.url = wanted.url
+        present = self._present(wanted)
+        request = received.request_for(wanted, present)
+        counted = counted_down(request)
+        if isinstance(counted, Response):
+            outcome.key, outcome.result = str(request.url), Result.LOCAL
+            return Answered(counted, is_of_cache=False)
+        if self._pass_upgrade is not None and (protocols := wanted_protocols(counted)):
+            yield Asks(counted.url.authority)
+            return Answered(self._pass_upgrade(counted, protocols, outcome), False, present)
+        response = yield from self._engine.handle(counted, outcome)
+        return Answered(response, True, present)
+
+    def _present(self, wanted: Wanted) -> Present:
+        if wanted.way is Way.PREFIX:
+            return partial(mapped, base=wanted.url, address=behind_prefix(wanted.url, wanted.userinfo))
+        if self._upstream is not None:
+            return partial(mapped, base=wanted.url, address=below_upstream(self._upstream))
+        return as_it_is
+
+    def _of_the_cache(self, received: Received, local: Local, outcome: Outcome) -> Steps[Answered]:
+        """A resource of the cache itself: KissCache's interface."""
+        path = outcome.key = without_userinfo(local.path)
+        if not self._kisscache.answers(local):
+            raise NotFound(f"{path}: {_HELP.format(host=received.field('host') or 'CACHE')}")
+        asked = self._kisscache.wanted(
+            received.method, local, lambda wanted: received.request_for(wanted, as_it_is)
+        )
+        if isinstance(asked, Response):
+            outcome.result = Result.LOCAL
+            return Answered(asked, is_of_cache=False)
+        outcome.url = asked.url
+        request, response = yield from followed(asked, outcome, self._engine.handle)
+        return Answered(response, True, self._kisscache.present(local, request))
