@@ -162,7 +162,7 @@ class Request:
     version: tuple[int, int] = (1, 1)
     body: Iterable[bytes] | None = field(default=None, compare=False)
     ttl: float | None = None
-    """Seconds that replace the freshness lifetime of what is fetched (KissCache's ttl)."""
+    """Seconds that replace the freshness lifetime for this request (KissCache's ttl)."""
     content_key: str | None = None
     """What stands for a QUERY's content in the cache key: a digest of it, its type and its coding."""
     interim: Callable[[Head], None] | None = field(default=None, compare=False)
@@ -243,7 +243,8 @@ class Entry:
     """A stored response: its head, its clocks, and where its body lies.
 
     Times are seconds since the epoch. `vary` holds the request fields named by Vary with their
-    normalised values (RFC 9111 section 4.1); `digest` is the body's sha256 in hex; `peer` is the
+    normalised values (RFC 9111 section 4.1); `ttl` is the shortest that requests asked for, and binds those
+    that ask for one; `digest` is the body's sha256 in hex; `peer` is the
     address the response was read from. `part`: which bytes of the representation the body is, None
     for all. `groups` are its cache groups (RFC 9875). `search` is the key without its query where
     No-Vary-Search lets other queries find the entry, else empty.

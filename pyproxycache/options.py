@@ -125,9 +125,13 @@ class LimitOptions(Struct, frozen=True, kw_only=True):
 
 
 class KissCacheOptions(Struct, frozen=True, kw_only=True):
-    """KissCache's interface: its health page answers 503 while `shutdown_file` exists."""
+    """KissCache's interface: its health page answers 503 while `shutdown_file` exists.
+
+    `max_ttl`: a client's longer ttl counts as this.
+    """
 
     enabled: bool = True
+    max_ttl: Age = 30 * 86400.0
     shutdown_file: Folder | None = None
     instance: str = ""
 

@@ -116,7 +116,11 @@ class Fetcher:
         """Join, with the right to ask the origin where nobody here does so already."""
         if not self._flights.runs_here(flight):
             yield Asks(miss.request.url.authority)
-        return self._flights.join(flight)
+        joined = self._flights.join(flight)
+        if isinstance(joined, NotStorable) and miss.request.ttl is not None:
+            # What has no freshness of its own can be stored for those who bring one.
+            return self._flights.join(f"{flight} ttl")
+        return joined
 
     def _is_outdated(self, permit: Permit, miss: Miss) -> bool:
         """Whether another leader finished between our look and our claim, which is given up then."""

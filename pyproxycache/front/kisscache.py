@@ -86,7 +86,7 @@ class KissCache:
             raise BadRequest(f"ttl={ttls[-1]}: a number with d, h, m or s behind it is accepted, as in 10d")
         asked = request(quoted_url(urls[0]))
         # Its clients wait for the resource alone.
-        return replace(asked, ttl=parse_age(ttls[-1]), interim=None)
+        return replace(asked, ttl=min(parse_age(ttls[-1]), self._options.max_ttl), interim=None)
 
     def _health(self) -> Response:
         stopping = self._options.shutdown_file

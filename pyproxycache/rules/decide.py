@@ -327,11 +327,7 @@ def freshness_left(request: Request, entry: Entry, policies: Policies, now: floa
 
 
 def _left(request: Request, entry: Entry, policy: Policy, now: float) -> float:
-    lifetime = entry_lifetime(entry, policy)
-    if request.ttl is not None:
-        # A later ttl shortens what is left, it does not extend it.
-        lifetime = min(lifetime, request.ttl)
-    return lifetime - current_age(entry, now)
+    return entry_lifetime(entry, policy, request.ttl) - current_age(entry, now)
 
 
 def _past_the_cache(request: Request, asked: RequestDirectives) -> bool:

@@ -65,11 +65,18 @@ def freshness_lifetime(
 ) -> float:
     """Seconds for which the response is fresh, counted from its Date (RFC 9111 section 4.2.1).
 
-    Negative where it had expired before it was sent. `ttl` replaces the lifetime of a 200 or a part of
-    it, the policy's `fresh` that of anything. `received` is the time that stands in for a missing Date.
+    Negative where it had expired before it was sent. `ttl` is what a request asks for: it replaces the
+    lifetime of a 200 or a part of it, and only shortens that of one which is not to be used when stale.
+    The policy's `fresh` replaces that of anything. `received` stands in for a missing Date (epoch seconds).
     """
-    if ttl is not None and head.status in (200, 206):
-        return ttl
+    own = _own_lifetime(head, policy, received)
+    if ttl is None or head.status not in (200, 206):
+        return own
+    return min(own, ttl) if directives_of(head, policy).never_stale else ttl
+
+
+def _own_lifetime(head: Head, policy: Policy, received: float | None) -> float:
+    """The lifetime by the response itself, or the operator's rule."""
     if policy.fresh is not None:
         return policy.fresh
     headers = considered(head, policy)
@@ -104,9 +111,14 @@ def _heuristic(headers: Headers, date: float | None) -> float:
     return min(max(0.0, date - modified) * _HEURISTIC_SHARE, _HEURISTIC_CAP)
 
 
-def entry_lifetime(entry: Entry, policy: Policy) -> float:
-    """The lifetime of a stored response: its own ttl and the time it came are known."""
-    return freshness_lifetime(entry.head, policy, entry.ttl, entry.response_time)
+def entry_lifetime(entry: Entry, policy: Policy, ttl: float | None = None) -> float:
+    """The lifetime of a stored response to a request that asks for this `ttl` (None: for none).
+
+    The shortest ttl that was asked for since it came counts, among requests that ask for one.
+    """
+    if ttl is not None and entry.ttl is not None:
+        ttl = min(ttl, entry.ttl)
+    return freshness_lifetime(entry.head, policy, ttl, entry.response_time)
 
 
 def request_accepts(asked: RequestDirectives, age: float, left: float, may_be_stale: bool) -> bool:

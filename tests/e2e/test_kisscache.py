@@ -128,12 +128,55 @@ def test_ttl_shortens_and_does_not_extend(cache: Proxy, origin: Origin) -> None:
     assert fetched(cache, url, extra="&ttl=1h").body == b"kernel"
     assert fetched(cache, url, extra="&ttl=20d").body == b"kernel"
     assert origin.count("/ttl") == 1
-    # From here on it is as old as it may be, for everybody.
+    # From here on it is as old as it may be, for all who ask in this way.
     assert fetched(cache, url, extra="&ttl=0s").body == b"kernel"
     assert fetched(cache, url, extra="&ttl=0s").body == b"kernel"
     before = origin.count("/ttl")
     assert before > 1
     assert fetched(cache, url, extra="&ttl=20d").body == b"kernel"
+
+
+@pytest.mark.parametrize(
+    "stated", ["max-age=0", "max-age=0, must-revalidate", "no-cache", None], ids=lambda stated: stated
+)
+@pytest.mark.parametrize("etag", [None, '"{}"'])
+def test_ttl_is_for_those_who_send_it(
+    cache: Proxy, origin: Origin, stated: str | None, etag: str | None
+) -> None:
+    """Whatever one client asks for, a plain one gets what HTTP says, from the store and from memory."""
+    url = origin.url("/shared")
+    for number in range(4):
+        tag = None if etag is None else etag.format(number)
+        origin.put("/shared", b"%d" % number, etag=tag, cache_control=stated)
+        for _ in range(3):
+            fetched(cache, url, extra="&ttl=9999d")
+            assert cache.get(url).body == b"%d" % number
+
+
+def test_ttl_holds_for_its_own_clients_meanwhile(cache: Proxy, origin: Origin) -> None:
+    """A plain client's miss neither takes the copy away nor keeps the next one from being stored."""
+    url = origin.url("/both")
+    origin.put("/both", b"old")
+    assert cache.get(url).body == b"old"  # from here on it is known that plain requests store nothing
+    assert fetched(cache, url).body == b"old"
+    origin.put("/both", b"new")
+    for _ in range(2):
+        assert fetched(cache, url).body == b"old"
+        assert cache.get(url).body == b"new"
+
+
+def test_ttl_does_not_hold_against_must_revalidate(cache: Proxy, origin: Origin) -> None:
+    url = origin.url("/strict")
+    for name in (b"old", b"new"):
+        origin.put("/strict", name, etag=f'"{name.decode()}"', cache_control="max-age=0, must-revalidate")
+        assert fetched(cache, url, extra="&ttl=9999d").body == name
+
+
+def test_ttl_has_a_limit(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
+    proxy = make_proxy(config={"kisscache": {"max_ttl": 0}})
+    for name in (b"old", b"new"):
+        origin.put("/capped", name, etag=f'"{name.decode()}"')
+        assert fetched(proxy, origin.url("/capped"), extra="&ttl=9999d").body == name
 
 
 def test_status_of_the_origin(cache: Proxy, origin: Origin) -> None:

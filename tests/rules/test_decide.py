@@ -64,7 +64,7 @@ def stored(*vary: tuple[str, str | None]) -> Store:
             get("Cache-Control: max-stale=40"), STALE, Serve(STALE, 100, -40, True), id="max-stale-n"
         ),
         pytest.param(get(ttl=20), FRESH, Serve(FRESH, 10, 10, False), id="shorter-ttl"),
-        pytest.param(get(ttl=900), FRESH, Serve(FRESH, 10, 50, False), id="longer-ttl-extends-nothing"),
+        pytest.param(get(ttl=900), STALE, Serve(STALE, 100, 800, False), id="ttl-is-the-lifetime"),
         pytest.param(get("Accept-Language: DE"), GERMAN, Serve(GERMAN, 10, 50, False), id="variant"),
     ],
 )
@@ -93,6 +93,9 @@ def test_served_from_the_cache(request_: Request, stored: Entry, served: Serve) 
         pytest.param(get("Cache-Control: max-age=9"), FRESH, Forward.REQUEST, True, id="request-max-age"),
         pytest.param(get("Cache-Control: min-fresh=51"), FRESH, Forward.REQUEST, True, id="min-fresh"),
         pytest.param(get(ttl=5), FRESH, Forward.STALE, True, id="ttl-over"),
+        pytest.param(get(ttl=900), REVALIDATE, Forward.STALE, True, id="must-revalidate-before-ttl"),
+        pytest.param(get(ttl=900), UNUSABLE, Forward.STALE, True, id="no-cache-before-ttl"),
+        pytest.param(get(), replace(STALE, ttl=900), Forward.STALE, True, id="ttl-of-another"),
     ],
 )
 def test_fetched(request_: Request, stored: Entry | None, reason: Forward, validates: bool) -> None:
@@ -187,9 +190,9 @@ def test_a_rules_fresh_is_for_reloads_too(asked: str, age: int) -> None:
     assert isinstance(decision, Serve if age < 60 else Fetch)
 
 
-def test_a_stored_ttl_replaces_the_lifetime() -> None:
-    kept = entry("Cache-Control: max-age=0", age=100, ttl=864000)
-    assert on_request(get(), [kept], NO_POLICY, NOW) == Serve(kept, 100, 863900, False)
+def test_a_longer_ttl_extends_nothing() -> None:
+    kept = entry("Cache-Control: max-age=0", age=100, ttl=1000)
+    assert on_request(get(ttl=9000), [kept], NO_POLICY, NOW) == Serve(kept, 100, 900, False)
 
 
 def response(

@@ -167,10 +167,31 @@ def test_lifetime_overridden(status: int, policy: Policy, ttl: float | None, lif
     assert freshness_lifetime(head(*lines, status=status), policy, ttl) == lifetime
 
 
-def test_an_entry_knows_its_ttl_and_when_it_came() -> None:
+def test_an_entry_knows_when_it_came() -> None:
     undated = replace(entry(age=10), head=head(f"Expires: {at(50)}", date=None))
     assert entry_lifetime(undated, PLAIN) == 60
-    assert entry_lifetime(entry(ttl=7), PLAIN) == 7
+
+
+@pytest.mark.parametrize(
+    ("stated", "kept", "asked", "lifetime"),
+    [
+        ("max-age=60", None, None, 60),
+        pytest.param("max-age=60", 7, None, 60, id="what-others-asked-for-is-theirs"),
+        ("max-age=60", None, 900, 900),
+        ("max-age=60", 7, 900, 7),
+        ("max-age=60", 900, 7, 7),
+        ("max-age=60, must-revalidate", None, 900, 60),
+        ("max-age=60, must-revalidate", None, 7, 7),
+        ("max-age=60, proxy-revalidate", 90, 900, 60),
+        ("s-maxage=60", None, 900, 60),
+        ("no-cache, max-age=60", None, 900, 60),
+        ("max-age=0", None, 900, 900),
+    ],
+)
+def test_a_ttl_is_for_requests_that_bring_one(
+    stated: str, kept: float | None, asked: float | None, lifetime: float
+) -> None:
+    assert entry_lifetime(entry(f"Cache-Control: {stated}", ttl=kept), PLAIN, asked) == lifetime
 
 
 ASK = RequestDirectives
