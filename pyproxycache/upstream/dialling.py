@@ -1,13 +1,11 @@
-"""New connections: to an address that was admitted, through the parent, secured by TLS."""
+"""New connections: to addresses that were admitted, through the parent, secured by TLS."""
 
 from __future__ import annotations
 
-import encodings.idna  # noqa: F401  (getaddrinfo would import it during the first request)
 import errno
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from pyproxycache import clock
 from pyproxycache.errors import (
@@ -20,6 +18,8 @@ from pyproxycache.errors import (
 from pyproxycache.options import FetchOptions
 from pyproxycache.upstream.connection import Connection, Route
 from pyproxycache.upstream.heads import Heads
+from pyproxycache.upstream.names import Address, Names
+from pyproxycache.upstream.racing import Suspects, race
 from pyproxycache.upstream.reader import Reader
 
 Admit = Callable[[str, str, int], None]
@@ -42,6 +42,8 @@ class Dialler:
     def __init__(self, options: FetchOptions, admit: Admit) -> None:
         self._options = options
         self._admit = admit
+        self._names = Names()
+        self._suspects = Suspects()
         self._tls = ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
         # The end of a body may be the end of the connection: whether that was meant has to show.
@@ -62,13 +64,66 @@ class Dialler:
         """
         limit = clock.steady() + self._options.connect_timeout
         deadline = limit if deadline is None else min(limit, deadline)
-        sock, peer = self._dial(route, client, deadline)
+        addresses = self._admitted(route, client, deadline)
+        while True:
+            address, sock, addresses = self._dial(route, addresses, deadline)
+            # One that connects and says no more leaves the others their time.
+            ends = (clock.steady() + deadline) / 2 if addresses else deadline
+            try:
+                sock = self._opened(sock, route, ends)
+            except UpstreamError:
+                self._suspects.note([address])
+                if not addresses:
+                    raise
+            else:
+                self._suspects.clear(address)
+                options = self._options
+                return Connection(sock, route, address.host, options.silence, options.head_timeout)
+
+    def _admitted(self, route: Route, client: str, deadline: float) -> list[Address]:
+        """The addresses of the route's host that the client may reach; raises Forbidden or LoopDetected."""
+        found = self._names.addresses(route.host, route.port, deadline)
+        if route.through_parent:  # which is the operator's choice
+            return self._suspects.last(found)
+        admitted: list[Address] = []
+        refusals: list[ProxyError] = []
+        for address in found:
+            try:
+                self._admit(client, address.host, route.port)
+                admitted.append(address)
+            except ProxyError as refusal:
+                refusals.append(refusal.with_traceback(None))
+        if not admitted:
+            raise refusals.pop()  # not to be held by this frame, which it holds
+        return self._suspects.last(admitted)
+
+    def _dial(
+        self, route: Route, addresses: Sequence[Address], deadline: float
+    ) -> tuple[Address, socket.socket, list[Address]]:
+        """The first address that accepts, a socket connected to it, and those that are left to be tried."""
+        raced = race(addresses, deadline)
+        self._suspects.note(raced.failed)
+        if raced.winner is not None:
+            address, sock = raced.winner
+            return address, sock, [a for a in addresses if a not in raced.failed and a != address]
+        self._names.forget(route.host, route.port)
+        host, port = route.host, route.port
+        for error in raced.failed.values():
+            if not isinstance(error, TimeoutError):
+                text = f"no connection to {host}:{port}: {error.strerror or error}"
+                raise UpstreamUnreachable(text, _CONNECTING.get(error.errno)) from error
+        raise UpstreamTimeout(f"no connection to {host}:{port} in time", "connection_timeout")
+
+    def _opened(self, sock: socket.socket, route: Route, deadline: float) -> socket.socket:
+        """The connected socket, through the parent's tunnel and by TLS where the route has that."""
+        sock.settimeout(max(0.001, deadline - clock.steady()))
+        if route.secured is None:
+            return sock
         try:
-            if route.secured is not None:
+            if route.through_parent:
+                self._open_tunnel(sock, *route.secured, deadline)
                 sock.settimeout(max(0.001, deadline - clock.steady()))
-                if route.through_parent:
-                    self._open_tunnel(sock, *route.secured, deadline)
-                sock = self._secured(sock, route.secured[0])
+            return self._secured(sock, route.secured[0])
         except BaseException as error:
             sock.close()
             if isinstance(error, TimeoutError):
@@ -79,37 +134,6 @@ class Dialler:
                 kind = "tls_certificate_error" if certificate else "tls_protocol_error"
                 raise UpstreamUnreachable(f"no TLS with {_far_end(route)}: {error}", kind) from error
             raise
-        return Connection(sock, route, peer, self._options.silence, self._options.head_timeout)
-
-    def _dial(self, route: Route, client: str, deadline: float) -> tuple[socket.socket, str]:
-        """A socket connected to the first address that is admitted and accepts, and that address."""
-        host, port = route.host, route.port
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise UpstreamUnreachable(f"the name {host} does not resolve: {error}", "dns_error") from error
-        failure: ProxyError = UpstreamUnreachable(f"the name {host} has no address", "dns_error")
-        for left, (family, kind, protocol, _name, where) in zip(
-            range(len(found), 0, -1), found, strict=True
-        ):
-            address = str(where[0]).partition("%")[0]
-            try:
-                if not route.through_parent:  # which is the operator's choice
-                    self._admit(client, address, port)
-                # A silent address leaves the others their share of the time.
-                share = max(0.001, (deadline - clock.steady()) / left)
-                return _connected(socket.socket(family, kind, protocol), where, share), address
-            except TimeoutError:
-                failure = UpstreamTimeout(f"no connection to {host}:{port} in time", "connection_timeout")
-            except OSError as error:
-                text = f"no connection to {host}:{port}: {error.strerror or error}"
-                failure = UpstreamUnreachable(text, _CONNECTING.get(error.errno))
-            except ProxyError as error:
-                failure = error
-        try:
-            raise failure
-        finally:
-            del failure  # which holds this frame, and would be held by it
 
     def _open_tunnel(self, sock: socket.socket, host: str, port: int, deadline: float) -> None:
         """Have the parent connect to the origin (RFC 9110 section 9.3.6)."""
@@ -130,17 +154,6 @@ class Dialler:
         return self._tls.wrap_socket(
             sock, server_hostname=host.removesuffix("."), suppress_ragged_eofs=False
         )
-
-
-def _connected(sock: socket.socket, where: Any, seconds: float) -> socket.socket:
-    try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(seconds)
-        sock.connect(where)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
 
 
 def _far_end(route: Route) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from certificates import Certificate, make_certificate
@@ -16,6 +16,8 @@ from pyproxycache.messages import Url
 from pyproxycache.options import ParentOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.upstream import dialling
+from pyproxycache.upstream.names import Address
+from pyproxycache.upstream.racing import Raced
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -83,18 +85,18 @@ def test_names_and_ports() -> None:
     ("error", "kind"),
     [
         (TimeoutError(), "connection_timeout"),
+        (OSError(errno.ETIMEDOUT, "Connection timed out"), "connection_timeout"),
         (OSError(errno.ENETUNREACH, "Network is unreachable"), "destination_ip_unroutable"),
         (OSError(errno.EHOSTUNREACH, "No route to host"), "destination_ip_unroutable"),
         (OSError(errno.EADDRNOTAVAIL, "odd"), "destination_unavailable"),
     ],
 )
 def test_networks(monkeypatch: pytest.MonkeyPatch, error: OSError, kind: str) -> None:
-    def connected(sock: socket.socket, _where: object, _seconds: float) -> socket.socket:
-        sock.close()
-        raise error
+    def race(addresses: Sequence[Address], _deadline: float) -> Raced:
+        return Raced(None, dict.fromkeys(addresses, error))
 
     # No address of a test's machine fails so.
-    monkeypatch.setattr(dialling, "_connected", connected)
+    monkeypatch.setattr(dialling, "race", race)
     failure = failing(lambda: upstream().send(get(Url("http", "127.0.0.1", 9, "/")), Outcome()))
     assert (failure.proxy_error, failure.status) == (kind, 504 if "timeout" in kind else 502)
 
