@@ -104,7 +104,7 @@ class Download:
         parts = urlsplit(url)
         self._address = proxy or (parts.hostname or "", parts.port or 80)
         target = url if proxy else parts._replace(scheme="", netloc="").geturl() or "/"
-        host = parts.netloc.rpartition("@")[2] or "{}:{}".format(*self._address)
+        host = parts.netloc.rpartition("@")[2] or _authority(*self._address)
         self._request = _request(method, target, host, headers, body)
         self._sha256 = hashlib.sha256() if digest else None
         self._wire: Wire | None = None
@@ -233,6 +233,10 @@ class Download:
             yield from self._wire.exactly(int(length))
         else:
             yield from self._wire.rest()
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _request(method: str, target: str, host: str, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
