@@ -277,6 +277,7 @@ def _rule(options: RuleOptions) -> Rule:
             stale_while_revalidate=options.stale_while_revalidate,
             ignore=frozenset(options.ignore),
             no_store=options.no_store,
+            store_cookies=options.store_cookies,
             query=QueryMode(options.query),
         ),
         fresh_by_status=tuple(by_status.items()),

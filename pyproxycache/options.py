@@ -172,6 +172,7 @@ class RuleOptions(Struct, frozen=True, kw_only=True):
     stale_while_revalidate: Age | None = None
     ignore: tuple[FieldName, ...] = ()
     no_store: bool = False
+    store_cookies: bool = False
     query: Literal["ignore", "sort", "keep"] = "keep"
 
 

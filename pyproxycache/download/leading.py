@@ -39,14 +39,18 @@ _SMALL = 64 << 10
 """Bytes of a body that is stored by the thread that asked for it, if it is there already."""
 
 
+Fields = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Downloading:
     """The flight has the head; the body comes in once `start` is called, which has to be done.
 
-    That of a small body is over already.
+    That of a small body is over already. `own` are fields that only the one who asked gets.
     """
 
     start: Callable[[], None]
+    own: Fields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,11 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Freshened:
-    """The stored response was validated, and with it the parts that belong to it."""
+    """The stored response was validated, and with it the parts that belong to it; `own` as above."""
 
     entry: Entry
     siblings: tuple[Entry, ...]
+    own: Fields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +178,11 @@ class Downloader:
     ) -> Led:
         now = clock.wall()
         match decide.on_response(request, exchange.head, fetch, self._policies, asked, now):
-            case decisions.Freshen(entry, siblings, kept):
+            case decisions.Freshen(entry, siblings, kept, own):
                 exchange.close()
                 self._note_fresh(kept)
                 permit.finish(End.FRESHENED if kept else End.PASSED)
-                return Freshened(entry, siblings)
+                return Freshened(entry, siblings, own)
             case decisions.FetchAnew(anew):
                 exchange.close()
                 return self._lead(permit, request, anew, outcome)
@@ -209,7 +214,7 @@ class Downloader:
             entry = self._entry(permit, request, exchange, store, asked, body)
             if body is not None:
                 self._store_at_once(permit, entry, body)
-                return Downloading(_nothing)
+                return Downloading(_nothing, store.own)
             length = _length(exchange, entry)
             if permit.size:
                 permit.begin_anew(entry, length)
@@ -224,7 +229,7 @@ class Downloader:
             if not permit.ended:
                 give_up(permit, End.FAILED, _as_known(error))
             raise
-        return self._downloading(permit, request, Source(exchange, length))
+        return replace(self._downloading(permit, request, Source(exchange, length)), own=store.own)
 
     def _at_hand(self, permit: Permit, exchange: Exchange, store: decisions.Store) -> bytes | None:
         """The body where all of it has come with its head and nothing is to be checked or resumed."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pyproxycache import clock
 from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale, Whole
 from pyproxycache.errors import Fault, StoreError, UpstreamError
-from pyproxycache.fetching.forwarder import Forwarder
+from pyproxycache.fetching.forwarder import Forwarder, with_own
 from pyproxycache.lookup import LookUp
 from pyproxycache.messages import Entry, Repeatable, Request, Response, without_query
 from pyproxycache.options import FetchOptions
@@ -147,18 +146,19 @@ class Fetcher:
     def _lead(self, miss: Miss, permit: Permit) -> Steps[Fetched]:
         request, outcome = miss.request, miss.outcome
         match self._downloader.lead(permit, request, miss.fetch, outcome):
-            case Downloading(start):
-                response = self._begin(miss, permit, start)
+            case Downloading() as begun:
+                response = self._begin(miss, permit, begun)
             case Whole() as whole:
                 return (yield from self._lead_whole(miss, permit, whole))
             case Passed() as passed:
                 response = self._passed(miss, passed)
-            case Freshened(entry, siblings):
+            case Freshened(entry, siblings, own):
                 if miss.fetch.plan is not None:
                     plan = miss.fetch.plan.with_entries((entry, *siblings))
                     response = self._delivery.assembled(request, plan, outcome)
                 else:
                     response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
+                response = with_own(response, own)
                 outcome.result = Result.REVALIDATED
             case Stale(entry, detail):
                 response = self._stale(miss, entry, detail)
@@ -169,18 +169,18 @@ class Fetcher:
         return self._forwarder.relay(miss.request, passed.exchange, miss.fetch, miss.outcome)
 
     def _begin(
-        self, miss: Miss, permit: Permit, start: Callable[[], None], *, however_far: bool = False
+        self, miss: Miss, permit: Permit, begun: Downloading, *, however_far: bool = False
     ) -> Response | None:
         """The answer to the one who leads; the body comes in whatever becomes of this client."""
         miss.outcome.stored, miss.outcome.result = True, Result.FETCHED
         progress = permit.flight.progress()
         if not self._suits(miss, progress, however_far=however_far):
-            start()  # first: an origin may take one request at a time
+            begun.start()  # first: an origin may take one request at a time
             return self._forward(miss, reason=Forward.PARTIAL)
         try:
-            return self._arriving(miss, permit.flight, progress)
+            return with_own(self._arriving(miss, permit.flight, progress), begun.own)
         finally:
-            start()  # from here on the body may be over at any moment
+            begun.start()  # from here on the body may be over at any moment
 
     def _lead_whole(self, miss: Miss, permit: Permit, whole: Whole) -> Steps[Fetched]:
         """Where the origin gives the whole instead of a part: all who asked for parts share it."""
@@ -196,7 +196,7 @@ class Fetcher:
             begun = self._downloader.adopt(joined.permit, whole.request, exchange, whole.store, whole.asked)
             if isinstance(begun, Passed):
                 return self._passed(miss, begun), miss.varies
-            return self._begin(miss, joined.permit, begun.start, however_far=True), miss.varies
+            return self._begin(miss, joined.permit, begun, however_far=True), miss.varies
         exchange.close()
         if isinstance(joined, NotStorable):
             return self._forward(miss, "not-storable"), miss.varies

@@ -152,9 +152,18 @@ class Forwarder:
         outcome.stored = True
         try:
             flight = joined.permit.flight
-            return self._delivery.arriving(request, outcome, flight, flight.progress())
+            response = self._delivery.arriving(request, outcome, flight, flight.progress())
+            return with_own(response, downloading.own)
         finally:
             downloading.start()
+
+
+def with_own(response: Response | None, fields: Sequence[tuple[str, str]]) -> Response | None:
+    """The answer with fields that are for the one who asked alone."""
+    if response is None or not fields:
+        return response
+    head = response.head
+    return replace(response, head=replace(head, headers=Headers((*head.headers, *fields))))
 
 
 def _relay(exchange: Exchange) -> Response:

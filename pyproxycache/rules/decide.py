@@ -40,7 +40,7 @@ from pyproxycache.rules.policy import Policies, Policy
 from pyproxycache.rules.ranges import range_specs
 from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.rules.search_variance import search_base
-from pyproxycache.rules.storing import is_for_one, is_lasting, obstacle, stored_head
+from pyproxycache.rules.storing import is_for_one, is_lasting, obstacle, own_fields, stored_head
 from pyproxycache.rules.validation import (
     describes,
     freshen,
@@ -197,6 +197,7 @@ class _Answer:
             cache_groups(headers),
             search_base(key, headers),
             self._freshened(fetch.siblings) if completed is not None else (),
+            own_fields(self.head, policy),
         )
 
     def _completing(self, fetch: Fetch) -> Head | None:
@@ -220,7 +221,8 @@ class _Answer:
         (entry,) = self._freshened((named,))
         entry = replace(entry, ttl=entry.ttl if self.request.ttl is None else self.request.ttl)
         siblings = self._freshened(fetch.siblings)
-        return Freshen(entry, siblings, self._kept((named, *fetch.siblings), (entry, *siblings)))
+        kept = self._kept((named, *fetch.siblings), (entry, *siblings))
+        return Freshen(entry, siblings, kept, self._own(named))
 
     def _filed_once_more(self, variant: Entry) -> Entry | None:
         """The variant under this request's fields, None where the 304 says that others select it."""
@@ -239,6 +241,14 @@ class _Answer:
             return Forget(entry)
         updated = self._freshened((entry,))
         return Freshen(updated[0], kept=self._kept((entry,), updated))
+
+    def _own(self, validated: Entry) -> tuple[tuple[str, str], ...]:
+        """What the 304 has for the one who asked alone."""
+        merged = freshen(validated, self.head, self.request_time, self.response_time).head
+        policy = self._policy(validated.head)
+        stored = stored_head(merged, policy).headers.names()
+        own = {name.lower() for name, _value in own_fields(merged, policy)} - stored
+        return tuple(field for field in end_to_end(self.head.headers) if field[0].lower() in own)
 
     def _kept(self, old: Sequence[Entry], updated: Sequence[Entry]) -> tuple[Entry, ...]:
         """What of the updated entries is for all who come."""

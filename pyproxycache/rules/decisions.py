@@ -70,7 +70,10 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Store the response with this head under these request fields; `siblings` are parts it validates."""
+    """Store the response with this head under these request fields; `siblings` are parts it validates.
+
+    `own` are the fields of the answer that nobody gets but the one who asked.
+    """
 
     vary: tuple[tuple[str, str | None], ...]
     head: Head
@@ -78,18 +81,21 @@ class Store:
     groups: tuple[str, ...] = ()
     search: str = ""
     siblings: tuple[Entry, ...] = ()
+    own: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Freshen:
     """The stored response is valid: answer with this updated entry, and its siblings.
 
-    `kept` is what is to be stored of it: nothing where what was said is for this client alone.
+    `kept` is what is to be stored of it: nothing where what was said is for this client alone. `own` are
+    the fields of the 304 that nobody gets but the one who asked.
     """
 
     entry: Entry
     siblings: tuple[Entry, ...] = ()
     kept: tuple[Entry, ...] = ()
+    own: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

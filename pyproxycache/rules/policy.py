@@ -26,6 +26,7 @@ class Policy:
     freshness a copy may stand in for a failing origin (seconds; None: as long as it is kept),
     `stale_while_revalidate` how long it is served while it is validated (seconds; None: as the
     response says).
+    `store_cookies`: Set-Cookie is stored and given to all, also where the response is not `public`.
     `ignore` names response fields treated as absent when deciding, `targets` those whose directives
     take the place of Cache-Control's, the first one that is valid (RFC 9213); in lower case.
     """
@@ -35,6 +36,7 @@ class Policy:
     stale_while_revalidate: float | None = None
     ignore: frozenset[str] = frozenset()
     no_store: bool = False
+    store_cookies: bool = False
     query: QueryMode = QueryMode.KEEP
     targets: tuple[str, ...] = ()
 

@@ -41,7 +41,7 @@ def obstacle(request: Request, head: Head, policy: Policy, received: float) -> s
     directives = directives_of(head, policy)
     if reason := _forbidden(request, head, policy, directives):
         return reason
-    if "set-cookie" in headers and not _cookie_is_shared(directives):
+    if "set-cookie" in headers and not (policy.store_cookies or _is_meant_for_caches(directives)):
         return "set-cookie"
     ttl = request.ttl if head.status in (200, 206) else None
     stated = (
@@ -73,14 +73,27 @@ def is_lasting(reason: str) -> bool:
 def stored_head(head: Head, policy: Policy, received: float | None = None) -> Head:
     """The head as it is stored (RFC 9111 section 3.1).
 
-    Without hop-by-hop fields, fields withheld by no-cache="…" or private="…", and cookies the policy
-    ignores; with a Date of `received` (seconds since the epoch) if it has no valid one.
+    Without hop-by-hop fields and those that are for the one who asked; with a Date of `received` (seconds
+    since the epoch) if it has no valid one.
     """
-    cookies = _COOKIES if "set-cookie" in policy.ignore else frozenset()
-    headers = end_to_end(head.headers).lacking(directives_of(head, policy).withheld | cookies)
+    headers = end_to_end(head.headers).lacking(_own_names(head, policy))
     if received is not None and date_of(headers, "date") is None:
         headers = headers.with_field("Date", format_http_date(received))
     return Head(head.status, head.reason, headers)
+
+
+def own_fields(head: Head, policy: Policy) -> tuple[tuple[str, str], ...]:
+    """The fields of an answer that is stored that nobody gets but the one who asked."""
+    names = _own_names(head, policy)
+    return tuple(field for field in end_to_end(head.headers) if field[0].lower() in names)
+
+
+def _own_names(head: Head, policy: Policy) -> frozenset[str]:
+    """Names of the fields withheld by no-cache="…" or private="…", and of cookies that are not for all."""
+    directives = directives_of(head, policy)
+    for_all = policy.store_cookies or directives.public
+    ignored = "set-cookie" in policy.ignore
+    return directives.withheld if for_all and not ignored else directives.withheld | _COOKIES
 
 
 def _forbidden(request: Request, head: Head, policy: Policy, directives: ResponseDirectives) -> str | None:
@@ -123,8 +136,8 @@ def _is_asked_part(request: Request, head: Head) -> bool:
     return "range" in request.headers and part_of(head) is not None
 
 
-def _cookie_is_shared(directives: ResponseDirectives) -> bool:
-    """Whether the origin plainly meant the response for a shared cache, or its cookie is not stored."""
+def _is_meant_for_caches(directives: ResponseDirectives) -> bool:
+    """Whether the origin plainly meant the response for a cache, be it without its cookie."""
     return (
         directives.public
         or directives.s_maxage is not None

@@ -106,6 +106,65 @@ FOR_ONE_ONLY = {
     name: case for name, case in PERSONAL.items() if case[2] in (PRIVATE, NO_STORE, NOT_SHAREABLE)
 }
 
+COOKIES_FOR_ALL = ["public, max-age=600", "public"]
+COOKIES_FOR_ONE = ["max-age=600", "s-maxage=600", "max-age=600, must-revalidate"]
+
+
+class TestCookies:
+    """A cookie is for the one who asked, unless the response is `public`, or a rule says otherwise."""
+
+    @pytest.mark.parametrize("rule", [False, True])
+    @pytest.mark.parametrize("cache_control", COOKIES_FOR_ALL + COOKIES_FOR_ONE)
+    def test_who_gets_it(
+        self, origin: Origin, make_proxy: MakeProxy, cache_control: str, rule: bool
+    ) -> None:
+        def handler(asked: Asked) -> Resource:
+            headers = [("Set-Cookie", f"id={origin.count('/a')}"), ("Set-Cookie", "a=b")]
+            return Resource(
+                DIGITS, etag='"v1"', cache_control=cache_control, last_modified=LONG_AGO, headers=headers
+            )
+
+        origin.put("/a", handler=handler)
+        proxy = make_proxy(workers=1, config={"rules": [{"store_cookies": True}] if rule else []})
+        replies = [proxy.get(origin.url("/a")) for _ in range(3)]
+        assert origin.count("/a") == 1
+        assert [reply.body for reply in replies] == [DIGITS] * 3
+        for_all = rule or cache_control in COOKIES_FOR_ALL
+        own, others = "id=1, a=b", "id=1, a=b" if for_all else None
+        assert [reply.get("Set-Cookie") for reply in replies] == [own, others, others]
+
+    def test_those_who_wait_for_the_same_download_do_not(
+        self, origin: Origin, make_proxy: MakeProxy
+    ) -> None:
+        origin.put("/a", DIGITS, cache_control="max-age=600", headers=[("Set-Cookie", "a=b")])
+        gate = origin.gate("/a", at=5)
+        proxy = make_proxy(workers=1)
+        clients = [proxy.download(origin.url("/a"), [("X", f"{n}")]) for n in range(4)]
+        for client in clients:
+            client.start()
+        gate.wait_reached()
+        gate.open()
+        for client in clients:
+            client.join()
+        assert origin.count("/a") == 1
+        with_cookie = [client for client in clients if ("Set-Cookie", "a=b") in list(client.headers)]
+        assert len(with_cookie) == 1
+
+    def test_a_validation_brings_one_for_the_one_who_asked(self, origin: Origin, proxy: Proxy) -> None:
+        def handler(asked: Asked) -> Resource:
+            count = origin.count("/a")
+            return Resource(
+                DIGITS,
+                etag='"v1"',
+                cache_control="max-age=600",
+                headers=[("Set-Cookie", f"id={count}")],
+            )
+
+        origin.put("/a", handler=handler)
+        cookies = [proxy.get(origin.url("/a"), fields).get("Set-Cookie") for fields in ([], [RELOAD], [])]
+        assert cookies == ["id=1", "id=2", None]
+
+
 BY_HEURISTICS = {"set-cookie-heuristic": ("Cookie", "", SET_COOKIE)}
 
 

@@ -247,7 +247,9 @@ def fields_not_to_reuse(stored: Stored, targets: Sequence[str] = ()) -> tuple[se
     """Names (lower case) of fields that must not be stored, and of those that need not (section 3.1)."""
     reading = readings(stored.head, targets)[0]
     listed = [_names(reading.values(name)) for name in ("private", "no-cache")]
-    must = HOP_BY_HOP | listed[0] | _names(stored.head.headers.lines("connection"))
+    may_keep = any(reading.has("public") for reading in readings(stored.head, targets))
+    cookies = set() if may_keep else {"set-cookie"}  # of the one who asked
+    must = HOP_BY_HOP | cookies | listed[0] | _names(stored.head.headers.lines("connection"))
     validated = bool({None, ""} & set(reading.values("no-cache")))  # whenever it is used
     return (must, listed[1]) if validated else (must | listed[1], set())
 

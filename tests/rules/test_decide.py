@@ -200,7 +200,7 @@ def response(
 ) -> Store | Freshen | ServeStale | Pass:
     request = request or get()
     decision = on_response(request, head, Fetch(request.headers, stale, Forward.STALE), rules, NOW - 1, NOW)
-    return replace(decision, head=NO_HEAD) if isinstance(decision, Store) else decision
+    return replace(decision, head=NO_HEAD, own=()) if isinstance(decision, Store) else decision
 
 
 LM = f"Last-Modified: {at(-DAY)}"
@@ -438,7 +438,7 @@ def test_a_304_that_matches_nothing_is_passed(stale: Entry | None, answer: Head)
 @pytest.mark.parametrize(
     ("lines", "policy", "kept"),
     [
-        pytest.param(["A: 1", "Set-Cookie: x"], Policy(), ["A: 1", "Set-Cookie: x"], id="everything-else"),
+        pytest.param(["A: 1", "B: x"], Policy(), ["A: 1", "B: x"], id="everything-else"),
         pytest.param(
             ["Connection: X", "X: 1", "Transfer-Encoding: chunked", "A: 1"],
             Policy(),
@@ -468,6 +468,44 @@ def test_a_304_that_matches_nothing_is_passed(stale: Entry | None, answer: Head)
 )
 def test_stored_head(lines: list[str], policy: Policy, kept: list[str]) -> None:
     assert stored_head(head(*lines, date=None), policy).headers == fields(*kept)
+
+
+@pytest.mark.parametrize(
+    ("cache_control", "policy", "is_kept"),
+    [
+        ("max-age=60", Policy(), False),
+        ("s-maxage=60", Policy(), False),
+        ("public, max-age=60", Policy(), True),
+        ("public", Policy(), True),
+        ('public, no-cache="set-cookie"', Policy(), False),
+        ("public", Policy(ignore=frozenset({"set-cookie"})), False),
+        ("max-age=60", Policy(store_cookies=True), True),
+        ("public, max-age=60", Policy(store_cookies=True, ignore=frozenset({"set-cookie"})), False),
+    ],
+)
+def test_a_cookie_is_for_the_one_who_asked(cache_control: str, policy: Policy, is_kept: bool) -> None:
+    answer = head(f"Cache-Control: {cache_control}", COOKIE, "Set-Cookie: c=d", TAG)
+    decision = on_response(
+        get(), answer, Fetch(Headers(), None, Forward.MISS), policies(policy), NOW - 1, NOW
+    )
+    assert isinstance(decision, Store)
+    cookies = (("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"))
+    assert decision.head.headers.lines("set-cookie") == (("a=b", "c=d") if is_kept else ())
+    assert decision.own == (() if is_kept else cookies)
+
+
+def test_the_rule_stores_cookies_without_any_lifetime_too() -> None:
+    assert response(head(COOKIE, TAG), rules=policies(Policy(store_cookies=True))) == stored()
+
+
+@pytest.mark.parametrize(
+    "line", ["Cache-Control: max-age=60", 'Cache-Control: max-age=60, private="set-cookie"']
+)
+def test_a_304s_cookie_is_for_the_one_who_asked(line: str) -> None:
+    decision = response(head(TAG, line, COOKIE, status=304), stale=STALE)
+    assert isinstance(decision, Freshen)
+    assert decision.own == (("Set-Cookie", "a=b"),)
+    assert all("set-cookie" not in entry.headers for entry in (decision.entry, *decision.kept))
 
 
 @pytest.mark.parametrize(
