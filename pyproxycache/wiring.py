@@ -167,7 +167,7 @@ def _build_components(
     def count_received(count: int) -> None:
         housekeeper.count(counters.received(count))
 
-    downloader = Downloader(fetch, upstream, policies, store.space, store.index.freshen, count_received)
+    downloader = Downloader(fetch, upstream, policies, store.space, store.index, count_received)
     follower = Follower(store.index, store.blobs, flights, downloader, upstream, guard.admit_peer)
     delivery = Delivery(store.index, follower, guard.admit_peer, housekeeper.note_access)
     forwarder = Forwarder(policies, store.index, flights, downloader, delivery, upstream)

@@ -29,6 +29,7 @@ from pyproxycache.rules.validation import (
 from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.flight import End
 from pyproxycache.store.flights import Permit
+from pyproxycache.store.index import Index
 from pyproxycache.store.space import Space
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
@@ -106,7 +107,7 @@ class Downloader:
         upstream: Upstream,
         policies: Policies,
         space: Space,
-        freshen: Callable[[Entry], bool],
+        index: Index,
         count_received: Callable[[int], None],
     ) -> None:
         self._count_received = count_received
@@ -114,7 +115,7 @@ class Downloader:
         self._upstream = upstream
         self._policies = policies
         self._space = space
-        self._freshen = freshen
+        self._index = index
         self._stopping = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
@@ -199,6 +200,9 @@ class Downloader:
                     plain = request.with_headers(strip_conditionals(request.headers))
                     return Whole(exchange, store, plain, asked)
                 self._note_fresh(store.siblings)
+                if store.outdated is not None:
+                    with going_on_unwritten("forget what was stored of", permit.key):
+                        self._index.forget(store.outdated)
                 return self.adopt(permit, request, exchange, store, asked)
 
     def adopt(
@@ -251,7 +255,7 @@ class Downloader:
     def _note_fresh(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             with going_on_unwritten("note the freshness of", entry.key):
-                self._freshen(entry)
+                self._index.freshen(entry)
 
     def _entry(
         self,

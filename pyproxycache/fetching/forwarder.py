@@ -14,7 +14,7 @@ from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.groups import invalidated_groups
-from pyproxycache.rules.keys import cache_key, newest
+from pyproxycache.rules.keys import cache_key, newest, preferred
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import part_length
 from pyproxycache.rules.validation import (
@@ -118,7 +118,7 @@ class Forwarder:
 
     def _update(self, request: Request, found: Sequence[Entry], head: Head, asked: float) -> None:
         """Bring the stored answer to a GET up to date with that to a HEAD."""
-        entry = newest([entry for entry in found if entry.part is None])
+        entry = newest([entry for entry in preferred([*found]) if entry.part is None])
         if entry is None or entry.status != 200:
             return
         with going_on_unwritten("bring up to date", entry.key):

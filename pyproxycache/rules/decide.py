@@ -190,14 +190,16 @@ class _Answer:
             return Pass(reason or "vary", remember=not failed and is_lasting(reason or "vary"))
         key = cache_key(self.request.url, self.policies.query_mode(self.request.url))
         completed = self._completing(fetch)
+        vary, stale = vary_values(fields, self.request), fetch.stale
         return Store(
-            vary_values(fields, self.request),
+            vary,
             stored_head(completed or self.head, policy, self.response_time),
             part_of(self.head),
             cache_groups(headers),
             search_base(key, headers),
             self._freshened(fetch.siblings) if completed is not None else (),
             own_fields(self.head, policy),
+            stale if stale is not None and stale.part is None and stale.vary != vary else None,
         )
 
     def _completing(self, fetch: Fetch) -> Head | None:

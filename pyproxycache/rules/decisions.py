@@ -72,7 +72,8 @@ class Refuse:
 class Store:
     """Store the response with this head under these request fields; `siblings` are parts it validates.
 
-    `own` are the fields of the answer that nobody gets but the one who asked.
+    `own` are the fields of the answer that nobody gets but the one who asked. `outdated` was validated in
+    vain and is found by other request fields than this, so that it would go on being found.
     """
 
     vary: tuple[tuple[str, str | None], ...]
@@ -82,6 +83,7 @@ class Store:
     search: str = ""
     siblings: tuple[Entry, ...] = ()
     own: tuple[tuple[str, str], ...] = ()
+    outdated: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)

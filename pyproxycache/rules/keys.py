@@ -138,11 +138,21 @@ def select(entries: Sequence[Entry], key: str, request: Request) -> list[Entry]:
 
     RFC 9111 section 4.1, and No-Vary-Search.
     """
-    return [
-        entry
-        for entry in entries
-        if fits(entry, request) and (entry.key == key or equivalent(entry.key, key, entry.headers))
-    ]
+    return preferred(
+        [
+            entry
+            for entry in entries
+            if fits(entry, request) and (entry.key == key or equivalent(entry.key, key, entry.headers))
+        ]
+    )
+
+
+def preferred(fitting: list[Entry]) -> list[Entry]:
+    """Those that were selected by Vary, where any was: some origins leave it out when they have no choice.
+
+    RFC 9111 section 4.1.
+    """
+    return [entry for entry in fitting if any(name != CONTENT for name, _value in entry.vary)] or fitting
 
 
 def newest(entries: Sequence[Entry]) -> Entry | None:

@@ -257,3 +257,30 @@ def test_authorization_is_stored_only_where_it_may_be_shared(origin: Origin, pro
         for _ in range(2):
             proxy.get(origin.url(path), who)
         assert origin.count(path) == count
+
+
+def test_vary_that_comes_only_with_an_origin(origin: Origin, proxy: Proxy) -> None:
+    def handler(asked: Asked) -> Resource:
+        site = asked.get("Origin")
+        fields = [("Vary", "Origin"), ("Access-Control-Allow-Origin", site)] if site else []
+        return Resource(b"body", etag='"1"', cache_control="max-age=600", headers=fields)
+
+    origin.put("/a", handler=handler)
+    with_origin = [("Origin", "http://site.example")]
+    proxy.get(origin.url("/a"), with_origin)
+    proxy.get(origin.url("/a"))  # newer, and without Vary it would be for all
+    for fields in (with_origin, []):
+        for _turn in range(2):
+            reply = proxy.get(origin.url("/a"), fields)
+            site = dict(fields).get("Origin")
+            assert reply.get("Access-Control-Allow-Origin") == site
+    assert origin.count("/a") == 2
+
+
+def test_a_resource_that_varies_no_more(origin: Origin, proxy: Proxy) -> None:
+    german = [("Accept-Language", "de")]
+    origin.put("/a", b"de", etag='"1"', cache_control="max-age=0", headers=[("Vary", "Accept-Language")])
+    proxy.get(origin.url("/a"), german)
+    origin.put("/a", b"all", etag='"2"', cache_control="max-age=600")
+    assert [proxy.get(origin.url("/a"), german).body for _ in range(3)] == [b"all"] * 3
+    assert origin.count("/a") == 2

@@ -399,6 +399,18 @@ def test_an_origin_that_gives_no_answer_is_stood_in_for() -> None:
     assert on_error(None, NO_POLICY, URL, NOW) is None
 
 
+@pytest.mark.parametrize(
+    ("vary", "outdated"),
+    [("Accept-Language", False), ("accept-language", False), ("", True), ("Accept-Language, X", True)],
+)
+def test_what_another_vary_takes_the_place_of_is_forgotten(vary: str, outdated: bool) -> None:
+    stale = replace(GERMAN, id=7)
+    answer = head("Cache-Control: max-age=9", *([f"Vary: {vary}"] if vary else []))
+    decision = response(answer, get("Accept-Language: de"), stale)
+    assert isinstance(decision, Store)
+    assert decision.outdated == (stale if outdated else None)
+
+
 def test_a_304_freshens_the_copy() -> None:
     answer = head(TAG, "Cache-Control: max-age=90", status=304)
     decision = response(answer, stale=STALE)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sample import DAY, URL, entry, fields, get, head
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Entry, Headers, Request, Url
+from pyproxycache.messages import Entry, Headers, Part, Request, Url
 from pyproxycache.rules.keys import (
     cache_key,
     flight_key,
@@ -201,7 +201,7 @@ def test_the_newest_that_fits(entries: list[Entry], lines: list[str], chosen: En
 
 
 def test_all_that_fit_in_their_order() -> None:
-    assert select([OLD, GZIP, NEW, BARE], str(URL), get()) == [OLD, NEW, BARE]
+    assert select([OLD, GZIP, NEW], str(URL), get()) == [OLD, NEW]
 
 
 KEY = "http://a/x?q=1&utm=a"
@@ -226,3 +226,26 @@ def test_no_vary_text_raises(vary: str, value: str) -> None:
     names = vary_fields(Headers([("Vary", vary)]))
     names = names or ("accept-encoding",)
     vary_values(names, Request("GET", URL, Headers((name, value) for name in names)))
+
+
+FOR_A = (("origin", "http://a"),)
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        pytest.param(["Origin: http://a"], [1, 4], id="those-with-vary-before-newer-ones-without"),
+        pytest.param(["Origin: http://b"], [2, 3], id="none-with-vary-fits"),
+        pytest.param([], [2, 3], id="the-default"),
+    ],
+)
+def test_of_fitting_ones_those_with_vary_win(asked: list[str], chosen: list[int]) -> None:
+    """Vary comes only with an Origin, as origins do for CORS (RFC 9111 section 4.1)."""
+    stored = [
+        replace(entry(age=99, vary=FOR_A), id=1),
+        replace(entry(age=1), id=2),
+        replace(entry(age=2), part=Part(0, 1, 9), id=3),
+        replace(entry(age=50, vary=FOR_A), part=Part(0, 1, 9), id=4),
+    ]
+    found = select(stored, str(URL), get(*asked))
+    assert [one.id for one in found] == chosen
