@@ -116,7 +116,7 @@ def _request_directives(lines: tuple[str, ...]) -> RequestDirectives:
         max_age=_strictest(arguments, "max-age"),
         max_stale=MAX_DELTA if any_staleness else _allowed(arguments, "max-stale"),
         min_fresh=max((n for n in _seconds(arguments, "min-fresh") if n is not None), default=None),
-        stale_if_error=_allowed(arguments, "stale-if-error"),
+        stale_if_error=_strictest(arguments, "stale-if-error"),
     )
 
 

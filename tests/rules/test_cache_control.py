@@ -164,3 +164,15 @@ def test_what_forbids_reuse(text: str, must_validate: bool, never_stale: bool) -
 def test_no_field_text_raises(lines: list[tuple[str, str]]) -> None:
     request_directives(Headers(lines))
     response_directives(Headers(lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("stale-if-error=60", 60),
+        ("stale-if-error=60, stale-if-error=5", 5),
+        ("stale-if-error=60, stale-if-error=", 0),
+    ],
+)
+def test_a_clients_limit_that_is_partly_broken_stays_a_limit(text: str, seconds: int) -> None:
+    assert request_directives(fields(f"Cache-Control: {text}")).stale_if_error == seconds
