@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pyproxycache import clock
-from pyproxycache.errors import Fault, ProxyError
+from pyproxycache.errors import ClientGone, Fault, ProxyError
 from pyproxycache.fetching.fetcher import Fetched, Fetcher, Miss
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
@@ -56,6 +56,7 @@ class Engine:
             refused = error.fault is Fault.CLIENT
             outcome.result = Result.REFUSED if refused else Result.FAILED
             outcome.stored = False
+            outcome.aborted = isinstance(error, ClientGone)
             outcome.detail = outcome.detail if refused else type(error).__name__
             response = answer.from_error(error)
         outcome.status = response.head.status
@@ -108,7 +109,7 @@ class Engine:
         return replace(response, repeatable=repeatable)
 
     def _refresh(self, request: Request, key: str, found: list[Entry], entry: Entry) -> None:
-        plain = replace(request, interim=None)
+        plain = replace(request, interim=None, interest=None)
         if request.method == "HEAD":  # whose answer would have nothing to store
             plain = replace(plain, method="GET")
         fetch = decide.validating(plain, entry, Forward.STALE)

@@ -51,6 +51,14 @@ class Forbidden(ProxyError):
     proxy_error = "http_request_denied"
 
 
+class ClientGone(ProxyError):
+    """The client went away before there was an answer; nobody else waits for it."""
+
+    status = 504
+    fault = Fault.CLIENT
+    proxy_error = ""
+
+
 class NotFound(ProxyError):
     """An origin-form request that is none of the ways in."""
 

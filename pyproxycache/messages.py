@@ -9,6 +9,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from pyproxycache.interest import Interest
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # Schemes that log in a connection, not a request (RFC 4559 section 5), in credentials and challenges.
@@ -167,6 +169,8 @@ class Request:
     """What stands for a QUERY's content in the cache key: a digest of it, its type and its coding."""
     interim: Callable[[Head], None] | None = field(default=None, compare=False)
     """Takes each interim head of the answer before the final one (RFC 9110 section 15.2)."""
+    interest: Interest | None = field(default=None, compare=False)
+    """That of the client who waits for the answer; None where nobody in particular does."""
 
     def with_headers(self, headers: Headers) -> Self:
         return self if headers is self.headers else replace(self, headers=headers)

@@ -114,7 +114,8 @@ class LimitOptions(Struct, frozen=True, kw_only=True):
     """What a request's head may measure: fields, bytes of one field, bytes of the request line.
 
     `origin_requests` and `client_requests`: how many requests of a worker may wait in threads for one
-    origin, and for one client; None: half of the threads, and three quarters.
+    origin, and for one client; None: half of the threads, and three quarters. `half_closed`: how long a
+    client that sends no more is thought to wait for an answer that has not begun.
     """
 
     header_fields: Count = 100
@@ -122,6 +123,7 @@ class LimitOptions(Struct, frozen=True, kw_only=True):
     request_line: Size = 16 << 10
     origin_requests: Count | None = None
     client_requests: Count | None = None
+    half_closed: Age = 2.0
 
 
 class KissCacheOptions(Struct, frozen=True, kw_only=True):

@@ -122,7 +122,7 @@ def build_app(config: Config) -> app.App:
         finish_logs()
 
     return app.App(
-        app.Options(name, _tells_key(config), config.memory, _shares(config)),
+        app.Options(name, _tells_key(config), config.memory, _shares(config), config.limits.half_closed),
         Access(config.allow),
         guard,
         Ways(

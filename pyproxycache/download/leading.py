@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import threading
@@ -12,7 +13,7 @@ from functools import partial
 from pyproxycache import clock
 from pyproxycache.download.threads import Threads
 from pyproxycache.download.transfer import Source, Transfer, give_up
-from pyproxycache.errors import BrokenOff, ProxyError, StoreError, UpstreamError
+from pyproxycache.errors import BrokenOff, ClientGone, ProxyError, StoreError, UpstreamError
 from pyproxycache.messages import Entry, Request, without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome
@@ -27,7 +28,7 @@ from pyproxycache.rules.validation import (
     strip_validators,
 )
 from pyproxycache.store.database import going_on_unwritten
-from pyproxycache.store.flight import End
+from pyproxycache.store.flight import End, Flight
 from pyproxycache.store.flights import Permit
 from pyproxycache.store.index import Index
 from pyproxycache.store.space import Space
@@ -127,7 +128,12 @@ class Downloader:
         Raises the ProxyError that everyone gets who waits for this flight.
         """
         try:
-            return self._lead(permit, request, fetch, outcome)
+            with _while_wanted(request, permit.flight):
+                return self._lead(permit, request, fetch, outcome)
+        except ClientGone:
+            if not permit.ended:
+                give_up(permit, End.LOST, None)  # who has come in this moment asks for itself
+            raise
         except BaseException as error:
             if not permit.ended:
                 give_up(permit, End.FAILED, _as_known(error))
@@ -295,7 +301,7 @@ class Downloader:
 
     def _downloading(self, permit: Permit, request: Request, source: Source) -> Downloading:
         # What is asked for again is what a GET gets, and no client waits for hints of it any more.
-        plain = replace(request, headers=strip_validators(request.headers), interim=None)
+        plain = replace(request, headers=strip_validators(request.headers), interim=None, interest=None)
         return Downloading(lambda: self._start(permit, plain, source))
 
     # The body.
@@ -359,6 +365,13 @@ class Downloader:
             self._idle.wait_for(lambda: self._running == 0, timeout=max(0.0, seconds))
             self._stopping.set()
             return self._running
+
+
+def _while_wanted(request: Request, flight: Flight) -> contextlib.AbstractContextManager[None]:
+    """The client's leaving ends what is asked for it, unless others wait for the flight."""
+    if request.interest is None:
+        return contextlib.nullcontext()
+    return request.interest.shared(flight.is_awaited)
 
 
 def _nothing() -> None:

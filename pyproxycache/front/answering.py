@@ -26,6 +26,7 @@ from pyproxycache.front.repeats import Repeat, repeat_of
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import Halt, Sending
 from pyproxycache.front.simple import simple_request
+from pyproxycache.interest import Interest
 from pyproxycache.outcome import Result
 from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.serving.status_fields import proxy_status
@@ -98,6 +99,8 @@ class Answering:
                 received = replace(received, interim=interim.forward)
         else:
             received, interim, parsed = self._parsed(connection)
+        connection.interest = Interest()
+        received = replace(received, interest=connection.interest)
         connection.under_way = UnderWay(received, self._app(received), interim, parsed)
         self._step(connection)
 

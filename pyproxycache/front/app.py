@@ -32,13 +32,15 @@ class Options:
     """The cache's name in Via and Cache-Status.
 
     `tells_key`: whether Cache-Status has the cache key. `memory`: bytes of answers kept in memory.
-    `shares`: how many threads may wait for origins; None: the usual ones.
+    `shares`: how many threads may wait for origins; None: the usual ones. `half_closed`: seconds for which
+    a client that sends no more is thought to wait.
     """
 
     name: str
     tells_key: bool = True
     memory: int = 0
     shares: Shares | None = None
+    half_closed: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class App:
         self.name = options.name
         self.memory_size = options.memory
         self.shares = options.shares
+        self.half_closed = options.half_closed
         self.reporter = reporter
         self.versions = versions
         self.around = around

@@ -35,6 +35,7 @@ _ANY_MOMENT = float("inf")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 # An empty line before it is passed over (RFC 9112 section 2.2).
 _REQUEST_LINE = re.compile(rb"(?:\r\n)?[!-~]+ [!-~]+ HTTP/1\.[0-9]\r")
+_UNANSWERED = (State.WORKING, State.AWAITING, State.QUEUED, State.PARKED)
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
 Post = Callable[[Callable[[], None]], None]
@@ -93,6 +94,8 @@ class Clients:
         state = connection.state
         if event & select.EPOLLRDHUP:
             connection.ends = True  # no further event will tell of it
+            if state in _UNANSWERED and connection.sending is None:
+                connection.deadline = self.now + self._app.half_closed
         if state is State.OPEN:
             self.read(connection)
             return
@@ -105,7 +108,7 @@ class Clients:
                 self.close(connection)
             elif event & ~select.EPOLLIN:
                 self._advance(connection)
-        elif state in (State.AWAITING, State.QUEUED):
+        elif state in _UNANSWERED:
             if event & _GONE:
                 self._leave(connection)
         elif state is State.LINGERING:
@@ -169,6 +172,8 @@ class Clients:
                 return
         if connection.state is State.SENDING:
             self._answering.give_up(connection)
+        if connection.state in _UNANSWERED:
+            self._leave(connection)
         if connection.state in (State.OPEN, State.SENDING, State.LINGERING):
             self.close(connection)
 
@@ -266,6 +271,7 @@ class Clients:
         connection.head = head
         if head is not None and self._parking.park(connection, head, self.now):
             connection.state = State.PARKED
+            connection.deadline = self._patience(connection)
         else:
             self._start(connection)
 
@@ -274,10 +280,12 @@ class Clients:
         connection.closes = connection.lingers = False
         connection.halt = None
         connection.origin = ""
+        connection.interest = None
         self._run(connection, self._work)
 
     def _run(self, connection: Connection, step: Callable[[Connection], None], origin: str = "") -> None:
         """Have a thread take this step, if it may wait for an origin in its turn."""
+        connection.deadline = self._patience(connection)
         task = connection.task = Task(partial(step, connection), connection.who, origin)
         self.threads.submit(task)
 
@@ -336,12 +344,12 @@ class Clients:
         assert under_way is not None, "a thread has begun"
         awaited = under_way.awaited
         assert awaited is not None, "and something is awaited"
-        connection.deadline = _ANY_MOMENT
         if isinstance(awaited, Asks):
             connection.state = State.QUEUED
             self._run(connection, self._step, awaited.origin)
             return
         connection.state = State.AWAITING
+        connection.deadline = self._patience(connection)
         if not awaited.when_there(connection.wake):
             self._resume(connection)
 
@@ -349,15 +357,32 @@ class Clients:
         connection.state = State.WORKING
         self._run(connection, self._step)
 
+    def _patience(self, connection: Connection) -> float:
+        """Up to when the client is thought to wait for an answer that has not begun (monotonic)."""
+        gone = connection.ends and connection.sending is None
+        return self.now + self._app.half_closed if gone else _ANY_MOMENT
+
     def _leave(self, connection: Connection) -> None:
-        """The client has gone while nothing is done for it."""
-        if connection.state is State.QUEUED:
-            assert connection.task is not None, "it is what is queued"
-            if not self.threads.withdraw(connection.task):
-                return  # its turn has come
+        """The client has gone before its answer was there: end what is done for it alone."""
+        if connection.state is State.PARKED:
+            self.close(connection)
+            return
+        if connection.head is not None and self._parking.is_waited_for(connection, connection.head):
+            connection.deadline = self.now  # to be seen again
+            return
+        if self._is_in_thread(connection):
+            lost = connection.interest is not None and connection.interest.lose()
+            connection.deadline = _ANY_MOMENT if lost else self.now
+            return
         self._answering.give_up(connection)
         self._release(connection)
         self.close(connection)
+
+    def _is_in_thread(self, connection: Connection) -> bool:
+        """Whether a thread has the connection; one that was to have it in its turn does not get it."""
+        if connection.state is State.QUEUED:
+            return connection.task is not None and not self.threads.withdraw(connection.task)
+        return connection.state is State.WORKING
 
     def _woken(self, connection: Connection) -> None:
         if connection.state is State.SENDING:
@@ -382,11 +407,9 @@ class Clients:
                 self._have_turn(connection)
             case Halt.THREAD:
                 connection.state = State.QUEUED
-                connection.deadline = _ANY_MOMENT
                 self._run(connection, self._go_on, connection.origin)
             case Halt.DISK:
                 connection.state = State.WORKING
-                connection.deadline = _ANY_MOMENT
                 self._run(connection, self._go_on)
             case None:
                 self.close(connection)

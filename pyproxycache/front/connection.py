@@ -18,6 +18,7 @@ from pyproxycache.front.received import Received
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import FULL, Halt, Sending
 from pyproxycache.front.turns import Task, who
+from pyproxycache.interest import Interest
 from pyproxycache.steps import Asks, Awaited, Steps
 
 _SILENCE = 60.0
@@ -54,7 +55,8 @@ class Connection:
     `lingers` if the client may be sending still. It `has_turn` where it goes on without any event.
     `unread` bytes of a request's body that nobody wanted are yet to come. `under_way` is the request that
     has no answer yet, and waits for something; `task` is what a thread runs of it, and `origin` whom it
-    asks. `who` stands for the client, each of which has a share of the threads.
+    asks. Its `interest` ends with the client's leaving. `who` stands for the client, each of which has a
+    share of the threads.
     """
 
     __slots__ = (
@@ -69,6 +71,7 @@ class Connection:
         "halt",
         "has_turn",
         "head",
+        "interest",
         "is_admitted",
         "is_local",
         "lingers",
@@ -110,6 +113,7 @@ class Connection:
         self.under_way: UnderWay | None = None
         self.task: Task | None = None
         self.origin = ""
+        self.interest: Interest | None = None
         self.wake: Callable[[], None]
 
 

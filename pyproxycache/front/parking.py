@@ -56,6 +56,15 @@ class Parking:
         wait.waiting = [other for other in wait.waiting if other.state is State.PARKED]
         return wait
 
+    def is_waited_for(self, connection: Connection, head: bytes) -> bool:
+        """Whether others wait for what this connection is answered."""
+        wait = self._waits.get(head)
+        return (
+            wait is not None
+            and wait.leader is connection
+            and any(other.state is State.PARKED for other in wait.waiting)
+        )
+
     def avoid(self, head: bytes, now: float) -> None:
         """Nobody waits for an answer to this for a while (seconds, monotonic)."""
         self._avoided[hash(head)] = now + _AVOIDED_SECONDS

@@ -10,6 +10,7 @@ from pyproxycache.front.references import Present
 from pyproxycache.front.request_body import Input, content
 from pyproxycache.front.target import Wanted
 from pyproxycache.front.wellformed import check_fields
+from pyproxycache.interest import Interest
 from pyproxycache.messages import Head, Headers, Request
 from pyproxycache.rules.userinfo import basic_credentials
 
@@ -18,7 +19,8 @@ from pyproxycache.rules.userinfo import basic_credentials
 class Received:
     """A request as it was read from a client at the address `client`; `fields` are its header fields.
 
-    `interim` takes heads that go before the answer's; None where the client does not know them.
+    `interim` takes heads that go before the answer's; None where the client does not know them. `interest`
+    is the client's in its answer.
     """
 
     method: str
@@ -28,6 +30,7 @@ class Received:
     client: str
     body: Input
     interim: Callable[[Head], None] | None = None
+    interest: Interest | None = None
 
     def check_fields(self) -> None:
         """Raises BadRequest where they are not fit for a request of this version."""
@@ -55,6 +58,7 @@ class Received:
             version=self.version,
             body=content(self.method, headers, self.body),
             interim=self._shown(present),
+            interest=self.interest,
         )
 
     def _shown(self, present: Present) -> Callable[[Head], None] | None:

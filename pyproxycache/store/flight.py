@@ -79,6 +79,7 @@ class Flight:
         self._readers: dict[int, int] = {}  # reader number to the offset it has reached
         self._reader_count = 0
         self._remote_followers = 0
+        self._waiting = 0  # threads that wait for the head, or for the file
         self._given = False  # bytes of this body to a reader of this process
         self._tail: Tail | None = None
         self._wakers: list[Callable[[], None]] = []  # of readers that wait without a thread
@@ -121,6 +122,11 @@ class Flight:
     def partial(self) -> str:
         """The name of the growing file; empty where there is none."""
         return self.claim.partial if self.claim is not None else ""
+
+    def is_awaited(self) -> bool:
+        """Whether anybody waits for the head, here or in another process."""
+        with self._changed:
+            return bool(self._wakers) or self._waiting > 0
 
     def is_untouched(self) -> bool:
         """Whether no client can have been given bytes of the body."""
@@ -186,8 +192,16 @@ class Flight:
 
     def _wait_for(self, ready: Callable[[Progress], bool]) -> Progress:
         with self._changed:
-            self._changed.wait_for(lambda: ready(self._progress))
+            self._wait_until(lambda: ready(self._progress))
             return self._progress
+
+    def _wait_until(self, ready: Callable[[], object]) -> None:
+        """With the lock held."""
+        self._waiting += 1
+        try:
+            self._changed.wait_for(ready)
+        finally:
+            self._waiting -= 1
 
     def open_again(self) -> tuple[int, int]:
         """Another descriptor for the file being written, and the file's number; waits until there is one.
@@ -203,7 +217,7 @@ class Flight:
             return os.open(f"/proc/self/fd/{self._fds[-1]}", os.O_RDONLY | os.O_CLOEXEC), len(self._fds) - 1
 
     def _wait_for_file(self, start: int) -> None:
-        self._changed.wait_for(lambda: self._fds or self._progress.end is not None)
+        self._wait_until(lambda: self._fds or self._progress.end is not None)
         if not self._fds and self.body is None:
             raise Orphaned(start)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from ipaddress import ip_address
 
@@ -115,7 +116,7 @@ class Upstream:
         literal: str,
         deadline: float | None,
     ) -> Exchange:
-        with _ClosingOnErrors(connection, request.url.authority):
+        with _ClosingOnErrors(connection, request.url.authority), _tied(request, connection):
             connection.reader.deadline = deadline
             received = connection.ask(request, self._name)
             connection.reader.deadline = None
@@ -131,6 +132,13 @@ class Upstream:
     ) -> Exchange:
         peer = literal if connection.route.through_parent else connection.peer
         return Exchange(connection, received, request.method, peer, outcome, self._idle.put)
+
+
+def _tied(request: Request, connection: Connection) -> contextlib.AbstractContextManager[None]:
+    """Asking ends with the client's interest, where an origin that was asked in vain is none the worse."""
+    if request.interest is None or request.body is not None or request.method not in _REPEATABLE:
+        return contextlib.nullcontext()
+    return request.interest.tied(connection.break_off)
 
 
 class _ClosingOnErrors:

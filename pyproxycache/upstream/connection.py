@@ -169,6 +169,12 @@ class Connection:
         self._sock.settimeout(self.reader.patience())
         return self._sock, self.reader.read_ahead()
 
+    def break_off(self) -> None:
+        """Have a thread that waits for this connection find its end; any other thread may call this."""
+        with contextlib.suppress(OSError):
+            # Below TLS, whose state is that thread's.
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._sock.close()
 

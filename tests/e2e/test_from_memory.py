@@ -172,7 +172,7 @@ def test_what_is_passed_through_holds_no_threads_for_slow_clients(
 
 def test_hits_wait_for_no_thread(origin: Origin, make_proxy: MakeProxy, page: str) -> None:
     """All of them are busy; a hit whose head was never seen before is answered nevertheless."""
-    proxy = make_proxy(threads=2)
+    proxy = make_proxy(threads=2, config={"limits": {"origin_requests": 2}})
     remembered(proxy, page)
     origin.put("/held", b"held", cache_control=FRESH)
     gate = origin.gate("/held")

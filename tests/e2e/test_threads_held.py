@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from harness import Proxy
 from load import Download
 from origin import Generated, Origin
+from raw import request
 
 MakeProxy = Callable[..., Proxy]
 
@@ -94,6 +96,44 @@ def test_what_becomes_of_them(
             assert (download.status, download.complete) == (status, True), download.error
 
 
+class Accepting:
+    """An origin that takes connections and never answers; `gone` counts those that ended."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self.accepted = self.gone = 0
+        self._changed = threading.Condition()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Accepting:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def wait(self, ready: Callable[[Accepting], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: ready(self), 20), (self.accepted, self.gone)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._hold, args=(self._server.accept()[0],), daemon=True).start()
+
+    def _hold(self, sock: socket.socket) -> None:
+        with sock, contextlib.suppress(OSError):
+            with self._changed:
+                self.accepted += 1
+                self._changed.notify_all()
+            while sock.recv(65536):
+                pass
+        with self._changed:
+            self.gone += 1
+            self._changed.notify_all()
+
+
 @contextlib.contextmanager
 def silent_origins(count: int) -> Iterator[list[str]]:
     """Their URLs: they take connections, and never answer."""
@@ -112,7 +152,7 @@ def asking(proxy: Proxy, urls: list[str], client: str = "127.0.0.1") -> Iterator
         for url in urls:
             sock = socket.create_connection(proxy.address, 10, source_address=(client, 0))
             made.append(stack.enter_context(sock))
-            sock.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            sock.sendall(request(f"GET {url}"))
         yield made
 
 
@@ -132,3 +172,63 @@ def test_a_client_that_floods_holds_up_no_other_one(make_proxy: MakeProxy, origi
         urls = [f"{url}/{number}" for number in range(6) for url in silent]
         with asking(proxy, urls, client="127.0.0.2"):
             answers_others(proxy, origin)
+
+
+LEAVING = {"limits": {"half_closed": "0.1s"}}
+
+
+def test_a_client_that_leaves_holds_no_thread(make_proxy: MakeProxy) -> None:
+    proxy = make_proxy(threads=8, config=LEAVING)
+    with Accepting() as origin:
+        with asking(proxy, [f"{origin.url}/{number}" for number in range(40)]):
+            origin.wait(lambda it: it.accepted == 4)  # the share of an origin
+        origin.wait(lambda it: it.gone == it.accepted)
+        wait_for_connections(proxy, 0)
+        # Those that waited for their turn have left as well, and were never asked for.
+        assert origin.accepted < 40
+        with asking(proxy, [f"{origin.url}/later"]):
+            origin.wait(lambda it: it.accepted > it.gone)
+
+
+@pytest.mark.parametrize("agents", [("one", "one"), ("one", "other")], ids=["parked", "following"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_others_wait_for_goes_on(
+    make_proxy: MakeProxy, origin: Origin, agents: tuple[str, str], workers: int
+) -> None:
+    origin.put("/shared", BODY, cache_control="max-age=60")
+    gate = origin.gate("/shared")
+    proxy = make_proxy(workers=workers, threads=8, config=LEAVING)
+    url = origin.url("/shared")
+    first, second = ([("User-Agent", agent)] for agent in agents)
+    leaves = proxy.download(url, first)
+    leaves.open()
+    gate.wait_reached()
+    stay = [proxy.download(url, second, expected=BODY).start() for _ in range(4)]
+    wait_for_connections(proxy, 5)
+    answers_others(proxy, origin, 2)  # by then each of them has been looked at
+    leaves.close()
+    time.sleep(1.5)  # in which it would be broken off
+    gate.open()
+    assert all(each.join().correct for each in stay)
+    assert origin.count("/shared") == 1
+
+
+def test_an_unsafe_request_is_not_broken_off(make_proxy: MakeProxy) -> None:
+    """What it changes is to be known, whoever is still there to hear of it."""
+    proxy = make_proxy(threads=8, config=LEAVING)
+    with Accepting() as origin:
+        with socket.create_connection(proxy.address, 10) as sock:
+            sock.sendall(request(f"DELETE {origin.url}/a"))
+            origin.wait(lambda it: it.accepted == 1)
+        with asking(proxy, [f"{origin.url}/b"]):
+            origin.wait(lambda it: it.accepted == 2)
+        origin.wait(lambda it: it.gone == 1)
+
+
+def wait_for_connections(proxy: Proxy, count: int) -> None:
+    """Until the workers hold so many connections of clients."""
+    for _ in range(200):
+        if sum(map(proxy.connections, proxy.worker_pids())) == count:
+            return
+        time.sleep(0.05)
+    raise TimeoutError
