@@ -164,7 +164,7 @@ class Commands:
         assert self._follow is not None
         now: Progress | None = None
         while now is None or now.end is None:
-            now = self._follow.flight.wait(now)
+            now = self._follow.flight.wait_change(now)
         assert now.error is not None
         return [type(now.error).__name__, str(now.error), now.error.status, now.error.proxy_error]
 
