@@ -60,6 +60,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     listen: tuple[Address, ...] = ("127.0.0.1:3128",)
     allow: tuple[Network, ...] = LOOPBACK
+    allow_purge: tuple[Network, ...] = LOOPBACK
     upstream: HttpUrl | None = None
     parent: ParentOptions | None = None
     workers: Count = 2

@@ -10,7 +10,7 @@ from pyproxycache.fetching.fetcher import Fetched, Fetcher, Miss
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.lookup import Found, LookUp, with_content_key
-from pyproxycache.messages import Entry, Repeatable, Request, Response
+from pyproxycache.messages import Entry, Repeatable, Request, Response, Url
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.freshness import CLOCK_TOLERANCE, current_age
@@ -61,6 +61,11 @@ class Engine:
             response = answer.from_error(error)
         outcome.status = response.head.status
         return response
+
+    def purge(self, url: Url) -> bool:
+        """Forget what is stored for the URL; whether there was anything. Raises StoreError."""
+        policies = self._components.policies
+        return self._components.index.purge([cache_key(url, policies.query_mode(url))]) > 0
 
     def _answer(self, request: Request, outcome: Outcome) -> Steps[Response]:
         its = self._components

@@ -127,6 +127,7 @@ def build_app(config: Config) -> app.App:
         guard,
         Ways(
             config.upstream,
+            Access(config.allow_purge, "allow_purge"),
             Engine(components),
             KissCache(config.kisscache, lambda: _figures(config, store)),
             partial(pass_through, components.upstream) if config.upstream else None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pyproxycache.engine import Engine
-from pyproxycache.errors import NotFound, NotImplementedHere
+from pyproxycache.errors import Forbidden, NotFound, NotImplementedHere
 from pyproxycache.front.kisscache import KissCache
 from pyproxycache.front.max_forwards import counted_down
 from pyproxycache.front.received import Received
@@ -15,14 +15,18 @@ from pyproxycache.front.redirects import followed
 from pyproxycache.front.references import Present, as_it_is, behind_prefix, below_upstream, mapped
 from pyproxycache.front.target import Local, Wanted, Way, locate
 from pyproxycache.front.upgrade import wanted_protocols
+from pyproxycache.gates.access import Access
 from pyproxycache.messages import Request, Response, Url
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.rules.userinfo import without_userinfo
+from pyproxycache.serving.answer import from_text
 from pyproxycache.steps import Asks, Steps
 
 PassUpgrade = Callable[[Request, str, Outcome], Response]
 """The answer to a request for other protocols; raises ProxyError."""
 
+# What proxies say of the client they ask for.
+_FORWARDED = ("Via", "Forwarded", "X-Forwarded-For")
 _HELP = """this is a caching proxy. Ways to ask it:
   http_proxy=http://{host} in the environment of a client
   http://{host}/https://HOST/PATH
@@ -41,13 +45,20 @@ class Answered:
 class Ways:
     """Has each request answered by the way it came; `upstream` is the one origin of a reverse proxy.
 
-    `pass_upgrade` is for requests that ask for another protocol, which are answered in HTTP without it.
+    `purgers` are the clients that may use PURGE. `pass_upgrade` is for requests that ask for another
+    protocol, which are answered in HTTP without it.
     """
 
     def __init__(
-        self, upstream: Url | None, engine: Engine, kisscache: KissCache, pass_upgrade: PassUpgrade | None
+        self,
+        upstream: Url | None,
+        purgers: Access,
+        engine: Engine,
+        kisscache: KissCache,
+        pass_upgrade: PassUpgrade | None,
     ) -> None:
         self._upstream = upstream
+        self._purgers = purgers
         self._engine = engine
         self._kisscache = kisscache
         self._pass_upgrade = pass_upgrade
@@ -64,6 +75,8 @@ class Ways:
         if isinstance(wanted, Local):
             return (yield from self._of_the_cache(received, wanted, outcome))
         outcome.url = wanted.url
+        if received.method == "PURGE":
+            return self._purged(received, wanted.url, outcome)
         present = self._present(wanted)
         request = received.request_for(wanted, present)
         counted = counted_down(request)
@@ -75,6 +88,17 @@ class Ways:
             return Answered(self._pass_upgrade(counted, protocols, outcome), False, present)
         response = yield from self._engine.handle(counted, outcome)
         return Answered(response, True, present)
+
+    def _purged(self, received: Received, url: Url, outcome: Outcome) -> Answered:
+        """What becomes of a PURGE, which is this cache's own method and goes no further."""
+        outcome.key = str(url)
+        self._purgers.check(received.client)
+        if any(received.field(name) for name in _FORWARDED):
+            raise Forbidden("PURGE is taken from the client itself, and this came through another proxy")
+        outcome.result = Result.LOCAL
+        found = self._engine.purge(url)
+        text = f"{url} is purged" if found else f"nothing is stored for {url}"
+        return Answered(from_text(200 if found else 404, text), is_of_cache=False)
 
     def _present(self, wanted: Wanted) -> Present:
         if wanted.way is Way.PREFIX:

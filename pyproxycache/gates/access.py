@@ -16,10 +16,11 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 class Access:
-    """The networks whose clients are answered."""
+    """The networks whose clients are answered; `key` is the configuration's name for them."""
 
-    def __init__(self, allow: Networks) -> None:
+    def __init__(self, allow: Networks, key: str = "allow") -> None:
         self._allow = allow
+        self._key = key
 
     def admits(self, client: str) -> bool:
         """Whether the client is of one of them."""
@@ -29,7 +30,8 @@ class Access:
         """Raises Forbidden for a client from elsewhere."""
         if not self.admits(client):
             raise Forbidden(
-                f"{client} is not among the networks this cache answers: its operator can add it to 'allow'"
+                f"{client} is not among the networks whose request this cache answers: its operator can "
+                f"add it to '{self._key}'"
             )
 
 
