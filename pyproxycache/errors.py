@@ -30,6 +30,11 @@ class ProxyError(Exception):
         if proxy_error is not None:
             self.proxy_error = proxy_error
 
+    @property
+    def public(self) -> str:
+        """What a client may read of it."""
+        return str(self)
+
     def another(self) -> Self:
         """An equal error to raise in another thread, for a traceback is one thread's own."""
         return type(self)(str(self), self.proxy_error)
@@ -124,9 +129,13 @@ class BrokenOff(UpstreamError):
 
 
 class StoreError(ProxyError):
-    """The cache folder cannot be used."""
+    """The cache folder cannot be used; the text names its files, and is for the log."""
 
     status = 503
+
+    @property
+    def public(self) -> str:
+        return "the cache cannot use its store now; its log says why"
 
 
 class NoSpace(StoreError):

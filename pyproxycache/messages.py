@@ -194,6 +194,11 @@ class Head:
         """Whether it is a step of logging in the connection it came over."""
         return _logs_in(self.headers, "www-authenticate") or _logs_in(self.headers, "proxy-authenticate")
 
+    @property
+    def size(self) -> int:
+        """Bytes of its fields, as HTTP/1.1 writes them."""
+        return sum(len(name) + len(value) + 4 for name, value in self.headers)
+
 
 @dataclass(frozen=True, slots=True)
 class Response:

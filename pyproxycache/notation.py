@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Url
-from pyproxycache.options import Reserve
+from pyproxycache.options import Share
 from pyproxycache.rules.keys import parse_url
 from pyproxycache.units import parse_age, parse_size
 
@@ -208,20 +208,23 @@ def _write_lifetime(value: float | tuple[tuple[str, float], ...]) -> Any:
     return _write_age(value)
 
 
-def _reserve(value: Any) -> Reserve:
-    try:
-        if not (isinstance(value, str) and value.endswith("%")):
-            return Reserve(size=_size(value))
-        percent = float(value[:-1])
-    except ValueError:
-        percent = math.nan
-    if not 0 <= percent <= 100:
-        raise _refusal(value, "a reserve: a share of the disk as in 5%, or a size as in 10G")
-    return Reserve(percent=percent)
+def _share(accepted: str) -> Callable[[Any], Share]:
+    def read(value: Any) -> Share:
+        try:
+            if not (isinstance(value, str) and value.endswith("%")):
+                return Share(size=_size(value))
+            percent = float(value[:-1])
+        except ValueError:
+            percent = math.nan
+        if not 0 <= percent <= 100:
+            raise _refusal(value, accepted)
+        return Share(percent=percent)
+
+    return read
 
 
-def _write_reserve(reserve: Reserve) -> Any:
-    return f"{reserve.percent}".removesuffix(".0") + "%" if reserve.percent else _write_size(reserve.size)
+def _write_share(share: Share) -> Any:
+    return f"{share.percent}".removesuffix(".0") + "%" if share.percent else _write_size(share.size)
 
 
 def _write_size(size: int) -> int | str:
@@ -269,7 +272,10 @@ NOTATIONS = {
     "status": Notation(_status, _write_status),
     "field name": Notation(_field_name, _same),
     "lifetime": Notation(_lifetime, _write_lifetime),
-    "reserve": Notation(_reserve, _write_reserve),
+    "reserve": Notation(
+        _share("a reserve: a share of the disk as in 5%, or a size as in 10G"), _write_share
+    ),
+    "object size": Notation(_share("a size as in 10G, or a share of the cache as in 50%"), _write_share),
 }
 """By the word behind the Annotated types in options.py."""
 

@@ -46,25 +46,30 @@ INWARD = (
 """Loopback, link-local, unspecified, and the metadata services of clouds that use neither."""
 
 
-class Reserve(Struct, frozen=True, kw_only=True):
-    """Room on the disk that the cache leaves free: a percentage of the whole disk, or bytes."""
+class Share(Struct, frozen=True, kw_only=True):
+    """A part of something: a percentage of the whole, or bytes."""
 
     percent: float = 0.0
     size: int = 0
 
-    def room(self, disk_size: int) -> int:
-        """Bytes to leave free on a disk of this many bytes."""
-        return max(self.size, int(self.percent / 100 * disk_size))
+    def of(self, whole: int) -> int:
+        """Bytes of a whole of so many bytes."""
+        return max(self.size, int(self.percent / 100 * whole))
 
 
 class StoreOptions(Struct, frozen=True, kw_only=True):
-    """Where the cache lies and how large it may grow; `unused`: an entry not read for so long goes."""
+    """Where the cache lies and how large it may grow.
+
+    `unused`: an entry not read for so long goes. `reserve` stays free on the disk. `max_object` is the
+    largest body that is kept, as a share of what the cache may take; `max_head` the largest head.
+    """
 
     path: Folder
     max_size: Size | None = 20 << 30
     unused: Age | None = 30 * 86400.0
-    reserve: Annotated[Reserve, "reserve"] = Reserve(percent=5.0)
-    max_object: Size | None = None
+    reserve: Annotated[Share, "reserve"] = Share(percent=5.0)
+    max_object: Annotated[Share, "object size"] | None = Share(percent=50.0)
+    max_head: Size = 64 << 10
 
 
 class FetchOptions(Struct, frozen=True, kw_only=True):

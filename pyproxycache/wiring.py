@@ -12,6 +12,7 @@ from functools import partial
 from pyproxycache.config import Config
 from pyproxycache.download.leading import Downloader
 from pyproxycache.engine import Components, Engine
+from pyproxycache.errors import StoreError
 from pyproxycache.fetching.fetcher import Fetcher
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
@@ -31,11 +32,13 @@ from pyproxycache.report.reporter import Reporter
 from pyproxycache.report.sinks import sink
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.follow import Follower
+from pyproxycache.store.ballast import Ballast
 from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claims import Claims
 from pyproxycache.store.clock_changes import ClockChanges
 from pyproxycache.store.database import Database
 from pyproxycache.store.flights import Flights
+from pyproxycache.store.footprint import largest_log
 from pyproxycache.store.fsck import Fsck
 from pyproxycache.store.housekeeping import Housekeeper
 from pyproxycache.store.index import Index
@@ -68,11 +71,18 @@ def open_store(options: StoreOptions) -> Store:
     """The cache in its folder, made or migrated where needed; raises StoreError."""
     blobs = Blobs(options.path)
     blobs.create_folders()
-    database = Database(options.path / "index.sqlite")
-    database.migrate()
+    database = Database(options.path / "index.sqlite", largest_log(options.max_size))
+    try:
+        database.migrate()
+    except StoreError:
+        # A disk with no byte left: nothing can be opened there, nor anything forgotten.
+        if not Ballast(options.path).release():
+            raise
+        database.migrate()
     index = Index(database)
     claims = Claims(database, blobs)
     space, fsck = Space(options, index, claims, blobs), Fsck(index, blobs)
+    space.restock()
     recovery = Recovery(space, index, blobs, fsck)
     return Store(database, blobs, index, claims, space, fsck, recovery, ClockChanges(database))
 

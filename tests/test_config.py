@@ -16,7 +16,7 @@ from msgspec.structs import fields
 from pyproxycache.config import FLAGS, Config, default_store_path, dump, load, parse
 from pyproxycache.errors import ConfigError
 from pyproxycache.messages import Url
-from pyproxycache.options import INWARD, LOOPBACK, ParentOptions, Reserve
+from pyproxycache.options import INWARD, LOOPBACK, ParentOptions, Share
 from pyproxycache.rules.policy import Policy, QueryMode
 
 TARGETS = ("cdn-cache-control",)
@@ -67,8 +67,8 @@ def test_nothing_is_needed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("store: {max_size: 4096}", "store.max_size", 4096),
         ("store: {max_size: null}", "store.max_size", None),
         ("store: {unused: 1w}", "store.unused", 604800.0),
-        ("store: {reserve: 2.5%}", "store.reserve", Reserve(percent=2.5)),
-        ("store: {reserve: 10G}", "store.reserve", Reserve(size=10 << 30)),
+        ("store: {reserve: 2.5%}", "store.reserve", Share(percent=2.5)),
+        ("store: {reserve: 10G}", "store.reserve", Share(size=10 << 30)),
         ("fetch: {silence: 1.5}", "fetch.silence", 1.5),
         ("fetch: {pause: 0}", "fetch.pause", 0.0),
         ("fetch: {tls_verify: false}", "fetch.tls_verify", False),
@@ -249,10 +249,10 @@ def test_default_store_path(environ: dict[str, str], path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("reserve", "disk", "room"),
-    [(Reserve(percent=5), 1000, 50), (Reserve(size=70), 1000, 70), (Reserve(), 1000, 0)],
+    [(Share(percent=5), 1000, 50), (Share(size=70), 1000, 70), (Share(), 1000, 0)],
 )
-def test_room_that_stays_free(reserve: Reserve, disk: int, room: int) -> None:
-    assert reserve.room(disk) == room
+def test_room_that_stays_free(reserve: Share, disk: int, room: int) -> None:
+    assert reserve.of(disk) == room
 
 
 RULES = r"""

@@ -11,7 +11,7 @@ from origin import Origin
 from pyproxycache.config import Config
 from pyproxycache.front.app import App
 from pyproxycache.front.received import Received
-from pyproxycache.options import Reserve, StoreOptions
+from pyproxycache.options import Share, StoreOptions
 from pyproxycache.steps import finished
 from pyproxycache.wiring import build_app
 
@@ -32,7 +32,7 @@ def refreshing() -> list[threading.Thread]:
 
 
 def test_what_waits_to_be_refreshed_does_not_begin_after_the_end(origin: Origin, tmp_path: Path) -> None:
-    app = build_app(Config(store=StoreOptions(path=tmp_path, reserve=Reserve(percent=0))))
+    app = build_app(Config(store=StoreOptions(path=tmp_path, reserve=Share(percent=0))))
     paths = [f"/{number}" for number in range(6)]
     for path in paths:
         origin.put(path, b"body", etag='"1"', cache_control=STALE)

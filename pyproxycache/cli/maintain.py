@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,15 @@ def purge(
             " (with --origin, if wanted)",
             WRONG_USAGE,
         )
-    index, blobs = cache.store.index, cache.store.blobs
+    index, blobs, space = cache.store.index, cache.store.blobs, cache.store.space
     with errors_for_people():
         if group is not None:
-            count = index.purge_group(group, None if origin is None else _origin(origin))
+            of_group = partial(index.purge_group, group, None if origin is None else _origin(origin))
+            count = space.on_full_disk(of_group)
         else:
-            count = _purge(cache, urls, prefix, pattern, everything)
+            chosen_ones = partial(_purge, cache, urls, prefix, pattern, everything)
+            unlink = partial(index.unlink_all, blobs.remove_all) if everything else None
+            count = space.on_full_disk(chosen_ones, unlink)
         index.drop_unnamed(blobs.remove)
     if as_json:
         print_json({"purged": count})

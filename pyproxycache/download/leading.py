@@ -200,7 +200,8 @@ class Downloader:
             case decisions.Pass(reason, remember):
                 return self._pass(permit, exchange, reason, remember=remember)
             case decisions.Store() as store:
-                if not self._space.admits(exchange.length or 0):
+                length = exchange.length if store.part is None else store.part.length
+                if not self._space.admits(length or 0, store.head.size):
                     return self._pass(permit, exchange, "size", remember=True)
                 if exchange.head.status == 200 and "range" in request.headers:
                     plain = request.with_headers(strip_conditionals(request.headers))
@@ -245,7 +246,7 @@ class Downloader:
         """The body where all of it has come with its head and nothing is to be checked or resumed."""
         if permit.size or store.groups or expected_digests(store.head):
             return None
-        if exchange.length is None and not self._space.admits_growth(_SMALL):
+        if exchange.length is None and not self._space.admits(_SMALL):
             return None  # it may be larger than what may be stored
         if store.part is not None and store.part.length != exchange.length:
             return None
@@ -379,7 +380,9 @@ def _nothing() -> None:
 
 
 def _as_known(error: BaseException) -> ProxyError:
-    return error if isinstance(error, ProxyError) else UpstreamError("the cache failed")
+    if isinstance(error, StoreError) or not isinstance(error, ProxyError):
+        return UpstreamError("the cache failed")  # what it says is for the log alone
+    return error
 
 
 def _resuming(request: Request, entry: Entry | None, size: int) -> Request | None:

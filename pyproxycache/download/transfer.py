@@ -24,7 +24,6 @@ log = logging.getLogger("pyproxycache.download")
 
 _UNPUBLISHED_BYTES = 1 << 20
 _UNPUBLISHED_SECONDS = 0.005
-_HEADROOM = 64 << 20
 _FRUITLESS = 3
 """Answers in a row that bring nothing new; after them the origin is taken to have no more."""
 _PROGRESS = 64 << 10
@@ -66,6 +65,7 @@ class Transfer:
         self._furthest = permit.size
         self._published = clock.steady()
         self._unpublished = 0  # bytes that followers have not been told of
+        self._allowed = 0  # bytes that the file may have
 
     def run(self) -> None:
         """Read to the end, with new tries where the origin breaks off; raises nothing."""
@@ -78,10 +78,10 @@ class Transfer:
                     self._source.exchange.close()
                     self._note_gain()
                     self._source = self._next_source(error)
-        except Exception as error:
+        except Exception:
             log.exception("the download of %s failed inside the cache", self._what)
             if not self._permit.ended:
-                self._permit.finish(End.BROKEN, error=BrokenOff(f"the cache failed: {error}"))
+                self._permit.finish(End.BROKEN, error=BrokenOff("the cache failed"))
         finally:
             if self._source is not None:
                 self._source.exchange.close()
@@ -124,19 +124,15 @@ class Transfer:
         return check
 
     def _append(self, data: bytes) -> str:
-        """Write to the file, making room once if there is none; gives what stands against it."""
+        """Write to the file, having room made for it; gives what stands against that."""
         file = self._permit.file
-        if not self._space.admits_growth(file.size + len(data)):
-            return "it is larger than what may be stored"
         try:
-            if not self._space.fits_disk(len(data)):
-                self._space.make_room(_HEADROOM)
-                if not self._space.fits_disk(len(data)):
-                    return "the disk has no more than its reserve left"
+            if file.size + len(data) > self._allowed:
+                self._allowed = self._space.allow(file.size, len(data))
             try:
                 file.write(data)
             except NoSpace:
-                self._space.make_room(_HEADROOM)
+                self._space.collect(wait=True, extra=len(data))
                 file.write(data)
         except (StoreError, OSError) as error:
             return str(error)

@@ -91,7 +91,7 @@ class KissCache:
     def _health(self) -> Response:
         stopping = self._options.shutdown_file
         if stopping is not None and stopping.exists():
-            return from_text(503, f"shutting down: {stopping} exists")
+            return from_text(503, "shutting down")
         return _body(b"ok", "text/plain; charset=utf-8")
 
     def _status(self) -> Response:

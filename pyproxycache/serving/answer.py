@@ -197,7 +197,7 @@ class Failure(Response):
 
 def from_error(error: ProxyError) -> Response:
     """A short text that says what happened and whose fault it is."""
-    text = from_text(error.status, str(error))
+    text = from_text(error.status, error.public)
     return Failure(text.head, text.body, text.length, error=error)
 
 

@@ -23,6 +23,7 @@ from pyproxycache.rules.validation import (
 )
 from pyproxycache.store.blobs import BlobReader, Blobs, Damaged
 from pyproxycache.store.claims import NotStorable
+from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.flight import End, Flight, Orphaned, Progress
 from pyproxycache.store.flights import Flights, Lead, Permit
 from pyproxycache.store.index import Index
@@ -94,13 +95,17 @@ class Follower:
             fd = self._blobs.open(entry.digest, entry.size)
         except Damaged as error:
             log.error("%s; what names it is forgotten and fetched again", error)
-            self.index.drop_blob(entry.digest, self._blobs.remove)
+            self._forget(entry)
             raise FileNotFoundError(str(error)) from error
         except FileNotFoundError:
             # Just evicted, and then nothing names it; or lost, and then nothing must.
-            self.index.drop_blob(entry.digest, self._blobs.remove)
+            self._forget(entry)
             raise
         return BlobReader(fd, start, entry.size if stop is None else stop)
+
+    def _forget(self, entry: Entry) -> None:
+        with going_on_unwritten("forget", entry.key):
+            self.index.drop_blob(entry.digest, self._blobs.remove)
 
 
 @dataclass(frozen=True, slots=True)

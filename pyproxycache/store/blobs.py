@@ -13,10 +13,12 @@ from pathlib import Path
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import FileSlice, Piece
 from pyproxycache.store.access_times import note_none_below
+from pyproxycache.store.footprint import Disk
 from pyproxycache.store.intent import Intent
 from pyproxycache.store.private import is_ours_alone, keep_private
 
 _BLOCK = 1 << 20
+_ST_BLOCK = 512
 # 256 folders: some thousand files in each where a million are stored, and all made soon.
 _PREFIX = 2
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -125,10 +127,23 @@ class Blobs:
         except FileNotFoundError:
             return None
 
-    def free_space(self) -> tuple[int, int]:
-        """Bytes free to us, and bytes in all, on the disk of the cache."""
-        disk = os.statvfs(self.root)
-        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    def disk(self) -> Disk:
+        """The disk of the cache."""
+        return Disk.of(self.root)
+
+    def arriving_bytes(self) -> int:
+        """What the growing files take of the disk."""
+        count = 0
+        with os.scandir(self._partial) as found:
+            for item in found:
+                with contextlib.suppress(FileNotFoundError):
+                    count += item.stat().st_blocks * _ST_BLOCK
+        return count
+
+    def remove_all(self) -> None:
+        """Unlink every blob, with the index's write lock held: what names one finds it gone."""
+        for digest, _names in self.digests():
+            self.remove(digest)
 
 
 class Damaged(Exception):
@@ -153,21 +168,32 @@ class Partial:
         """A new, empty, locked file."""
         with _as_store_errors(path):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(fd)
+                path.unlink(missing_ok=True)
+                raise
         return cls(path, fd)
 
     @classmethod
     def take_over(cls, path: Path) -> Partial | None:
         """The file of a writer that is gone, locked for us; None while its writer lives.
 
-        Raises FileNotFoundError where there is no such file.
+        Raises FileNotFoundError where there is no such file, StoreError where it cannot be had.
         """
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = -1
         try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return None
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if fd >= 0:
+                os.close(fd)
+            if isinstance(error, BlockingIOError):
+                return None
+            raise _as_store_error(path, error) from error
         return cls(path, fd)
 
     @property

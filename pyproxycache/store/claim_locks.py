@@ -110,6 +110,8 @@ class ClaimLocks:
                 fcntl.lockf(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place.offset)
             except (BlockingIOError, PermissionError):
                 return False
+            except OSError as error:
+                raise StoreError(f"cannot lock a claim: {error.strerror}") from error
             file.held.add(place.offset)
             return True
 
@@ -128,7 +130,11 @@ class ClaimLocks:
             if place.offset in file.held:
                 return os.getpid()
             asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place.offset, 1, 0)
-            kind, _whence, _start, _length, pid = _FLOCK.unpack(fcntl.fcntl(file.fd, fcntl.F_GETLK, asked))
+            try:
+                answer = fcntl.fcntl(file.fd, fcntl.F_GETLK, asked)
+            except OSError as error:
+                raise StoreError(f"cannot see who has a claim: {error.strerror}") from error
+            kind, _whence, _start, _length, pid = _FLOCK.unpack(answer)
         return None if kind == fcntl.F_UNLCK else int(pid)
 
     def begin_epoch(self, key: str | None = None) -> None:

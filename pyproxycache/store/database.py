@@ -17,12 +17,16 @@ from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import without_query
 from pyproxycache.store import eviction
 from pyproxycache.store.claim_locks import ClaimLocks
+from pyproxycache.store.footprint import LARGEST_LOG
 from pyproxycache.store.locks import open_lock
 from pyproxycache.store.private import create_private, keep_private
 from pyproxycache.store.schema import SCHEMA_VERSION, WATCHES, migrate
 from pyproxycache.store.versions import Versions
 
 log = logging.getLogger("pyproxycache.store")
+
+# A log's index that cannot grow is told of as an error of its own.
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 Row = tuple[Any, ...]
 Values = Sequence[Any] | Mapping[str, Any]
@@ -36,14 +40,12 @@ _PRAGMAS = (
     "PRAGMA cache_size = -128",
     "PRAGMA mmap_size = 0",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA wal_autocheckpoint = 32768",
-    "PRAGMA journal_size_limit = 134217728",
 )
+_PAGE = 4096
 # What a transaction changes is not to be written before its end.
 _WRITERS_CACHE = "PRAGMA cache_size = -8192"
 _MOST_IDLE = 16
 _ROWS_TO_SETTLE = 10_000
-_LONG_LOG = 4096  # pages
 
 _IS_USED = (
     "SELECT EXISTS (SELECT 1 FROM entries) OR EXISTS (SELECT 1 FROM flights)"
@@ -51,6 +53,7 @@ _IS_USED = (
 )
 
 _BESIDE = ("index.lock", "collect.lock", "claims", "versions", "intent")
+
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
@@ -64,8 +67,11 @@ class Database:
     other thread uses one then is up to the process that forks (SQLite keeps its locks by process).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most_log: int = LARGEST_LOG) -> None:
+        """`most_log`: bytes of the log that bring whoever commits to shorten it."""
         self.path = path
+        self.log_path = path.with_name(f"{path.name}-wal")
+        self._most_log = most_log
         self._idle: list[sqlite3.Connection] = []  # taken and given back in one step, without a lock
         # Held for each write transaction; guards what follows.
         self._turn = threading.Lock()
@@ -96,7 +102,7 @@ class Database:
     def migrate(self) -> None:
         """Bring the schema to this version; raises StoreError for a file from a later one."""
         self._make_private()
-        with self._alone(), self.read() as connection, self._transaction(connection):
+        with self.alone(), self.read() as connection, self._transaction(connection):
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
                 raise StoreError(
@@ -144,7 +150,7 @@ class Database:
         The versions of the keys whose entries it changes or whose flights it ends are changed with it.
         Raises StoreError when the index cannot be written to, NoSpace when that is for a full disk.
         """
-        with self._alone():
+        with self.alone():
             connection = self._own_writer()
             before = connection.total_changes
             with self._transaction(connection):
@@ -162,9 +168,9 @@ class Database:
         self._unsettled = 0
         with self._errors(), self.read() as db:
             _busy, pages, done = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if done < pages and pages > _LONG_LOG:
+        if done < pages and pages > self._most_log // _PAGE // 8:
             self._sync()
-            with self._alone(), self.read() as db:
+            with self.alone(), self.read() as db:
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def _sync(self) -> None:
@@ -178,11 +184,14 @@ class Database:
             raise StoreError(f"cannot write to the index {self.path}: {error.strerror}") from error
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """While nobody else writes; with errors of SQLite's as our own."""
         with self._turn:
             lock = self._write_lock()
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError as error:
+                raise StoreError(f"cannot lock the index {self.path}: {error.strerror}") from error
             try:
                 with self._errors():
                     yield
@@ -194,8 +203,7 @@ class Database:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-            kind = NoSpace if full else StoreError
+            kind = NoSpace if getattr(error, "sqlite_errorcode", None) in _FULL else StoreError
             raise kind(f"cannot write to the index {self.path}: {error}") from error
 
     def _own_writer(self) -> sqlite3.Connection:
@@ -266,10 +274,15 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         try:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file only
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
+            connection.execute(f"PRAGMA wal_autocheckpoint = {self._most_log // _PAGE}")
+            connection.execute(f"PRAGMA journal_size_limit = {self._most_log}")
         except sqlite3.Error as error:
-            raise StoreError(f"cannot open the index {self.path}: {error}") from error
+            kind = NoSpace if getattr(error, "sqlite_errorcode", None) in _FULL else StoreError
+            raise kind(f"cannot open the index {self.path}: {error}") from error
         return connection
 
     def _write_lock(self) -> int:

@@ -13,35 +13,51 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from pyproxycache.store.footprint import BLOCK
+
 _MOST_USES = 3
 _NEW = 0.25  # of a use
 _SIZE_WEIGHT = 0.1
 _GHOSTS_AT_ONCE = 500
 _BEFORE_ALL = -1.0
 _AGE = "(SELECT age FROM usage)"
+# An object is its head, too: who answers with nothing but heads is to gain nothing by that.
+_SIZE = "{0}size + length({0}headers)"
+_ROW = "1000 + length(headers) + 3 * length(key) + 2 * length(variant)"
 
 _TOUCHED = f"min(uses + :hits, {_MOST_USES})"
 _REPLACED = f"min(entries.uses + 1, {_MOST_USES})"
 
 TOUCH = (
     "UPDATE entries SET accessed = max(accessed, :accessed), hits = hits + :hits,"
-    f" uses = {_TOUCHED}, priority = {_AGE} + worth({_TOUCHED}, size) WHERE id = :id"
+    f" uses = {_TOUCHED}, priority = {_AGE} + worth({_TOUCHED}, {_SIZE.format('')}) WHERE id = :id"
 )
 PRIORITY = f"{_AGE} + worth(?, ?)"
-IN_PLACE = f"uses = {_REPLACED}, priority = {_AGE} + worth({_REPLACED}, excluded.size)"
+IN_PLACE = f"uses = {_REPLACED}, priority = {_AGE} + worth({_REPLACED}, {_SIZE.format('excluded.')})"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An entry that may go; `freed`: bytes of its blob, 0 where a later one names it too.
 
-    `priority` is None where its last access (epoch seconds) alone decides.
+    `priority` is None where its last access (epoch seconds) alone decides. `row`: bytes of its row, about.
     """
 
     id: int
     priority: float | None
     accessed: float
     freed: int
+    row: int = 0
+
+    @property
+    def room(self) -> int:
+        """Bytes that the disk gets back."""
+        return -(-self.freed // BLOCK) * BLOCK + self.row
+
+    @property
+    def files(self) -> int:
+        """Files that go with it."""
+        return int(self.freed > 0)
 
 
 def worth(uses: int, size: int) -> float:
@@ -71,7 +87,7 @@ _FREED = (
 _UNUSED = (
     "SELECT id, NULL, accessed, "
     + _FREED.format(later="(other.accessed, other.id) > (entries.accessed, entries.id)")
-    + " FROM entries WHERE accessed < ? AND (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?"
+    + f", {_ROW} FROM entries WHERE accessed < ? AND (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?"
 )
 _LEAST_WORTH = (
     "SELECT id, priority, accessed, "
@@ -79,7 +95,7 @@ _LEAST_WORTH = (
         later="other.accessed >= ?1"
         " AND (other.priority, other.accessed, other.id) > (entries.priority, entries.accessed, entries.id)"
     )
-    + " FROM entries WHERE accessed >= ?1 AND (priority, accessed, id) > (?2, ?3, ?4)"
+    + f", {_ROW} FROM entries WHERE accessed >= ?1 AND (priority, accessed, id) > (?2, ?3, ?4)"
     " ORDER BY priority, accessed, id LIMIT ?5"
 )
 
@@ -96,6 +112,12 @@ def least_worth(
     """The others, in the order in which they go."""
     place = (after.priority, after.accessed, after.id) if after else (_BEFORE_ALL, 0.0, 0)
     return [Candidate(*row) for row in db.execute(_LEAST_WORTH, (since, *place, limit)).fetchall()]
+
+
+def priority_of_new(db: sqlite3.Connection, size: int) -> float:
+    """What an entry of so many bytes would have that nobody has asked for before."""
+    (age,) = db.execute(f"SELECT {_AGE}").fetchone()
+    return float(age) + worth(0, size)
 
 
 def evict(db: sqlite3.Connection, one: Candidate) -> int:

@@ -76,6 +76,7 @@ class Housekeeper:
             due = clock.steady() - collected > _COLLECT_SECONDS
             try:
                 self._index.settle()
+                self._space.restock()
                 if due or self._space.needs_collecting():
                     collected = clock.steady()
                     self._collect()

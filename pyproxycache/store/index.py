@@ -10,8 +10,10 @@ from typing import Any
 
 from pyproxycache.messages import Entry
 from pyproxycache.store import eviction
+from pyproxycache.store.compaction import compact, live_bytes
 from pyproxycache.store.database import Database
 from pyproxycache.store.eviction import TOUCH, Candidate
+from pyproxycache.store.footprint import Footprint
 from pyproxycache.store.listing import Listed, urls
 from pyproxycache.store.purging import purge_group, purge_keys, purge_matching
 from pyproxycache.store.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
@@ -160,6 +162,15 @@ class Index:
         """Do at leisure what those who commit have put off."""
         self._database.settle()
 
+    def footprint(self) -> Footprint:
+        """What bodies and rows take of the disk; nothing is known here of what is arriving."""
+        ((allocated,),) = self._database.select("SELECT allocated FROM usage")
+        return Footprint(allocated, live_bytes(self._database))
+
+    def compact(self) -> None:
+        """Have the index's file and its log take no more of the disk than they need."""
+        compact(self._database)
+
     def usage(self) -> Usage:
         ((size, blobs, entries),) = self._database.select("SELECT bytes, blobs, entries FROM usage")
         return Usage(size, blobs, entries)
@@ -204,10 +215,31 @@ class Index:
         with self._database.read() as db:
             return eviction.least_worth(db, since, after, limit)
 
+    def priority_of_new(self, size: int) -> float:
+        """What decides about an entry of so many bytes that nobody has asked for before."""
+        with self._database.read() as db:
+            return eviction.priority_of_new(db, size)
+
     def evict(self, candidates: Sequence[Candidate], unlink: Callable[[str], None]) -> None:
         """Remove entries, and then, in transactions of their own, the blobs that nothing names now."""
         in_slices(self._database, candidates, eviction.evict)
         self.drop_unnamed(unlink)
+
+    def unlink_first(self, candidates: Sequence[Candidate], unlink: Callable[[str], None]) -> None:
+        """Remove their blobs before the rows, where the disk has no room left to forget a row.
+
+        A row that stays finds its blob gone, and is forgotten by who asks for it.
+        """
+        statement = "SELECT digest FROM entries WHERE id = ?"
+        with self._database.alone():
+            for one in candidates:
+                for (digest,) in self._database.select(statement, (one.id,)):
+                    unlink(digest)
+
+    def unlink_all(self, unlink_all: Callable[[], None]) -> None:
+        """Remove every blob before its row, for the same reason."""
+        with self._database.alone():
+            unlink_all()
 
     def drop_ghosts(self) -> None:
         """Forget the names of evicted entries, but for as many as there are blobs."""

@@ -31,6 +31,7 @@ COLUMNS = (
     "groups",
     "search",
 )
+_HEADERS = COLUMNS.index("headers")
 FIELDS = ", ".join(COLUMNS)
 SELECT = f"SELECT {FIELDS}, id FROM entries"
 
@@ -139,7 +140,8 @@ def insert_entry(db: sqlite3.Connection, entry: Entry, now: float, *, is_first: 
     if not is_first:
         db.execute(f"DELETE FROM {_COVERED}", (*variant, *bounds, *bounds))
         uses = uses_of_ghost(db, row[: len(_IDENTITY)])
-    (id,) = db.execute(_PUT, (*row, now, uses, uses, entry.size)).fetchone()
+    size = entry.size + len(row[_HEADERS])
+    (id,) = db.execute(_PUT, (*row, now, uses, uses, size)).fetchone()
     if entry.groups:
         _file_groups(db, id, entry)
     if entry.part is not None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from pyproxycache.store.footprint import BLOCK
+
+# What a file takes of the disk.
+_ALLOCATED = f"(({{}} + {BLOCK - 1}) / {BLOCK} * {BLOCK})"
 _MIGRATIONS = (
     """
     CREATE TABLE entries (
@@ -92,6 +96,16 @@ _MIGRATIONS = (
     CREATE TABLE not_storable (key TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
     CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """,
+    f"""
+    ALTER TABLE usage ADD COLUMN allocated INTEGER NOT NULL DEFAULT 0;
+    UPDATE usage SET allocated = (SELECT ifnull(sum({_ALLOCATED.format("size")}), 0) FROM blobs);
+    CREATE TRIGGER blob_allocated AFTER INSERT ON blobs BEGIN
+        UPDATE usage SET allocated = allocated + {_ALLOCATED.format("NEW.size")};
+    END;
+    CREATE TRIGGER blob_given_back AFTER DELETE ON blobs BEGIN
+        UPDATE usage SET allocated = allocated - {_ALLOCATED.format("OLD.size")};
+    END;
     """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)

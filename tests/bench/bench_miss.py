@@ -31,7 +31,7 @@ from pyproxycache.config import Config
 from pyproxycache.download import leading, transfer
 from pyproxycache.fetching import fetcher
 from pyproxycache.messages import Headers, Request, Url
-from pyproxycache.options import Reserve, StoreOptions
+from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.rules import decide
 from pyproxycache.serving import delivery
@@ -163,7 +163,7 @@ def serve_bytes(size: int) -> None:
 
 def parts(folder: Path) -> tuple[engine.Engine, housekeeping.Housekeeper]:
     """An engine over a cache of its own."""
-    config = Config(store=StoreOptions(path=folder, reserve=Reserve()))
+    config = Config(store=StoreOptions(path=folder, reserve=Share()))
     store = wiring.open_store(config.store)
     housekeeper = housekeeping.Housekeeper(store.index, store.space)
     components, *_ = wiring._build_components(config, store, housekeeper, "bench")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Proxy
+from harness import Proxy, clean_environment
 from origin import Generated, Origin
 
 MB = 1 << 20
@@ -91,3 +93,72 @@ def test_a_disk_filled_by_others(origin: Origin, make_proxy: MakeProxy, small_di
         assert client.error is None
         assert client.correct
     assert proxy.get(origin.url("/kept")).body == kept.slice(0, kept.size)
+
+
+def fill_to_the_last_byte(path: Path) -> None:
+    """The same, and not a byte is left."""
+    with path.open("wb", buffering=0) as other:
+        for size in (MB, 4096, 1):
+            with contextlib.suppress(OSError):
+                while other.write(bytes(size)) == size:
+                    pass
+
+
+@pytest.mark.parametrize("framing", [{}, {"chunked": True}], ids=["length", "chunked"])
+def test_no_byte_left_costs_no_request(
+    origin: Origin, make_proxy: MakeProxy, small_disk: Path, framing: dict[str, bool]
+) -> None:
+    proxy = make_proxy(cache_dir=small_disk / "cache")
+    body = Generated(MB, seed=60)
+    for number in range(20):
+        origin.put(f"/{number}", body, **FRESH, **framing)
+    for number in range(4):
+        assert proxy.get(origin.url(f"/{number}")).status == 200
+    fill_to_the_last_byte(small_disk / "other")
+    for number in (*range(4, 8), *range(4)):
+        reply = proxy.get(origin.url(f"/{number}"))
+        assert reply.status == 200, reply.body
+        assert reply.body == body.slice(0, body.size)
+
+
+COMMANDS = [["purge", "--all"], ["gc", "--max-size", "100K"], ["purge", "--prefix", "http://"]]
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["while-it-runs", "stopped"])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_full_disk_can_be_emptied(
+    origin: Origin, make_proxy: MakeProxy, small_disk: Path, command: list[str], runs: bool
+) -> None:
+    """By hand, and with nothing but what the cache itself has stored there."""
+    proxy = make_proxy(cache_dir=small_disk / "cache")
+    for number in range(4):
+        origin.put(f"/{number}", Generated(MB, seed=number), **FRESH)
+        assert proxy.get(origin.url(f"/{number}")).status == 200
+    if not runs:
+        proxy.terminate()
+    fill_to_the_last_byte(small_disk / "other")
+    done = cli(proxy, *command)
+    assert done.returncode == 0, done.stderr
+    assert shutil.disk_usage(small_disk).free > 3 * MB
+    assert cli(proxy, "fsck").returncode == 0
+
+
+def test_without_ballast_all_can_be_purged_still(
+    origin: Origin, make_proxy: MakeProxy, small_disk: Path
+) -> None:
+    proxy = make_proxy(cache_dir=small_disk / "cache")
+    for number in range(4):
+        origin.put(f"/{number}", Generated(MB, seed=number), **FRESH)
+        assert proxy.get(origin.url(f"/{number}")).status == 200
+    (small_disk / "cache" / "ballast").unlink()
+    fill_to_the_last_byte(small_disk / "other")
+    done = cli(proxy, "purge", "--all")
+    assert done.returncode == 0, done.stderr
+    assert cli(proxy, "ls").stdout == ""
+    assert cli(proxy, "fsck").returncode == 0
+
+
+def cli(proxy: Proxy, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pyproxycache", *arguments, "--cache-dir", str(proxy.cache_dir)]
+    environment = clean_environment()
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)

@@ -17,7 +17,7 @@ from pyproxycache.front.app import App
 from pyproxycache.front.clients import Clients, Post
 from pyproxycache.front.poller import Poller
 from pyproxycache.front.threads import Threads
-from pyproxycache.options import Reserve, StoreOptions
+from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.wiring import build_app
 
@@ -42,7 +42,7 @@ class Front:
     """Serves on `address`; `outcomes` are what was reported, once for each request, as it stood then."""
 
     def __init__(self, folder: Path, *, memory: int = 64 << 20, threads: int = 4, **config: Any) -> None:
-        store = StoreOptions(path=folder, reserve=Reserve(percent=0))
+        store = StoreOptions(path=folder, reserve=Share(percent=0))
         self.app: App = build_app(Config(store=store, memory=memory, **config))
         self.outcomes: list[Outcome] = []
         self._changed = threading.Condition()  # guards outcomes

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, FileSlice, Head, Headers, Piece
-from pyproxycache.options import Reserve, StoreOptions
+from pyproxycache.options import Share, StoreOptions
 from pyproxycache.store.blobs import Blobs, Partial
 from pyproxycache.store.claims import Claim, Claims, Won
 from pyproxycache.store.database import Database
@@ -49,7 +49,7 @@ class CacheDir:
 
     def space(self, max_size: int | None = None, unused: float | None = None) -> Space:
         """Keeps no disk reserve: the machine's disk is not the tests' business."""
-        options = StoreOptions(path=self.path, max_size=max_size, unused=unused, reserve=Reserve())
+        options = StoreOptions(path=self.path, max_size=max_size, unused=unused, reserve=Share())
         return Space(options, self.index, self.claims, self.blobs)
 
     def close(self) -> None:

@@ -8,10 +8,10 @@ from cachedir import CacheDir
 from storeprocess import StoreProcess
 
 from pyproxycache.errors import NoSpace
-from pyproxycache.options import Reserve, StoreOptions
+from pyproxycache.options import Share, StoreOptions
 from pyproxycache.store.space import Collected, Space
 
-KB = 1000
+KB = 4096
 
 
 def fill(cache: CacheDir, count: int, size: int = KB) -> list[str]:
@@ -35,15 +35,17 @@ def test_the_least_recently_used_go_down_to_90_percent(cache: CacheDir, count: i
 
 
 def test_a_dry_run_says_the_same_and_removes_nothing(cache: CacheDir) -> None:
-    stored = fill(cache, 300)
+    size = 16 * KB
+    stored = fill(cache, 300, size)
     said: list[Collected] = []
-    assert cache.space(max_size=50 * KB).collect(dry_run=True, progress=said.append) == Collected(
-        255, 255 * KB
-    )
+    would = cache.space(max_size=50 * size).collect(dry_run=True, progress=said.append)
     assert cache.keys() == stored
     assert len(cache.blob_files()) == 300
-    assert said[-1] == Collected(255, 255 * KB)
-    assert cache.space(max_size=50 * KB).collect() == Collected(255, 255 * KB)
+    assert said[-1] == would
+    assert would is not None
+    # What a row takes is only estimated.
+    assert would.entries == pytest.approx(255, rel=0.05)
+    assert cache.space(max_size=50 * size).collect() == Collected(255, 255 * size)
 
 
 def test_what_was_replaced_goes_before_what_is_stored(cache: CacheDir) -> None:
@@ -103,14 +105,15 @@ def test_one_collects_at_a_time(cache: CacheDir, make_process: Callable[..., Sto
 def test_how_large_an_object_may_be(
     cache: CacheDir, size: int, max_object: int | None, admitted: bool
 ) -> None:
-    options = StoreOptions(path=cache.path, max_size=100, max_object=max_object, reserve=Reserve())
+    share = None if max_object is None else Share(size=max_object)
+    options = StoreOptions(path=cache.path, max_size=100, max_object=share, reserve=Share())
     assert Space(options, cache.index, cache.claims, cache.blobs).admits(size) is admitted
 
 
 def test_the_disks_reserve_is_kept(cache: CacheDir) -> None:
     cache.put("http://origin.example/a", b"body")
-    _free, disk = cache.blobs.free_space()
-    options = StoreOptions(path=cache.path, max_size=None, reserve=Reserve(size=disk))
+    disk = cache.blobs.disk().size
+    options = StoreOptions(path=cache.path, max_size=None, reserve=Share(size=disk))
     space = Space(options, cache.index, cache.claims, cache.blobs)
     assert space.needs_collecting()
     assert not space.admits(1)

@@ -1,0 +1,40 @@
+"""A file that only takes room, to be given back when the disk has no byte left for making some."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+_LEAST, _MOST = 1 << 20, 16 << 20
+_SHARE = 100
+
+
+class Ballast:
+    """The index cannot forget anything without room for its log: this is where that comes from."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "ballast"
+
+    def release(self) -> bool:
+        """Give its room to the disk; false where that was done before."""
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        return True
+
+    def restock(self, spare: int, capacity: int) -> None:
+        """Have it in a cache that may take so many bytes, where that many are spare on the disk."""
+        size = min(_MOST, max(_LEAST, capacity // _SHARE))
+        if spare < 2 * size or self._path.exists():
+            return
+        # What goes wrong here is none's concern: there is no ballast then.
+        with contextlib.suppress(OSError):
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, size)
+            except OSError:
+                self.release()
+            finally:
+                os.close(fd)

@@ -1,0 +1,72 @@
+"""What the cache takes of the disk, and what the disk has left."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyproxycache.options import Share
+
+BLOCK = 4096
+"""Bytes that a file's size is rounded up to on the disk."""
+
+# What an empty index takes is not counted: nothing that goes makes it less.
+_EMPTY_INDEX = 256 << 10
+_FILES_IN_RESERVE = 1.0  # percent
+
+
+LARGEST_LOG, _SMALLEST_LOG = 128 << 20, 2 << 20
+_LOGS_SHARE = 32
+
+
+def largest_log(max_size: int | None) -> int:
+    """Bytes of the index's log at which whoever commits shortens it, in a cache of so many."""
+    if max_size is None:
+        return LARGEST_LOG
+    return min(LARGEST_LOG, max(_SMALLEST_LOG, max_size // _LOGS_SHARE))
+
+
+def room_beside_log(max_size: int) -> int:
+    """Bytes that all else may take; what is too small for a log of a share of it has that on top."""
+    return max_size if max_size < _SMALLEST_LOG * _LOGS_SHARE else max_size - largest_log(max_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes on the disk: of whole bodies, of the index's pages in use, and of bodies on their way."""
+
+    bodies: int = 0
+    index: int = 0
+    arriving: int = 0
+
+    @property
+    def total(self) -> int:
+        """What counts against the size of the cache."""
+        return self.bodies + max(0, self.index - _EMPTY_INDEX) + self.arriving
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system: bytes and files (inodes) free to us, and in all; 0 files in all: as many as wanted."""
+
+    free: int
+    size: int
+    free_files: int = 0
+    files: int = 0
+
+    @classmethod
+    def of(cls, folder: Path) -> Disk:
+        found = os.statvfs(folder)
+        unit = found.f_frsize
+        return cls(found.f_bavail * unit, found.f_blocks * unit, found.f_favail, found.f_files)
+
+    def missing(self, reserve: Share) -> int:
+        """Bytes that are to be freed until the reserve is there; negative: what is left beside it."""
+        return reserve.of(self.size) - self.free
+
+    def missing_files(self, reserve: Share) -> int:
+        """The same of files, of which a share stays free where the reserve is a size, too."""
+        if not self.files:
+            return 0
+        return int((reserve.percent or _FILES_IN_RESERVE) / 100 * self.files) - self.free_files
