@@ -167,12 +167,34 @@ def _put(document: dict[Any, Any], key: str, value: object) -> None:
 
 
 class _Refused(Exception):
-    """What is wrong, and the path of the key where it is."""
+    """All that is wrong: paths of keys, and what is wrong there."""
 
-    def __init__(self, path: KeyPath, text: str) -> None:
-        super().__init__(text)
-        self.path = path
-        self.text = text
+    def __init__(self, *problems: tuple[KeyPath, str]) -> None:
+        super().__init__()
+        self.problems = problems
+
+
+class _Gathering:
+    """What is wrong in several places, refused at once at the end of the block."""
+
+    def __init__(self) -> None:
+        self.problems: list[tuple[KeyPath, str]] = []
+
+    def read(self, kind: Any, value: Any, path: KeyPath) -> Any:
+        """As _read; None, and a note, where the value is refused."""
+        try:
+            return _read(kind, value, path)
+        except _Refused as refused:
+            self.problems += refused.problems
+            return None
+
+    def refuse(self, path: KeyPath, text: str) -> None:
+        self.problems.append((path, text))
+
+    def end(self) -> None:
+        """Raises _Refused where anything was refused."""
+        if self.problems:
+            raise _Refused(*self.problems)
 
 
 def _build(document: dict[Any, Any], source: str, overrides: Mapping[str, object]) -> Config:
@@ -183,23 +205,31 @@ def _build(document: dict[Any, Any], source: str, overrides: Mapping[str, object
         config: Config = _section(Config, document, ())
         _check(config)
     except _Refused as refused:
-        key = ".".join(str(part) for part in refused.path if isinstance(part, str))
-        if key in overrides:
-            raise ConfigError(f"{FLAGS.get(key, key)}: {refused.text}") from refused
-        dotted = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in refused.path).lstrip(".")
-        raise ConfigError(f"{source}: {dotted}: {refused.text}") from refused
+        lines = [_line(path, text, source, overrides) for path, text in refused.problems]
+        raise ConfigError("\n".join(lines)) from refused
     return config
+
+
+def _line(path: KeyPath, text: str, source: str, overrides: Mapping[str, object]) -> str:
+    """What is wrong, behind the flag or the file and the key that it was given by."""
+    key = ".".join(str(part) for part in path if isinstance(part, str))
+    if key in overrides:
+        return f"{FLAGS.get(key, key)}: {text}"
+    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    return f"{source}: {dotted}: {text}"
 
 
 def _check(config: Config) -> None:
     """What no single value shows; raises _Refused."""
+    gathering = _Gathering()
     if not config.listen:
-        raise _Refused(("listen",), "[] is not accepted: name an address at least")
+        gathering.refuse(("listen",), "[] is not accepted: name an address at least")
     for number, rule in enumerate(config.rules):
         # The key is made before there is a response: such a rule would never apply.
         if rule.query != "keep" and (rule.match.status or rule.match.content_type):
             text = f"{rule.query!r} is accepted only without match.status and match.content_type"
-            raise _Refused(("rules", number, "query"), text)
+            gathering.refuse(("rules", number, "query"), text)
+    gathering.end()
 
 
 def _read(kind: Any, value: Any, path: KeyPath) -> Any:
@@ -209,13 +239,16 @@ def _read(kind: Any, value: Any, path: KeyPath) -> Any:
     if get_origin(kind) is tuple:
         if not isinstance(value, list | tuple):
             return (_read(get_args(kind)[0], value, path),)
-        return tuple(_read(get_args(kind)[0], item, (*path, n)) for n, item in enumerate(value))
+        gathering = _Gathering()
+        items = [gathering.read(get_args(kind)[0], item, (*path, n)) for n, item in enumerate(value)]
+        gathering.end()
+        return tuple(items)
     if _is_section(kind):
         return _section(kind, value, path)
     try:
         return _notation(kind).read(value)
     except (ValueError, OverflowError) as error:
-        raise _Refused(path, str(error)) from error
+        raise _Refused((path, str(error))) from error
 
 
 def _section(kind: Any, value: Any, path: KeyPath) -> Any:
@@ -223,18 +256,23 @@ def _section(kind: Any, value: Any, path: KeyPath) -> Any:
     if kind in _SHORT_FORMS and isinstance(value, str):
         value = {_SHORT_FORMS[kind]: value}
     if not isinstance(value, dict):
-        raise _Refused(path, f"{value!r} is not a section: keys with values, of {', '.join(accepted)}")
-    for key in value:
-        if key not in accepted:
+        raise _Refused((path, f"{value!r} is not a section: keys with values, of {', '.join(accepted)}"))
+    gathering, read = _Gathering(), {}
+    for key, item in value.items():
+        info = accepted.get(key)
+        if info is None:
             near = get_close_matches(str(key), accepted, 1)
             hint = f", did you mean {near[0]}" if near else ""
-            raise _Refused((*path, str(key)), f"unknown key{hint}; accepted here: {', '.join(accepted)}")
-    # A key with nothing behind it is as good as absent, unless null is a value of its own there.
-    given = {k: v for k, v in value.items() if v is not None or get_origin(accepted[k].type) in _OPTIONAL}
+            text = f"unknown key{hint}; accepted here: {', '.join(accepted)}"
+            gathering.refuse((*path, str(key)), text)
+        # A key with nothing behind it is as good as absent, unless null is a value of its own there.
+        elif item is not None or get_origin(info.type) in _OPTIONAL:
+            read[info.name] = gathering.read(info.type, item, (*path, key))
     for key, info in accepted.items():
-        if info.required and key not in given:
-            raise _Refused((*path, key), "is missing, and has no default")
-    return kind(**{accepted[k].name: _read(accepted[k].type, v, (*path, k)) for k, v in given.items()})
+        if info.required and info.name not in read:
+            gathering.refuse((*path, key), "is missing, and has no default")
+    gathering.end()
+    return kind(**read)
 
 
 def _written(kind: Any, value: Any) -> Any:

@@ -18,7 +18,7 @@ from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.front import app
 from pyproxycache.front.kisscache import Figures, KissCache
-from pyproxycache.front.server import Server
+from pyproxycache.front.server import Server, Setup
 from pyproxycache.front.turns import Shares, shares_of
 from pyproxycache.front.upgrade import pass_through
 from pyproxycache.front.ways import Ways
@@ -88,14 +88,11 @@ def open_store(options: StoreOptions) -> Store:
 
 
 def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) -> Server:
-    """The server; `load` gives the configuration at the start and at each reload."""
-    current: list[Config] = []
+    """The server; `load` gives the configuration at the start and at each reload, or raises."""
 
-    def server_options() -> ServerOptions:
+    def load_setup() -> Setup:
         config = load()
-        current[:] = [config]
-        set_up_logging(config.log.level)
-        return ServerOptions(
+        options = ServerOptions(
             listen=config.listen,
             workers=config.workers,
             threads=config.threads,
@@ -103,8 +100,14 @@ def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) ->
             log_level=config.log.level,
             limits=config.limits,
         )
+        return Setup(
+            options,
+            begin=partial(set_up_logging, config.log.level),
+            ready=partial(ready, config),
+            build=partial(build_app, config),
+        )
 
-    return Server(server_options, lambda: build_app(current[0]), lambda: ready(current[0]))
+    return Server(load_setup)
 
 
 def build_app(config: Config) -> app.App:
@@ -171,7 +174,7 @@ def _build_components(
     fetch, policies = config.fetch, config.policies()
     # Behind a reverse proxy lies only what the operator chose, wherever that is.
     guard_options = GuardOptions(deny=()) if config.upstream else config.guard
-    guard = Guard(guard_options, _addresses(config.listen))
+    guard = Guard(guard_options, listen_addresses(config.listen))
     upstream = Upstream(fetch, config.parent, guard.admit, name)
     flights = Flights(store.claims, 2 * (fetch.silence + fetch.connect_timeout) + fetch.max_pause)
 
@@ -219,8 +222,8 @@ def set_up_logging(level: str) -> None:
         package.addHandler(handler)
 
 
-def _addresses(listen: tuple[str, ...]) -> list[tuple[str, int]]:
-    """Address and port of each TCP listener."""
+def listen_addresses(listen: tuple[str, ...]) -> list[tuple[str, int]]:
+    """Address and port of each TCP listener; raises OSError where a name stands for none."""
     found = []
     for text in listen:
         if not text.startswith("unix:"):

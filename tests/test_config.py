@@ -157,6 +157,33 @@ def test_refused(text: str, message: str) -> None:
     assert str(caught.value).startswith(f"proxy.yaml: {message}")
 
 
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    text = """
+        workers: many
+        listn: 127.0.0.1:1
+        store: {max_size: 1X, unused: soon}
+        fetch: {silence: -1}
+        rules: [{fresh: 1d}, {fresh: soon}, {match: {status: [200, 99]}}]
+        """
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    named = [line.split(": ")[:2] for line in str(caught.value).splitlines()]
+    keys = ["workers", "listn", "store.max_size", "store.unused", "fetch.silence"]
+    keys += ["rules[1].fresh", "rules[2].match.status[1]"]
+    assert named == [["proxy.yaml", key] for key in keys]
+
+
+def test_values_that_do_not_go_together_are_told_at_once() -> None:
+    rules = "rules: [{match: {status: 200}, query: sort}, {}, {match: {status: 404}, query: ignore}]"
+    with pytest.raises(ConfigError) as caught:
+        read(f"listen: []\n{rules}")
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == [
+        "listen",
+        "rules[0].query",
+        "rules[2].query",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -123,7 +123,9 @@ def errors_for_people() -> Iterator[None]:
 
 
 def fail(text: str, status: int) -> NoReturn:
-    click.echo(f"pyproxycache: {text}", err=True)
+    """End the command; each line of the text tells of one thing."""
+    for line in text.splitlines():
+        click.echo(f"pyproxycache: {line}", err=True)
     sys.exit(status)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,17 @@ import click
 
 from pyproxycache.cli.common import (
     PROBLEMS,
+    WRONG_USAGE,
     cache_dir_option,
     config_option,
-    errors_for_people,
     fail,
-    load_config,
     max_size_option,
 )
+from pyproxycache.cli.trial import try_out
 from pyproxycache.config import Config, load
-from pyproxycache.report.sinks import sink
+from pyproxycache.errors import ConfigError
 from pyproxycache.units import format_size
-from pyproxycache.wiring import build_server, open_store
+from pyproxycache.wiring import build_server, set_up_logging
 
 _ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
@@ -83,42 +82,20 @@ def serve(
         "store.path": cache_dir,
         "store.max_size": max_size,
     }
-    config = load_config(config_file, flags)
-    if "LISTEN_FDS" not in os.environ:
-        _try_to_listen(config.listen)
-    with errors_for_people():
-        server = build_server(lambda: _usable(load(config_file, flags)), greet)
+    set_up_logging("info")
+    listens = "LISTEN_FDS" not in os.environ
+
+    def load_usable() -> Config:
+        nonlocal listens
+        config = try_out(load(config_file, flags), listens=listens)
+        listens = False  # from now on the addresses are the server's own
+        return config
+
+    try:
+        server = build_server(load_usable, greet)
+    except ConfigError as error:
+        fail(str(error), WRONG_USAGE)
     server.run()
-
-
-def _try_to_listen(listen: tuple[str, ...]) -> None:
-    """Ends the command where an address cannot be had, rather than trying for seconds."""
-    for address in listen:
-        if address.startswith("unix:"):
-            continue
-        host, _, port = address.rpartition(":")
-        host = host.strip("[]")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            with socket.socket(family) as probe:
-                # Bound, not listening: no client must take the probe for the server.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, int(port)))
-        except OSError as error:
-            fail(f"cannot listen on {address}: {error.strerror}; choose another with --listen", PROBLEMS)
-
-
-def _usable(config: Config) -> Config:
-    """The configuration, once what workers open is known to open; raises StoreError or OSError."""
-    store = open_store(config.store)
-    store.clock_changes.look()
-    store.recovery.run()
-    store.database.close()
-    if config.log.access is not None:
-        access_log = sink(config.log.access)
-        access_log.open()
-        access_log.close()
-    return config
 
 
 def greet(config: Config) -> None:

@@ -2,59 +2,62 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import resource
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from pyproxycache.errors import ConfigError, ProxyError
 from pyproxycache.front.app import App
+from pyproxycache.front.master import Master
 from pyproxycache.front.worker import Worker
 from pyproxycache.options import ServerOptions
-
-log = logging.getLogger("pyproxycache")
 
 _GRACE = 2
 
 
-class Server(BaseApplication):  # type: ignore[misc]
-    """Runs workers; on SIGHUP asks `reload_options` anew and keeps the old options where that fails.
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What one configuration makes of the server.
 
-    `build` makes a worker's App, after the fork.
+    `begin` is called once it is adopted, `ready` when the server accepts for the first time; `build` makes
+    a worker's App, after the fork.
     """
 
-    def __init__(
-        self,
-        reload_options: Callable[[], ServerOptions],
-        build: Callable[[], App],
-        ready: Callable[[], None],
-    ) -> None:
-        self._reload_options = reload_options
-        self._options = reload_options()
-        self._build = build
-        self._ready = ready
-        self._loaded = False
+    options: ServerOptions
+    begin: Callable[[], None]
+    ready: Callable[[], None]
+    build: Callable[[], App]
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """Runs workers; `load_setup` gives the setup of the configuration as it is now, or raises."""
+
+    def __init__(self, load_setup: Callable[[], Setup]) -> None:
+        self.load_setup = load_setup
+        self.adopt(load_setup())
         super().__init__()
 
+    def adopt(self, setup: Setup) -> None:
+        """What workers are made by from here on."""
+        self._setup = setup
+        setup.begin()
+
     def load_config(self) -> None:
-        if self._loaded:
-            try:
-                self._options = self._reload_options()
-            except (ConfigError, ProxyError, OSError) as error:
-                log.error("the configuration stays as it was: %s", error)
-        self._loaded = True
         for name, value in self._settings().items():
             self.cfg.set(name, value)
 
     def load(self) -> App:
         _allow_many_files()
-        return self._build()
+        return self._setup.build()
+
+    def run(self) -> None:
+        Master(self).run()
 
     def _settings(self) -> dict[str, Any]:
-        options = self._options
+        options = self._setup.options
         return {
             "bind": list(options.listen),
             "workers": options.workers,
@@ -74,7 +77,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "secure_scheme_headers": {},
             "forwarder_headers": "",
             "control_socket_disable": True,
-            "when_ready": lambda _arbiter: self._ready(),
+            "when_ready": lambda _arbiter: self._setup.ready(),
             "proc_name": "pyproxycache",
         }
 

@@ -44,15 +44,10 @@ class Dialler:
         self._admit = admit
         self._names = Names()
         self._suspects = Suspects()
-        self._tls = ssl.create_default_context()
+        self._tls = trusting(options)
         self._tls.set_alpn_protocols(["http/1.1"])
         # The end of a body may be the end of the connection: whether that was meant has to show.
         self._tls.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
-        if options.ca_file is not None:
-            try:
-                self._tls.load_verify_locations(options.ca_file)
-            except OSError as error:
-                raise ConfigError(f"fetch.ca_file: {options.ca_file}: {error.strerror or error}") from error
         if not options.tls_verify:
             self._tls.check_hostname = False
             self._tls.verify_mode = ssl.CERT_NONE
@@ -159,3 +154,15 @@ class Dialler:
 def _far_end(route: Route) -> str:
     host, port = route.secured or (route.host, route.port)
     return f"{host}:{port}"
+
+
+def trusting(options: FetchOptions) -> ssl.SSLContext:
+    """TLS that trusts the system's authorities, and those in the CA file; raises ConfigError."""
+    context = ssl.create_default_context()
+    if options.ca_file is not None:
+        try:
+            context.load_verify_locations(options.ca_file)
+        except OSError as error:
+            what = "has no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+            raise ConfigError(f"fetch.ca_file: {options.ca_file}: {what}") from error
+    return context

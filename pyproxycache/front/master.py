@@ -1,0 +1,88 @@
+"""gunicorn's master, but that a new configuration is tried before anything of the old one goes."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+from gunicorn import sock, util
+from gunicorn.arbiter import Arbiter
+
+from pyproxycache.errors import ConfigError, ProxyError
+
+log = logging.getLogger("pyproxycache")
+
+Listener = Any
+"""A gunicorn.sock.BaseSocket: `cfg_addr` is what it was asked to be bound to."""
+
+
+class Master(Arbiter):  # type: ignore[misc]
+    """Keeps its listeners, its settings and its workers where a reload would fail."""
+
+    LISTENERS: list[Listener]
+
+    def reload(self) -> None:
+        """Adopt the configuration as it is now, with new workers; with an error, nothing changes."""
+        try:
+            setup = self.app.load_setup()
+            listeners = self._listeners(setup.options.listen)
+        except (ConfigError, ProxyError, OSError) as error:
+            for line in str(error).splitlines():
+                log.error("the configuration stays as it was: %s", line)
+            return
+        except Exception:
+            log.exception("the configuration stays as it was")
+            return
+        self.app.adopt(setup)
+        self._adopt_listeners(listeners, list(setup.options.listen))
+        super().reload()
+
+    def _listeners(self, listen: tuple[str, ...]) -> list[Listener]:
+        """Those that there are, as far as they are wanted, and new ones; raises ConfigError.
+
+        Under socket activation they are the service manager's, whatever is configured.
+        """
+        if self.systemd:
+            return list(self.LISTENERS)
+        present = {listener.cfg_addr: listener for listener in self.LISTENERS}
+        found, made, problems = [], [], []
+        for text in listen:
+            address = util.parse_address(text)
+            listener = present.get(address)
+            if listener is None:
+                try:
+                    listener = _bound(address, self)
+                    made.append(listener)
+                except (OSError, ValueError) as error:
+                    problems.append(f"cannot listen on {text}: {_reason(error)}")
+                    continue
+            found.append(listener)
+        if problems:
+            sock.close_sockets(made)
+            raise ConfigError("\n".join(problems))
+        return found
+
+    def _adopt_listeners(self, listeners: list[Listener], listen: list[str]) -> None:
+        """Close those that are not wanted any more; for gunicorn nothing has changed then."""
+        dropped = [listener for listener in self.LISTENERS if listener not in listeners]
+        sock.close_sockets(dropped)
+        if listeners != self.LISTENERS:
+            log.info("listening on %s", ", ".join(listen))
+        self.LISTENERS = listeners
+        self.cfg.set("bind", listen)
+
+
+def _bound(address: str | tuple[str, int], master: Master) -> Listener:
+    """A new listener; raises OSError, or ValueError where a file of that name is no socket."""
+    if isinstance(address, str):
+        return sock.UnixSocket(address, master.cfg, master.log)
+    is_v6 = ":" in address[0]
+    kind = sock.TCP6Socket if is_v6 else sock.TCPSocket
+    return kind(address, master.cfg, master.log)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"the name does not resolve ({error.strerror})"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
