@@ -109,10 +109,14 @@ class ParentOptions(Struct, frozen=True, kw_only=True, rename={"exceptions": "ex
 
 
 class GuardOptions(Struct, frozen=True, kw_only=True):
-    """Addresses that clients from elsewhere than loopback do not reach; `permit` wins over `deny`."""
+    """Addresses that clients from elsewhere than loopback do not reach; `permit` wins over `deny`.
+
+    `own_addresses`: nor do they reach this machine's addresses on other interfaces than theirs.
+    """
 
     deny: tuple[Network, ...] = INWARD
     permit: tuple[Network, ...] = ()
+    own_addresses: bool = True
 
 
 class LimitOptions(Struct, frozen=True, kw_only=True):

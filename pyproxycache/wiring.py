@@ -173,7 +173,7 @@ def _build_components(
 ) -> tuple[Components, Downloader, Guard]:
     fetch, policies = config.fetch, config.policies()
     # Behind a reverse proxy lies only what the operator chose, wherever that is.
-    guard_options = GuardOptions(deny=()) if config.upstream else config.guard
+    guard_options = GuardOptions(deny=(), own_addresses=False) if config.upstream else config.guard
     guard = Guard(guard_options, listen_addresses(config.listen))
     upstream = Upstream(fetch, config.parent, guard.admit, name)
     flights = Flights(store.claims, 2 * (fetch.silence + fetch.connect_timeout) + fetch.max_pause)

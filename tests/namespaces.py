@@ -15,9 +15,10 @@ import pytest
 Result = TypeVar("Result")
 
 HERE, HERE6 = "10.213.77.1", "fd77:213::1"
+INSIDE = "10.213.78.1"
 THERE, THERE6 = "10.213.77.2", "fd77:213::2"
 NETWORK, NETWORK6 = "10.213.77.0/24", "fd77:213::/64"
-"""This machine's addresses on the link, those of the other host, and the networks."""
+"""This machine's addresses on the link and on another interface, those of the other host, the networks."""
 
 _NEW_NETWORK = 0x40000000
 
@@ -49,7 +50,7 @@ class Elsewhere:
 @contextmanager
 def elsewhere() -> Iterator[Elsewhere]:
     """The other host for as long as the context lasts; skips the test where namespaces cannot be made."""
-    name, link = f"proxy-{os.getpid()}", f"px{os.getpid()}"
+    name, link, inside = f"proxy-{os.getpid()}", f"px{os.getpid()}", f"pi{os.getpid()}"
     there = ("-n", name)
     try:
         _ip("netns", "add", name)
@@ -66,6 +67,9 @@ def elsewhere() -> Iterator[Elsewhere]:
             _ip(*command, "address", "add", f"{addresses[0]}/24", "dev", device)
             _ip(*command, "address", "add", f"{addresses[1]}/64", "dev", device, "nodad")
             _ip(*command, "link", "set", device, "up")
+        _ip("link", "add", inside, "type", "veth", "peer", "name", "eth1", "netns", name)
+        _ip("address", "add", f"{INSIDE}/32", "dev", inside)
+        _ip("link", "set", inside, "up")
         host = Elsewhere(name)
         yield host
         host.close()

@@ -6,13 +6,16 @@ import contextlib
 import errno
 import functools
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from pyproxycache.errors import Forbidden, LoopDetected
+from pyproxycache.gates.embedded import embedded_addresses
+from pyproxycache.gates.interfaces import interfaces_of, interfaces_towards
 from pyproxycache.options import GuardOptions
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
+Interfaces = Callable[[IPv4Address | IPv6Address], frozenset[int]]
 
 
 class Access:
@@ -36,21 +39,35 @@ class Access:
 
 
 class Guard:
-    """Keeps clients elsewhere from reaching inward, and everyone from reaching this proxy itself."""
+    """Keeps clients elsewhere from reaching inward, and everyone from reaching this proxy itself.
 
-    def __init__(self, options: GuardOptions, listening: Iterable[tuple[str, int]]) -> None:
+    `interfaces_of` gives those of this machine's that have an address, `interfaces_towards` those over
+    which it talks to one.
+    """
+
+    def __init__(
+        self,
+        options: GuardOptions,
+        listening: Iterable[tuple[str, int]],
+        interfaces_of: Interfaces = interfaces_of,
+        interfaces_towards: Interfaces = interfaces_towards,
+    ) -> None:
         self._options = options
         self._listening = tuple(listening)
+        self._interfaces_of = interfaces_of
+        self._interfaces_towards = interfaces_towards
 
     def admit(self, client: str, address: str, port: int) -> None:
         """Raises LoopDetected or Forbidden before a connection to the address is made."""
-        if any(port == own_port and _is_ours(address, own) for own, own_port in self._listening):
+        for own, own_port in self._listening:
+            if port != own_port or not any(_is_ours(target, own) for target in _targets(address)):
+                continue
             raise LoopDetected(f"{address} port {port} is this proxy itself")
         self.admit_peer(client, address)
 
     def admit_peer(self, client: str, address: str) -> None:
         """Raises Forbidden where the client must not see what comes from the address ("": a parent's)."""
-        if not is_local(client) and self.is_inward(address):
+        if not is_local(client) and address and self._is_beyond(_address(client), address):
             raise Forbidden(
                 f"{address} is inside the cache's own machine or network, which clients elsewhere do not "
                 "reach: its operator can add it to 'guard.permit'",
@@ -58,11 +75,31 @@ class Guard:
             )
 
     def is_inward(self, address: str) -> bool:
-        """Whether only clients on this machine may see what comes from the address."""
-        if not address:
-            return False
-        inward = _address(address)
-        return _within(inward, self._options.deny) and not _within(inward, self._options.permit)
+        """Whether some clients elsewhere must not see what comes from the address."""
+        return bool(address) and (self._is_denied(address) or bool(self._own_interfaces(address)))
+
+    def _is_beyond(self, client: IPv4Address | IPv6Address, address: str) -> bool:
+        """Whether it is denied, or this machine's own on another interface than the client's."""
+        if self._is_denied(address):
+            return True
+        own = self._own_interfaces(address)
+        return bool(own) and own.isdisjoint(self._interfaces_towards(client))
+
+    def _is_denied(self, address: str) -> bool:
+        return not self._is_permitted(address) and any(
+            _within(target, self._options.deny) for target in _targets(address)
+        )
+
+    def _own_interfaces(self, address: str) -> frozenset[int]:
+        """The interfaces of this machine to which it leads; none where that is permitted."""
+        if self._is_permitted(address) or not self._options.own_addresses:
+            return frozenset()
+        return frozenset().union(*map(self._interfaces_of, _targets(address)))
+
+    def _is_permitted(self, address: str) -> bool:
+        """By a network that it is in, or all that it may lead to besides itself."""
+        outer, *inner = (_within(target, self._options.permit) for target in _targets(address))
+        return outer or (bool(inner) and all(inner))
 
 
 def is_local(client: str) -> bool:
@@ -77,13 +114,20 @@ def _address(text: str) -> IPv4Address | IPv6Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+@functools.lru_cache(4096)
+def _targets(text: str) -> tuple[IPv4Address | IPv6Address, ...]:
+    """The address, and those to which what is sent there may be handed on."""
+    address = _address(text)
+    return (address, *(embedded_addresses(address) if isinstance(address, IPv6Address) else ()))
+
+
 def _within(address: IPv4Address | IPv6Address, networks: Networks) -> bool:
     return any(address in network for network in networks)
 
 
-def _is_ours(address: str, listening: str) -> bool:
-    """Whether a listener on `listening` gets what is sent to the address."""
-    own, target = _address(listening), _address(address)
+def _is_ours(target: IPv4Address | IPv6Address, listening: str) -> bool:
+    """Whether a listener on `listening` gets what is sent to the target."""
+    own = _address(listening)
     if target.is_unspecified:
         # Connecting to "any address" is connecting to loopback.
         target = ip_address("127.0.0.1" if target.version == 4 else "::1")

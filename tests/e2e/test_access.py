@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from harness import Proxy, Reply, fetch
-from namespaces import HERE, HERE6, NETWORK, NETWORK6, Elsewhere, elsewhere
+from namespaces import HERE, HERE6, INSIDE, NETWORK, NETWORK6, Elsewhere, elsewhere
 from origin import Origin
 from raw import Conversation, request
 
@@ -110,6 +110,22 @@ def test_loopback_behind_the_proxy_is_not_reached_from_elsewhere(
     assert reply.status == 403
     assert b"guard" in reply.body
     assert inner.requests == []
+
+
+def test_other_addresses_of_this_machine_are_not_reached_from_elsewhere(
+    tmp_path: Path, cache: Proxy, ask: Callable[..., Reply], outside: Elsewhere
+) -> None:
+    with Origin(INSIDE) as origin:
+        origin.put("/page", b"inside", cache_control="max-age=60")
+        for _ in range(2):
+            assert cache.get(origin.url("/page")).body == b"inside"
+        for host in (HERE, HERE6):
+            reply = ask(origin.url("/page"), host)
+            assert (reply.status, b"guard.permit" in reply.body) == (403, True)
+        config = {"allow": ALLOW, "guard": {"permit": INSIDE}}
+        with Proxy(tmp_path, host="::", config=config) as permitting:
+            address = (HERE, permitting.address[1])
+            assert outside.call(fetch, address, origin.url("/page")).body == b"inside"
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "100.100.100.200"])

@@ -1,11 +1,13 @@
 """Who may ask, and what may be reached behind the proxy."""
 
-from ipaddress import ip_network
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from pyproxycache.errors import Forbidden, LoopDetected
 from pyproxycache.gates.access import Access, Guard
+from pyproxycache.gates.interfaces import interfaces_of, interfaces_towards
 from pyproxycache.options import LOOPBACK, GuardOptions
 
 OUTSIDE = "192.0.2.7"
@@ -56,8 +58,32 @@ INWARD = [
     "fe80::1%eth0",
     "fd00:ec2::254",
     "100.100.100.200",
+    "64:ff9b::127.0.0.1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::127.0.0.1",
+    "64:ff9b:1:7f00:0:100::",
+    "64:ff9b:1:ffff::169.254.169.254",
+    "::127.0.0.1",
+    "2002:7f00:1::1",
+    "2002:a9fe:a9fe::",
+    "2001:0:4136:e378:8000:63bf:80ff:fffe",
+    "2001:0:7f00:1:8000:63bf:3fff:fdd2",
+    "2001:db8::5efe:127.0.0.1",
+    "2001:db8::200:5efe:127.0.0.1",
 ]
-OUTWARD = ["10.0.0.1", "192.168.1.1", "128.0.0.1", "fd00::1", "2001:db8::1", "100.100.100.201"]
+OUTWARD = [
+    "64:ff9b::192.0.2.1",
+    "64:ff9b:1::10.0.0.1",
+    "2002:c000:201::1",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "2001:db8::7f00:1",
+    "10.0.0.1",
+    "192.168.1.1",
+    "128.0.0.1",
+    "fd00::1",
+    "2001:db8::1",
+    "100.100.100.201",
+]
 
 
 @pytest.mark.parametrize("address", INWARD)
@@ -89,12 +115,66 @@ def test_what_came_from_a_parent_has_no_address_to_judge() -> None:
 )
 def test_guard_is_configurable_and_permit_wins(address: str, admitted: bool) -> None:
     deny = (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))
-    guard = Guard(GuardOptions(deny=deny, permit=(ip_network("127.0.1.0/24"),)), [])
+    permit = (ip_network("127.0.1.0/24"),)
+    guard = Guard(GuardOptions(deny=deny, permit=permit, own_addresses=False), [])
     if admitted:
         guard.admit(OUTSIDE, address, 80)
     else:
         with pytest.raises(Forbidden):
             guard.admit(OUTSIDE, address, 80)
+
+
+INTERFACES = {
+    "192.0.2.1": {2},
+    "2001:db8::1": {2},
+    "10.0.0.1": {3},
+    "10.9.9.9": {1},
+    "198.51.100.1": {2, 3},
+}
+TOWARDS = {"192.0.2.7": {2}, "2001:db8::7": {2}, "10.0.0.7": {3}}
+
+
+@pytest.mark.parametrize(
+    ("client", "address", "permit", "admitted"),
+    [
+        ("192.0.2.7", "192.0.2.1", "192.0.2.99", True),
+        ("192.0.2.7", "2001:db8::1", "192.0.2.99", True),
+        ("2001:db8::7", "192.0.2.1", "192.0.2.99", True),
+        ("::ffff:192.0.2.7", "192.0.2.1", "192.0.2.99", True),
+        ("192.0.2.7", "198.51.100.1", "192.0.2.99", True),
+        ("192.0.2.7", "203.0.113.1", "192.0.2.99", True),
+        ("192.0.2.7", "10.0.0.1", "192.0.2.99", False),
+        ("192.0.2.7", "10.9.9.9", "192.0.2.99", False),
+        ("192.0.2.7", "::ffff:10.0.0.1", "192.0.2.99", False),
+        ("192.0.2.7", "64:ff9b::10.0.0.1", "192.0.2.99", False),
+        ("10.0.0.7", "10.0.0.1", "192.0.2.99", True),
+        ("10.0.0.7", "192.0.2.1", "192.0.2.99", False),
+        ("203.0.113.5", "192.0.2.1", "192.0.2.99", False),
+        ("192.0.2.7", "10.0.0.1", "10.0.0.1", True),
+        ("192.0.2.7", "64:ff9b::10.0.0.1", "10.0.0.1", True),
+        ("127.0.0.1", "10.0.0.1", "192.0.2.99", True),
+    ],
+)
+def test_this_machines_addresses_on_other_interfaces(
+    client: str, address: str, permit: str, admitted: bool
+) -> None:
+    def find(table: dict[str, set[int]]) -> Callable[[object], frozenset[int]]:
+        return lambda address: frozenset(table.get(str(address), ()))
+
+    options = GuardOptions(permit=(ip_network(permit),))
+    guard = Guard(options, [], find(INTERFACES), find(TOWARDS))
+    if admitted:
+        guard.admit(client, address, 80)
+    else:
+        with pytest.raises(Forbidden, match=r"guard\.permit"):
+            guard.admit(client, address, 80)
+        assert guard.is_inward(address)
+
+
+def test_the_kernel_says_which_they_are() -> None:
+    local, far = ip_address("127.0.0.1"), ip_address("192.0.2.200")
+    assert interfaces_of(local) == interfaces_towards(local) != frozenset()
+    assert interfaces_of(far) == frozenset()
 
 
 @pytest.mark.parametrize(

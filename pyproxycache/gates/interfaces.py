@@ -1,0 +1,94 @@
+"""This machine's own addresses, and on which of its interfaces they are."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import ipaddress
+import socket
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
+
+from pyproxycache import clock
+
+_REMEMBERED_SECONDS = 10.0
+_ANY_PORT = 9
+
+# Of rtnetlink(7): messages, and attributes of an address, each with its length before it.
+_HEADER = struct.Struct("=IHHII")
+_ADDRESS = struct.Struct("=BBBBI")
+_ATTRIBUTE = struct.Struct("=HH")
+_GET_ADDRESSES, _NEW_ADDRESS = 22, 20
+_REQUEST_DUMP = 0x301
+_AT_OTHER_END, _HERE = 1, 2
+_READ_SIZE = 64 << 10
+
+
+def interfaces_of(address: IPv4Address | IPv6Address) -> frozenset[int]:
+    """The numbers of the interfaces that have the address; none where it is not this machine's."""
+    return _own_addresses(_now()).get(str(address), frozenset())
+
+
+def interfaces_towards(address: IPv4Address | IPv6Address) -> frozenset[int]:
+    """Those over which this machine talks to the address."""
+    return _towards(address, _now())
+
+
+def _now() -> int:
+    return int(clock.steady() / _REMEMBERED_SECONDS)
+
+
+@functools.lru_cache(1024)
+def _towards(address: IPv4Address | IPv6Address, now: int) -> frozenset[int]:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
+        try:
+            probe.connect((str(address), _ANY_PORT))  # which sends nothing
+        except OSError:
+            return frozenset()
+        return _own_addresses(now).get(probe.getsockname()[0].partition("%")[0], frozenset())
+
+
+@functools.lru_cache(1)
+def _own_addresses(_now: int) -> dict[str, frozenset[int]]:
+    found: dict[str, set[int]] = {}
+    with contextlib.suppress(OSError), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as kernel:
+        asked = bytes(_ADDRESS.size)  # of any family, on any interface
+        kernel.settimeout(1.0)
+        kernel.send(_HEADER.pack(_HEADER.size + len(asked), _GET_ADDRESSES, _REQUEST_DUMP, 1, 0) + asked)
+        while messages := _address_messages(kernel.recv(_READ_SIZE)):
+            for message in messages:
+                family, _prefix, _flags, _scope, interface = _ADDRESS.unpack_from(message)
+                text = _own_address(message[_ADDRESS.size :], family)
+                found.setdefault(text, set()).add(interface)
+    return {text: frozenset(interfaces) for text, interfaces in found.items()}
+
+
+def _address_messages(data: bytes) -> list[bytes]:
+    """What is behind the headers of messages about addresses; none is in the packet that ends the list."""
+    found = []
+    while len(data) >= _HEADER.size:
+        length, kind, _flags, _sequence, _process = _HEADER.unpack_from(data)
+        if kind == _NEW_ADDRESS:
+            found.append(data[_HEADER.size : length])
+        data = data[max(_padded(length), _HEADER.size) :]
+    return found
+
+
+def _own_address(attributes: bytes, family: int) -> str:
+    """This machine's address; the other one is that of the far end, where a link has only two."""
+    raw = dict(_attributes(attributes))
+    packed = raw.get(_HERE) or raw.get(_AT_OTHER_END) or b""
+    return str(ipaddress.ip_address(packed)) if family in (socket.AF_INET, socket.AF_INET6) else ""
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(data) >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        yield kind, data[_ATTRIBUTE.size : length]
+        data = data[max(_padded(length), _ATTRIBUTE.size) :]
+
+
+def _padded(length: int) -> int:
+    return (length + 3) & ~3
