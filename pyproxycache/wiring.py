@@ -113,9 +113,12 @@ def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) ->
 def build_app(config: Config) -> app.App:
     """A worker's application: all parts are made here, after the fork."""
     store = open_store(config.store)
-    housekeeper = Housekeeper(store.index, store.space, [store.clock_changes.look])
     name = f"pyproxycache-{store.index.instance()}"
-    components, downloader, guard = _build_components(config, store, housekeeper, name)
+    guard = _guard(config)
+    upstream = Upstream(config.fetch, config.parent, guard.admit, name)
+    chores = (store.clock_changes.look, upstream.close_unwanted)
+    housekeeper = Housekeeper(store.index, store.space, chores)
+    components, downloader = _build_components(config, store, housekeeper, upstream, guard)
     access_log = _access_log(config.log)
 
     def reopen_logs() -> None:
@@ -168,14 +171,16 @@ def _access_log(options: LogOptions) -> AccessLog | None:
     return AccessLog(sink(options.access), FORMATS[options.format], query=options.query)
 
 
-def _build_components(
-    config: Config, store: Store, housekeeper: Housekeeper, name: str
-) -> tuple[Components, Downloader, Guard]:
-    fetch, policies = config.fetch, config.policies()
+def _guard(config: Config) -> Guard:
     # Behind a reverse proxy lies only what the operator chose, wherever that is.
-    guard_options = GuardOptions(deny=(), own_addresses=False) if config.upstream else config.guard
-    guard = Guard(guard_options, listen_addresses(config.listen))
-    upstream = Upstream(fetch, config.parent, guard.admit, name)
+    options = GuardOptions(deny=(), own_addresses=False) if config.upstream else config.guard
+    return Guard(options, listen_addresses(config.listen))
+
+
+def _build_components(
+    config: Config, store: Store, housekeeper: Housekeeper, upstream: Upstream, guard: Guard
+) -> tuple[Components, Downloader]:
+    fetch, policies = config.fetch, config.policies()
     flights = Flights(store.claims, 2 * (fetch.silence + fetch.connect_timeout) + fetch.max_pause)
 
     def count_received(count: int) -> None:
@@ -197,7 +202,7 @@ def _build_components(
         forwarder=forwarder,
         refresher=Refresher(),
     )
-    return components, downloader, guard
+    return components, downloader
 
 
 def _figures(config: Config, store: Store) -> Figures:

@@ -72,6 +72,10 @@ class Upstream:
                 return Switched(received.head, connection)
             return self._received(connection, received, request, outcome, literal)
 
+    def close_unwanted(self) -> None:
+        """Close kept connections that nobody has needed for a while."""
+        self._idle.close_unwanted()
+
     def refuse_loop(self, request: Request) -> None:
         """Raises LoopDetected where the request has been through this proxy (RFC 9110 section 7.6.3).
 

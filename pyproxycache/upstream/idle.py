@@ -8,7 +8,6 @@ from pyproxycache import clock
 from pyproxycache.upstream.connection import IDLE_SECONDS, Connection, Route
 
 _MOST = 256
-_TIDY_SECONDS = 1.0
 
 
 class IdleConnections:
@@ -18,7 +17,6 @@ class IdleConnections:
         self._lock = threading.Lock()
         self._kept: dict[Route, list[Connection]] = {}
         self._count = 0
-        self._tidied = 0.0
 
     def take(self, route: Route) -> Connection | None:
         """A connection that is still good; the caller's from here on."""
@@ -38,22 +36,22 @@ class IdleConnections:
         with self._lock:
             self._kept.setdefault(connection.route, []).append(connection)
             self._count += 1
-            closing = self._superfluous(connection.idle_since)
-        for old in closing:
-            old.close()
+            oldest = self._removed(self._oldest_route(), 0) if self._count > _MOST else None
+        if oldest is not None:
+            oldest.close()
 
-    def _superfluous(self, now: float) -> list[Connection]:
-        """Connections of any route that nobody will want, and the oldest of too many (under the lock)."""
-        if self._count <= _MOST and now - self._tidied < _TIDY_SECONDS:
-            return []
-        self._tidied = now
-        found = []
-        for route in list(self._kept):
-            while route in self._kept and now - self._kept[route][0].idle_since > IDLE_SECONDS:
-                found.append(self._removed(route, 0))
-        while self._count > _MOST:
-            found.append(self._removed(min(self._kept, key=lambda r: self._kept[r][0].idle_since), 0))
-        return found
+    def close_unwanted(self) -> None:
+        """Close those that nobody wanted for IDLE_SECONDS."""
+        latest, closing = clock.steady() - IDLE_SECONDS, []
+        with self._lock:
+            for route in list(self._kept):
+                while route in self._kept and self._kept[route][0].idle_since < latest:
+                    closing.append(self._removed(route, 0))
+        for connection in closing:
+            connection.close()
+
+    def _oldest_route(self) -> Route:
+        return min(self._kept, key=lambda route: self._kept[route][0].idle_since)
 
     def _removed(self, route: Route, place: int) -> Connection:
         kept = self._kept[route]

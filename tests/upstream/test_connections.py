@@ -137,6 +137,20 @@ class TestIdle:
         with contextlib.suppress(ConnectionResetError):  # of what was not read
             assert end.recv(1) == b""
 
+    def test_those_that_nobody_wants_are_closed_in_time(self) -> None:
+        idle = IdleConnections()
+        other = Route("127.0.0.1", 81)
+        (old, old_end), (young, _end), (alone, alone_end) = map(self.connection, (LOCAL, LOCAL, other))
+        for connection in (old, young, alone):
+            idle.put(connection)
+        for connection in (old, alone):
+            connection.idle_since -= IDLE_SECONDS + 1
+        idle.close_unwanted()
+        for end in (old_end, alone_end):
+            end.settimeout(10)
+            assert end.recv(1) == b""
+        assert [idle.take(other), idle.take(LOCAL), idle.take(LOCAL)] == [None, young, None]
+
     def test_there_is_an_end_to_how_many(self) -> None:
         idle = IdleConnections()
         made = [self.connection(Route("127.0.0.1", number)) for number in range(300)]
