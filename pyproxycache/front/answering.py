@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import select
 import socket
 import ssl
 import struct
@@ -22,6 +21,7 @@ from pyproxycache.front.connection import Connection, Parsed, Source, UnderWay
 from pyproxycache.front.heads import Framing, framing, head_bytes
 from pyproxycache.front.interim import InterimHeads
 from pyproxycache.front.received import Received
+from pyproxycache.front.relay import Tunnel
 from pyproxycache.front.repeats import Repeat, repeat_of
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import Halt, Sending
@@ -50,21 +50,19 @@ Learn = Callable[[Connection, Repeat | None, bool], None]
 class Answering:
     """Answers what the poller has no answer to; called in any thread.
 
-    `stopping` is a descriptor that can be read once the worker is to end, `is_stopping` says the same.
+    `is_stopping` says whether the worker is to end.
     """
 
     def __init__(
         self,
         cfg: Any,
         app: App,
-        stopping: int,
         is_stopping: Callable[[], bool],
         learn: Learn,
         may_ask: MayAsk,
     ) -> None:
         self._cfg = cfg
         self._app = app
-        self._stopping = stopping
         self._is_stopping = is_stopping
         self._learn = learn
         self._may_ask = may_ask
@@ -160,10 +158,7 @@ class Answering:
             early = parsed.parser.unreader.take_buffered()
         connection.buffer = early + connection.buffer
         self._begin(connection, answer, received, closes=closes)
-        if answer.tunnel is None:
-            self.advance(connection, waits=True)
-        else:
-            self._join(connection, answer, connection.buffer)
+        self.advance(connection, waits=True)
 
     def _leave_body(self, connection: Connection, parsed: Parsed) -> bool:
         """Pass over what was not read of the request's body; whether the connection has to end for it."""
@@ -205,7 +200,10 @@ class Answering:
         sending, answer = connection.sending, connection.answer
         assert sending is not None, "only an answer is sent on"
         try:
-            connection.halt = sending.advance(waits=waits)
+            if isinstance(sending, Tunnel):
+                connection.halt = sending.advance()
+            else:
+                connection.halt = sending.advance(waits=waits)
         except ProxyError as error:
             if answer is not None:
                 answer.failed(error)
@@ -217,7 +215,12 @@ class Answering:
             log.exception("an answer to %s failed inside the cache", connection.client)
             self.give_up(connection)
         else:
-            if connection.halt is Halt.DONE:
+            if connection.halt is not Halt.DONE:
+                return
+            tunnel = None if answer is None else answer.tunnel
+            if tunnel is not None and tunnel is not sending:
+                self._join(connection, tunnel)
+            else:
                 self.finish(connection)
 
     def give_up(self, connection: Connection) -> None:
@@ -248,31 +251,12 @@ class Answering:
                 answer.sent(sending.head_bytes, sending.sent)
             answer.close()
 
-    def _join(self, connection: Connection, answer: Answer, early: bytes) -> None:
-        """Leave the connection to the answer's tunnel until it ends; `early` was read already."""
-        sending, tunnel = connection.sending, answer.tunnel
-        assert sending is not None, "it was begun"
-        assert tunnel is not None, "the caller has looked"
+    def _join(self, connection: Connection, tunnel: Tunnel) -> None:
+        """The answer's head is sent: leave the connection to its tunnel."""
+        assert connection.sending is not None, "it has sent the head"
+        tunnel.join(connection.sock, connection.buffer, connection.sending.head_bytes)
         connection.closes, connection.buffer = True, b""
-        try:
-            poll = select.poll()
-            poll.register(connection.fd, select.POLLOUT)
-            while sending.advance(waits=True) is Halt.FULL:
-                if not poll.poll(_SILENCE * 1000):
-                    raise TimeoutError("the client took nothing of the head")
-            tunnel.join(connection.sock, early, self._stopping)
-            connection.halt = Halt.DONE
-        except (ProxyError, OSError) as error:
-            if isinstance(error, ProxyError):
-                answer.failed(error)
-            else:
-                answer.aborted()
-            connection.halt = None
-            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
-        finally:
-            connection.sending = None
-            answer.sent(sending.head_bytes, tunnel.passed)
-            self.finish(connection)
+        connection.sending, connection.halt = tunnel, Halt.TUNNEL
 
     def _refuse(self, connection: Connection, error: Exception) -> None:
         """Refuse what is not HTTP, with the reason, and close."""

@@ -15,6 +15,7 @@ from pyproxycache.front.app import App
 from pyproxycache.front.connection import Connection, State
 from pyproxycache.front.memory import Memory
 from pyproxycache.front.parking import Parking
+from pyproxycache.front.relay import Tunnel
 from pyproxycache.front.repeating import Repeating
 from pyproxycache.front.repeats import Repeat
 from pyproxycache.front.sending import FULL, Halt
@@ -41,6 +42,9 @@ _GONE = select.EPOLLHUP | select.EPOLLERR
 Post = Callable[[Callable[[], None]], None]
 """Has something done by the poller's thread, soon; any thread may call it."""
 
+Watch = Callable[[int], None]
+"""Has the poller tell of what happens on a descriptor, until that is closed; raises OSError."""
+
 
 class Clients:
     """The connections of a worker's clients; all its fields belong to the poller's thread.
@@ -55,6 +59,7 @@ class Clients:
         threads: Threads,
         answering: Callable[[Learn, MayAsk], Answering],
         post: Post,
+        watch: Watch,
         now: float,
     ) -> None:
         self.connections: dict[int, Connection] = {}
@@ -63,6 +68,7 @@ class Clients:
         self._app = app
         self.threads = threads
         self._post = post
+        self._watch = watch
         self._answering = answering(self._learn, self._may_ask)
         access_log = app.reporter.log
         line = None if access_log is None else access_log.rest
@@ -108,6 +114,8 @@ class Clients:
                 self.close(connection)
             elif event & ~select.EPOLLIN:
                 self._advance(connection)
+        elif state is State.RELAYING:
+            self._relay(connection)
         elif state in _UNANSWERED:
             if event & _GONE:
                 self._leave(connection)
@@ -128,6 +136,8 @@ class Clients:
             self._parse(connection)
             if connection.state is State.OPEN and connection.readable:
                 self.read(connection)
+        elif connection.state is State.RELAYING:
+            self._relay(connection)
         elif connection.state is State.LINGERING:
             self._linger(connection)
 
@@ -159,9 +169,11 @@ class Clients:
     def stop(self) -> None:
         """Finish what is asked for by now, or in a moment."""
         self.repeating.is_stopping = True
-        for connection in self.connections.values():
+        for connection in list(self.connections.values()):
             if connection.state is State.OPEN:
                 connection.deadline = min(connection.deadline, self.now + _LINGERS)
+            elif connection.state is State.RELAYING:
+                self._relay(connection)
 
     def _expire(self, connection: Connection) -> None:
         if connection.halt is Halt.FULL and connection.state is State.SENDING and connection.sending:
@@ -174,6 +186,9 @@ class Clients:
             self._answering.give_up(connection)
         if connection.state in _UNANSWERED:
             self._leave(connection)
+        if connection.state is State.RELAYING:
+            self._answering.finish(connection)
+            self.close(connection)
         if connection.state in (State.OPEN, State.SENDING, State.LINGERING):
             self.close(connection)
 
@@ -326,7 +341,7 @@ class Clients:
             return
         self._release(connection)
         connection.state = State.SENDING
-        if connection.halt in (None, Halt.DONE):
+        if connection.halt in (None, Halt.DONE, Halt.TUNNEL):
             self._halted(connection)
         else:
             self._advance(connection)  # what it waited for may have come meanwhile
@@ -411,8 +426,31 @@ class Clients:
             case Halt.DISK:
                 connection.state = State.WORKING
                 self._run(connection, self._go_on)
+            case Halt.TUNNEL:
+                self._begin_relaying(connection)
             case None:
                 self.close(connection)
+
+    def _begin_relaying(self, connection: Connection) -> None:
+        tunnel = connection.sending
+        assert isinstance(tunnel, Tunnel), "it has taken the place of what sent the head"
+        connection.state = State.RELAYING
+        connection.far = tunnel.far.fileno()
+        self.connections[connection.far] = connection
+        self._watch(connection.far)
+        self._relay(connection)
+
+    def _relay(self, connection: Connection) -> None:
+        """Pass on what came from either end."""
+        tunnel = connection.sending
+        assert isinstance(tunnel, Tunnel), "the connection is its"
+        self._answering.advance(connection, waits=False)
+        if connection.halt in (None, Halt.DONE):
+            self.close(connection)
+            return
+        connection.deadline = self.now + tunnel.patience(stops=self.repeating.is_stopping)
+        if connection.halt is Halt.TURN:
+            self._have_turn(connection)
 
     def _next(self, connection: Connection) -> None:
         """The answer is sent: on to the next request, or to the end."""
@@ -460,5 +498,6 @@ class Clients:
         if connection.state is not State.CLOSED:
             connection.state = State.CLOSED
             del self.connections[connection.fd]
+            self.connections.pop(connection.far, None)
             connection.sock.close()
             del connection.wake

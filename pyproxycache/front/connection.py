@@ -15,6 +15,7 @@ from pyproxycache import clock
 from pyproxycache.front.app import Answer
 from pyproxycache.front.interim import InterimHeads
 from pyproxycache.front.received import Received
+from pyproxycache.front.relay import Tunnel
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import FULL, Halt, Sending
 from pyproxycache.front.turns import Task, who
@@ -41,6 +42,8 @@ class State(Enum):
     """Another connection's thread is answering the same request."""
     SENDING = "sending"
     """The poller sends an answer."""
+    RELAYING = "relaying"
+    """The poller passes on, both ways, what is no HTTP any more."""
     LINGERING = "lingering"
     """The poller reads on until the client has seen the end."""
     CLOSED = "closed"
@@ -56,7 +59,7 @@ class Connection:
     `unread` bytes of a request's body that nobody wanted are yet to come. `under_way` is the request that
     has no answer yet, and waits for something; `task` is what a thread runs of it, and `origin` whom it
     asks. Its `interest` ends with the client's leaving. `who` stands for the client, each of which has a
-    share of the threads.
+    share of the threads. `far` is the descriptor at a tunnel's other end.
     """
 
     __slots__ = (
@@ -67,6 +70,7 @@ class Connection:
         "closes",
         "deadline",
         "ends",
+        "far",
         "fd",
         "halt",
         "has_turn",
@@ -107,7 +111,8 @@ class Connection:
         self.closes = self.lingers = False
         self.unread = 0
         self.has_turn = False
-        self.sending: Sending | None = None
+        self.sending: Sending | Tunnel | None = None
+        self.far = -1
         self.answer: Answer | None = None
         self.halt: Halt | None = None
         self.under_way: UnderWay | None = None

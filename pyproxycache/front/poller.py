@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from pyproxycache import clock
-from pyproxycache.front.clients import Clients, Post
+from pyproxycache.front.clients import Clients, Post, Watch
 
 log = logging.getLogger("pyproxycache")
 
@@ -31,20 +31,23 @@ class Poller:
     """
 
     def __init__(
-        self, listeners: Iterable[socket.socket], clients: Callable[[Post, float], Clients], most: int
+        self,
+        listeners: Iterable[socket.socket],
+        clients: Callable[[Post, Watch, float], Clients],
+        most: int,
     ) -> None:
-        """`clients` makes them, given `post` and the time; `most` connections at a time."""
+        """`clients` makes them, given `post`, `watch` and the time; `most` connections at a time."""
         self._now = clock.steady()
         self._next_tick = self._next_beat = self._now + _TICK
         self._posted: deque[Callable[[], None]] = deque()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._is_woken = False
-        self._clients = clients(self.post, self._now)
+        self._epoll = select.epoll()
+        self._clients = clients(self.post, self._watch, self._now)
         self._connections = self._clients.connections
         self._most = most
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._accepting = False
-        self._epoll = select.epoll()
         self._epoll.register(self._waker, select.EPOLLIN)
 
     # Other threads.
@@ -135,6 +138,10 @@ class Poller:
             else:
                 self._epoll.unregister(fd)
 
+    def _watch(self, fd: int) -> None:
+        """Be told of everything that happens on the descriptor, up to its closing; raises OSError."""
+        self._epoll.register(fd, _ALL)
+
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
@@ -150,7 +157,7 @@ class Poller:
             sock.setblocking(False)
             connection = self._clients.open(sock, address)
             try:
-                self._epoll.register(connection.fd, _ALL)
+                self._watch(connection.fd)
             except OSError as error:
                 log.warning("a connection cannot be watched: %s", error)
                 self._clients.close(connection)

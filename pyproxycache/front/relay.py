@@ -6,9 +6,10 @@ import contextlib
 import select
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from pyproxycache.errors import BrokenOff
+from pyproxycache.front.sending import Halt
 from pyproxycache.messages import Piece
 from pyproxycache.outcome import Outcome
 
@@ -16,6 +17,8 @@ IDLE_SECONDS = 600.0
 LAST_SECONDS = 2.0
 """How long a silence may be once the end is in sight."""
 _STEP = 64 << 10
+_MOVES = 16
+"""Reads and writes of one tunnel while others wait."""
 
 
 class Broken(Exception):
@@ -82,73 +85,75 @@ class Flow:
                     self._sink.shutdown(socket.SHUT_WR)
 
 
-def relay(flows: Sequence[Flow], stopping: int, idle: float = IDLE_SECONDS) -> None:
-    """Run both flows until they are over, or nothing has moved for `idle` seconds; raises Broken.
-
-    Once the descriptor `stopping` can be read, or one end cannot be told of the other's, a silence of
-    LAST_SECONDS is the end.
-    """
-    stops = False
-    while active := [flow for flow in flows if not flow.over]:
-        moved = [flow.move() for flow in active]
-        if any(moved):
-            continue
-        hurries = stops or any(flow.is_cut_short for flow in flows)
-        seconds = min(idle, LAST_SECONDS) if hurries else idle
-        found = _wait(active, None if stops else stopping, seconds)
-        if not found:
-            return
-        stops = stops or stopping in found
-
-
-def _wait(flows: Sequence[Flow], stopping: int | None, seconds: float) -> set[int]:
-    """The descriptors for which there is something to do; none after so many seconds."""
-    wanted: dict[int, int] = {} if stopping is None else {stopping: select.POLLIN}
-    for flow in flows:
-        waited, mask = flow.waits_for
-        wanted[waited.fileno()] = wanted.get(waited.fileno(), 0) | mask
-    poll = select.poll()
-    for descriptor, mask in wanted.items():
-        poll.register(descriptor, mask)
-    return {descriptor for descriptor, _events in poll.poll(seconds * 1000)}
-
-
 class Tunnel:
     """An answer's body that is a way through: the far end's socket, for what is no HTTP any more.
 
-    `early` is what was read of it already; `close` ends it. What the far end says counts in the outcome,
-    and once it is with the client in `passed` (bytes).
+    `early` is what was read of it already; `close` ends it. What the far end says counts in the outcome.
+    Once it is joined it takes the place of what sent the head.
     """
 
     def __init__(
         self, far: socket.socket, early: bytes, close: Callable[[], None], outcome: Outcome
     ) -> None:
-        self.passed = 0
         self.close = close
-        self._far = far
+        self.far = far
+        self.head_bytes = 0
         self._early = early
         self._outcome = outcome
+        self._flows: tuple[Flow, ...] = ()
 
     def __iter__(self) -> Iterator[Piece]:
         return iter(())
 
-    def join(self, near: socket.socket, early: bytes, stopping: int) -> None:
-        """Relay between the client, of whom `early` was read already, and the far end; raises BrokenOff.
+    def join(self, near: socket.socket, early: bytes, head_bytes: int) -> None:
+        """Go on between the client, of whom `early` was read already, and the far end.
 
-        ConnectionError where it was the client who broke off.
+        The client's head of so many bytes has been sent.
         """
-        inward, outward = Flow(near, self._far, early), Flow(self._far, near, self._early)
+        self.head_bytes = head_bytes
         near.setblocking(False)
-        self._far.setblocking(False)
+        self.far.setblocking(False)
+        self._flows = (Flow(near, self.far, early), Flow(self.far, near, self._early))
+
+    @property
+    def sent(self) -> int:
+        """Bytes from the far end that the client took."""
+        return self._flows[1].passed if self._flows else 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes that either side took."""
+        return sum(flow.passed for flow in self._flows)
+
+    def patience(self, *, stops: bool) -> float:
+        """How long a silence may be (seconds); not long where the worker `stops`."""
+        is_ending = stops or any(flow.is_cut_short for flow in self._flows)
+        return LAST_SECONDS if is_ending else IDLE_SECONDS
+
+    def advance(self) -> Halt:
+        """Pass on what there is, a turn's worth at most, and wait for nothing.
+
+        Raises BrokenOff, and ConnectionError where it was the client who broke off.
+        """
+        before = self.sent
         try:
-            relay((inward, outward), stopping)
-            if isinstance(self._far, ssl.SSLSocket):
-                with contextlib.suppress(OSError, ValueError):  # a goodbye, if there is still someone
-                    self._far.unwrap()
+            for _ in range(_MOVES):
+                active = [flow for flow in self._flows if not flow.over]
+                if not active:
+                    self._part()
+                    return Halt.DONE
+                moved = [flow.move() for flow in active]
+                if not any(moved):
+                    return Halt.FULL
+            return Halt.TURN
         except Broken as broken:
-            if broken.socket is near:
+            if broken.socket is not self.far:
                 raise ConnectionError(str(broken)) from broken
             raise BrokenOff(f"the origin broke off: {broken}") from broken
         finally:
-            self.passed = outward.passed
-            self._outcome.bytes_received += outward.passed
+            self._outcome.bytes_received += self.sent - before
+
+    def _part(self) -> None:
+        if isinstance(self.far, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):  # a goodbye, if there is still someone
+                self.far.unwrap()

@@ -12,7 +12,7 @@ from pyproxycache.front.connection import Connection
 from pyproxycache.front.heads import head_bytes
 from pyproxycache.front.memory import Known, Memory
 from pyproxycache.front.repeats import Arriving, Stored
-from pyproxycache.front.sending import A_TURN, Halt, is_in_memory
+from pyproxycache.front.sending import A_TURN, Halt, Sending, is_in_memory
 
 _REPORT_SECONDS = 0.05
 _NEVER = float("inf")
@@ -90,7 +90,7 @@ class Repeating:
         connection.lingers = False
         answer = self._app.repeated(outcome, repeat.body())
         self._answering.prepare(connection, answer, repeat.data[: outcome.head_bytes], repeat.framing)
-        if taken and connection.sending is not None:
+        if taken and isinstance(connection.sending, Sending):
             connection.sending.skip(taken)
         self._answering.advance(connection, waits=False)
         if connection.halt is None:

@@ -38,6 +38,8 @@ class Halt(Enum):
     """What of the body comes next may have to be waited for, in a thread."""
     DISK = "disk"
     """What comes next lies on a disk that has to be waited for, in a thread."""
+    TUNNEL = "tunnel"
+    """The head is sent; from here on the connection is a tunnel's."""
     NO_ANSWER = "no answer"
     """There is none yet, and what it needs is awaited without a thread."""
 

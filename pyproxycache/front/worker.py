@@ -12,7 +12,7 @@ from gunicorn.workers import base
 
 from pyproxycache import clock
 from pyproxycache.front.answering import Answering, Learn, MayAsk
-from pyproxycache.front.clients import Clients, Post
+from pyproxycache.front.clients import Clients, Post, Watch
 from pyproxycache.front.poller import Poller
 from pyproxycache.front.threads import Threads
 
@@ -27,7 +27,6 @@ class Worker(base.Worker):  # type: ignore[misc]
     def init_process(self) -> None:
         self._drain = max(0.0, self.cfg.graceful_timeout - _GRACE)
         self._stop_at = float("inf")
-        self._stopping, self._stop = os.pipe()
         # The configured limit would be cut down to this constant.
         message.MAX_REQUEST_LINE = max(message.MAX_REQUEST_LINE, self.cfg.limit_request_line)
         self._poller: Poller | None = None
@@ -37,7 +36,6 @@ class Worker(base.Worker):  # type: ignore[misc]
         if self.alive:
             self.alive: bool = False
             self._stop_at = clock.steady() + self._drain
-            os.write(self._stop, b"!")  # which nobody reads: it is there for everyone who polls
             if self._poller is not None:
                 self._poller.wake_up()
 
@@ -60,13 +58,13 @@ class Worker(base.Worker):  # type: ignore[misc]
         app, threads = self.wsgi, Threads(self.cfg.threads, self.wsgi.shares)
 
         def answering(learn: Learn, may_ask: MayAsk) -> Answering:
-            return Answering(self.cfg, app, self._stopping, lambda: not self.alive, learn, may_ask)
+            return Answering(self.cfg, app, lambda: not self.alive, learn, may_ask)
 
         for listener in self.sockets:
             listener.setblocking(False)
 
-        def clients(post: Post, now: float) -> Clients:
-            return Clients(app, threads, answering, post, now)
+        def clients(post: Post, watch: Watch, now: float) -> Clients:
+            return Clients(app, threads, answering, post, watch, now)
 
         self._poller = Poller(self.sockets, clients, _most_connections())
         self._poller.run(self._beat)

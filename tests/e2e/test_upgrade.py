@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import socketserver
 import struct
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from certificates import Certificate, make_certificate
 from harness import Proxy
 from origin import Generated
 from raw import Conversation, request
-from scripted import OK, Scripted, until_gone
+from scripted import OK, Scripted, read_head, until_gone
 
 MakeProxy = Callable[..., Proxy]
 
@@ -208,3 +211,70 @@ def test_a_stop_does_not_wait_for_who_says_nothing(make_proxy: MakeProxy) -> Non
             os.kill(proxy.pid, signal.SIGTERM)
             assert client.rest() == b""
         assert proxy.terminate(timeout=10.0) == 0
+
+
+class Echoing(socketserver.ThreadingTCPServer):
+    """Switches on each connection, all at a time, and gives back what comes."""
+
+    daemon_threads = True
+    request_queue_size = 512
+
+    class RequestHandlerClass(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            read_head(self.request)
+            echo(self.request)
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), self.RequestHandlerClass)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown()
+        super().__exit__(*exc)
+
+
+def test_hundreds_hold_no_thread(make_proxy: MakeProxy) -> None:
+    with Echoing() as origin, contextlib.ExitStack() as stack:
+        url = f"http://127.0.0.1:{origin.server_address[1]}/"
+        proxy = make_proxy(threads=4, arguments=["--upstream", url])
+        clients = [stack.enter_context(Conversation(proxy.address)) for _ in range(300)]
+        for client in clients:
+            client.send(request("GET /chat", *ASKING))
+        for client in clients:
+            assert client.head().status == 101
+            assert exactly(client, 7) == b"welcome"
+        (worker,) = proxy.worker_pids()
+        assert len(list(Path(f"/proc/{worker}/task").iterdir())) < 50
+        for number, client in enumerate(clients):
+            client.send(b"%07d" % number)
+        for number, client in enumerate(clients):
+            assert exactly(client, 7) == b"%07d" % number
+        for client in clients:
+            assert client.finish().rest() == b""
+        wait_until(lambda: proxy.connections(worker) == 0)
+
+
+def test_one_who_reads_nothing_holds_up_nobody(make_proxy: MakeProxy) -> None:
+    """Nor does the worker take in what nobody takes out."""
+    with Echoing() as origin:
+        url = f"http://127.0.0.1:{origin.server_address[1]}/"
+        proxy = make_proxy(threads=4, arguments=["--upstream", url])
+        with Conversation(proxy.address) as greedy, Conversation(proxy.address) as other:
+            for client in (greedy, other):
+                assert client.send(request("GET /chat", *ASKING)).head().status == 101
+                assert exactly(client, 7) == b"welcome"
+            (worker,) = proxy.worker_pids()
+            before = proxy.rss(worker)
+            greedy.connection.settimeout(0.5)
+            with pytest.raises(TimeoutError):  # all buffers on the way are full by then
+                greedy.send(bytes(64 << 20))
+            assert exactly(other.send(b"there?"), 6) == b"there?"
+            assert proxy.rss(worker) - before < 8 << 20
+
+
+def wait_until(ready: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if ready():
+            return
+        time.sleep(0.05)
+    raise TimeoutError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from dataclasses import replace
@@ -14,7 +13,7 @@ from gunicorn.config import Config as ServerConfig
 from pyproxycache.config import Config
 from pyproxycache.front.answering import Answering, Learn, MayAsk
 from pyproxycache.front.app import App
-from pyproxycache.front.clients import Clients, Post
+from pyproxycache.front.clients import Clients, Post, Watch
 from pyproxycache.front.poller import Poller
 from pyproxycache.front.threads import Threads
 from pyproxycache.options import Share, StoreOptions
@@ -52,14 +51,13 @@ class Front:
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()
         self._alive = True
-        self._stopping, self._stop = os.pipe()
         cfg = server_config()
 
         def answering(learn: Learn, may_ask: MayAsk) -> Answering:
-            return Answering(cfg, self.app, self._stopping, lambda: not self._alive, learn, may_ask)
+            return Answering(cfg, self.app, lambda: not self._alive, learn, may_ask)
 
-        def clients(post: Post, now: float) -> Clients:
-            return Clients(self.app, Threads(threads), answering, post, now)
+        def clients(post: Post, watch: Watch, now: float) -> Clients:
+            return Clients(self.app, Threads(threads), answering, post, watch, now)
 
         self.poller = Poller([self._listener], clients, 10_000)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -73,8 +71,6 @@ class Front:
         self.poller.wake_up()
         self._thread.join(10)
         self.app.around.close(1.0)
-        os.close(self._stopping)
-        os.close(self._stop)
 
     @property
     def memory(self) -> Any:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
+import select
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from certificates import Certificate, make_certificate
+from inprocess import Front
+from raw import Conversation, request
+from scripted import Scripted, until_gone
 
 from pyproxycache.errors import BrokenOff
 from pyproxycache.front import relay
 from pyproxycache.front.relay import Tunnel
+from pyproxycache.front.sending import Halt
 from pyproxycache.outcome import Outcome
 
 LARGE = random.Random(1).randbytes(3 << 20)
@@ -28,36 +33,34 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 class Joined:
-    """A client and a far end with a tunnel between them, in a thread of its own."""
+    """A client and a far end with a tunnel between them, which a thread moves on as the poller does."""
 
     def __init__(self, far_sock: socket.socket, early: bytes = b"", client_early: bytes = b"") -> None:
         self.client, self._near = pair()
         self.outcome = Outcome()
         self.error: BaseException | None = None
-        self._stopping, self._stop = os.pipe()
-        self._far = far_sock
         self.tunnel = Tunnel(far_sock, early, far_sock.close, self.outcome)
-        self._early = client_early
+        self.tunnel.join(self._near, client_early, 100)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def _run(self) -> None:
-        try:
-            self.tunnel.join(self._near, self._early, self._stopping)
-        except BaseException as error:
-            self.error = error
-        finally:
-            self._near.close()
-            self.tunnel.close()
-
-    def stop(self) -> None:
-        os.write(self._stop, b"!")
+        with select.epoll() as epoll:
+            for sock in (self._near, self.tunnel.far):
+                epoll.register(sock, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+            try:
+                while (halt := self.tunnel.advance()) is not Halt.DONE:
+                    if halt is Halt.FULL and not epoll.poll(self.tunnel.patience(stops=False)):
+                        break
+            except BaseException as error:
+                self.error = error
+            finally:
+                self._near.close()
+                self.tunnel.close()
 
     def end(self) -> None:
         self._thread.join(10)
         assert not self._thread.is_alive()
-        os.close(self._stop)
-        os.close(self._stopping)
         self.client.close()
 
 
@@ -107,7 +110,7 @@ def test_all_bytes_go_both_ways_at_once() -> None:
     joined.end()
     origin.close()
     assert got == [LARGE]
-    assert (joined.error, joined.tunnel.passed) == (None, len(LARGE))
+    assert (joined.error, joined.tunnel.sent) == (None, len(LARGE))
     assert joined.outcome.bytes_received == len(LARGE)
 
 
@@ -159,30 +162,23 @@ def test_an_origin_that_breaks_off_is_told_from_a_client_that_does() -> None:
     assert isinstance(joined.error, ConnectionError)
 
 
-def test_a_long_silence_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay.relay, "__defaults__", (0.5,))
-    origin, far = pair()
-    joined = Joined(far)
-    origin.sendall(b"word")
-    assert everything(joined.client) == b"word"
-    assert everything(origin) == b""
-    joined.end()
-    origin.close()
-    assert (joined.error, joined.tunnel.passed) == (None, 4)
+def test_a_long_silence_is_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "IDLE_SECONDS", 0.5)
 
+    def switch(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 101 \r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nword")
+        until_gone(connection)
 
-def test_at_a_stop_what_flows_goes_on_and_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "LAST_SECONDS", 1.0)
-    origin, far = pair()
-    joined = Joined(far)
-    joined.stop()
-    for _ in range(10):
-        joined.client.sendall(b"word")
-        assert origin.recv(100) == b"word"
-    assert everything(joined.client) == b""
-    joined.end()
-    origin.close()
-    assert joined.error is None
+    with (
+        Scripted([switch]) as origin,
+        Front(tmp_path, upstream=origin.url("")) as front,
+        Conversation(front.address) as client,
+    ):
+        client.send(request("GET /", "Connection: upgrade", "Upgrade: x"))
+        assert client.head().status == 101
+        assert client.rest() == b"word"
+        (outcome,) = front.told(0, 1)
+    assert (outcome.bytes_sent, outcome.bytes_received, outcome.aborted) == (4, 4, False)
 
 
 # TLS on the far side.
