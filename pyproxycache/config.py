@@ -22,6 +22,7 @@ from pyproxycache.options import (
     Count,
     FetchOptions,
     FieldName,
+    ForwardedOptions,
     GuardOptions,
     HttpUrl,
     KissCacheOptions,
@@ -71,6 +72,7 @@ class Config(Struct, frozen=True, kw_only=True):
     guard: GuardOptions = GuardOptions()
     limits: LimitOptions = LimitOptions()
     kisscache: KissCacheOptions = KissCacheOptions()
+    forwarded: ForwardedOptions = ForwardedOptions()
     log: LogOptions = LogOptions()
     cache_status: CacheStatusOptions = CacheStatusOptions()
     targets: tuple[FieldName, ...] = ("cdn-cache-control",)

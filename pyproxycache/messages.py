@@ -167,6 +167,8 @@ class Request:
     """Seconds that replace the freshness lifetime for this request (KissCache's ttl)."""
     content_key: str | None = None
     """What stands for a QUERY's content in the cache key: a digest of it, its type and its coding."""
+    is_forwarded: bool = False
+    """Whether its fields tell the origin what address the client used, which then selects the response."""
     interim: Callable[[Head], None] | None = field(default=None, compare=False)
     """Takes each interim head of the answer before the final one (RFC 9110 section 15.2)."""
     interest: Interest | None = field(default=None, compare=False)

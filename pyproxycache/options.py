@@ -147,6 +147,13 @@ class KissCacheOptions(Struct, frozen=True, kw_only=True):
     instance: str = ""
 
 
+class ForwardedOptions(Struct, frozen=True, kw_only=True):
+    """Whether origins are told of clients; None: by a reverse proxy. `trust`: whose word of it counts."""
+
+    send: bool | None = None
+    trust: tuple[Network, ...] = ()
+
+
 class CacheStatusOptions(Struct, frozen=True, kw_only=True):
     """Whether Cache-Status tells the cache key; None: except to the clients of a reverse proxy."""
 

@@ -17,6 +17,7 @@ from pyproxycache.fetching.fetcher import Fetcher
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.front import app
+from pyproxycache.front.forwarded import Forwarding
 from pyproxycache.front.kisscache import Figures, KissCache
 from pyproxycache.front.server import Server, Setup
 from pyproxycache.front.turns import Shares, shares_of
@@ -143,6 +144,7 @@ def build_app(config: Config) -> app.App:
         guard,
         Ways(
             config.upstream,
+            Forwarding(config.forwarded, is_reverse=config.upstream is not None),
             Access(config.allow_purge, "allow_purge"),
             Engine(components),
             KissCache(config.kisscache, lambda: _figures(config, store)),

@@ -35,6 +35,8 @@ DECIDING_FIELDS = frozenset(
             "trailer",
         ),
         *("via", "max-forwards"),
+        # What a proxy before this one says of the address that its client used.
+        *("forwarded", "x-forwarded-host", "x-forwarded-proto"),
         # What the rules look at, beside the fields that Vary names.
         *("cache-control", "pragma", "range", "if-range", "if-match", "if-none-match"),
         *("if-modified-since", "if-unmodified-since", "authorization", "proxy-authorization"),
@@ -49,7 +51,7 @@ def _lines_of(names: tuple[str, ...]) -> re.Pattern[bytes]:
 
 
 _DECIDING = _lines_of(tuple(sorted(DECIDING_FIELDS)))
-_HARMLESS = re.compile(rb"(?:host|connection):", re.IGNORECASE)
+_HARMLESS = re.compile(rb"(?:host|connection|forwarded|x-forwarded-(?:host|proto)):", re.IGNORECASE)
 _REFERER, _USER_AGENT = _lines_of(("referer",)), _lines_of(("user-agent",))
 
 Base = tuple[bytes, ...]

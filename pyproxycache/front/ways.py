@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pyproxycache.engine import Engine
 from pyproxycache.errors import Forbidden, NotFound, NotImplementedHere
+from pyproxycache.front.forwarded import Forwarding
 from pyproxycache.front.kisscache import KissCache
 from pyproxycache.front.max_forwards import counted_down
 from pyproxycache.front.received import Received
@@ -52,12 +53,14 @@ class Ways:
     def __init__(
         self,
         upstream: Url | None,
+        forwarding: Forwarding,
         purgers: Access,
         engine: Engine,
         kisscache: KissCache,
         pass_upgrade: PassUpgrade | None,
     ) -> None:
         self._upstream = upstream
+        self._forwarding = forwarding
         self._purgers = purgers
         self._engine = engine
         self._kisscache = kisscache
@@ -78,7 +81,7 @@ class Ways:
         if received.method == "PURGE":
             return self._purged(received, wanted.url, outcome)
         present = self._present(wanted)
-        request = received.request_for(wanted, present)
+        request = self._forwarding.told(received.request_for(wanted, present))
         counted = counted_down(request)
         if isinstance(counted, Response):
             outcome.key, outcome.result = str(request.url), Result.LOCAL
@@ -87,6 +90,8 @@ class Ways:
             yield Asks(counted.url.authority)
             return Answered(self._pass_upgrade(counted, protocols, outcome), False, present)
         response = yield from self._engine.handle(counted, outcome)
+        if self._forwarding.is_doubtful(received):
+            response = replace(response, repeatable=None)
         return Answered(response, True, present)
 
     def _purged(self, received: Received, url: Url, outcome: Outcome) -> Answered:
@@ -113,7 +118,9 @@ class Ways:
         if not self._kisscache.answers(local):
             raise NotFound(f"{path}: {_HELP.format(host=received.field('host') or 'CACHE')}")
         asked = self._kisscache.wanted(
-            received.method, local, lambda wanted: received.request_for(wanted, as_it_is)
+            received.method,
+            local,
+            lambda wanted: self._forwarding.told(received.request_for(wanted, as_it_is)),
         )
         if isinstance(asked, Response):
             outcome.result = Result.LOCAL

@@ -21,6 +21,9 @@ _NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 
+FORWARDED = ("x-forwarded-host", "x-forwarded-proto")
+"""What a proxy tells the origin of the address that its client used, and origins put into their answers."""
+
 CONTENT = "(content)"
 """Stands beside the field names for a QUERY's content; no field can be called so."""
 
@@ -102,9 +105,16 @@ def vary_fields(headers: Headers) -> tuple[str, ...] | None:
 
 
 def selecting_fields(request: Request, response_headers: Headers) -> tuple[str, ...] | None:
-    """What the response is filed under: the fields in Vary, and CONTENT first for a QUERY."""
+    """What the response is filed under: the fields in Vary, and what else selects it.
+
+    That is CONTENT, first, for a QUERY, and FORWARDED where the cache tells the origin of its client.
+    """
     fields = vary_fields(response_headers)
-    return fields if fields is None or request.content_key is None else (CONTENT, *fields)
+    if fields is None:
+        return None
+    if request.is_forwarded:
+        fields = tuple(sorted({*fields, *FORWARDED}))
+    return fields if request.content_key is None else (CONTENT, *fields)
 
 
 def vary_values(fields: Sequence[str], request: Request) -> tuple[tuple[str, str | None], ...]:
@@ -152,7 +162,10 @@ def preferred(fitting: list[Entry]) -> list[Entry]:
 
     RFC 9111 section 4.1.
     """
-    return [entry for entry in fitting if any(name != CONTENT for name, _value in entry.vary)] or fitting
+    implied = {CONTENT, *FORWARDED}
+    return [
+        entry for entry in fitting if any(name not in implied for name, _value in entry.vary)
+    ] or fitting
 
 
 def newest(entries: Sequence[Entry]) -> Entry | None:

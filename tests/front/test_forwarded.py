@@ -1,0 +1,86 @@
+"""What origins are told of clients, as a table."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from pyproxycache.front.forwarded import Forwarding
+from pyproxycache.messages import Headers, Request
+from pyproxycache.options import ForwardedOptions
+from pyproxycache.rules.keys import parse_url
+
+NAMES = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded")
+CLIENT, PROXY = "192.0.2.1", "10.0.0.1"
+OWN = (CLIENT, "front:80", "http", f'for={CLIENT};host="front:80";proto=http')
+GIVEN = ("1.1.1.1", "site.example", "https", "for=1.1.1.1;proto=https;host=site.example")
+ADDED = f'for={PROXY};host="front:80";proto=http'
+
+
+def told(
+    client: str,
+    *fields: tuple[str, str],
+    send: bool | None = None,
+    is_reverse: bool = True,
+    trust: str = "10.0.0.0/8",
+) -> tuple[str | None, ...]:
+    options = ForwardedOptions(send=send, trust=(ip_network(trust),) if trust else ())
+    headers = Headers((("Host", "front:80"), *fields))
+    request = Request("GET", parse_url("http://h/p"), headers, client)
+    passed = Forwarding(options, is_reverse=is_reverse).told(request)
+    assert passed.headers.get("host") == "front:80"
+    return tuple(passed.headers.get(name) for name in NAMES)
+
+
+ALL = tuple(zip(NAMES, GIVEN, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("client", "fields", "expected"),
+    [
+        pytest.param(CLIENT, (), OWN, id="said-by-the-cache"),
+        pytest.param(CLIENT, ALL, OWN, id="a-client-vouches-for-nothing"),
+        pytest.param(
+            PROXY,
+            ALL,
+            (f"1.1.1.1, {PROXY}", "site.example", "https", f"{GIVEN[3]}, {ADDED}"),
+            id="a-trusted-proxys-word-is-kept",
+        ),
+        pytest.param(
+            PROXY,
+            (("Forwarded", 'for=_a;Host="x;y:1";PROTO=https, for=b;host=z;proto=http'),),
+            (
+                PROXY,
+                "x;y:1",
+                "https",
+                f'for=_a;Host="x;y:1";PROTO=https, for=b;host=z;proto=http, {ADDED}',
+            ),
+            id="the-first-element-counts",
+        ),
+        pytest.param(
+            "2001:db8::1",
+            (),
+            ("2001:db8::1", "front:80", "http", 'for="[2001:db8::1]";host="front:80";proto=http'),
+            id="ipv6",
+        ),
+    ],
+)
+def test_reverse_proxy(client: str, fields: tuple[tuple[str, str], ...], expected: object) -> None:
+    assert told(client, *fields) == expected
+    assert told(client, *fields, send=True, is_reverse=False) == expected
+
+
+NOTHING = (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("client", "is_reverse", "expected"),
+    [
+        pytest.param(CLIENT, True, NOTHING, id="reverse"),
+        pytest.param(PROXY, True, GIVEN, id="reverse-behind-a-trusted-proxy"),
+        pytest.param(CLIENT, False, GIVEN, id="forward"),
+    ],
+)
+def test_sent_by_none(client: str, is_reverse: bool, expected: object) -> None:
+    assert told(client, *ALL, send=False, is_reverse=is_reverse) == expected
+    if not is_reverse:
+        assert told(client, *ALL, send=None, is_reverse=False) == expected
