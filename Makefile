@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve install test lint check conformance bench bench-stampede bench-wakeup bench-miss bench-segments bench-variants bench-index bench-eviction clean
+.PHONY: serve install test lint check conformance bench bench-stampede bench-wakeup bench-miss bench-segments bench-variants bench-index bench-eviction soak clean
 
 serve: install
 	$(BIN)/pyproxycache serve $(ARGS)
@@ -80,6 +80,10 @@ bench-index: $(VENV)/installed-test
 bench-eviction: $(VENV)/installed-test
 	$(PIP) install --editable '.[bench]'
 	$(BIN)/python tests/bench/eviction.py $(or $(ARGS),--plot docs/images/eviction.png)
+
+# Mixed load with every byte checked, one minute; for longer: ARGS="--minutes 30".
+soak: $(VENV)/installed-test
+	$(BIN)/python tests/stress/soak.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -79,7 +79,8 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     `head_timeout`: an answer's head is whole so long after its first byte, however it comes.
     `pause` is the wait before the second try and doubles up to `max_pause`. `stale_after` is how long
     an origin may take to answer while a stale copy is at hand. `range_ahead`: how far behind the end of
-    a growing file a range may start and still wait for it. `drain`: what a stop allows running
+    a growing file a range may start and still wait for it. `abandoned`: downloads that go on with no client
+    left, in all and for each origin. `drain`: what a stop allows running
     downloads.
     """
 
@@ -92,6 +93,8 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     max_pause: Age = 10.0
     not_storable_for: Age = 120.0
     range_ahead: Size = 8 << 20
+    abandoned: Count = 64
+    abandoned_of_origin: Count = 8
     drain: Age = 30.0
     tls_verify: bool = True
     ca_file: Folder | None = None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from pyproxycache.background import Count, tell_of_lost_threads
 from pyproxycache.config import Config
 from pyproxycache.download.leading import Downloader
 from pyproxycache.engine import Components, Engine
@@ -105,10 +106,15 @@ def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) ->
             options,
             begin=partial(set_up_logging, config.log.level),
             ready=partial(ready, config),
-            build=partial(build_app, config),
+            build=partial(_build_worker_app, config),
         )
 
     return Server(load_setup)
+
+
+def _build_worker_app(config: Config) -> app.App:
+    tell_of_lost_threads(log)
+    return build_app(config)
 
 
 def build_app(config: Config) -> app.App:
@@ -120,7 +126,7 @@ def build_app(config: Config) -> app.App:
     chores = (store.clock_changes.look, upstream.close_unwanted)
     housekeeper = Housekeeper(store.index, store.space, chores)
     components, downloader = _build_components(config, store, housekeeper, upstream, guard)
-    access_log = _access_log(config.log)
+    access_log = _access_log(config.log, housekeeper.count)
 
     def reopen_logs() -> None:
         if access_log is not None:
@@ -167,10 +173,10 @@ def _tells_key(config: Config) -> bool:
     return config.upstream is None if told is None else told
 
 
-def _access_log(options: LogOptions) -> AccessLog | None:
+def _access_log(options: LogOptions, count: Count) -> AccessLog | None:
     if options.access is None:
         return None
-    return AccessLog(sink(options.access), FORMATS[options.format], query=options.query)
+    return AccessLog(sink(options.access), FORMATS[options.format], query=options.query, count=count)
 
 
 def _guard(config: Config) -> Guard:

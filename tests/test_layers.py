@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "pyproxycache"
 
 # From the bottom up: a component imports what is below it.
 LAYERS = (
-    {"messages", "outcome", "errors", "units", "options", "clock", "steps", "interest"},
+    {"messages", "outcome", "errors", "units", "options", "clock", "steps", "interest", "background"},
     {"rules", "store", "upstream", "mirrors"},
     {"download", "lookup", "gates", "report"},
     {"serving"},

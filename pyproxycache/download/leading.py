@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from pyproxycache import clock
+from pyproxycache.download.abandoned import Abandoned
 from pyproxycache.download.threads import Threads
 from pyproxycache.download.transfer import Source, Transfer, give_up
 from pyproxycache.errors import BrokenOff, ClientGone, ProxyError, StoreError, UpstreamError
@@ -121,6 +122,7 @@ class Downloader:
         self._idle = threading.Condition()
         self._running = 0
         self._threads = Threads("download")
+        self._abandoned = Abandoned(options)
 
     def lead(self, permit: Permit, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
         """Ask the origin and act on the head of its answer; the flight ends if nothing is to come of it.
@@ -316,17 +318,28 @@ class Downloader:
             return self._continue(permit, request, received)
 
         transfer = Transfer(self._options, self._space, self._stopping, permit, source, again)
+        flight, abandoned = permit.flight, self._abandoned
+
+        def on_change(is_read: bool) -> None:
+            if is_read:
+                abandoned.forget(flight)
+            elif not abandoned.admits(flight):
+                transfer.end()
+
+        flight.tell_of_readers(on_change)
         with self._idle:
             self._running += 1
         try:
-            self._threads.run(partial(self._run, transfer, received))
+            self._threads.run(partial(self._run, transfer, flight, received))
         except RuntimeError:  # there are no more threads, so this one has to do it
-            self._run(transfer, received)
+            self._run(transfer, flight, received)
 
-    def _run(self, transfer: Transfer, received: Outcome) -> None:
+    def _run(self, transfer: Transfer, flight: Flight, received: Outcome) -> None:
         try:
             transfer.run()
         finally:
+            flight.tell_of_readers(None)
+            self._abandoned.forget(flight)
             self._count_received(received.bytes_received)
             with self._idle:
                 self._running -= 1

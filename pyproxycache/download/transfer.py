@@ -66,6 +66,13 @@ class Transfer:
         self._published = clock.steady()
         self._unpublished = 0  # bytes that followers have not been told of
         self._allowed = 0  # bytes that the file may have
+        self._left = threading.Event()
+
+    def end(self) -> None:
+        """Leave the rest to the next who asks: nobody waits for it. Any thread may call this."""
+        self._left.set()
+        if (source := self._source) is not None:
+            source.exchange.break_off()
 
     def run(self) -> None:
         """Read to the end, with new tries where the origin breaks off; raises nothing."""
@@ -185,6 +192,9 @@ class Transfer:
     def _next_source(self, error: ProxyError) -> Source | None:
         """Another answer to read from, after growing pauses; None when the flight has ended."""
         options, permit = self._options, self._permit
+        if self._left.is_set():
+            self._leave()
+            return None
         if is_resumable(permit):  # else those who are given nothing more can begin anew
             permit.publish_size()
         while self._tried < options.tries and self._fruitless < _FRUITLESS:
@@ -194,11 +204,22 @@ class Transfer:
             self._tried += 1
             log.info("%s broke off at %d bytes (%s), try %d", self._what, permit.size, error, self._tried)
             try:
-                return self._again()
+                source = self._again()
             except ProxyError as next_error:
                 error = next_error
+                continue
+            if source is not None and self._left.is_set():
+                source.exchange.close()
+                self._leave()
+                return None
+            return source
         give_up(permit, End.BROKEN, error)
         return None
+
+    def _leave(self) -> None:
+        """End the flight so that who has just come looks again, and goes on with what there is."""
+        log.info("%s is left at %d bytes: no client waits for it", self._what, self._permit.size)
+        give_up(self._permit, End.LOST, None)
 
 
 def _checked(body: Iterable[bytes], check: IntegrityCheck, sha256: hashlib._Hash) -> Iterator[bytes]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from functools import partial
 
+from pyproxycache.background import Background, Count
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.formats import Format
 from pyproxycache.report.sinks import Sink, Unwritten
@@ -17,6 +19,10 @@ _BATCH = 1000
 _CAPACITY = 200_000
 
 
+def _uncounted(_increments: dict[str, int]) -> None:
+    """Nobody wants to know."""
+
+
 class AccessLog:
     """Queues outcomes; a thread of its own makes lines of them and writes those in batches.
 
@@ -25,7 +31,9 @@ class AccessLog:
     `_rotated` and `_closing` are guarded by `_changed`.
     """
 
-    def __init__(self, sink: Sink, form: Format, *, query: bool, capacity: int = _CAPACITY) -> None:
+    def __init__(
+        self, sink: Sink, form: Format, *, query: bool, capacity: int = _CAPACITY, count: Count = _uncounted
+    ) -> None:
         self._sink = sink
         self._form = form
         self._query = query
@@ -39,6 +47,7 @@ class AccessLog:
         self._open_due = False
         self._failing = False
         self._missing = 0
+        self._background = Background("access-log", log, count)
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
@@ -90,7 +99,8 @@ class AccessLog:
                 left_out, self._left_out = self._left_out, 0
                 self._open_due, self._rotated = self._open_due or self._rotated, False
                 ending = self._closing
-            self._write(batch, left_out)
+            if not self._background.survives(partial(self._write, batch, left_out)):
+                self._missing += len(batch)
         if self._missing:
             log.error("the access log ends; lines missing: %d", self._missing)
         self._sink.close()

@@ -72,7 +72,8 @@ class Feed:
             if flight is None:
                 follower.sendall(_encode(Progress(end=End.LOST)))
                 return
-            self._push(flight, follower)
+            with flight.followed():
+                self._push(flight, follower)
 
     def _push(self, flight: Flight, follower: socket.socket) -> None:
         """Send each change, the newest state only, until the flight ends."""

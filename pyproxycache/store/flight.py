@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -78,13 +79,30 @@ class Flight:
         self._holders = 1  # the leader or the feed; each reader adds one
         self._readers: dict[int, int] = {}  # reader number to the offset it has reached
         self._reader_count = 0
-        self._remote_followers = 0
+        self._remote_followers = 0  # that there ever were
+        self._followers = 0  # of them, those that are there
         self._waiting = 0  # threads that wait for the head, or for the file
         self._given = False  # bytes of this body to a reader of this process
         self._tail: Tail | None = None
         self._wakers: list[Callable[[], None]] = []  # of readers that wait without a thread
+        self._on_change: Callable[[bool], None] | None = None
 
     # Publishing: the leader's side.
+
+    def tell_of_readers(self, on_change: Callable[[bool], None] | None) -> None:
+        """Have this called when the last reader has left, with False, and when there is one again.
+
+        By the thread of who leaves or comes. Others that follow in other processes count as readers.
+        """
+        with self._changed:
+            self._on_change = on_change
+
+    def _note_readers(self, before: int) -> None:
+        """Outside of the lock, for what is told may end the flight."""
+        with self._changed:
+            now, tell = len(self._readers) + self._followers, self._on_change
+        if tell is not None and bool(now) is not bool(before):
+            tell(bool(now))
 
     def publish(self, progress: Progress) -> None:
         """Replace what is known and wake everyone who waits."""
@@ -216,6 +234,21 @@ class Flight:
             # Opened anew, not duplicated: each process counts its own reads of the same bytes.
             return os.open(f"/proc/self/fd/{self._fds[-1]}", os.O_RDONLY | os.O_CLOEXEC), len(self._fds) - 1
 
+    @contextlib.contextmanager
+    def followed(self) -> Iterator[None]:
+        """While somebody in another process follows."""
+        with self._changed:
+            before = len(self._readers) + self._followers
+            self._followers += 1
+        self._note_readers(before)
+        try:
+            yield
+        finally:
+            with self._changed:
+                before = len(self._readers) + self._followers
+                self._followers -= 1
+            self._note_readers(before)
+
     def _wait_for_file(self, start: int) -> None:
         self._wait_until(lambda: self._fds or self._progress.end is not None)
         if not self._fds and self.body is None:
@@ -237,10 +270,13 @@ class Flight:
             self._wait_for_file(start)
             if self._tail is not None and not self._tail.reaches_back_to(start):
                 raise Orphaned(start)
+            before = len(self._readers) + self._followers
             self._holders += 1
             self._reader_count += 1
-            self._readers[self._reader_count] = start
-            return self._reader_count
+            number = self._reader_count
+            self._readers[number] = start
+        self._note_readers(before)
+        return number
 
     def _next_piece(self, reader: _Reader, wake: Callable[[], None] | None) -> tuple[bool, Piece | None]:
         """Whether there is something, and the piece, None at the end of a whole body.
@@ -295,6 +331,7 @@ class Flight:
     def leave(self, reader: int | None = None) -> None:
         """The leader (None) or a reader is done with the file."""
         with self._changed:
+            before = len(self._readers) + self._followers
             if reader is not None:
                 del self._readers[reader]
                 self._changed.notify_all()
@@ -303,6 +340,7 @@ class Flight:
                 for fd in self._fds:
                     os.close(fd)
                 self._fds.clear()
+        self._note_readers(before)
 
 
 class Orphaned(Exception):

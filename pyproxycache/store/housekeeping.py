@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from pyproxycache import clock
+from pyproxycache.background import Background
 from pyproxycache.errors import StoreError
 from pyproxycache.store.index import Index
 from pyproxycache.store.space import Space
@@ -26,7 +25,8 @@ class Housekeeper:
     """Gathers what requests note in memory; one thread a process writes it in batches.
 
     `_accesses` and `_counters` are guarded by `_lock`. A crash loses at most what came in since the last
-    flush. `chores` are done every two seconds, in this order, before anything is collected.
+    flush. `chores` are done every two seconds, in this order, before anything is collected; one that fails
+    keeps nobody from the others. `_collected` (monotonic) is the thread's.
     """
 
     def __init__(self, index: Index, space: Space, chores: Sequence[Chore] = ()) -> None:
@@ -37,6 +37,7 @@ class Housekeeper:
         self._accesses: dict[int, tuple[float, int]] = {}
         self._counters: Counter[str] = Counter()
         self._stopped = threading.Event()
+        self._collected = clock.steady()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._thread.start()
 
@@ -67,33 +68,16 @@ class Housekeeper:
         self.flush()
 
     def _run(self) -> None:
-        collected = clock.steady()
+        background = Background("housekeeping", log, self.count)
+        chores = (self.flush, *self._chores, self._index.settle, self._space.restock, self._collect_if_due)
         while not self._stopped.wait(_FLUSH_SECONDS):
-            self.flush()
-            for chore in self._chores:
-                with _surviving(chore):
-                    chore()
-            due = clock.steady() - collected > _COLLECT_SECONDS
-            try:
-                self._index.settle()
-                self._space.restock()
-                if due or self._space.needs_collecting():
-                    collected = clock.steady()
-                    self._collect()
-            except (StoreError, OSError, sqlite3.Error) as error:
-                log.error("collecting failed: %s", error)
+            for chore in chores:
+                background.survives(chore)
 
-    def _collect(self) -> None:
-        done = self._space.collect()
-        if done is not None and done.entries:
-            log.info("collected %d entries of %d bytes", done.entries, done.bytes)
-
-
-@contextlib.contextmanager
-def _surviving(chore: Chore) -> Iterator[None]:
-    """One chore that fails keeps nobody from the others, nor from its own next time."""
-    try:
-        yield
-    except Exception as error:
-        name = getattr(chore, "__qualname__", type(chore).__name__)
-        log.error("%s failed: %s", name, str(error) or type(error).__name__)
+    def _collect_if_due(self) -> None:
+        due = clock.steady() - self._collected > _COLLECT_SECONDS
+        if due or self._space.needs_collecting():
+            self._collected = clock.steady()
+            done = self._space.collect()
+            if done is not None and done.entries:
+                log.info("collected %d entries of %d bytes", done.entries, done.bytes)

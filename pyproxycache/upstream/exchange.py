@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout
@@ -37,7 +38,8 @@ class Exchange:
         )
         self._outcome = outcome
         self._keep = keep
-        self._open = True
+        self._lock = threading.Lock()
+        self._open = True  # changed with the lock: behind that the connection is another's
         self._missing: int | None = None
         if self._body.ended:
             self._finish()
@@ -101,13 +103,20 @@ class Exchange:
         """From here on, what is read counts there."""
         self._outcome = outcome
 
+    def break_off(self) -> None:
+        """Have the thread that reads it find its end; any other thread may call this."""
+        with self._lock:
+            if self._open:
+                self._connection.break_off()
+
     def before_wait(self, call: Callable[[], None]) -> None:
         """Have this called each time before a read waits for the origin."""
         self._connection.reader.before_wait = call
 
     def _finish(self) -> None:
         """All of it is read: keep the connection if both sides can go on."""
-        self._open = False
+        with self._lock:
+            self._open = False
         self._connection.reader.before_wait = None
         is_at_its_end = not (self._missing or self._body.trails or self._connection.reader.ahead())
         if self._persistent and is_at_its_end:
@@ -117,6 +126,7 @@ class Exchange:
 
     def close(self) -> None:
         """Give the answer up; a connection with unread bytes is of no further use."""
-        if self._open:
-            self._open = False
+        with self._lock:
+            was_open, self._open = self._open, False
+        if was_open:
             self._connection.close()

@@ -1,5 +1,6 @@
 """What requests note is gathered in memory and written in batches."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -57,3 +58,24 @@ def test_a_full_disk_costs_only_the_notes(cache: CacheDir, housekeeper: Housekee
     housekeeper.count({f"{number}{'x' * 5000}": 1 for number in range(100)})
     housekeeper.flush()
     assert not any("x" in name for name in cache.index.counters())
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("anything")], ids=repr)
+def test_housekeeping_goes_on_after_any_error_and_shows_it(cache: CacheDir, error: Exception) -> None:
+    """One chore that fails at each turn costs neither the others nor what the housekeeper does itself."""
+    turns = threading.Semaphore(0)
+
+    def fail() -> None:
+        turns.release()
+        raise error
+
+    for number in range(4):
+        cache.put(f"{URL}/{number}", bytes([number]) * 4096)
+    housekeeper = Housekeeper(cache.index, cache.space(max_size=2 * 4096), [fail])
+    try:
+        for _ in range(3):
+            assert turns.acquire(timeout=60)
+    finally:
+        housekeeper.close()
+    assert len(cache.blob_files()) <= 2
+    assert cache.index.counters()["errors.housekeeping"] >= 2

@@ -1,0 +1,39 @@
+"""Downloads that no client waits for any more: only so many of them go on."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+from pyproxycache.options import FetchOptions
+from pyproxycache.store.flight import Flight
+
+
+class Abandoned:
+    """The flights of this process that nobody reads, by origin; `_origins` is guarded by `_lock`.
+
+    What comes beyond the limits is to end. It leaves what it has to the next client that asks.
+    """
+
+    def __init__(self, options: FetchOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._origins: dict[Flight, str] = {}
+
+    def admits(self, flight: Flight) -> bool:
+        """Whether one more may go on, which nobody reads from now on."""
+        origin = "/".join(flight.key.split("/", 3)[:3])
+        with self._lock:
+            count = Counter(self._origins.values())
+            if (
+                len(self._origins) >= self._options.abandoned
+                or count[origin] >= self._options.abandoned_of_origin
+            ):
+                return False
+            self._origins[flight] = origin
+            return True
+
+    def forget(self, flight: Flight) -> None:
+        """Somebody reads it, or it has ended."""
+        with self._lock:
+            self._origins.pop(flight, None)
