@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 
 from pyproxycache.download.leading import Downloader, Downloading, Passed, Whole
 from pyproxycache.errors import BrokenOff, StoreError
-from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request, Waits, without_query
+from pyproxycache.messages import (
+    Entry,
+    FileSlice,
+    Head,
+    Headers,
+    Part,
+    Piece,
+    Request,
+    Waits,
+    without_query,
+)
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.rules.decisions import Fetch
 from pyproxycache.rules.grammar import end_to_end
@@ -267,6 +277,8 @@ class FollowedBody:
         headers = _plain(self._request).with_field("Range", range_text(base + self.offset, last))
         request = self._request.with_headers(headers.with_field("If-Range", validator))
         exchange = self._follower.upstream.send(request, self._outcome)
+        if entry.part is None and _is_whole(exchange.head, entry.head):
+            return _from_byte(exchange, self.offset, self._stop)
         end = complete_length(exchange.head) if self._stop is None else base + self._stop
         if not continues(exchange.head, entry.head, base + self.offset) or end is None:
             exchange.close()
@@ -289,6 +301,26 @@ def _asking_for(entry: Entry, headers: Headers) -> Headers:
 
 def _is_same(old: Entry, new: Entry) -> bool:
     return old.part == new.part and same_representation(old.head, new.head)
+
+
+def _is_whole(head: Head, known: Head) -> bool:
+    """Whether an origin that ignores Range sends all of the very representation that is known."""
+    return head.status == 200 and same_representation(known, head)
+
+
+def _from_byte(exchange: Exchange, offset: int, stop: int | None) -> Iterator[bytes]:
+    """The body from the offset up to `stop`, or its end; raises BrokenOff where it is shorter."""
+    place = 0
+    with contextlib.closing(exchange):
+        for data in exchange:
+            kept = data[max(0, offset - place) : None if stop is None else stop - place]
+            place += len(data)
+            if kept:
+                yield kept
+            if stop is not None and place >= stop:
+                return
+        if place < (offset if stop is None else stop):
+            raise BrokenOff(f"the origin's body ended at {place}")
 
 
 def _first_bytes(exchange: Exchange, count: int) -> Iterator[bytes]:

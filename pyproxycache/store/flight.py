@@ -78,6 +78,7 @@ class Flight:
         self._fds: list[int] = []  # the last is that of the file being written; readers may be in any
         self._holders = 1  # the leader or the feed; each reader adds one
         self._readers: dict[int, int] = {}  # reader number to the offset it has reached
+        self._left_behind: set[int] = set()  # readers that were too slow for a body without a file
         self._reader_count = 0
         self._remote_followers = 0  # that there ever were
         self._followers = 0  # of them, those that are there
@@ -160,10 +161,13 @@ class Flight:
         self._wake()
 
     def append_tail(self, data: bytes, progress: Progress) -> bool:
-        """Feed bytes that the file has no room for; waits for the slowest reader. False: none is left."""
+        """Feed bytes that the file has no room for, at the pace of the fastest reader; false: none is left.
+
+        Those who are too far behind it find the body orphaned where the file ends, or where they are.
+        """
         with self._changed:
             tail = self._tail = self._tail or Tail(self._progress.size)
-            self._changed.wait_for(lambda: not self._readers or tail.has_room(min(self._readers.values())))
+            self._changed.wait_for(lambda: not self._readers or self._makes_room(tail))
             if not self._readers:
                 tail.close()
                 return False
@@ -171,6 +175,16 @@ class Flight:
             self._progress = progress
             self._changed.notify_all()
         self._wake()
+        return True
+
+    def _makes_room(self, tail: Tail) -> bool:
+        """Whether there is room; where the fastest reader has all there is, without the slowest."""
+        while not tail.has_room(min(self._readers.values())):
+            if max(self._readers.values()) < self._progress.size:
+                return False
+            slowest = min(self._readers, key=self._readers.__getitem__)
+            del self._readers[slowest]
+            self._left_behind.add(slowest)
         return True
 
     # Waiting: the followers' side.
@@ -293,6 +307,8 @@ class Flight:
             return True, self._piece_for(reader)
 
     def _note_place(self, reader: _Reader) -> None:
+        if reader.number in self._left_behind:
+            return
         self._readers[reader.number] = reader.offset
         if self._tail is not None:
             self._changed.notify_all()
@@ -309,6 +325,8 @@ class Flight:
     def _piece_for(self, reader: _Reader) -> Piece | None:
         """What the reader gets now; None at the end of a whole body."""
         now = self._progress
+        if reader.number in self._left_behind and self._tail and reader.offset >= self._tail.file_end:
+            raise Orphaned(reader.offset)
         if now.size > reader.offset:
             self._given = reader.given = True
             stop = now.size if reader.stop is None else min(reader.stop, now.size)
@@ -333,7 +351,8 @@ class Flight:
         with self._changed:
             before = len(self._readers) + self._followers
             if reader is not None:
-                del self._readers[reader]
+                self._readers.pop(reader, None)
+                self._left_behind.discard(reader)
                 self._changed.notify_all()
             self._holders -= 1
             if self._holders == 0:

@@ -1,4 +1,4 @@
-"""The last bytes of a body whose file could not grow further, in memory until every reader has them."""
+"""The last bytes of a body whose file could not grow further, in memory until its readers have them."""
 
 from __future__ import annotations
 

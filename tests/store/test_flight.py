@@ -329,7 +329,7 @@ class TestWithoutRoom:
             reader(permit.flight)
         permit.finish(End.UNSTORED, total=18)
 
-    def test_it_waits_for_the_slowest(self, cache: CacheDir, pool: ThreadPoolExecutor) -> None:
+    def test_it_waits_for_the_only_one(self, cache: CacheDir, pool: ThreadPoolExecutor) -> None:
         permit = begun(cache)
         slow = reader(permit.flight)
         large = bytes(17 << 20)
@@ -345,6 +345,32 @@ class TestWithoutRoom:
             reader(permit.flight)
         permit.finish(End.UNSTORED, total=len(large) + 1)
         assert data(slow) == b""
+
+    @pytest.mark.parametrize("taken", [0, 8, 1 << 20])
+    def test_who_is_too_far_behind_is_left_behind(self, cache: CacheDir, taken: int) -> None:
+        """It has what lies in the file, and goes on from there without the others."""
+        permit = begun(cache, b"in file,")
+        slow, fast = reader(permit.flight), reader(permit.flight)
+        total, slow_has, step = 8, 0, bytes(1 << 20)
+        assert data(iter([next(fast)])) == b"in file,"
+        for _ in range(40):
+            total += len(step)
+            assert permit.feed_without_file(step, total)
+            got = 0
+            while got < len(step):
+                got += len(data(iter([next(fast)])))
+            while slow_has < taken:
+                slow_has += len(data(iter([next(slow)])))
+            # Asks for more, and so does not hold up the leader, which waits for the fast one alone.
+            fast.take(lambda: None)  # type: ignore[attr-defined]
+        while slow_has < 8:
+            slow_has += len(data(iter([next(slow)])))
+        with pytest.raises(Orphaned) as left:
+            next(slow)
+        assert left.value.offset == slow_has
+        permit.finish(End.UNSTORED, total=total)
+        assert data(fast) == b""
+        assert cache.open_files() == set()
 
     def test_a_slow_reader_that_leaves_holds_nobody_up(
         self, cache: CacheDir, pool: ThreadPoolExecutor
