@@ -32,9 +32,9 @@ class Received:
     interim: Callable[[Head], None] | None = None
     interest: Interest | None = None
 
-    def check_fields(self) -> None:
-        """Raises BadRequest where they are not fit for a request of this version."""
-        check_fields(Headers(self.fields), self.version)
+    def check_fields(self, *, names_cache: bool) -> None:
+        """Raises BadRequest where they are not fit for a request of this version; see wellformed."""
+        check_fields(Headers(self.fields), self.version, names_cache=names_cache)
 
     def field(self, name: str) -> str:
         """The last line of the field, "" where there is none."""

@@ -68,7 +68,7 @@ class Ways:
 
     def answer(self, received: Received, outcome: Outcome) -> Steps[Answered]:
         """The answer; `outcome` is filled in. Raises ProxyError."""
-        received.check_fields()
+        received.check_fields(names_cache=self._upstream is None and received.target.startswith("/"))
         if received.method == "CONNECT":
             raise NotImplementedHere(
                 "CONNECT: this proxy does not tunnel; it fetches https resources as "

@@ -8,6 +8,7 @@ from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Headers
 
 _LONGEST_BODY = 2**63 - 1
+_ONE_VALUE = re.compile(r"[^\s,\"\\]+")
 _HOST = re.compile(r"(?:[!$&'()*+;=%._~0-9A-Za-z-]+|\[[0-9A-Fa-fvV:.]+\])(?::[0-9]*)?")
 LOOK_ALIKES = {
     f"{first}{mark}{second}": f"{first}-{second}"
@@ -17,12 +18,13 @@ LOOK_ALIKES = {
 """What servers that make variables of fields (RFC 3875 section 4.1.18) may take for a field of framing."""
 
 
-def check_fields(headers: Headers, version: tuple[int, int]) -> None:
+def check_fields(headers: Headers, version: tuple[int, int], *, names_cache: bool) -> None:
     """Raises BadRequest where another server may see another host, or another end of the request.
 
-    RFC 9112 sections 3.2 and 6.3.
+    RFC 9112 sections 3.2 and 6.3. `names_cache`: the Host is only another name of this cache, which simple
+    clients of a URL prefix do not write as they should; anything that is one value will do.
     """
-    _check_host(headers.lines("host"), version)
+    _check_host(headers.lines("host"), version, _ONE_VALUE if names_cache else _HOST)
     for name, meant in LOOK_ALIKES.items():
         if name in headers:
             raise BadRequest(f"the field {name} looks like {meant} and is not that")
@@ -30,9 +32,9 @@ def check_fields(headers: Headers, version: tuple[int, int]) -> None:
         raise BadRequest("the Content-Length is beyond all that can be counted")
 
 
-def _check_host(lines: tuple[str, ...], version: tuple[int, int]) -> None:
+def _check_host(lines: tuple[str, ...], version: tuple[int, int], accepted: re.Pattern[str]) -> None:
     if not lines:
         if version >= (1, 1):
             raise BadRequest("a request in HTTP/1.1 needs a Host field")
-    elif len(lines) > 1 or _HOST.fullmatch(lines[0]) is None:
+    elif len(lines) > 1 or accepted.fullmatch(lines[0]) is None:
         raise BadRequest("the Host field is not one host, with or without a port")

@@ -55,7 +55,7 @@ HEADS = {
     "CR in field": ("GET {url} HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n", 400),
     "method no token": ("G(T {url} HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "latin-1 in target": ("GET {url}\xe9 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
-    "user in URL": ("GET http://user:s3cret@h/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    "user in URL and no host": ("GET http://user:s3cret@/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "no port number": ("GET http://h:port/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "no host in URL": ("GET http:///x HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "other expectation": ("GET {url} HTTP/1.1\r\nHost: h\r\nExpect: wonders\r\n\r\n", 417),

@@ -214,3 +214,19 @@ def test_real_clients(cache: Proxy, origin: Origin) -> None:
         got = subprocess.run(command, capture_output=True, timeout=30, env=clean_environment())
         assert (got.returncode, got.stdout) == (0, b"for real clients"), got.stderr
     assert origin.count("/file") == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("/http://h:80/x", 200), ("a:b:c", 200), ("a, b", 400), ("a b", 400), ("", 400)]
+)
+def test_host_of_a_request_by_prefix_is_any_one_name(
+    cache: Proxy, origin: Origin, host: str, status: int
+) -> None:
+    """Simple clients write there what they took for the host; it decides nothing."""
+    origin.put("/file", b"file")
+    with Conversation(cache.address) as client:
+        client.send(request(f"GET /{origin.url('/file')}", f"Host: {host}"))
+        assert client.reply().status == status
+    with Conversation(cache.address) as client:
+        client.send(request(f"GET {origin.url('/file')}", f"Host: {host}"))
+        assert client.reply().status == 400
