@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve install test lint check conformance bench bench-stampede bench-wakeup bench-miss bench-segments bench-variants bench-index bench-eviction soak clean
+.PHONY: serve install test lint check conformance split-tests bench bench-stampede bench-wakeup bench-miss bench-segments bench-variants bench-index bench-eviction soak clean
 
 serve: install
 	$(BIN)/pyproxycache serve $(ARGS)
@@ -43,6 +43,10 @@ check: $(VENV)/installed-test
 
 conformance: $(VENV)/installed-test
 	$(BIN)/python tests/conformance/run.py $(ARGS)
+
+# For so many minutes (5), with other inputs each time: `make split-tests ARGS=60`.
+split-tests: $(VENV)/installed-test
+	$(BIN)/python tests/split_tests.py $(ARGS)
 
 # The caches to compare with and wrk (command:package), each only where it is missing, and matplotlib.
 $(VENV)/installed-bench: $(VENV)/bin/python setup.cfg pyproject.toml

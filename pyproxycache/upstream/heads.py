@@ -14,6 +14,7 @@ from pyproxycache.upstream.reader import Reader
 _LIMIT = 256 << 10
 _MOST_FIELDS = 1000
 _MOST_INTERIM = 100
+_BLANKS = " \t"
 _LONGEST_REMEMBERED = 1024
 _STATUS_LINE = re.compile(r"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?")
 # A blank before the colon has to be taken away, and a control character makes the field invalid
@@ -114,7 +115,7 @@ def _parsed(lines: list[str]) -> Received:
     match = _check_status_line(lines[0])
     if len(lines) > _MOST_FIELDS:
         raise UpstreamMalformed("its head has too many fields", "http_response_header_section_size")
-    reason = (match[3] or "").strip(" \t")
+    reason = (match[3] or "").strip(_BLANKS)
     headers = Headers([_field(line) for line in _unfolded(lines[1:])])
     return Received(Head(int(match[2]), reason, headers), int(match[1]))
 
@@ -128,14 +129,14 @@ def _check_status_line(line: str) -> re.Match[str]:
 
 def _unfolded(lines: list[str]) -> list[str]:
     """The lines, each with those that go on with it (RFC 9112 section 5.2)."""
-    if not any(line[0] in " \t" for line in lines):
+    if not any(line[0] in _BLANKS for line in lines):
         return lines
     whole: list[str] = []
     for line in lines:
-        if line[0] not in " \t":
+        if line[0] not in _BLANKS:
             whole.append(line)
         elif whole:
-            whole[-1] = f"{whole[-1].rstrip()} {line.strip()}"
+            whole[-1] = f"{whole[-1].rstrip(_BLANKS)} {line.strip(_BLANKS)}"
         else:
             raise UpstreamMalformed("its header section begins with a blank")
     return whole
@@ -145,7 +146,7 @@ def _field(line: str) -> tuple[str, str]:
     match = _FIELD.fullmatch(line)
     if match is None:
         raise UpstreamMalformed(f"{line[:40]!a} is no header field")
-    return match[1], match[2].strip(" \t")
+    return match[1], match[2].strip(_BLANKS)
 
 
 # An origin says the same of many things within one second.

@@ -2,85 +2,128 @@
 
 from __future__ import annotations
 
-import contextlib
+import random
 import socket
 import struct
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import product
 
 import pytest
+from answers import ANSWERS
+from hypothesis import strategies as st
+from judged import BOTH_READ, WE_READ, WE_REFUSE, Hooks, judge, read, unexplained
+from splits import Property, everywhere, plain, secured, somewhere
 
-from pyproxycache.upstream.framing import framed
-from pyproxycache.upstream.heads import Heads
 from pyproxycache.upstream.reader import Reader
 
 OK = b"HTTP/1.1 200 OK\r\n"
-ANSWERS = {
-    "chunks": (
-        OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;a=b\r\n, w\r\n0\r\nX-Sum: 1\r\n\r\n",
-        b"hello, w",
-    ),
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+PARTS = b"--a\r\nContent-Range: bytes 0-1/9\r\n\r\nhe\r\n--a\r\nContent-Range: bytes 4-5/9\r\n\r\n, "
+PARTS += b"\r\n--a--\r\n"
+SPLIT = {
+    "chunks": (CHUNKED + b"5\r\nhello\r\n3;a=b\r\n, w\r\n0\r\nX-Sum: 1\r\n\r\n", b"hello, w"),
+    "no chunk": (CHUNKED + b"0\r\n\r\n", b""),
+    "no end of the trailers": (CHUNKED + b"5\r\nhello\r\n0\r\n", b"hello"),
     "length": (OK + b"Content-Length: 5\r\n\r\nhello", b"hello"),
     "until close": (OK + b"X-Folded: a\r\n b\r\n\r\nhello", b"hello"),
-    "interim": (
-        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nhi",
-        b"hi",
+    "line feeds alone": (OK.replace(b"\r", b"") + b"Content-Length: 5\n\nhello", b"hello"),
+    "interim": (HINTS + OK + b"Content-Length: 2\r\n\r\nhi", b"hi"),
+    "several ranges": (
+        b"HTTP/1.1 206 Partial Content\r\nContent-Type: multipart/byteranges; boundary=a\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(PARTS), PARTS),
+        PARTS,
     ),
+    "another protocol": (b"HTTP/1.1 101 Go\r\nUpgrade: x\r\n\r\n\r\nraw\n\r\n", b"\r\nraw\n\r\n"),
+    "short": (OK + b"Content-Length: 9\r\n\r\nhello", b"hello"),
+    "short chunk": (CHUNKED + b"9\r\nhello", b"hello"),
+    "no chunk size": (CHUNKED + b"5\r\nhello\r\nx\r\n", b"hello"),
+    "no answer": (b"HTTP/1.1 200 OK\r\nno field\r\n\r\n", b""),
+}
+HOOKS = [Hooks(*values) for values in product((False, True), (False, True), (0, 5, 1 << 16), (False, True))]
+
+
+@pytest.mark.parametrize("name", SPLIT)
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "stays open"])
+def test_split_at_each_position(name: str, ends: bool) -> None:
+    raw, body = SPLIT[name]
+    method = "UPGRADE" if name == "another protocol" else "GET"
+    for hooks, early in product(HOOKS, (False, True)):
+        with plain([raw], ends=ends) as sock:
+            whole = read(sock, method, hooks)
+        assert whole.body == body
+        for pieces in everywhere(raw):
+            with plain(pieces, ends=ends, early=early) as sock:
+                assert read(sock, method, hooks) == whole, (pieces, hooks, early)
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_split_anywhere_within_tls(name: str) -> None:
+    raw, body = SPLIT[name]
+    method = "UPGRADE" if name == "another protocol" else "GET"
+    with secured(raw, 0) as sock:
+        whole = read(sock, method, Hooks())
+    assert whole.body == body
+    for seed, hooks in enumerate(HOOKS):
+        with secured(raw, seed, early=bool(seed % 2)) as sock:
+            assert read(sock, method, hooks) == whole, (seed, hooks)
+
+
+def check_answer(raw: bytes, seed: int, ends: bool, method: str) -> None:
+    """Any pieces and hooks make the same of it, and h11 makes that too, or a row says why not."""
+    with plain([raw], ends=ends) as sock:
+        whole = read(sock, method, Hooks())
+    chance = random.Random(seed)
+    for _ in range(4):
+        pieces, hooks = somewhere(raw, chance.random()), chance.choice(HOOKS)
+        with plain(pieces, ends=ends, early=chance.random() < 0.5) as sock:
+            assert read(sock, method, hooks) == whole, (pieces, hooks)
+    theirs = judge(raw, method, ends=ends)
+    assert not unexplained(raw, whole, theirs), (whole, theirs)
+
+
+def check_secured(raw: bytes, seed: int, method: str) -> None:
+    """The same within TLS."""
+    with plain([raw]) as sock:
+        whole = read(sock, method, Hooks())
+    with secured(raw, seed, early=bool(seed % 2)) as sock:
+        assert read(sock, method, HOOKS[seed % len(HOOKS)]) == whole
+
+
+SEEDS = st.integers(0, 1 << 30)
+METHODS = st.sampled_from(["GET", "GET", "GET", "HEAD"])
+PROPERTIES = (
+    Property(check_answer, (ANSWERS, SEEDS, st.booleans(), METHODS)),
+    Property(check_secured, (ANSWERS, SEEDS, METHODS)),
+)
+
+
+@pytest.mark.parametrize(("held", "examples"), [(PROPERTIES[0], 800), (PROPERTIES[1], 100)])
+def test_what_is_read_is_read_in_any_pieces(held: Property, examples: int) -> None:
+    held.hold(examples)
+
+
+DIFFERENT = {
+    "words of the status line apart by blanks, any reason": b"HTTP/1.1\t200  O\x0bK\r\n\r\na",
+    "blanks before a colon are taken away": OK + b"Content-Length : 1\r\n\r\na",
+    "blanks before a chunk's extension": CHUNKED + b"1 ;a\r\na\r\n0\r\n\r\n",
+    "trailers are dropped, whatever they say": CHUNKED + b"1\r\na\r\n0\r\nno field\r\n\r\n",
+    "a body in codings of no name ends with the connection": OK + b"Transfer-Encoding: x\r\n\r\na",
+    "a coding in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    "a control character in a field": OK + b"X: a\x01b\r\nContent-Length: 1\r\n\r\na",
+    "another HTTP": b"HTTP/2.0 200 OK\r\nContent-Length: 1\r\n\r\na",
+    "one blank for a folded line": OK + b"X: a \r\n  b\r\nContent-Length: 1\r\n\r\na",
 }
 
 
-def read(pieces: list[bytes], before_wait: Callable[[], None] | None) -> bytes:
-    """The body of the answer in these pieces, each sent when the reader has taken the one before."""
-    ours, theirs = socket.socketpair()
-
-    def send() -> None:
-        with contextlib.suppress(OSError):  # nobody waits for trailers
-            for piece in pieces:
-                theirs.sendall(piece)
-                until_taken(ours)
-        theirs.close()
-
-    sender = threading.Thread(target=send)
-    with ours:
-        sender.start()
-        reader = Reader(ours, 5.0)
-        reader.before_wait = before_wait
-        received = Heads(reader, 5.0).final()
-        _head, body = framed(received, "GET", reader)
-        data = b"".join(pieces_of(body.read))
-        sender.join(10)
-    return data
-
-
-def pieces_of(read_some: Callable[[], bytes]) -> Iterator[bytes]:
-    for _ in range(10_000):
-        data = read_some()
-        if not data:
-            return
-        yield data
-    raise AssertionError("the body does not end")
-
-
-def until_taken(sock: socket.socket) -> None:
-    """Until the reader has nothing left to read; bounded, for a reader that does not read."""
-    end = time.monotonic() + 2
-    while time.monotonic() < end:
-        try:
-            sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except OSError:
-            return
-        time.sleep(0.0002)
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("before_wait", [None, lambda: None], ids=["unhooked", "hooked"])
-@pytest.mark.parametrize("name", ANSWERS)
-def test_split_at_each_position(name: str, before_wait: Callable[[], None] | None) -> None:
-    raw, body = ANSWERS[name]
-    for place in range(1, len(raw)):
-        assert read([raw[:place], raw[place:]], before_wait) == body, place
-    assert read([raw[n : n + 1] for n in range(len(raw))], before_wait) == body
+@pytest.mark.parametrize("row", [*WE_READ, *WE_REFUSE, *BOTH_READ], ids=lambda row: row[0])
+def test_each_difference_that_is_explained_is_there(row: tuple[str, str, object]) -> None:
+    raw = DIFFERENT[row[0]]
+    with plain([raw]) as sock:
+        ours = read(sock, "GET", Hooks())
+    theirs = judge(raw, "GET", ends=True)
+    assert (bool(ours.wrong), bool(theirs.wrong)) == (row in WE_REFUSE, row in WE_READ)
+    assert ours != theirs
 
 
 @pytest.mark.parametrize(

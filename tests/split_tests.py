@@ -1,0 +1,33 @@
+"""Tries what the split tests try for minutes, with other inputs each time, and says how many it tried."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from itertools import cycle
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE / name) for name in (".", "upstream", "front", "store")]
+
+_AT_A_TIME = 500
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("minutes", type=float, nargs="?", default=5.0)
+    minutes = parser.parse_args().minutes
+    import splits
+    import test_splits
+
+    end = time.monotonic() + 60 * minutes
+    for held in cycle(test_splits.PROPERTIES):
+        if time.monotonic() > end:
+            break
+        held.hold(_AT_A_TIME)
+    print(f"{splits.Tried.count} inputs in {minutes:g} minutes, and all held")
+
+
+if __name__ == "__main__":
+    main()
