@@ -61,8 +61,8 @@ class Property:
 class Feed:
     """The far end of a socket pair, which sends a piece when the reader would have to wait.
 
-    After the last one it ends the connection, or sends no more and lets the wait time out. `sent` is what
-    came from the reader's side. With `early` looks that do not wait make the next piece come, too.
+    After the last one it ends the connection, or sends no more and lets the wait time out. With `early`
+    looks that do not wait make the next piece come, too.
     """
 
     def __init__(self, pieces: list[bytes], *, ends: bool, early: bool) -> None:
@@ -73,6 +73,7 @@ class Feed:
         self.is_over = False
         self.early = early
         self._left = _LIMIT + 4 * len(pieces)
+        self._sent = b""
         Tried.count += 1
 
     def count_call(self) -> None:
@@ -94,13 +95,15 @@ class Feed:
         return self._ends
 
     def sent(self) -> bytes:
-        data = b""
-        with suppress(BlockingIOError):
-            while more := self._there.recv(1 << 16):
-                data += more
-        return data
+        """All that came from the reader's side by now."""
+        if self._there.fileno() >= 0:
+            with suppress(BlockingIOError, ConnectionError):
+                while more := self._there.recv(1 << 16):
+                    self._sent += more
+        return self._sent
 
     def close(self) -> None:
+        self.sent()
         self._there.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
+from messages_made import DATA, chunked, damaged
 
 STATUS_LINES = [
     *[b"HTTP/1.1 200 OK"] * 6,
@@ -14,32 +15,13 @@ FIELDS = [
     *(b"Odd~name!: 1", b"Connection: close", b"Connection: keep-alive"),
     *(b"Folded: a\r\n b", b"Folded: a \r\n\t\tb\r\n c"),
 ]
-MARKS = [b"\r\n", *(bytes([byte]) for byte in b"\r\n \t\0:;,01aG\x80\x0b")]
-EXTENSIONS = [*[b""] * 4, b";a", b";a=b", b';a="b;c"', b" ;a", b" ", b";"]
-ZEROS = [b"", b"", b"0", b"000"]
-
-_DATA = st.binary(max_size=40) | st.sampled_from([b"\r\n", b"0\r\n\r\n", b"x" * 3000, b"\n\n"])
 _fields = st.lists(st.sampled_from(FIELDS), max_size=5)
-
-
-@st.composite
-def chunked(draw: st.DrawFn) -> tuple[list[bytes], bytes]:
-    """The fields of framing, and a body in chunks."""
-    body = b""
-    for data in draw(st.lists(_DATA.filter(len), max_size=4)):
-        size = draw(st.sampled_from(ZEROS)) + draw(st.sampled_from([b"%x", b"%X"])) % len(data)
-        body += size + draw(st.sampled_from(EXTENSIONS)) + b"\r\n" + data + b"\r\n"
-    body += b"0" + draw(st.sampled_from(ZEROS)) + draw(st.sampled_from(EXTENSIONS))
-    trailers = draw(st.lists(st.sampled_from(FIELDS), max_size=2))
-    body += b"".join(b"\r\n" + line for line in trailers) + b"\r\n\r\n"
-    name = draw(st.sampled_from([b"Transfer-Encoding: chunked", b"transfer-encoding:Chunked"]))
-    return [name], body
 
 
 @st.composite
 def counted(draw: st.DrawFn) -> tuple[list[bytes], bytes]:
     """The same with a length, which is right most of the time."""
-    body = draw(_DATA)
+    body = draw(DATA)
     length = len(body) + draw(st.sampled_from([*[0] * 8, -1, 1, 100]))
     texts = [b"Content-Length: %d", b"content-length:%d", b"Content-Length: 0%d", b"Content-Length: %d \t"]
     line = draw(st.sampled_from(texts)) % max(0, length)
@@ -47,7 +29,7 @@ def counted(draw: st.DrawFn) -> tuple[list[bytes], bytes]:
 
 
 def _until_close() -> st.SearchStrategy[tuple[list[bytes], bytes]]:
-    return st.tuples(st.just([]), _DATA)
+    return st.tuples(st.just([]), DATA)
 
 
 @st.composite
@@ -57,24 +39,11 @@ def valid(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
         lines = [b"HTTP/1.1 103 Early Hints", *draw(_fields)]
         heads += b"\r\n".join(lines) + b"\r\n\r\n"
-    framing, body = draw(chunked() | counted() | _until_close())
+    framing, body = draw(chunked(FIELDS) | counted() | _until_close())
     fields = draw(_fields)
     place = draw(st.integers(0, len(fields)))
     lines = [draw(st.sampled_from(STATUS_LINES)), *fields[:place], *framing, *fields[place:]]
     return heads + b"\r\n".join(lines) + b"\r\n\r\n" + body
-
-
-@st.composite
-def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
-    """The same with one or two faults."""
-    raw = draw(whole)
-    for _ in range(draw(st.integers(1, 2))):
-        place = draw(st.integers(0, len(raw)))
-        count = draw(st.sampled_from([0, 0, 1, 1, 2, 10]))
-        raw = raw[:place] + draw(st.sampled_from([b"", *MARKS])) + raw[place + count :]
-        if draw(st.sampled_from([False, False, False, True])):
-            raw = raw[: draw(st.integers(0, len(raw)))]
-    return raw or b"\n"
 
 
 ANSWERS = valid() | damaged(valid())

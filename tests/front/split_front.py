@@ -1,0 +1,130 @@
+"""A worker's front for one connection, in this thread: what it makes of what a client sends."""
+
+from __future__ import annotations
+
+import re
+import select
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from inprocess import server_config
+from splits import cpu_within, plain
+
+from pyproxycache.errors import ProxyError
+from pyproxycache.front.answering import Answering
+from pyproxycache.front.app import App, Around, Options
+from pyproxycache.front.clients import Clients
+from pyproxycache.front.connection import State
+from pyproxycache.front.kisscache import KissCache
+from pyproxycache.front.ways import Ways
+from pyproxycache.gates.access import Access, Guard
+from pyproxycache.messages import Head, Headers, Request, Response
+from pyproxycache.options import LOOPBACK, GuardOptions, KissCacheOptions
+from pyproxycache.outcome import Outcome
+from pyproxycache.report.reporter import Reporter
+from pyproxycache.serving import answer
+from pyproxycache.steps import Steps
+
+_CFG = server_config()
+_STEPS = 20_000
+_STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d) ")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was read to its end."""
+
+    method: str
+    target: str
+    fields: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The requests of a connection, and the statuses that its client got, interim ones too."""
+
+    requests: tuple[Asked, ...]
+    statuses: tuple[int, ...]
+
+
+class _Engine:
+    """Answers with nothing; notes what it was asked, and reads content if it `reads`."""
+
+    def __init__(self, *, reads: bool) -> None:
+        self.asked: list[Asked] = []
+        self._reads = reads
+
+    def handle(self, request: Request, outcome: Outcome) -> Steps[Response]:
+        yield from ()
+        try:
+            body = b"".join(request.body or ()) if self._reads else b""
+        except ProxyError as error:
+            return answer.from_error(error)
+        fields = tuple((name.lower(), value) for name, value in request.headers)
+        self.asked.append(Asked(request.method, str(request.url), fields, body))
+        return Response(Head(200, "OK", Headers([("Content-Length", "0")])), (), 0)
+
+
+class _Inline:
+    """Threads whose work is done at once."""
+
+    def submit(self, task: Any) -> None:
+        task.run()
+
+    def enter(self, _task: object, _origin: str) -> bool:
+        return True
+
+    def withdraw(self, _task: object) -> bool:
+        return False
+
+    def settle(self) -> None:
+        pass
+
+
+def seen(pieces: list[bytes], *, reads: bool = True) -> Seen:
+    """What is made of these pieces of one connection; raises AssertionError where that does not end."""
+    engine: Any = _Engine(reads=reads)
+    posted: deque[Callable[[], None]] = deque()
+    app = _app(engine)
+    making = partial(Answering, _CFG, app, -1, lambda: False)
+    threads: Any = _Inline()
+    clients = Clients(app, threads, making, posted.append, 0.0)
+    with plain(pieces, early=True) as sock:
+        sock.setblocking(False)
+        sock.feed.next()
+        connection = clients.open(sock, ("127.0.0.1", 1))
+        with cpu_within(10.0):
+            for _ in range(_STEPS):
+                if posted:
+                    posted.popleft()()
+                elif clients.turns:
+                    clients.take_turns()
+                elif connection.state is State.CLOSED:
+                    break
+                else:
+                    ended = select.EPOLLRDHUP if sock.feed.is_over else 0
+                    clients.on_event(connection, select.EPOLLIN | ended)
+            else:
+                raise AssertionError("the connection does not end")
+        statuses = tuple(int(status) for status in _STATUS.findall(sock.feed.sent()))
+    return Seen(tuple(engine.asked), statuses)
+
+
+def _app(engine: Any) -> App:
+    def nothing(*_values: object) -> None:
+        pass
+
+    disabled: Any = KissCache(KissCacheOptions(enabled=False), lambda: None)  # type: ignore[arg-type,return-value]
+    return App(
+        Options("test"),
+        Access(LOOPBACK),
+        Guard(GuardOptions(), ()),
+        Ways(None, engine, disabled, None),
+        Reporter(nothing, nothing, None),
+        memoryview(bytearray(8)),
+        Around(lambda: None, lambda: None, nothing),
+    )
