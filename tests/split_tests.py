@@ -19,10 +19,11 @@ def main() -> None:
     parser.add_argument("minutes", type=float, nargs="?", default=5.0)
     minutes = parser.parse_args().minutes
     import splits
+    import test_split_requests
     import test_splits
 
     end = time.monotonic() + 60 * minutes
-    for held in cycle(test_splits.PROPERTIES):
+    for held in cycle((*test_splits.PROPERTIES, *test_split_requests.PROPERTIES)):
         if time.monotonic() > end:
             break
         held.hold(_AT_A_TIME)

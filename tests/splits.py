@@ -62,16 +62,19 @@ class Feed:
     """The far end of a socket pair, which sends a piece when the reader would have to wait.
 
     After the last one it ends the connection, or sends no more and lets the wait time out. With `early`
-    looks that do not wait make the next piece come, too.
+    looks that do not wait make the next piece come, too. Where it is `slow`, it takes little at a time.
     """
 
-    def __init__(self, pieces: list[bytes], *, ends: bool, early: bool) -> None:
+    def __init__(
+        self, pieces: list[bytes], *, ends: bool, early: bool, slow: random.Random | None = None
+    ) -> None:
         self.here, self._there = socket.socketpair()
         self._there.setblocking(False)
         self._pieces = iter(pieces)
         self._ends = ends
         self.is_over = False
         self.early = early
+        self.slow = slow
         self._left = _LIMIT + 4 * len(pieces)
         self._sent = b""
         Tried.count += 1
@@ -140,6 +143,16 @@ class Plain(_Reading, socket.socket):
     def _read(self, size: int, flags: int) -> bytes:
         return socket.socket.recv(self, size, flags | socket.MSG_DONTWAIT)
 
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Take a few bytes, or none, where the feed's other end is `slow`."""
+        self.feed.count_call()
+        slow = self.feed.slow
+        if slow is None:
+            return super().send(data, flags)
+        if slow.random() < 0.3:
+            raise BlockingIOError
+        return super().send(memoryview(data)[: slow.choice((1, 2, 5, 100))], flags)
+
     def close(self) -> None:
         super().close()
         self.feed.close()
@@ -161,9 +174,11 @@ class Secured(_Reading, ssl.SSLSocket):
         self.feed.close()
 
 
-def plain(pieces: list[bytes], *, ends: bool = True, early: bool = False) -> Plain:
+def plain(
+    pieces: list[bytes], *, ends: bool = True, early: bool = False, slow: random.Random | None = None
+) -> Plain:
     """A socket from which the pieces come, one after the other."""
-    return Plain(Feed(pieces, ends=ends, early=early))
+    return Plain(Feed(pieces, ends=ends, early=early, slow=slow))
 
 
 def secured(raw: bytes, seed: int, *, ends: bool = True, early: bool = False) -> Secured:

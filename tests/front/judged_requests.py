@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 
@@ -10,31 +11,37 @@ from split_front import Asked, Seen
 
 
 def judge(raw: bytes) -> tuple[Asked, ...]:
-    """The requests that come whole."""
-    server = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
-    server.receive_data(raw)
-    server.receive_data(b"")
+    """The requests that come whole; an empty line before one is passed over (RFC 9112 section 2.2)."""
     found: list[Asked] = []
+    rest: bytes | None = raw
+    while rest is not None:
+        server = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
+        server.receive_data(rest.removeprefix(b"\r\n"))
+        server.receive_data(b"")
+        asked, rest = _first(server)
+        if asked is not None:
+            found.append(asked)
+    return tuple(found)
+
+
+def _first(server: h11.Connection) -> tuple[Asked | None, bytes | None]:
+    """The next request, where it comes whole, and what comes behind it, where that can be another one."""
     request, body = None, b""
-    try:
+    with contextlib.suppress(h11.RemoteProtocolError):
         while True:
             event = server.next_event()
             if isinstance(event, h11.Request):
-                request, body = event, b""
+                request = event
             elif isinstance(event, h11.Data):
                 body += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                assert request is not None, "it has an end"
-                found.append(_asked(request, bytes(body)))
+            elif isinstance(event, h11.EndOfMessage) and request is not None:
                 server.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
                 server.send(h11.EndOfMessage())
-                if server.our_state is not h11.DONE or server.their_state is not h11.DONE:
-                    return tuple(found)
-                server.start_next_cycle()
+                goes_on = server.our_state is h11.DONE and server.their_state is h11.DONE
+                return _asked(request, bytes(body)), bytes(server.trailing_data[0]) if goes_on else None
             else:
-                return tuple(found)
-    except h11.RemoteProtocolError:
-        return tuple(found)
+                break
+    return None, None
 
 
 def _asked(request: h11.Request, body: bytes) -> Asked:
@@ -55,9 +62,11 @@ _CONTENT_OF_GET = (
     rb"^(?:GET|HEAD) [^\n]*\n(?:[^\r\n]+\r\n)*(?:Content-Length:[ \t]*0*[1-9]|Transfer-Encoding:)"
 )
 
+_OLD_AND_KEPT = rb"HTTP/1\.0\r\n(?:[^\r\n]+\r\n)*Connection:[^\n]*keep-alive"
+
 WE_READ: tuple[tuple[str, str, Explains], ...] = (
-    ("an empty line before the request", "RFC 9112 section 2.2", _matches(rb"^\r\n[A-Z]+ ", None)),
     ("blanks before a chunk's extension", "RFC 9112 section 7.1.1", _matches(rb"^[0-9a-f]+[ \t]+;", None)),
+    ("behind one in HTTP/1.0 that keeps alive", "RFC 9112 appendix C.2.2", _matches(_OLD_AND_KEPT, None)),
 )
 """What we read and h11 refuses."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import select
 from collections import deque
@@ -85,15 +86,18 @@ class _Inline:
         pass
 
 
-def seen(pieces: list[bytes], *, reads: bool = True) -> Seen:
-    """What is made of these pieces of one connection; raises AssertionError where that does not end."""
+def seen(pieces: list[bytes], *, reads: bool = True, slow: random.Random | None = None) -> Seen:
+    """What is made of these pieces of one connection, whose client may be `slow` to take its answers.
+
+    Raises AssertionError where that does not end.
+    """
     engine: Any = _Engine(reads=reads)
     posted: deque[Callable[[], None]] = deque()
     app = _app(engine)
     making = partial(Answering, _CFG, app, -1, lambda: False)
     threads: Any = _Inline()
     clients = Clients(app, threads, making, posted.append, 0.0)
-    with plain(pieces, early=True) as sock:
+    with plain(pieces, early=True, slow=slow) as sock:
         sock.setblocking(False)
         sock.feed.next()
         connection = clients.open(sock, ("127.0.0.1", 1))
@@ -107,7 +111,7 @@ def seen(pieces: list[bytes], *, reads: bool = True) -> Seen:
                     break
                 else:
                     ended = select.EPOLLRDHUP if sock.feed.is_over else 0
-                    clients.on_event(connection, select.EPOLLIN | ended)
+                    clients.on_event(connection, select.EPOLLIN | select.EPOLLOUT | ended)
             else:
                 raise AssertionError("the connection does not end")
         statuses = tuple(int(status) for status in _STATUS.findall(sock.feed.sent()))

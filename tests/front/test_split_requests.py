@@ -58,6 +58,7 @@ def test_split_at_each_position(name: str) -> None:
     assert (whole.statuses, [one.body for one in whole.requests]) == (statuses, bodies)
     for pieces in everywhere(raw):
         assert seen(pieces) == whole, pieces
+        assert seen(pieces, slow=random.Random(len(pieces[0]))) == whole, pieces
 
 
 def test_of_content_that_nobody_reads_nothing_becomes_a_request() -> None:
@@ -79,7 +80,7 @@ def check_requests(raw: bytes, seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(2):
         pieces = somewhere(raw, chance.random())
-        found = seen(pieces)
+        found = seen(pieces, slow=chance if chance.random() < 0.5 else None)
         assert found.requests == whole.requests[: len(found.requests)], pieces
         # Content that an answer does not wait for may bar the way to what comes behind it.
         assert found == whole or not set(whole.statuses) <= {100, 200, 400}, pieces
@@ -98,7 +99,9 @@ def test_requests_are_the_same_in_any_pieces() -> None:
 
 
 DIFFERENT = {
-    "an empty line before the request": b"\r\n" + GET + b"\r\n",
+    "behind one in HTTP/1.0 that keeps alive": GET.replace(b"1.1", b"1.0")
+    + b"Connection: keep-alive\r\n\r\n"
+    + LAST,
     "blanks before a chunk's extension": POST + b"Transfer-Encoding: chunked\r\n\r\n1 ;a\r\nx\r\n0\r\n\r\n",
     "content of GET and HEAD": GET + b"Content-Length: 1\r\n\r\nx",
     "another expectation": POST + b"Expect: wonders\r\n\r\n",
