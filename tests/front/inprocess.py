@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -37,6 +38,17 @@ def server_config() -> Any:
     return cfg
 
 
+def clients_of(
+    app: App, threads: Threads, is_stopping: Callable[[], bool]
+) -> Callable[[Post, Watch, float], Clients]:
+    """What makes a worker's clients, once there is a poller."""
+
+    def answering(learn: Learn, may_ask: MayAsk) -> Answering:
+        return Answering(server_config(), app, is_stopping, learn, may_ask)
+
+    return lambda post, watch, now: Clients(app, threads, answering, post, watch, now)
+
+
 class Front:
     """Serves on `address`; `outcomes` are what was reported, once for each request, as it stood then."""
 
@@ -51,14 +63,7 @@ class Front:
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()
         self._alive = True
-        cfg = server_config()
-
-        def answering(learn: Learn, may_ask: MayAsk) -> Answering:
-            return Answering(cfg, self.app, lambda: not self._alive, learn, may_ask)
-
-        def clients(post: Post, watch: Watch, now: float) -> Clients:
-            return Clients(self.app, Threads(threads), answering, post, watch, now)
-
+        clients = clients_of(self.app, Threads(threads), lambda: not self._alive)
         self.poller = Poller([self._listener], clients, 10_000)
         self._thread = threading.Thread(target=self._run, daemon=True)
 

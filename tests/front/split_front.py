@@ -8,28 +8,25 @@ import select
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from inprocess import server_config
+from inprocess import clients_of
 from splits import cpu_within, plain
 
 from pyproxycache.errors import ProxyError
-from pyproxycache.front.answering import Answering
 from pyproxycache.front.app import App, Around, Options
-from pyproxycache.front.clients import Clients
 from pyproxycache.front.connection import State
+from pyproxycache.front.forwarded import Forwarding
 from pyproxycache.front.kisscache import KissCache
 from pyproxycache.front.ways import Ways
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.messages import Head, Headers, Request, Response
-from pyproxycache.options import LOOPBACK, GuardOptions, KissCacheOptions
+from pyproxycache.options import LOOPBACK, ForwardedOptions, GuardOptions, KissCacheOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.serving import answer
 from pyproxycache.steps import Steps
 
-_CFG = server_config()
 _STEPS = 20_000
 _STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d) ")
 
@@ -94,9 +91,8 @@ def seen(pieces: list[bytes], *, reads: bool = True, slow: random.Random | None 
     engine: Any = _Engine(reads=reads)
     posted: deque[Callable[[], None]] = deque()
     app = _app(engine)
-    making = partial(Answering, _CFG, app, -1, lambda: False)
     threads: Any = _Inline()
-    clients = Clients(app, threads, making, posted.append, 0.0)
+    clients = clients_of(app, threads, lambda: False)(posted.append, _watch_nothing, 0.0)
     with plain(pieces, early=True, slow=slow) as sock:
         sock.setblocking(False)
         sock.feed.next()
@@ -118,6 +114,10 @@ def seen(pieces: list[bytes], *, reads: bool = True, slow: random.Random | None 
     return Seen(tuple(engine.asked), statuses)
 
 
+def _watch_nothing(*_values: object) -> None:
+    """No connection is another's to wait for."""
+
+
 def _app(engine: Any) -> App:
     def nothing(*_values: object) -> None:
         pass
@@ -127,7 +127,14 @@ def _app(engine: Any) -> App:
         Options("test"),
         Access(LOOPBACK),
         Guard(GuardOptions(), ()),
-        Ways(None, engine, disabled, None),
+        Ways(
+            None,
+            Forwarding(ForwardedOptions(), is_reverse=False),
+            Access(LOOPBACK),
+            engine,
+            disabled,
+            None,
+        ),
         Reporter(nothing, nothing, None),
         memoryview(bytearray(8)),
         Around(lambda: None, lambda: None, nothing),
