@@ -89,8 +89,13 @@ def open_store(options: StoreOptions) -> Store:
     return Store(database, blobs, index, claims, space, fsck, recovery, ClockChanges(database))
 
 
-def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) -> Server:
-    """The server; `load` gives the configuration at the start and at each reload, or raises."""
+def build_server(
+    load: Callable[[], Config], adopted: Callable[[Config], None], ready: Callable[[Config], None]
+) -> Server:
+    """The server; `load` gives the configuration at the start and at each reload, or raises.
+
+    `adopted` is told each that comes into force, `ready` the one that the server begins to accept with.
+    """
 
     def load_setup() -> Setup:
         config = load()
@@ -102,9 +107,14 @@ def build_server(load: Callable[[], Config], ready: Callable[[Config], None]) ->
             log_level=config.log.level,
             limits=config.limits,
         )
+
+        def begin() -> None:
+            set_up_logging(config.log.level)
+            adopted(config)
+
         return Setup(
             options,
-            begin=partial(set_up_logging, config.log.level),
+            begin=begin,
             ready=partial(ready, config),
             build=partial(_build_worker_app, config),
         )

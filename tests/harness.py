@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +18,17 @@ from typing import Any, Self
 import yaml
 from load import Address, Download, Load, LoadProcess
 
-__all__ = ["Address", "Download", "Load", "LoadProcess", "Proxy", "Reply", "clean_environment", "fetch"]
+__all__ = [
+    "Address",
+    "Download",
+    "Load",
+    "LoadProcess",
+    "Proxy",
+    "Reply",
+    "clean_environment",
+    "fetch",
+    "until",
+]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -315,3 +326,11 @@ def _status(pid: int, name: str) -> int:
     match = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert match is not None
     return int(match[1]) << 10
+
+
+def until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
+    """Return once it holds; AssertionError where it does not in so long."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from pyproxycache.cli.common import PROBLEMS, cache_dir_option, config_option, fail, load_config
+from pyproxycache.cli.common import (
+    PROBLEMS,
+    cache_dir_option,
+    config_option,
+    errors_for_people,
+    fail,
+    load_config,
+)
+from pyproxycache.cli.running import running
 from pyproxycache.config import dump, load
 from pyproxycache.errors import ConfigError
 
@@ -30,6 +38,15 @@ def check(file: Path) -> None:
 @config.command()
 @config_option
 @cache_dir_option
-def show(config_file: Path | None, cache_dir: str | None) -> None:
+@click.option("--running", "of_server", is_flag=True, help="That of the server which uses the cache now.")
+def show(config_file: Path | None, cache_dir: str | None, of_server: bool) -> None:
     """Print the configuration in force, every key with its value."""
-    click.echo(dump(load_config(config_file, {"store.path": cache_dir})), nl=False)
+    loaded = load_config(config_file, {"store.path": cache_dir})
+    if not of_server:
+        click.echo(dump(loaded), nl=False)
+        return
+    with errors_for_people():
+        found = running(loaded.store.path)
+    if found is None:
+        fail(f"no server uses the cache in {loaded.store.path}: name it with --cache-dir or -c", PROBLEMS)
+    click.echo(found, nl=False)

@@ -16,6 +16,7 @@ from pyproxycache.cli.common import (
     fail,
     max_size_option,
 )
+from pyproxycache.cli.running import Running
 from pyproxycache.cli.trial import try_out
 from pyproxycache.config import Config, load
 from pyproxycache.errors import ConfigError
@@ -92,7 +93,7 @@ def serve(
         return config
 
     try:
-        server = build_server(load_usable, greet)
+        server = build_server(load_usable, Running().note, greet)
     except ConfigError as error:
         fail(str(error), WRONG_USAGE)
     server.run()

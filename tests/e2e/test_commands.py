@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 import pytest
 import yaml
-from harness import Proxy, clean_environment, fetch
+from harness import Proxy, clean_environment, fetch, until
 from origin import Origin
 
 from pyproxycache.cli import main
@@ -523,6 +523,29 @@ def test_config_show_is_a_configuration(tmp_path: Path) -> None:
     assert (values["store"]["max_size"], values["store"]["path"]) == ("5G", "/else/where")
     file.write_text(shown.stdout)
     assert call("config", "check", str(file)).status == DONE
+
+
+def test_config_show_asks_the_running_server(make_proxy: Callable[..., Proxy]) -> None:
+    proxy = make_proxy(config={"store": {"max_size": "5G"}})
+    where = ("--cache-dir", str(proxy.cache_dir))
+    assert yaml.safe_load(call("config", "show", *where).stdout)["store"]["max_size"] != "5G"
+
+    def adopted() -> Any:
+        return yaml.safe_load(call("config", "show", "--running", *where).stdout)
+
+    shown = adopted()
+    assert (shown["store"]["max_size"], shown["listen"]) == ("5G", [proxy.netloc])
+    reload(proxy, {"store": {"max_size": "6G"}})
+    assert adopted()["store"]["max_size"] == "6G"
+    proxy.configure({"store": {"max_size": "7G"}, "allow": "nowhere"})
+    proxy.reload()
+    until(lambda: "stays as it was" in proxy.log())
+    assert adopted()["store"]["max_size"] == "6G"
+    assert (proxy.cache_dir / "running.yaml").stat().st_mode & 0o077 == 0
+    proxy.terminate()
+    gone = call("config", "show", "--running", *where)
+    assert (gone.status, gone.stdout) == (PROBLEMS, "")
+    assert "no server uses the cache in" in gone.stderr
 
 
 # serve.

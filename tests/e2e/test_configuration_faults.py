@@ -6,13 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from harness import Proxy, clean_environment
+from harness import Proxy, clean_environment, until
 from origin import Origin
 
 MakeProxy = Callable[..., Proxy]
@@ -26,14 +24,6 @@ def taken() -> Iterator[str]:
     """An address that somebody else listens on."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         yield f"127.0.0.1:{other.getsockname()[1]}"
-
-
-def until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
-    """Waits for what other processes do."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come to that"
-        time.sleep(0.02)
 
 
 FAULTS = [

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 
 import pytest
-from harness import Proxy, Reply
+from harness import Proxy, Reply, until
 from origin import Asked, Origin, Resource
 
 MakeProxy = Callable[..., Proxy]
@@ -36,7 +35,7 @@ class TestStaleWhileRevalidate:
         gate.wait_reached()
         gate.open()
         origin.wait_idle()
-        assert eventually(lambda: proxy.get(origin.url("/a")).body == b"new")
+        until(lambda: proxy.get(origin.url("/a")).body == b"new")
         assert [asked.get("If-None-Match") for asked in origin.asked("/a")] == [None, '"1"']
 
     def test_a_304_refreshes_as_well(self, origin: Origin, proxy: Proxy) -> None:
@@ -44,7 +43,7 @@ class TestStaleWhileRevalidate:
         proxy.get(origin.url("/a"))
         origin.put("/a", b"body", etag='"1"', cache_control="max-age=100")
         proxy.get(origin.url("/a"))
-        assert eventually(lambda: "ttl=9" in cache_status(proxy.get(origin.url("/a"))))
+        until(lambda: "ttl=9" in cache_status(proxy.get(origin.url("/a"))))
         assert origin.count("/a") == 2
 
     @pytest.mark.parametrize(
@@ -71,15 +70,6 @@ class TestStaleWhileRevalidate:
         proxy.get(origin.url("/a"))
         origin.stop()
         assert [proxy.get(origin.url("/a")).body for _ in range(3)] == [b"old"] * 3
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Whether it comes to hold in time; each look is a request, which takes its own time."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if holds():
-            return True
-    return False
 
 
 class TestVariants:

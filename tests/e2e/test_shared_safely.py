@@ -8,7 +8,7 @@ from email.utils import formatdate
 from functools import partial
 
 import pytest
-from harness import Download, Proxy, Reply
+from harness import Download, Proxy, Reply, until
 from origin import Asked, Origin, Resource
 
 MakeProxy = Callable[..., Proxy]
@@ -32,15 +32,6 @@ def mentions(reply: Reply | Download, name: str) -> bool:
 
 def forward(reply: Reply) -> str:
     return (reply.get("Cache-Status") or "").partition("; fwd=")[2].partition(";")[0]
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Whether it comes to hold in time; each look is a request, which takes its own time."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if holds():
-            return True
-    return False
 
 
 class TestRangeNotSatisfiable:
@@ -290,7 +281,7 @@ def test_a_head_that_is_served_stale_refreshes_by_get(origin: Origin, proxy: Pro
     origin.wait_for("/a", 2)
     # Asked so it neither refreshes anything itself nor takes what is stale.
     stored = [("Cache-Control", "only-if-cached, max-age=300")]
-    assert eventually(lambda: proxy.get(origin.url("/a"), stored).body == b"newer")
+    until(lambda: proxy.get(origin.url("/a"), stored).body == b"newer")
     assert [asked.method for asked in origin.asked("/a")] == ["GET", "GET"]
 
 
