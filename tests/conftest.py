@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 from harness import Proxy
+from hypothesis import settings
 from origin import Origin, OriginProcess
+
+# How long an example takes says what else the machine does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture

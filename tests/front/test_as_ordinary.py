@@ -169,7 +169,7 @@ heads = st.tuples(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(heads)
 def test_memory_gives_what_the_ordinary_way_gives(
     fronts: tuple[Front, Front], origin: Origin, drawn: tuple[Any, ...]

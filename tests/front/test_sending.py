@@ -182,7 +182,7 @@ def bodies(draw: st.DrawFn) -> list[tuple[bool, int, int]]:
     return draw(st.lists(st.tuples(st.booleans(), st.integers(0, 500_000), sizes), max_size=6))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     bodies(),
     st.sampled_from(["length", "chunked", "end"]),

@@ -67,7 +67,7 @@ def by_gunicorn(head: bytes) -> Parsed:
     return request.method, request.uri, request.version, fields
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(LINES),
     st.lists(st.sampled_from(FIELDS), min_size=1, max_size=4),

@@ -28,7 +28,7 @@ from pyproxycache.rules.policy import Policies
 
 TARGETS = ("cdn-cache-control",)
 POLICIES = Policies(targets=TARGETS)
-MANY = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+MANY = settings(max_examples=600, suppress_health_check=[HealthCheck.filter_too_much])
 MORE = settings(MANY, max_examples=3000)
 
 
