@@ -202,8 +202,7 @@ class Downloader:
             case decisions.Pass(reason, remember):
                 return self._pass(permit, exchange, reason, remember=remember)
             case decisions.Store() as store:
-                length = exchange.length if store.part is None else store.part.length
-                if not self._space.admits(length or 0, store.head.size):
+                if not self.admits(exchange, store):
                     return self._pass(permit, exchange, "size", remember=True)
                 if exchange.head.status == 200 and "range" in request.headers:
                     plain = request.with_headers(strip_conditionals(request.headers))
@@ -213,6 +212,11 @@ class Downloader:
                     with going_on_unwritten("forget what was stored of", permit.key):
                         self._index.forget(store.outdated)
                 return self.adopt(permit, request, exchange, store, asked)
+
+    def admits(self, exchange: Exchange, store: decisions.Store) -> bool:
+        """Whether there may be room for the answer, as far as its length is known."""
+        length = exchange.length if store.part is None else store.part.length
+        return self._space.admits(length or 0, store.head.size)
 
     def adopt(
         self, permit: Permit, request: Request, exchange: Exchange, store: decisions.Store, asked: float

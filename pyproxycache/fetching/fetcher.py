@@ -81,7 +81,7 @@ class Fetcher:
             log.warning("%s is served but not stored: %s", without_query(miss.key), error)
             return self._forward(miss), miss.varies
         if isinstance(joined, NotStorable):
-            return self._forward(miss, "not-storable"), miss.varies
+            return self._not_storable(miss), miss.varies
         if isinstance(joined, Lead):
             if self._is_outdated(joined.permit, miss):
                 return None, miss.varies
@@ -199,7 +199,7 @@ class Fetcher:
             return self._begin(miss, joined.permit, begun, however_far=True), miss.varies
         exchange.close()
         if isinstance(joined, NotStorable):
-            return self._forward(miss, "not-storable"), miss.varies
+            return self._not_storable(miss), miss.varies
         return (yield from self._follow(miss, joined.flight, however_far=True))
 
     def _follow(self, miss: Miss, flight: Flight, *, however_far: bool = False) -> Steps[Fetched]:
@@ -335,10 +335,18 @@ class Fetcher:
     def _ttl(self, request: Request, entry: Entry) -> int:
         return decide.time_to_live(request, entry, self._policies, clock.wall())
 
-    def _forward(self, miss: Miss, detail: str = "", *, reason: Forward | None = None) -> Response:
+    def _forward(self, miss: Miss, *, reason: Forward | None = None) -> Response:
         reason = reason or miss.fetch.reason
-        response = self._forwarder.forward(miss.request, miss.outcome, reason, miss.found)
-        miss.outcome.detail = detail or miss.outcome.detail
+        return self._forwarder.forward(miss.request, miss.outcome, reason, miss.found)
+
+    def _not_storable(self, miss: Miss) -> Response:
+        """Nobody waits for what could not be stored a while ago, but perhaps it can be now."""
+        flight = _flight_of_the_whole(miss)
+        response = self._forwarder.forward(
+            miss.request, miss.outcome, miss.fetch.reason, miss.found, flight
+        )
+        if not miss.outcome.stored:
+            miss.outcome.detail = "not-storable"
         return response
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pyproxycache import clock
 from pyproxycache.download.leading import Downloader, Passed
 from pyproxycache.errors import StoreError
-from pyproxycache.messages import Entry, Head, Headers, Request, Response
+from pyproxycache.messages import Entry, Head, Headers, Request, Response, without_query
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.grammar import end_to_end
@@ -57,9 +57,17 @@ class Forwarder:
         self._upstream = upstream
 
     def forward(
-        self, request: Request, outcome: Outcome, reason: Forward, found: Sequence[Entry] = ()
+        self,
+        request: Request,
+        outcome: Outcome,
+        reason: Forward,
+        found: Sequence[Entry] = (),
+        flight_key: str | None = None,
     ) -> Response:
-        """The origin's answer to this very request; `found` is what is stored for it."""
+        """The origin's answer to this very request; `found` is what is stored for it.
+
+        With the `flight_key` of something that was not storable the answer is stored if it is now.
+        """
         outcome.result, outcome.forward = Result.PASSED, reason
         outcome.stored = outcome.collapsed = False
         outgoing = request.with_headers(end_to_end(request.headers))
@@ -70,7 +78,7 @@ class Forwarder:
             self._invalidate(request, exchange.head, outcome.key)
             if request.method == "HEAD" and exchange.head.status == 200:
                 self._update(outgoing, found, exchange.head, asked)
-            kept = self._keep(outgoing, exchange, asked, outcome) if request.method == "POST" else None
+            kept = self._keep_after_all(outgoing, exchange, asked, outcome, flight_key)
         except BaseException:
             exchange.close()
             raise
@@ -129,23 +137,48 @@ class Forwarder:
                     for updated in kept:
                         self._index.freshen(updated)
 
-    def _keep(
-        self, request: Request, exchange: Exchange, asked: float, outcome: Outcome
+    def _keep_after_all(
+        self,
+        request: Request,
+        exchange: Exchange,
+        asked: float,
+        outcome: Outcome,
+        not_storable: str | None,
     ) -> Response | None:
-        """Store a POST's answer that is what a GET would get (RFC 9110 section 9.3.3); None if not."""
+        """Store an answer that turns out to be worth it; None if it does not.
+
+        A POST's that is what a GET would get (RFC 9110 section 9.3.3), and one under a flight key that was
+        taken for `not_storable`, unless it may be too large.
+        """
+        is_new = not_storable is not None and exchange.length is not None and "range" not in request.headers
+        if not is_new and request.method != "POST":
+            return None
         fetch = decisions.Fetch(request.headers, None, Forward.METHOD)
         now = clock.wall()
         decision = decide.on_response(request, exchange.head, fetch, self._policies, asked, now)
-        if not isinstance(decision, decisions.Store):
+        if not isinstance(decision, decisions.Store) or not self._downloader.admits(exchange, decision):
             return None
         try:
-            joined = self._flights.join(outcome.key)
+            lead = self._flights.lead_after_all(not_storable or outcome.key)
         except StoreError as error:
-            log.warning("the answer to a POST is served but not stored: %s", error)
+            log.warning("%s is served but not stored: %s", without_query(outcome.key), error)
             return None
-        if not isinstance(joined, Lead):
-            return None
-        get = replace(request, method="GET", body=None, headers=request.headers.without(*_REPRESENTATION))
+        return self._kept(request, exchange, asked, outcome, decision, lead) if lead is not None else None
+
+    def _kept(
+        self,
+        request: Request,
+        exchange: Exchange,
+        asked: float,
+        outcome: Outcome,
+        decision: decisions.Store,
+        joined: Lead,
+    ) -> Response | None:
+        """The answer out of the flight that stores it."""
+        get = request
+        if request.method == "POST":
+            fields = request.headers.without(*_REPRESENTATION)
+            get = replace(request, method="GET", body=None, headers=fields)
         downloading = self._downloader.adopt(joined.permit, get, exchange, decision, asked)
         if isinstance(downloading, Passed):
             return None

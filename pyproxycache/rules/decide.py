@@ -44,6 +44,7 @@ from pyproxycache.rules.storing import is_for_one, is_lasting, obstacle, own_fie
 from pyproxycache.rules.validation import (
     describes,
     freshen,
+    is_as_demanded,
     matches_304,
     named_by_304,
     precondition,
@@ -53,7 +54,7 @@ from pyproxycache.rules.validation import (
     validators,
 )
 
-# Preconditions that no cache evaluates: the origin has to see them (RFC 9111 section 4.3.2).
+# Preconditions that the origin has to see where what is stored does not meet them (RFC 9111 section 4.3.2).
 _FOR_THE_ORIGIN = ("If-Match", "If-Unmodified-Since")
 
 
@@ -72,11 +73,14 @@ def on_request(
     reason = Forward.VARY_MISS if any(e.key == key for e in entries) else Forward.URI_MISS
     if fitting:
         reason = Forward.MISS  # parts, of no use here
+    demands = not asked.only_if_cached and any(name in request.headers for name in _FOR_THE_ORIGIN)
     if whole is not None:
         judged = _judge(request, asked, whole, policies.for_head(request.url, whole.head), now)
-        if isinstance(judged, Serve):
+        if isinstance(judged, Serve) and not (demands and not is_as_demanded(request.headers, whole.head)):
             return judged
-        reason = judged
+        reason = judged if isinstance(judged, Forward) else Forward.REQUEST
+    if demands:
+        return Bypass(Forward.REQUEST)
     parts = [entry for entry in fitting if entry.part is not None]
     if parts and request.method == "GET":
         assembled = _assemble(request, asked, parts, policies, now)
@@ -187,7 +191,7 @@ class _Answer:
         fields = selecting_fields(self.request, headers)
         reason = obstacle(self.request, self.head, policy, self.response_time)
         if reason is not None or fields is None:
-            return Pass(reason or "vary", remember=not failed and is_lasting(reason or "vary"))
+            return self._pass(reason or "vary", fetch)
         key = cache_key(self.request.url, self.policies.query_mode(self.request.url))
         completed = self._completing(fetch)
         vary, stale = vary_values(fields, self.request), fetch.stale
@@ -201,6 +205,11 @@ class _Answer:
             own_fields(self.head, policy),
             stale if stale is not None and stale.part is None and stale.vary != vary else None,
         )
+
+    def _pass(self, reason: str, fetch: Fetch) -> Pass:
+        """An error may be over soon, and what one client is told says nothing about what others get."""
+        is_for_all = fetch.stale is None and not fetch.siblings and not fetch.variants
+        return Pass(reason, remember=self.head.status < 400 and is_lasting(reason, of_all=is_for_all))
 
     def _completing(self, fetch: Fetch) -> Head | None:
         """The head as that of a part which others were waiting for; None where it is none."""
@@ -343,8 +352,8 @@ def _left(request: Request, entry: Entry, policy: Policy, now: float) -> float:
 
 
 def _past_the_cache(request: Request, asked: RequestDirectives) -> bool:
-    """Whether the request has to reach the origin whole: its login or its conditions count there."""
-    return asked.no_store or request.logs_in or any(name in request.headers for name in _FOR_THE_ORIGIN)
+    """Whether the request has to reach the origin: its login counts there, or it may not be kept."""
+    return asked.no_store or request.logs_in
 
 
 def _judge(

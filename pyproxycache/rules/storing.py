@@ -28,6 +28,10 @@ _UNDERSTOOD = frozenset(
 _OF_THIS_REQUEST = frozenset({"method", "request", "authorization", "partial", "range"})
 
 
+# Bytes of a request's fields from which some origins, and proxies before them, begin to refuse it.
+_USUAL_SIZE = 4096
+_METHOD_OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+
 _COOKIES = frozenset({"set-cookie", "set-cookie2"})
 _FOR_ONE = frozenset({"private", "no-store", "authorization", "request", "set-cookie", "policy"})
 
@@ -51,6 +55,10 @@ def obstacle(request: Request, head: Head, policy: Policy, received: float) -> s
     )
     if request.method == "POST" and not stated:
         return "method"
+    if head.status >= 400 and is_unusual(request):
+        return "request"
+    if head.status >= 400 and head.status not in HEURISTICALLY_CACHEABLE and policy.fresh is None:
+        return "status"
     explicit = stated or directives.public or policy.fresh is not None or ttl is not None
     if not explicit and head.status not in HEURISTICALLY_CACHEABLE:
         return "status"
@@ -65,9 +73,12 @@ def is_for_one(request: Request, head: Head, policy: Policy, received: float) ->
     return obstacle(request, replace(head, status=200), policy, received) in _FOR_ONE
 
 
-def is_lasting(reason: str) -> bool:
-    """Whether the next answer will likely meet the same obstacle, whoever asks."""
-    return reason not in _OF_THIS_REQUEST
+def is_lasting(reason: str, *, of_all: bool) -> bool:
+    """Whether the next answer will likely meet the same obstacle, whoever asks.
+
+    `of_all`: nothing is stored that says that other clients get something else.
+    """
+    return reason not in _OF_THIS_REQUEST and (of_all or reason not in _FOR_ONE)
 
 
 def stored_head(head: Head, policy: Policy, received: float | None = None) -> Head:
@@ -130,6 +141,15 @@ def _method_allows(request: Request, head: Head) -> bool:
         location = resolved(request.url, head.headers.get("content-location"))
         return head.status == 200 and location == request.url
     return request.method == "GET" or request.content_key is not None
+
+
+def is_unusual(request: Request) -> bool:
+    """Whether fields that no other client sends may have caused an error.
+
+    Too many of them for some origins, or one that makes the request another method's.
+    """
+    size = sum(len(name) + len(value) for name, value in request.headers)
+    return size > _USUAL_SIZE or not _METHOD_OVERRIDES.isdisjoint(request.headers.names())
 
 
 def _is_asked_part(request: Request, head: Head) -> bool:

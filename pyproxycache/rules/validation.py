@@ -159,6 +159,19 @@ def precondition(request_headers: Headers, entry_head: Head, now: float) -> bool
     return (now if modified is None else modified) <= since
 
 
+def is_as_demanded(request_headers: Headers, head: Head) -> bool:
+    """Whether the stored response meets If-Match or, without that, If-Unmodified-Since.
+
+    False also where it cannot be told: then the origin has to judge (RFC 9110 sections 13.1.1 and 13.1.4).
+    """
+    condition = request_headers.get("if-match")
+    if condition is not None:
+        return condition.strip(" \t") == "*" or strong_tag(head) in _ENTITY_TAG.findall(condition)
+    since = http_date((request_headers.get("if-unmodified-since") or "").strip(" \t"))
+    modified = date_of(head.headers, "last-modified")
+    return since is None or (modified is not None and modified <= since)
+
+
 def strong_validator(head: Head) -> str | None:
     """The If-Range value for this representation, None if it has no strong validator.
 

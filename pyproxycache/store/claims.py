@@ -224,6 +224,11 @@ class Claims:
         finally:
             self.locks.release(claim.place)
 
+    def lift(self, key: str) -> None:
+        """Forget that the key is not storable."""
+        with self._database.write() as db:
+            db.execute("DELETE FROM not_storable WHERE key = ?", (key,))
+
     def leave(self, claim: Claim) -> None:
         """Let go of the claim; its row leads a successor to what there is."""
         self.locks.release(claim.place)

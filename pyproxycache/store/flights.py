@@ -242,6 +242,12 @@ class Flights:
             if self.is_current(flight):
                 return Follow(flight)
 
+    def lead_after_all(self, key: str) -> Lead | None:
+        """Lead the download of a key although it was not storable; None where somebody else does."""
+        self.claims.lift(key)
+        joined = self.join(key)
+        return joined if isinstance(joined, Lead) else None
+
     def follow(self, key: str) -> Follow | None:
         """Follow the download that runs; None, and no trace of having asked, where there is none."""
         while True:
