@@ -90,9 +90,7 @@ class Ways:
             yield Asks(counted.url.authority)
             return Answered(self._pass_upgrade(counted, protocols, outcome), False, present)
         response = yield from self._engine.handle(counted, outcome)
-        if self._forwarding.is_doubtful(received):
-            response = replace(response, repeatable=None)
-        return Answered(response, True, present)
+        return Answered(self._remembered(received, response), True, present)
 
     def _purged(self, received: Received, url: Url, outcome: Outcome) -> Answered:
         """What becomes of a PURGE, which is this cache's own method and goes no further."""
@@ -127,4 +125,10 @@ class Ways:
             return Answered(asked, is_of_cache=False)
         outcome.url = asked.url
         request, response = yield from followed(asked, outcome, self._engine.handle)
-        return Answered(response, True, self._kisscache.present(local, request))
+        present = self._kisscache.present(local, request)
+        return Answered(self._remembered(received, response), True, present)
+
+    def _remembered(self, received: Received, response: Response) -> Response:
+        """The response, to be given again where the same bytes mean the same from everyone."""
+        doubtful = self._forwarding.is_doubtful(received)
+        return replace(response, repeatable=None) if doubtful else response

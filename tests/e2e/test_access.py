@@ -112,6 +112,37 @@ def test_loopback_behind_the_proxy_is_not_reached_from_elsewhere(
     assert inner.requests == []
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_no_redirect_leads_inward(
+    cache: Proxy, ask: Callable[..., Reply], inner: Origin, outer: Origin, stored: bool
+) -> None:
+    """Each step of those that the cache follows for KissCache's clients is judged, as are their own."""
+    path = f"/secret?{stored}"
+    inner.put(path, b"inner", cache_control="max-age=60")
+    if stored:
+        cache.get(inner.url(path))
+    inner.forget()
+    outer.put("/lure", status=302, headers=[("Location", inner.url(path))])
+    reply = ask(f"/api/v1/fetch/?url={outer.url('/lure')}")
+    assert (reply.status, b"guard" in reply.body) == (403, True)
+    location = ask(f"/{outer.url('/lure')}").get("Location")
+    assert location == f"/{inner.url(path)}"
+    assert ask(location).status == 403
+    assert inner.requests == []
+    assert cache.get(f"/api/v1/fetch/?url={outer.url('/lure')}").body == b"inner"
+
+
+def test_purge_is_for_this_machine_unless_told_otherwise(
+    cache: Proxy, outside: Elsewhere, outer: Origin
+) -> None:
+    def purge(host: str) -> int:
+        return fetch((host, cache.address[1]), outer.url("/page"), method="PURGE").status
+
+    cache.get(outer.url("/page"))
+    assert outside.call(purge, HERE) == 403
+    assert [purge("127.0.0.1"), purge("127.0.0.1")] == [200, 404]
+
+
 def test_other_addresses_of_this_machine_are_not_reached_from_elsewhere(
     tmp_path: Path, cache: Proxy, ask: Callable[..., Reply], outside: Elsewhere
 ) -> None:

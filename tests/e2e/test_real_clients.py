@@ -129,9 +129,10 @@ def test_npm_by_prefix_twice(origin: Origin, proxy: Proxy, tmp_path: Path) -> No
 class Apt:
     """apt-get with the http sources of this machine, in a root of its own."""
 
-    def __init__(self, folder: Path, proxy: Proxy) -> None:
+    def __init__(self, folder: Path, proxy: Proxy, userinfo: str = "") -> None:
         needs("apt-get")
         self.folder = folder
+        self._userinfo = userinfo
         for part in ("lists/partial", "archives/partial", "sources.list.d"):
             (folder / part).mkdir(parents=True)
         self._copy_sources()
@@ -154,6 +155,7 @@ class Apt:
     def _copy_sources(self) -> None:
         for number, text in enumerate(self._http_sources()):
             suffix, entry = text
+            entry = entry.replace("http://", f"http://{self._userinfo}")
             (self.folder / "sources.list.d" / f"{number}{suffix}").write_text(entry)
 
     def _http_sources(self) -> Iterable[tuple[str, str]]:
@@ -223,3 +225,18 @@ def test_apt_twice(make_proxy: MakeProxy, tmp_path: Path) -> None:
     second = [line for line in immutable if line["time"] > again]
     assert any(".deb" in line["url"] for line in second)
     assert [line for line in second if line["result"] != "hit"] == []
+
+
+@pytest.mark.registry
+@pytest.mark.timeout(500)
+def test_apt_with_user_and_password(make_proxy: MakeProxy, tmp_path: Path) -> None:
+    access = tmp_path / "access.log"
+    proxy = make_proxy(config={"log": {"access": str(access), "format": "json", "query": True}})
+    apt = Apt(tmp_path / "apt", proxy, "user:s3cret@")
+    updated = apt.run("update")
+    if updated.returncode:
+        pytest.skip(f"the package sources of this machine do not answer: {updated.stderr.strip()[-300:]}")
+    assert "Err:" not in updated.stdout
+    proxy.terminate()
+    assert "InRelease" in access.read_text()
+    assert "s3cret" not in access.read_text() + proxy.log()
