@@ -19,11 +19,14 @@ def main() -> None:
     parser.add_argument("minutes", type=float, nargs="?", default=5.0)
     minutes = parser.parse_args().minutes
     import splits
+    import test_split_answers
     import test_split_requests
+    import test_split_writes
     import test_splits
 
+    parts = (test_splits, test_split_requests, test_split_answers, test_split_writes)
     end = time.monotonic() + 60 * minutes
-    for held in cycle((*test_splits.PROPERTIES, *test_split_requests.PROPERTIES)):
+    for held in cycle([held for part in parts for held in part.PROPERTIES]):
         if time.monotonic() > end:
             break
         held.hold(_AT_A_TIME)
