@@ -99,7 +99,7 @@ def visited(make_proxy: MakeProxy, origin: Origin, tmp_path: Path) -> Callable[.
         proxy.get(origin.url("/page"), method="HEAD")
         proxy.get("/api/v1/health/")
         proxy.get("/nowhere?s3cret")
-        proxy.get("http://user:s3cret@127.0.0.1/")
+        proxy.get("http://user:s3cret@127.0.0.1:none/")
         proxy.get("http://127.0.0.1:1/")
         exchange(proxy, f"GET {origin.url('/page')} HTTP/1.1\r\nHost: s3cret\r\nbad s3cret")
         proxy.terminate()
