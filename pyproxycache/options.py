@@ -76,6 +76,7 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     """How to download: `silence` is the longest wait for a byte, `tries` counts the first one, and begins
     anew with each try that gets further by a good piece.
 
+    `worker_silence`: a worker that gives no sign of life for so long is not followed any further.
     `head_timeout`: an answer's head is whole so long after its first byte, however it comes.
     `pause` is the wait before the second try and doubles up to `max_pause`. `stale_after` is how long
     an origin may take to answer while a stale copy is at hand. `range_ahead`: how far behind the end of
@@ -87,6 +88,7 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     connect_timeout: Timeout = 10.0
     silence: Timeout = 60.0
     head_timeout: Timeout = 60.0
+    worker_silence: Timeout = 10.0
     stale_after: Timeout = 10.0
     tries: Count = 10
     pause: Age = 0.1

@@ -39,6 +39,7 @@ from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claims import Claims
 from pyproxycache.store.clock_changes import ClockChanges
 from pyproxycache.store.database import Database
+from pyproxycache.store.feed import Terms
 from pyproxycache.store.flights import Flights
 from pyproxycache.store.footprint import largest_log
 from pyproxycache.store.fsck import Fsck
@@ -199,7 +200,8 @@ def _build_components(
     config: Config, store: Store, housekeeper: Housekeeper, upstream: Upstream, guard: Guard
 ) -> tuple[Components, Downloader]:
     fetch, policies = config.fetch, config.policies()
-    flights = Flights(store.claims, 2 * (fetch.silence + fetch.connect_timeout) + fetch.max_pause)
+    lease = 2 * (fetch.silence + fetch.connect_timeout) + fetch.max_pause
+    flights = Flights(store.claims, Terms(min(fetch.worker_silence, fetch.silence), lease))
 
     def count_received(count: int) -> None:
         housekeeper.count(counters.received(count))

@@ -75,6 +75,7 @@ class Poller:
         while beat():
             self._next_beat = self._now + _TICK
             self._accept_if(len(self._connections) < self._most)
+            self._accept_left()
             while self._now < self._next_beat:
                 self._pass()
 
@@ -137,6 +138,12 @@ class Poller:
                 self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
             else:
                 self._epoll.unregister(fd)
+
+    def _accept_left(self) -> None:
+        """Accept whom a worker was woken for that does not get to run: others are not woken for them."""
+        for listener in self._listeners.values():
+            if self._accepting:
+                self._accept(listener)
 
     def _watch(self, fd: int) -> None:
         """Be told of everything that happens on the descriptor, up to its closing; raises OSError."""

@@ -1,8 +1,8 @@
 """Between worker processes: a leader's progress, pushed to its followers through a Unix socket.
 
 Each process listens on one abstract socket. A follower's process connects, names the flight, and gets
-the file's descriptor, once there is a file, and then a line for each change; the end of the stream
-without a last line means that the leader's process is gone.
+the file's descriptor, once there is a file, and then a line for each change, or an empty one now and then
+as a sign of life. The end of the stream without a last line means that the leader's process is gone.
 """
 
 from __future__ import annotations
@@ -16,26 +16,40 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from pyproxycache import clock
 from pyproxycache.errors import ProxyError, error_named
 from pyproxycache.store.flight import End, Flight, Orphaned, Progress
 from pyproxycache.store.rows import entry_from, row_of
 
-_FILE_COMES = b"\n"
+_FILE_COMES = b"file\n"
+_BEAT = b"\n"
+_BEATS = 4
+"""Signs of life in the time after which a follower takes over."""
 _BACK_OFF = 0.1
 _EXIT_WAIT_MS = 5000
 _SMALL = 64 << 10
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """So many seconds without a sign of life, or without progress, take a key from a leader elsewhere."""
+
+    silence: float
+    lease: float
+
+
 class Feed:
     """Serves this process's flights to the other ones; only processes of the same user are answered.
 
-    `find` gives the flight of a token, or without one that of a key.
+    `find` gives the flight of a token, or without one that of a key. A follower that hears nothing for
+    `silence` seconds takes over.
     """
 
-    def __init__(self, address: str, find: Callable[[str, str], Flight | None]) -> None:
+    def __init__(self, address: str, find: Callable[[str, str], Flight | None], silence: float) -> None:
         self._find = find
+        self._beat = silence / _BEATS
         self._closed = threading.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -77,6 +91,8 @@ class Feed:
 
     def _push(self, flight: Flight, follower: socket.socket) -> None:
         """Send each change, the newest state only, until the flight ends."""
+        while not flight.wait_file(self._beat):
+            follower.sendall(_BEAT)
         try:
             fd, file = flight.open_again()
         except Orphaned:
@@ -92,7 +108,11 @@ class Feed:
         seen: Progress | None = None
         entry_sent = None
         while seen is None or seen.end is None:
-            seen = flight.wait_change(seen)
+            now = flight.wait_change(seen, self._beat)
+            if now is seen:
+                follower.sendall(_BEAT)
+                continue
+            seen = now
             if seen.file != file:
                 seen = Progress(end=End.LOST)  # goes on in another file, or in none
             partial = flight.partial if seen.entry is not entry_sent else None
@@ -103,16 +123,16 @@ class Feed:
 class Mirror:
     """Follows another process's flight and publishes it as a flight of this one.
 
-    `done` is called before the end is published; with True where the leader lives but was silent for
-    `lease` seconds.
+    `done` is called before the end is published; with True where the leader lives but was silent, or did
+    not get on, for longer than the terms allow.
     """
 
     def __init__(
-        self, flight: Flight, owner: str, lease: float, done: Callable[[Flight, bool], None]
+        self, flight: Flight, owner: str, terms: Terms, done: Callable[[Flight, bool], None]
     ) -> None:
         self._flight = flight
         self._owner = owner
-        self._lease = lease
+        self._terms = terms
         self._done = done
 
     def start(self) -> None:
@@ -162,7 +182,7 @@ class Mirror:
 
     def _connect(self) -> Progress | None:
         with socket.socket(socket.AF_UNIX) as leader:
-            leader.settimeout(self._lease)
+            leader.settimeout(min(self._terms.silence, self._terms.lease))
             leader.connect("\0" + self._owner)
             if _user(leader) != os.geteuid():
                 return self._ended(End.LOST)
@@ -174,22 +194,27 @@ class Mirror:
 
     def _receive(self, leader: socket.socket) -> Progress | None:
         """Publish line by line; gives the last one, unpublished, or None if the stream ends before it."""
-        buffer, fds, _, _ = socket.recv_fds(leader, 65536, 1, socket.MSG_CMSG_CLOEXEC)
-        if fds:
-            self._flight.open_file(fds[0])
-        elif buffer.startswith(_FILE_COMES):
-            return self._ended(End.LOST)  # this process is out of descriptors
+        buffer, has_file, moved = b"", False, clock.steady()
         while True:
-            *lines, buffer = buffer.split(b"\n")
+            more, fds, _, _ = socket.recv_fds(leader, 65536, 1, socket.MSG_CMSG_CLOEXEC)
+            if not more:
+                return None
+            if fds:
+                has_file = True
+                self._flight.open_file(fds[0])
+            *lines, buffer = (buffer + more).split(b"\n")
             for line in filter(None, lines):
+                moved = clock.steady()
+                if line == _FILE_COMES[:-1]:
+                    if not has_file:
+                        return self._ended(End.LOST)  # this process is out of descriptors
+                    continue
                 now = self._decode(line)
                 if now.end is not None:
                     return now
                 self._flight.publish(now)
-            more = leader.recv(65536)
-            if not more:
-                return None
-            buffer += more
+            if clock.steady() - moved > self._terms.lease:
+                raise TimeoutError("the leader does not get on")
 
     def _decode(self, line: bytes) -> Progress:
         message, last, claim = json.loads(line), self._flight.progress(), self._flight.claim

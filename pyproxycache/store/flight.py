@@ -145,7 +145,7 @@ class Flight:
     def is_awaited(self) -> bool:
         """Whether anybody waits for the head, here or in another process."""
         with self._changed:
-            return bool(self._wakers) or self._waiting > 0
+            return bool(self._wakers) or self._waiting > 0 or self._followers > 0
 
     def is_untouched(self) -> bool:
         """Whether no client can have been given bytes of the body."""
@@ -193,9 +193,11 @@ class Flight:
         with self._changed:
             return self._progress
 
-    def wait_change(self, seen: Progress | None) -> Progress:
-        """What there is now, as soon as it differs from what was `seen`."""
-        return self._wait_for(lambda now: now is not seen)
+    def wait_change(self, seen: Progress | None, seconds: float | None = None) -> Progress:
+        """What there is now, as soon as it differs from what was `seen`, or after so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._progress is not seen, seconds)
+            return self._progress
 
     def wait_head(self) -> Progress:
         """As soon as the head is known or the flight has ended."""
@@ -235,6 +237,14 @@ class Flight:
         finally:
             self._waiting -= 1
 
+    def wait_file(self, seconds: float) -> bool:
+        """Whether within so many seconds there is a file, or the flight has ended."""
+        with self._changed:
+            return self._changed.wait_for(self._has_file_or_end, seconds)
+
+    def _has_file_or_end(self) -> bool:
+        return bool(self._fds) or self._progress.end is not None
+
     def open_again(self) -> tuple[int, int]:
         """Another descriptor for the file being written, and the file's number; waits until there is one.
 
@@ -264,7 +274,7 @@ class Flight:
             self._note_readers(before)
 
     def _wait_for_file(self, start: int) -> None:
-        self._wait_until(lambda: self._fds or self._progress.end is not None)
+        self._wait_until(self._has_file_or_end)
         if not self._fds and self.body is None:
             raise Orphaned(start)
 

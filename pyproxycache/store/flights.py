@@ -14,7 +14,7 @@ from pyproxycache.messages import Entry
 from pyproxycache.store.blobs import Partial
 from pyproxycache.store.claims import Claim, Claims, NotStorable, Taken, Won
 from pyproxycache.store.database import going_on_unwritten
-from pyproxycache.store.feed import Feed, Mirror
+from pyproxycache.store.feed import Feed, Mirror, Terms
 from pyproxycache.store.flight import End, Flight, Progress
 
 # Of what a dead leader left, whose whole may have to match a digest.
@@ -216,16 +216,16 @@ class Flights:
     """The flights of this process, and the claims of all.
 
     `_flights` (all) and `_led` (by token) are guarded by `_lock`; claims are made outside of it. A leader
-    elsewhere that shows no progress for `lease` seconds loses the key. Made after fork.
+    elsewhere that does not keep to the terms loses the key. Made after fork.
     """
 
-    def __init__(self, claims: Claims, lease: float) -> None:
+    def __init__(self, claims: Claims, terms: Terms) -> None:
         self.claims = claims
-        self._lease = lease
+        self._terms = terms
         self._lock = threading.Lock()
         self._flights: dict[str, Flight] = {}
         self._led: dict[str, Flight] = {}
-        self._feed = Feed(claims.locks.address(os.getpid()), self._find_led)
+        self._feed = Feed(claims.locks.address(os.getpid()), self._find_led, terms.silence)
 
     def join(self, key: str) -> Lead | Follow | NotStorable:
         """Lead the download of a key, or follow the one that runs."""
@@ -306,7 +306,7 @@ class Flights:
 
     def _mirror(self, flight: Flight, claim: Claim) -> Follow:
         flight.head_was_known = claim.entry is not None
-        Mirror(flight, claim.owner, self._lease, self._mirrored).start()
+        Mirror(flight, claim.owner, self._terms, self._mirrored).start()
         return Follow(flight)
 
     def _permit(self, flight: Flight, won: Won) -> Permit:

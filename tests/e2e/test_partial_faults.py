@@ -20,6 +20,7 @@ from raw import Conversation, request
 from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.options import StoreOptions
 from pyproxycache.rules.keys import part_key
+from pyproxycache.store.feed import Terms
 from pyproxycache.store.flight import End
 from pyproxycache.store.flights import Flights, Lead
 from pyproxycache.wiring import open_store
@@ -340,7 +341,7 @@ def test_a_part_whose_leader_died_at_its_last_byte(origin: Origin, make_proxy: M
     url, now = origin.url("/a"), time.time()
     proxy = make_proxy()
     store = open_store(StoreOptions(path=proxy.cache_dir))
-    flights = Flights(store.claims, 30.0)
+    flights = Flights(store.claims, Terms(30.0, 30.0))
     joined = flights.join(part_key(url, Headers([("Range", "bytes=2-5")])))
     assert isinstance(joined, Lead)
     fields = Headers([*FRESH_FIELDS, ("Content-Range", "bytes 2-5/10")])

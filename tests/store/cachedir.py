@@ -16,6 +16,7 @@ from pyproxycache.store.blobs import Blobs, Partial
 from pyproxycache.store.claims import Claim, Claims, Won
 from pyproxycache.store.database import Database
 from pyproxycache.store.eviction import Candidate
+from pyproxycache.store.feed import Terms
 from pyproxycache.store.flights import Flights, Follow, Lead, Permit
 from pyproxycache.store.fsck import Fsck
 from pyproxycache.store.index import Index
@@ -30,7 +31,7 @@ LEASE = 60.0
 class CacheDir:
     """One cache folder; `flights` starts this process's feed at its first use."""
 
-    def __init__(self, path: Path, lease: float = LEASE) -> None:
+    def __init__(self, path: Path, lease: float = LEASE, silence: float = LEASE) -> None:
         self.path = path
         self.blobs = Blobs(path)
         self.blobs.create_folders()
@@ -39,12 +40,12 @@ class CacheDir:
         self.index = Index(self.database)
         self.claims = Claims(self.database, self.blobs)
         self.fsck = Fsck(self.index, self.blobs)
-        self._lease = lease
+        self._terms = Terms(silence, lease)
         self._flights: Flights | None = None
 
     @property
     def flights(self) -> Flights:
-        self._flights = self._flights or Flights(self.claims, self._lease)
+        self._flights = self._flights or Flights(self.claims, self._terms)
         return self._flights
 
     def space(self, max_size: int | None = None, unused: float | None = None) -> Space:

@@ -19,11 +19,11 @@ def cache(tmp_path: Path) -> Iterator[CacheDir]:
 
 @pytest.fixture
 def make_process(tmp_path: Path) -> Iterator[Callable[..., StoreProcess]]:
-    """Starts processes that use the test's cache folder: `make_process(lease=1.0)`."""
+    """Starts processes that use the test's cache folder: `make_process(lease=1.0, silence=1.0)`."""
     made: list[StoreProcess] = []
 
-    def make(lease: float = 60.0) -> StoreProcess:
-        made.append(StoreProcess(tmp_path / "cache", lease))
+    def make(lease: float = 60.0, silence: float = 60.0) -> StoreProcess:
+        made.append(StoreProcess(tmp_path / "cache", lease, silence))
         return made[-1]
 
     yield make

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,10 @@ from pyproxycache.store.flights import Follow, Lead, Permit
 class StoreProcess:
     """The test's end: `call` waits for the answer, `send` and `answer` are its two halves."""
 
-    def __init__(self, folder: Path, lease: float) -> None:
+    def __init__(self, folder: Path, lease: float, silence: float) -> None:
         # The descriptors of the pipes are all there is to wait on: no state is polled for.
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(lease)],
+            [sys.executable, __file__, str(folder), str(lease), str(silence)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -104,13 +105,13 @@ class Commands:
         return ["not storable"]
 
     def _tell_when_asked(self, flight: Flight) -> None:
-        plain = flight.open_again
+        plain = flight.followed
 
-        def open_again() -> tuple[int, int]:
+        def followed() -> AbstractContextManager[None]:
             self._asked.release()
             return plain()
 
-        flight.open_again = open_again  # type: ignore[method-assign]
+        flight.followed = followed  # type: ignore[method-assign]
 
     def wait_asked(self) -> None:
         """Until one more process follows what this one leads."""
@@ -256,7 +257,7 @@ def _killed(*_args: object, **_options: object) -> None:
 
 
 def main() -> None:
-    commands = Commands(CacheDir(Path(sys.argv[1]), float(sys.argv[2])))
+    commands = Commands(CacheDir(Path(sys.argv[1]), *map(float, sys.argv[2:])))
     for line in sys.stdin:
         name, *args = json.loads(line)
         print(json.dumps(getattr(commands, name)(*args)), flush=True)

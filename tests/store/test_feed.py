@@ -1,6 +1,7 @@
 """Flights between processes: followed, killed, hung, taken over."""
 
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -21,8 +22,8 @@ def leading(make_process: MakeProcess, text: str = "first ") -> StoreProcess:
     return leader
 
 
-def following(make_process: MakeProcess, lease: float = 60.0) -> StoreProcess:
-    follower = make_process(lease)
+def following(make_process: MakeProcess, lease: float = 60.0, silence: float = 60.0) -> StoreProcess:
+    follower = make_process(lease, silence)
     assert follower.call("join", URL) == ["follow"]
     assert follower.call("head") == ['"1"', None]
     follower.call("open")
@@ -152,6 +153,44 @@ def test_a_hung_leader_loses_the_key(cache: CacheDir, make_process: MakeProcess)
     digest = follower.call("store")
     assert [one.digest for one in cache.stored(URL)] == [digest]
     assert cache.body(cache.stored(URL)[0]) == b"another"
+
+
+@pytest.mark.parametrize("before_head", [False, True])
+def test_a_leader_that_is_stopped_loses_the_key_long_before_its_lease_is_over(
+    cache: CacheDir, make_process: MakeProcess, before_head: bool
+) -> None:
+    if before_head:
+        leader, follower = make_process(), make_process(silence=0.5)
+        leader.call("join", URL)
+        leader.signal(signal.SIGSTOP)
+        assert follower.call("join", URL) == ["follow"]
+        assert follower.call("head") == [None, "lost"]
+    else:
+        leader = leading(make_process)
+        follower = following(make_process, silence=0.5)
+        leader.signal(signal.SIGSTOP)
+        assert follower.call("read") == ["first ", "Orphaned"]
+    assert follower.call("join", URL) == ["lead", 0, None]
+
+
+@pytest.mark.parametrize("before_head", [False, True])
+def test_a_leader_that_has_nothing_to_say_gives_signs_of_life(
+    cache: CacheDir, make_process: MakeProcess, before_head: bool
+) -> None:
+    leader, follower = make_process(silence=2.0), make_process(silence=2.0)
+    leader.call("join", URL)
+    if not before_head:
+        leader.call("begin", None)
+    assert follower.call("join", URL) == ["follow"]
+    follower.send("head")
+    time.sleep(3.0)  # that is the point: for longer than it may be silent
+    if before_head:
+        leader.call("begin", None)
+    assert follower.answer() == ['"1"', None]
+    follower.call("open")
+    leader.call("write", "body")
+    leader.call("store")
+    assert follower.call("read") == ["body", "end"]
 
 
 def test_progress_renews_the_lease(cache: CacheDir, make_process: MakeProcess) -> None:
