@@ -53,12 +53,7 @@ class Engine:
             self._components.upstream.refuse_loop(request)
             response = yield from self._answer(with_content_key(request), outcome)
         except ProxyError as error:
-            refused = error.fault is Fault.CLIENT
-            outcome.result = Result.REFUSED if refused else Result.FAILED
-            outcome.stored = False
-            outcome.aborted = isinstance(error, ClientGone)
-            outcome.detail = outcome.detail if refused else type(error).__name__
-            response = answer.from_error(error)
+            response = failed(error, outcome)
         outcome.status = response.head.status
         return response
 
@@ -72,11 +67,14 @@ class Engine:
         key = cache_key(request.url, its.policies.query_mode(request.url))
         outcome.key = key
         varies: tuple[str, ...] = ()
+        lost: list[Entry] = []  # what was found, and could not be served
         # A follower whose flight turns out not to be for it asks again: the one bounded loop.
         for _ in range(_ATTEMPTS):
             _begin_again(outcome)
             looked = its.look_up.look(key, request)
             found = looked.entries
+            if lost and found == lost:
+                break  # nor can it be forgotten now
             match decide.on_request(request, found, its.policies, clock.wall()):
                 case decisions.Refuse(status, text):
                     outcome.result = Result.REFUSED
@@ -85,9 +83,9 @@ class Engine:
                     yield Asks(request.url.authority)
                     return its.forwarder.forward(request, outcome, reason, found)
                 case decisions.Serve() as serve:
-                    response = self._serve(request, key, looked, serve, outcome)
+                    response, lost = self._serve(request, key, looked, serve, outcome), found
                 case decisions.Assemble(plan, ttl):
-                    response = its.delivery.assembled(request, plan, outcome)
+                    response, lost = its.delivery.assembled(request, plan, outcome), found
                     outcome.result, outcome.ttl = Result.HIT, ttl
                 case decisions.Fetch() as fetch:
                     response, varies = yield from self._fetch(
@@ -146,6 +144,16 @@ class Engine:
         if known is not None and not miss.varies:
             miss = replace(miss, varies=tuple(name for name, _value in known.vary))
         return self._components.fetcher.fetch(miss)
+
+
+def failed(error: ProxyError, outcome: Outcome) -> Response:
+    """The answer in place of one that the error prevented."""
+    refused = error.fault is Fault.CLIENT
+    outcome.result = Result.REFUSED if refused else Result.FAILED
+    outcome.stored = False
+    outcome.aborted = isinstance(error, ClientGone)
+    outcome.detail = outcome.detail if refused else type(error).__name__
+    return answer.from_error(error)
 
 
 def _begin_again(outcome: Outcome) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from pyproxycache.messages import Entry, Request
+from pyproxycache.errors import StoreError
+from pyproxycache.messages import Entry, Request, without_query
 from pyproxycache.rules.keys import vary_values
 from pyproxycache.store.index import Index
+from pyproxycache.store.variants import VaryValues
 from pyproxycache.store.versions import Stamp
+
+log = logging.getLogger("pyproxycache.lookup")
 
 _LIMIT = 1 << 20
 # What the content means depends on them as much as on its bytes (RFC 9110 section 8).
@@ -71,6 +76,14 @@ class LookUp:
             sets.add(fields)
             return vary_values(fields, request)
 
+        try:
+            return self._look(key, values, sets)
+        except StoreError as error:
+            # An index that cannot be read has nothing for us.
+            log.warning("%s is looked for in vain: %s", without_query(key), error)
+            return Found([], (), None, is_known=False)
+
+    def _look(self, key: str, values: VaryValues, sets: set[tuple[str, ...]]) -> Found:
         stamp, search = self._index.stamp(key), key.partition("?")[0]
         if stamp is not None and self._index.is_unknown(key, search):
             return Found([], (), stamp, is_known=False)

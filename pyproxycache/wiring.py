@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,10 +29,12 @@ from pyproxycache.front.ways import Ways
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.lookup import LookUp
 from pyproxycache.options import GuardOptions, LogOptions, ServerOptions, StoreOptions
+from pyproxycache.passing import PassingEngine
 from pyproxycache.report import counters
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.formats import FORMATS
 from pyproxycache.report.reporter import Reporter
+from pyproxycache.report.seldom import Seldom
 from pyproxycache.report.sinks import sink
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.follow import Follower
@@ -47,6 +51,7 @@ from pyproxycache.store.housekeeping import Housekeeper
 from pyproxycache.store.index import Index
 from pyproxycache.store.recovery import Recovery
 from pyproxycache.store.space import Space
+from pyproxycache.store.watch import StoreWatch
 from pyproxycache.upstream.client import Upstream
 
 log = logging.getLogger("pyproxycache")
@@ -76,12 +81,17 @@ def open_store(options: StoreOptions) -> Store:
     blobs.create_folders()
     database = Database(options.path / "index.sqlite", largest_log(options.max_size))
     try:
-        database.migrate()
+        is_new = database.migrate()
     except StoreError:
+        if database.damage:
+            database.set_aside_if_damaged()
+            database = Database(database.path, largest_log(options.max_size))
         # A disk with no byte left: nothing can be opened there, nor anything forgotten.
-        if not Ballast(options.path).release():
+        elif not Ballast(options.path).release():
             raise
-        database.migrate()
+        is_new = database.migrate()
+    if is_new:
+        blobs.discard()  # what nobody can name
     index = Index(database)
     claims = Claims(database, blobs)
     space, fsck = Space(options, index, claims, blobs), Fsck(index, blobs)
@@ -100,6 +110,7 @@ def build_server(
 
     def load_setup() -> Setup:
         config = load()
+        watch = StoreWatch(config.store.path, partial(mend_store, config.store))
         options = ServerOptions(
             listen=config.listen,
             workers=config.workers,
@@ -117,24 +128,54 @@ def build_server(
             options,
             begin=begin,
             ready=partial(ready, config),
-            build=partial(_build_worker_app, config),
+            build=partial(_build_worker_app, config, watch.ask),
+            workers_are_outdated=watch.is_anew,
         )
 
     return Server(load_setup)
 
 
-def _build_worker_app(config: Config) -> app.App:
+def _build_worker_app(config: Config, ask_for_store: Callable[[], None]) -> app.App:
     tell_of_lost_threads(log)
-    return build_app(config)
+    return build_app(config, ask_for_store)
 
 
-def build_app(config: Config) -> app.App:
-    """A worker's application: all parts are made here, after the fork."""
+def mend_store(options: StoreOptions) -> None:
+    """Open the store and mend what an unclean stop may have left; raises StoreError."""
+    store = open_store(options)
+    try:
+        store.clock_changes.look()
+        store.recovery.run()
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"the store in {options.path} cannot be mended: {error}") from error
+    finally:
+        store.database.close()
+
+
+def build_app(config: Config, ask_for_store: Callable[[], None] = lambda: None) -> app.App:
+    """A worker's application: all parts are made here, after the fork.
+
+    Without a store, which `ask_for_store` is called for then, requests are passed on.
+    """
+    try:
+        return _build_app(config)
+    except StoreError as error:
+        log.error("there is no store, and requests are passed on: %s", error)
+        ask_for_store()
+        return _build_passing_app(config, str(error))
+
+
+def _build_app(config: Config) -> app.App:
     store = open_store(config.store)
     name = f"pyproxycache-{store.index.instance()}"
     guard = _guard(config)
     upstream = Upstream(config.fetch, config.parent, guard.admit, name)
-    chores = (store.clock_changes.look, upstream.close_unwanted)
+    chores = (
+        store.clock_changes.look,
+        upstream.close_unwanted,
+        store.database.set_aside_if_damaged,
+        store.blobs.remove_discarded,
+    )
     housekeeper = Housekeeper(store.index, store.space, chores)
     components, downloader = _build_components(config, store, housekeeper, upstream, guard)
     access_log = _access_log(config.log, housekeeper.count)
@@ -171,6 +212,41 @@ def build_app(config: Config) -> app.App:
         store.database.versions.counters,
         app.Around(reopen_logs, finish_logs, close),
     )
+
+
+def _build_passing_app(config: Config, why: str) -> app.App:
+    """The same without a store."""
+    name, guard = f"pyproxycache-{secrets.token_hex(4)}", _guard(config)
+    upstream = Upstream(config.fetch, config.parent, guard.admit, name)
+    access_log = _access_log(config.log, _ignore)
+
+    def figures() -> Figures:
+        raise StoreError(why)
+
+    return app.App(
+        app.Options(name, _tells_key(config), 0, _shares(config), config.limits.half_closed),
+        Access(config.allow),
+        guard,
+        Ways(
+            config.upstream,
+            Forwarding(config.forwarded, is_reverse=config.upstream is not None),
+            Access(config.allow_purge, "allow_purge"),
+            PassingEngine(upstream, why),
+            KissCache(config.kisscache, figures),
+            partial(pass_through, upstream) if config.upstream else None,
+        ),
+        Reporter(_ignore, _ignore, access_log),
+        memoryview(bytearray(8)).cast("Q"),  # of no key: nothing is given again
+        app.Around(
+            access_log.reopen if access_log else _ignore,
+            partial(access_log.close, _LOG_SECONDS) if access_log else _ignore,
+            (lambda _seconds: access_log.close(_LOG_SECONDS)) if access_log else _ignore,
+        ),
+    )
+
+
+def _ignore(*_what: object, **_more: object) -> None:
+    """There is nobody to be told."""
 
 
 def _shares(config: Config) -> Shares:
@@ -244,6 +320,7 @@ def set_up_logging(level: str) -> None:
     if not package.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter(_LOG_FORMAT, _LOG_TIME))
+        handler.addFilter(Seldom())
         package.addHandler(handler)
 
 

@@ -16,7 +16,7 @@ LAYERS = (
     {"download", "lookup", "gates", "report"},
     {"serving"},
     {"fetching"},
-    {"engine"},
+    {"engine", "passing"},
     {"front"},
     {"wiring"},
     {"cli", "__main__"},

@@ -23,6 +23,8 @@ from pyproxycache.wiring import Store, open_store
 
 Command = Callable[..., Any]
 
+_NO_STORE = "a server that cannot open its store either passes requests on, and keeps nothing"
+
 WRONG_USAGE = 2
 PROBLEMS = 1
 
@@ -105,17 +107,17 @@ def open_existing(config: Config) -> Store:
         fail(f"cannot look into {path}: {error.strerror}", PROBLEMS)
     if not found:
         fail(f"there is no cache in {path}: name it with --cache-dir or in the configuration", PROBLEMS)
-    with errors_for_people():
+    with errors_for_people(_NO_STORE):
         return open_store(config.store)
 
 
 @contextlib.contextmanager
-def errors_for_people() -> Iterator[None]:
-    """Turns what the cache cannot do into a line on standard error and exit status 1."""
+def errors_for_people(note: str = "") -> Iterator[None]:
+    """Turns what the cache cannot do into a line on standard error, with a note, and exit status 1."""
     try:
         yield
     except ProxyError as error:
-        fail(str(error), PROBLEMS)
+        fail(f"{error}\n{note}", PROBLEMS)
     except OSError as error:
         if error.filename is None:
             raise

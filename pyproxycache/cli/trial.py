@@ -9,7 +9,7 @@ from pyproxycache.config import Config
 from pyproxycache.errors import ConfigError, ProxyError
 from pyproxycache.report.sinks import sink
 from pyproxycache.upstream.dialling import trusting
-from pyproxycache.wiring import listen_addresses, open_store
+from pyproxycache.wiring import listen_addresses, mend_store
 
 
 def try_out(config: Config, *, listens: bool) -> Config:
@@ -32,12 +32,7 @@ def try_out(config: Config, *, listens: bool) -> Config:
 
 
 def _try_store(config: Config) -> None:
-    store = open_store(config.store)
-    try:
-        store.clock_changes.look()
-        store.recovery.run()
-    finally:
-        store.database.close()
+    mend_store(config.store)
 
 
 def _try_log(config: Config) -> None:

@@ -202,7 +202,12 @@ class Downloader:
             case decisions.Pass(reason, remember):
                 return self._pass(permit, exchange, reason, remember=remember)
             case decisions.Store() as store:
-                if not self.admits(exchange, store):
+                try:
+                    is_admitted = self.admits(exchange, store)
+                except StoreError as error:
+                    log.warning("%s is served but not stored: %s", without_query(permit.key), error)
+                    return self._pass(permit, exchange, "", remember=False)
+                if not is_admitted:
                     return self._pass(permit, exchange, "size", remember=True)
                 if exchange.head.status == 200 and "range" in request.headers:
                     plain = request.with_headers(strip_conditionals(request.headers))
@@ -214,7 +219,7 @@ class Downloader:
                 return self.adopt(permit, request, exchange, store, asked)
 
     def admits(self, exchange: Exchange, store: decisions.Store) -> bool:
-        """Whether there may be room for the answer, as far as its length is known."""
+        """Whether there may be room for the answer, as far as its length is known. Raises StoreError."""
         length = exchange.length if store.part is None else store.part.length
         return self._space.admits(length or 0, store.head.size)
 

@@ -82,7 +82,7 @@ class Forwarder:
         except BaseException:
             exchange.close()
             raise
-        return kept or _relay(exchange)
+        return kept or relayed(exchange)
 
     def confirm(self, request: Request, entry: Entry, outcome: Outcome) -> Response | None:
         """Ask the origin whether what is arriving still holds; None if it does, else its other answer."""
@@ -109,7 +109,7 @@ class Forwarder:
             ):
                 exchange.close()
                 return Response(answer.not_modified(head))
-            return _relay(exchange)
+            return relayed(exchange)
         exchange.close()
         return self.forward(request, outcome, fetch.reason)
 
@@ -156,9 +156,11 @@ class Forwarder:
         fetch = decisions.Fetch(request.headers, None, Forward.METHOD)
         now = clock.wall()
         decision = decide.on_response(request, exchange.head, fetch, self._policies, asked, now)
-        if not isinstance(decision, decisions.Store) or not self._downloader.admits(exchange, decision):
+        if not isinstance(decision, decisions.Store):
             return None
         try:
+            if not self._downloader.admits(exchange, decision):
+                return None
             lead = self._flights.lead_after_all(not_storable or outcome.key)
         except StoreError as error:
             log.warning("%s is served but not stored: %s", without_query(outcome.key), error)
@@ -199,7 +201,8 @@ def with_own(response: Response | None, fields: Sequence[tuple[str, str]]) -> Re
     return replace(response, head=replace(head, headers=Headers((*head.headers, *fields))))
 
 
-def _relay(exchange: Exchange) -> Response:
+def relayed(exchange: Exchange) -> Response:
+    """The origin's answer as it is handed on."""
     head = exchange.head
     if exchange.length is None and (length := part_length(head)) is not None:
         exchange.expect(length)

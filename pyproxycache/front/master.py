@@ -38,6 +38,19 @@ class Master(Arbiter):  # type: ignore[misc]
         self._adopt_listeners(listeners, list(setup.options.listen))
         super().reload()
 
+    def murder_workers(self) -> None:
+        """What the master does every second; also has workers replaced that are outdated."""
+        super().murder_workers()
+        try:
+            outdated = self.app.workers_are_outdated()
+        except Exception:
+            log.exception("the workers go on as they are")
+            return
+        if outdated:
+            for _ in range(self.cfg.workers):
+                self.spawn_worker()
+            self.manage_workers()  # which ends those that are too many, the oldest first
+
     def _listeners(self, listen: tuple[str, ...]) -> list[Listener]:
         """Those that there are, as far as they are wanted, and new ones; raises ConfigError.
 

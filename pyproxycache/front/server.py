@@ -23,13 +23,14 @@ class Setup:
     """What one configuration makes of the server.
 
     `begin` is called once it is adopted, `ready` when the server accepts for the first time; `build` makes
-    a worker's App, after the fork.
+    a worker's App, after the fork. The master asks every second whether `workers_are_outdated`.
     """
 
     options: ServerOptions
     begin: Callable[[], None]
     ready: Callable[[], None]
     build: Callable[[], App]
+    workers_are_outdated: Callable[[], bool]
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -44,6 +45,10 @@ class Server(BaseApplication):  # type: ignore[misc]
         """What workers are made by from here on."""
         self._setup = setup
         setup.begin()
+
+    def workers_are_outdated(self) -> bool:
+        """Whether new workers would have what the present ones have not."""
+        return self._setup.workers_are_outdated()
 
     def load_config(self) -> None:
         for name, value in self._settings().items():

@@ -19,6 +19,7 @@ from pyproxycache.front.upgrade import wanted_protocols
 from pyproxycache.gates.access import Access
 from pyproxycache.messages import Request, Response, Url
 from pyproxycache.outcome import Outcome, Result
+from pyproxycache.passing import PassingEngine
 from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.serving.answer import from_text
 from pyproxycache.steps import Asks, Steps
@@ -55,7 +56,7 @@ class Ways:
         upstream: Url | None,
         forwarding: Forwarding,
         purgers: Access,
-        engine: Engine,
+        engine: Engine | PassingEngine,
         kisscache: KissCache,
         pass_upgrade: PassUpgrade | None,
     ) -> None:

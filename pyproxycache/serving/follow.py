@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -42,6 +43,7 @@ from pyproxycache.upstream.exchange import Exchange
 
 log = logging.getLogger("pyproxycache.follow")
 
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _SUCCESSIONS = 5
 
 
@@ -111,6 +113,11 @@ class Follower:
             # Just evicted, and then nothing names it; or lost, and then nothing must.
             self._forget(entry)
             raise
+        except OSError as error:
+            log.error("a stored body cannot be read: %s", error)
+            if error.errno not in _OUT_OF_DESCRIPTORS:
+                self._forget(entry)
+            raise FileNotFoundError(str(error)) from error
         return BlobReader(fd, start, entry.size if stop is None else stop)
 
     def _forget(self, entry: Entry) -> None:
@@ -223,9 +230,14 @@ class FollowedBody:
         """The stored entry that a flight has become, or an equal one."""
         wanted = self._read.entry
         values = dict(wanted.vary)
-        for entry in self._follower.index.lookup(
-            wanted.key, lambda names: tuple((name, values.get(name)) for name in names)
-        ):
+        try:
+            found = self._follower.index.lookup(
+                wanted.key, lambda names: tuple((name, values.get(name)) for name in names)
+            )
+        except StoreError as error:
+            log.warning("%s is looked for in vain: %s", without_query(wanted.key), error)
+            return None
+        for entry in found:
             if (entry.vary, entry.part) == (wanted.vary, wanted.part) and (
                 entry.response_time == wanted.response_time or same_representation(wanted.head, entry.head)
             ):

@@ -13,6 +13,7 @@ from pathlib import Path
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import FileSlice, Piece
 from pyproxycache.store.access_times import note_none_below
+from pyproxycache.store.damage import discard, remove_discarded
 from pyproxycache.store.footprint import Disk
 from pyproxycache.store.intent import Intent
 from pyproxycache.store.private import is_ours_alone, keep_private
@@ -47,6 +48,15 @@ class Blobs:
                 note_none_below(folder)
         except OSError as error:
             raise StoreError(f"cannot use the cache folder {self.root}: {error.strerror}") from error
+
+    def discard(self) -> None:
+        """Take all bodies out of use, for there is nothing that names them; raises StoreError."""
+        with _as_store_errors(self._blobs):
+            discard(self._blobs)
+
+    def remove_discarded(self) -> None:
+        """Remove what was taken out of use; raises OSError."""
+        remove_discarded(self.root)
 
     def path(self, digest: str) -> Path:
         return self._blobs / digest[:_PREFIX] / digest
@@ -100,15 +110,17 @@ class Blobs:
         return self._intent
 
     def remove(self, digest: str) -> None:
-        """Unlink a blob; readers that have it open keep it until they are done."""
-        self.path(digest).unlink(missing_ok=True)
+        """Unlink a blob; readers that have it open keep it until they are done. Raises StoreError."""
+        path = self.path(digest)
+        with _as_store_errors(path):
+            path.unlink(missing_ok=True)
 
     def partial_path(self, token: str) -> Path:
         return self._partial / token
 
     def partial_tokens(self) -> Iterator[str]:
-        """The tokens of all growing files on the disk."""
-        with os.scandir(self._partial) as found:
+        """The tokens of all growing files on the disk; raises StoreError."""
+        with _as_store_errors(self._partial), os.scandir(self._partial) as found:
             yield from (item.name for item in found)
 
     def digests(self) -> Iterator[tuple[str, int]]:
@@ -128,13 +140,18 @@ class Blobs:
             return None
 
     def disk(self) -> Disk:
-        """The disk of the cache."""
-        return Disk.of(self.root)
+        """The disk of the cache; raises StoreError."""
+        with _as_store_errors(self.root):
+            return Disk.of(self.root)
 
     def arriving_bytes(self) -> int:
-        """What the growing files take of the disk."""
+        """What the growing files take of the disk; raises StoreError."""
         count = 0
-        with os.scandir(self._partial) as found:
+        with (
+            contextlib.suppress(FileNotFoundError),  # the next one makes it
+            _as_store_errors(self._partial),
+            os.scandir(self._partial) as found,
+        ):
             for item in found:
                 with contextlib.suppress(FileNotFoundError):
                     count += item.stat().st_blocks * _ST_BLOCK
@@ -165,9 +182,14 @@ class Partial:
 
     @classmethod
     def create(cls, path: Path) -> Partial:
-        """A new, empty, locked file."""
+        """A new, empty, locked file; raises StoreError."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with _as_store_errors(path):
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                fd = os.open(path, flags, 0o600)
+            except FileNotFoundError:
+                path.parent.mkdir(exist_ok=True, mode=0o700)
+                fd = os.open(path, flags, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

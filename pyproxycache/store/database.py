@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import sqlite3
-import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyproxycache import clock
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import without_query
 from pyproxycache.store import eviction
 from pyproxycache.store.claim_locks import ClaimLocks
+from pyproxycache.store.damage import Identity, identity, is_damage, set_aside
 from pyproxycache.store.footprint import LARGEST_LOG
-from pyproxycache.store.locks import open_lock
 from pyproxycache.store.private import create_private, keep_private
+from pyproxycache.store.rows import DamagedRow
 from pyproxycache.store.schema import SCHEMA_VERSION, WATCHES, migrate
 from pyproxycache.store.versions import Versions
+from pyproxycache.store.write_lock import WriteLock
 
 log = logging.getLogger("pyproxycache.store")
 
@@ -36,7 +37,7 @@ Values = Sequence[Any] | Mapping[str, Any]
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
-    "PRAGMA busy_timeout = 30000",
+    "PRAGMA busy_timeout = 5000",
     "PRAGMA cache_size = -128",
     "PRAGMA mmap_size = 0",
     "PRAGMA temp_store = MEMORY",
@@ -45,6 +46,7 @@ _PAGE = 4096
 # What a transaction changes is not to be written before its end.
 _WRITERS_CACHE = "PRAGMA cache_size = -8192"
 _MOST_IDLE = 16
+_LOCKED_SECONDS = 10.0
 _ROWS_TO_SETTLE = 10_000
 
 _IS_USED = (
@@ -73,10 +75,12 @@ class Database:
         self.log_path = path.with_name(f"{path.name}-wal")
         self._most_log = most_log
         self._idle: list[sqlite3.Connection] = []  # taken and given back in one step, without a lock
+        self.damage = ""  # what was found to be wrong: nothing is read or written any more
+        self._identity: Identity | None = None
+        self._locked_until = 0.0  # steady seconds
         # Held for each write transaction; guards what follows.
-        self._turn = threading.Lock()
+        self._lock = WriteLock(path.with_suffix(".lock"))
         self._writer: tuple[int, sqlite3.Connection] | None = None  # the process it is of
-        self._lock_fd: tuple[int, int] | None = None  # process and descriptor
         self._changed: set[int] = set()  # slots of the keys that this transaction changes
         self._unsettled = 0  # rows changed since the log was brought into the file
         self._inherited: list[object] = []  # a parent's connections: neither used nor closed
@@ -99,9 +103,13 @@ class Database:
             self._claim_locks = ClaimLocks(self.path.with_name("claims"))
         return self._claim_locks
 
-    def migrate(self) -> None:
-        """Bring the schema to this version; raises StoreError for a file from a later one."""
+    def migrate(self) -> bool:
+        """Bring the schema to this version; whether the index is new.
+
+        Raises StoreError, also for a file from a later version.
+        """
         self._make_private()
+        self._identity = identity(self.path)
         with self.alone(), self.read() as connection, self._transaction(connection):
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
@@ -113,6 +121,7 @@ class Database:
             if not self.versions.is_ready:
                 (is_used,) = connection.execute(_IS_USED).fetchone()
                 self.versions.begin_use(is_empty=not is_used)
+        return bool(version == 0)
 
     def _make_private(self) -> None:
         """The log and its index get their modes from the file, where SQLite makes them."""
@@ -130,15 +139,24 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A connection for SELECTs, each of which is to be read to its end inside the block."""
+        """A connection for SELECTs, each of which is to be read to its end inside the block.
+
+        Raises StoreError where the index cannot be read.
+        """
+        if self.damage:
+            raise StoreError(self.damage)
         try:
             connection = self._idle.pop()
         except IndexError:
+            self._refuse_while_locked()
             connection = self._connect()
+        is_good = False
         try:
-            yield connection
+            with self._errors("read"):
+                yield connection
+            is_good = True
         finally:
-            if len(self._idle) < _MOST_IDLE:
+            if is_good and len(self._idle) < _MOST_IDLE:
                 self._idle.append(connection)
             else:
                 connection.close()
@@ -166,7 +184,7 @@ class Database:
         if self._unsettled < _ROWS_TO_SETTLE:
             return
         self._unsettled = 0
-        with self._errors(), self.read() as db:
+        with self.read() as db:
             _busy, pages, done = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if done < pages and pages > self._most_log // _PAGE // 8:
             self._sync()
@@ -186,25 +204,48 @@ class Database:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """While nobody else writes; with errors of SQLite's as our own."""
-        with self._turn:
-            lock = self._write_lock()
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            except OSError as error:
-                raise StoreError(f"cannot lock the index {self.path}: {error.strerror}") from error
-            try:
-                with self._errors():
-                    yield
-            finally:
-                fcntl.flock(lock, fcntl.LOCK_UN)
+        if self.damage:
+            raise StoreError(self.damage)
+        self._refuse_while_locked()
+        with self._lock.held(), self._errors("write to"):
+            yield
+
+    def _refuse_while_locked(self) -> None:
+        """One waits for a lock that another program holds, and for a while nobody else does."""
+        if clock.steady() < self._locked_until:
+            raise StoreError(f"another program has the index {self.path} locked")
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
-            kind = NoSpace if getattr(error, "sqlite_errorcode", None) in _FULL else StoreError
-            raise kind(f"cannot write to the index {self.path}: {error}") from error
+        except sqlite3.Error as error:
+            raise self._as_store_error(doing, error) from error
+        except DamagedRow as error:
+            self.damage = f"the index {self.path} is damaged: {error}"
+            raise
+
+    def _as_store_error(self, doing: str, error: sqlite3.Error) -> StoreError:
+        """What it means for those who ask, and for those who ask next."""
+        text = f"cannot {doing} the index {self.path}: {error}"
+        if is_damage(error):
+            self.damage = f"the index {self.path} is damaged: {error}"
+        code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_BUSY:
+            self._locked_until = clock.steady() + _LOCKED_SECONDS
+        return NoSpace(text) if code in _FULL else StoreError(text)
+
+    def set_aside_if_damaged(self) -> None:
+        """Make room for a new index in place of a damaged one. Raises StoreError."""
+        if not self.damage:
+            return
+        try:
+            with self._lock.held():
+                # Somebody else may have done it meanwhile.
+                if identity(self.path) == self._identity:
+                    set_aside(self.path)
+        except OSError as error:
+            raise StoreError(f"cannot set {self.path} aside: {error.strerror}") from error
 
     def _own_writer(self) -> sqlite3.Connection:
         """The connection that notes what it changes, and knows what entries are worth."""
@@ -249,14 +290,12 @@ class Database:
     def close(self) -> None:
         """Close what nobody uses; the next use opens it again."""
         self.close_readers()
-        with self._turn:
+        with contextlib.suppress(StoreError), self._lock.held():
             pid = os.getpid()
             if self._writer is not None and self._writer[0] == pid:
                 self._writer[1].close()
                 self._writer = None
-            if self._lock_fd is not None and self._lock_fd[0] == pid:
-                os.close(self._lock_fd[1])
-                self._lock_fd = None
+        self._lock.close()
 
     def close_readers(self) -> None:
         """Close the connections that wait for readers."""
@@ -281,20 +320,8 @@ class Database:
             connection.execute(f"PRAGMA wal_autocheckpoint = {self._most_log // _PAGE}")
             connection.execute(f"PRAGMA journal_size_limit = {self._most_log}")
         except sqlite3.Error as error:
-            kind = NoSpace if getattr(error, "sqlite_errorcode", None) in _FULL else StoreError
-            raise kind(f"cannot open the index {self.path}: {error}") from error
+            raise self._as_store_error("open", error) from error
         return connection
-
-    def _write_lock(self) -> int:
-        pid = os.getpid()
-        if self._lock_fd is None or self._lock_fd[0] != pid:
-            path = self.path.with_suffix(".lock")
-            # Of its own in each process: an inherited descriptor would share the parent's lock.
-            try:
-                self._lock_fd = (pid, open_lock(path))
-            except OSError as error:
-                raise StoreError(f"cannot lock the index {path}: {error.strerror}") from error
-        return self._lock_fd[1]
 
 
 @contextlib.contextmanager

@@ -135,8 +135,9 @@ class Index:
         return self._accesses("key = ? ORDER BY response_time DESC, id DESC", (key,))
 
     def _accesses(self, condition: str, values: tuple[Any, ...]) -> list[Access]:
-        rows = self._database.select(f"{_ACCESS} WHERE {condition}", values)
-        return [Access(entry_from(row[:-2]), *row[-2:]) for row in rows]
+        with self._database.read() as db:
+            rows = db.execute(f"{_ACCESS} WHERE {condition}", values).fetchall()
+            return [Access(entry_from(row[:-2]), *row[-2:]) for row in rows]
 
     def touch(self, accesses: Mapping[int, tuple[float, int]], counters: Mapping[str, int]) -> None:
         """Write gathered accesses (entry id to last access and hits) and counter increments."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.store.eviction import IN_PLACE, PRIORITY, uses_of_ghost
 
@@ -62,6 +63,10 @@ _PARTS = f"{_OF_KEY} AND vary = ? AND variant = ? AND first_pos >= 0"
 _COVERED = f"{_PARTS} AND first_pos >= ? AND last_pos <= ? AND (first_pos, last_pos) != (?, ?)"
 
 
+class DamagedRow(StoreError):
+    """A row that has something in it that was never written there."""
+
+
 def row_of(entry: Entry) -> tuple[Any, ...]:
     """The entry as column values, in the order of `COLUMNS`."""
     part = entry.part
@@ -90,7 +95,14 @@ def columns_of(entry: Entry) -> dict[str, Any]:
 
 
 def entry_from(row: Sequence[Any]) -> Entry:
-    """The entry that `row_of` took apart; one value more is its id."""
+    """The entry that `row_of` took apart; one value more is its id. Raises DamagedRow."""
+    try:
+        return _entry_from(row)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamagedRow(f"a row is none of ours: {error}") from error
+
+
+def _entry_from(row: Sequence[Any]) -> Entry:
     key, names, variant, first, last, total, status, reason, headers, asked, came, *rest = row
     digest, size, ttl, peer, groups, search, *id = rest
     return Entry(
@@ -111,8 +123,11 @@ def entry_from(row: Sequence[Any]) -> Entry:
 
 
 def names_from(text: str) -> tuple[str, ...]:
-    """The field names of a Vary set out of their column."""
-    return tuple(json.loads(text)) if text else ()
+    """The field names of a Vary set out of their column. Raises DamagedRow."""
+    try:
+        return tuple(json.loads(text)) if text else ()
+    except (ValueError, TypeError) as error:
+        raise DamagedRow(f"a row is none of ours: {error}") from error
 
 
 def variant_text(vary: Sequence[tuple[str, str | None]]) -> str:

@@ -1,0 +1,48 @@
+"""The life of a request while no store can be opened: it is passed on, and nothing is kept."""
+
+from __future__ import annotations
+
+from pyproxycache.engine import failed
+from pyproxycache.errors import ProxyError, StoreError
+from pyproxycache.fetching.forwarder import relayed
+from pyproxycache.messages import Request, Response, Url
+from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.rules.cache_control import request_directives
+from pyproxycache.rules.grammar import end_to_end
+from pyproxycache.serving import answer
+from pyproxycache.steps import Asks, Steps
+from pyproxycache.upstream.client import Upstream
+
+
+class PassingEngine:
+    """Answers requests as Engine does, each with the origin's answer to it; `why` there is no store."""
+
+    def __init__(self, upstream: Upstream, why: str) -> None:
+        self._upstream = upstream
+        self._why = why
+
+    def handle(self, request: Request, outcome: Outcome) -> Steps[Response]:
+        """The answer, whatever happens; `outcome` is filled in."""
+        try:
+            self._upstream.refuse_loop(request)
+            if request_directives(request.headers).only_if_cached:
+                outcome.result = Result.REFUSED
+                response = answer.from_text(504, "only-if-cached was asked for, and nothing is stored")
+            else:
+                yield Asks(request.url.authority)
+                response = self._passed(request, outcome)
+        except ProxyError as error:
+            response = failed(error, outcome)
+        outcome.status = response.head.status
+        return response
+
+    def _passed(self, request: Request, outcome: Outcome) -> Response:
+        outcome.result, outcome.forward, outcome.detail = Result.PASSED, Forward.BYPASS, "no-store"
+        outgoing = request.with_headers(end_to_end(request.headers))
+        exchange = self._upstream.send(outgoing, outcome)
+        outcome.forward_status = exchange.head.status
+        return relayed(exchange)
+
+    def purge(self, _url: Url) -> bool:
+        """Raises StoreError: what lies in the folder cannot be forgotten now."""
+        raise StoreError(self._why)

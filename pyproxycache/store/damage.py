@@ -1,0 +1,64 @@
+"""An index that is damaged is set aside, whole, for whoever wants to look at it; a new one is made."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import sqlite3
+from pathlib import Path
+
+log = logging.getLogger("pyproxycache.store")
+
+ASIDE = "damaged"
+_DISCARDED = "discarded-"
+_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+Identity = tuple[int, int]
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the error says that the file is not, or no more, what SQLite wrote."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and (code & 0xFF in _CODES or code == sqlite3.SQLITE_IOERR_SHORT_READ)
+
+
+def identity(path: Path) -> Identity | None:
+    """Which file it is that has the name now; None where there is none, or none to be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def set_aside(index: Path) -> None:
+    """Rename the index and its log; one that was set aside before is gone then. Raises OSError.
+
+    To be called with the write lock held. Who has it open goes on with it until it is opened anew.
+    """
+    for suffix in ("", "-wal"):
+        path = index.with_name(f"{index.name}{suffix}")
+        aside = path.with_name(f"{index.name}.{ASIDE}{suffix}")
+        aside.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(aside)
+    index.with_name(f"{index.name}-shm").unlink(missing_ok=True)
+    log.error("the index is damaged: it is now %s.%s, and a new one is made", index, ASIDE)
+
+
+def discard(folder: Path) -> None:
+    """Take the folder out of use; its files go later. Raises OSError."""
+    if any(folder.iterdir()):
+        folder.rename(folder.with_name(f"{_DISCARDED}{secrets.token_hex(4)}"))
+        folder.mkdir(mode=0o700)
+
+
+def remove_discarded(root: Path) -> None:
+    """Remove what was taken out of use; others may be at the same."""
+    with os.scandir(root) as found:
+        names = [item.name for item in found if item.name.startswith(_DISCARDED)]
+    for name in names:
+        shutil.rmtree(root / name, ignore_errors=True)

@@ -1,0 +1,122 @@
+"""The lock of those who write to the index, over all processes, for which nobody waits for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyproxycache import clock
+from pyproxycache.errors import StoreError
+from pyproxycache.store.locks import open_lock
+
+PATIENCE = 5.0
+"""Seconds: longer than any transaction of ours, and short beside a client's own patience."""
+
+
+class WriteLock:
+    """The file's lock (flock) and this process's turn at it: the kernel wakes who waits.
+
+    Who finds it held by another process has a thread wait in his place, which a time limit cannot end, and
+    gives up after `patience` seconds. Until that thread has got it, everybody else gives up at once.
+    """
+
+    def __init__(self, path: Path, patience: float = PATIENCE) -> None:
+        self._path = path
+        self._patience = patience
+        # Held with the file's lock; guards the descriptor and the waiter.
+        self._turn = threading.Lock()
+        self._fd: tuple[int, int] | None = None  # the process it is of, and the descriptor
+        self._waiter: _Waiter | None = None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """While nobody else has it; raises StoreError where it cannot be had in time."""
+        if not self._turn.acquire(timeout=self._patience):
+            raise StoreError(f"{self._path} was not free for {self._patience:g} seconds")
+        try:
+            fd = self._descriptor()
+            self._take(fd)
+            try:
+                yield
+            finally:
+                fcntl.flock(fd, fcntl.LOCK_UN)
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        """Close the descriptor; the next use opens it again."""
+        with self._turn:
+            if self._fd is not None and self._fd[0] == os.getpid() and self._waiter is None:
+                os.close(self._fd[1])
+                self._fd = None
+
+    def _descriptor(self) -> int:
+        # Of its own in each process: an inherited descriptor would share the parent's lock.
+        pid = os.getpid()
+        if self._fd is None or self._fd[0] != pid:
+            try:
+                self._fd, self._waiter = (pid, open_lock(self._path)), None
+            except OSError as error:
+                raise StoreError(f"cannot lock the index {self._path}: {error.strerror}") from error
+        return self._fd[1]
+
+    def _take(self, fd: int) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno != errno.EINTR:
+                raise StoreError(f"cannot lock the index {self._path}: {error.strerror}") from error
+        if self._waiter is None:
+            self._waiter = _Waiter(fd)
+        if not self._waiter.wait(self._patience):
+            seconds = self._waiter.waited()
+            raise StoreError(f"another process has had {self._path} locked for {seconds:.0f} seconds")
+
+
+class _Waiter:
+    """A thread that waits for the lock in another's place; who calls has the turn."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._wanted: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._changed = threading.Condition()  # guards the rest
+        self._since: float | None = None  # when it began to wait (steady); None: it does not
+        self._is_granted = self._is_given_up = False
+        threading.Thread(target=self._run, name="write-lock", daemon=True).start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the lock was got, and is the caller's from here on."""
+        with self._changed:
+            if self._since is not None:
+                return False
+            self._since, self._is_granted, self._is_given_up = clock.steady(), False, False
+            self._wanted.put(None)
+            if not self._changed.wait_for(lambda: self._is_granted, timeout=seconds):
+                self._is_given_up = True
+            return self._is_granted
+
+    def waited(self) -> float:
+        """For how many seconds it has been waiting."""
+        with self._changed:
+            return 0.0 if self._since is None else clock.steady() - self._since
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.get()
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            with self._changed:
+                self._since = None
+                if self._is_given_up:
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+                else:
+                    self._is_granted = True
+                    self._changed.notify_all()

@@ -1,0 +1,126 @@
+"""A damaged index: what is found in it, what becomes of it, and that nothing of it is given out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cachedir import URL, CacheDir
+
+from pyproxycache.errors import StoreError
+from pyproxycache.options import StoreOptions
+from pyproxycache.store.watch import StoreWatch
+from pyproxycache.wiring import mend_store, open_store
+
+
+def options(folder: Path) -> StoreOptions:
+    return StoreOptions(path=folder)
+
+
+def garbage(folder: Path) -> None:
+    (folder / "index.sqlite").write_bytes(os.urandom(100_000))
+    (folder / "index.sqlite-wal").unlink(missing_ok=True)
+
+
+def no_database(folder: Path) -> None:
+    (folder / "index.sqlite").write_text("This is not a database. " * 1000)
+    (folder / "index.sqlite-wal").unlink(missing_ok=True)
+
+
+def pages_of_zeros(folder: Path) -> None:
+    with (folder / "index.sqlite").open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(4096)
+        file.write(bytes(size - 4096))
+
+
+def fill(folder: Path) -> None:
+    cache = CacheDir(folder)
+    for number in range(50):
+        cache.put(f"{URL}/{number}", b"body %d" % number)
+    cache.close()
+
+
+@pytest.mark.parametrize("harm", [garbage, no_database, pages_of_zeros])
+def test_a_damaged_index_is_set_aside_and_a_new_one_made(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "cache"
+    for _ in range(2):  # of which one is kept
+        fill(folder)
+        harm(folder)
+        mended = open_store(options(folder))
+        try:
+            found = mended.index.lookup(f"{URL}/1", lambda names: tuple((name, None) for name in names))
+        except StoreError:  # it shows once it is read
+            mended.database.set_aside_if_damaged()
+            mended = open_store(options(folder))
+            found = []
+        assert found == []
+        assert mended.index.usage().entries == 0
+        # Bodies that nothing names any more are no part of the cache, and go.
+        assert list((folder / "blobs").iterdir()) == []
+        mended.blobs.remove_discarded()
+        mended.database.close()
+    names = sorted(path.name for path in folder.iterdir())
+    assert "index.sqlite.damaged" in names
+    assert not any(name.startswith("discarded") for name in names)
+    assert len([name for name in names if name.startswith("index.sqlite.damaged")]) <= 2
+
+
+@pytest.mark.parametrize("column", ["headers", "variant", "vary"])
+def test_a_row_that_is_none_of_ours_is_damage(cache: CacheDir, column: str) -> None:
+    stored = cache.put(URL, b"body")
+    with cache.database.write() as db:
+        db.execute("UPDATE entries SET vary = 'x', variant = '[]' WHERE id = ?", (stored.id,))
+        db.execute(f"UPDATE entries SET {column} = 'gar\x01bage' WHERE id = ?", (stored.id,))
+    with pytest.raises(StoreError):
+        cache.index.accesses(URL)
+    with pytest.raises(StoreError):
+        cache.index.lookup(URL, lambda names: tuple((name, None) for name in names))
+    assert "damaged" in cache.database.damage
+    # From here on nothing of it is given out.
+    with pytest.raises(StoreError, match="damaged"):
+        cache.index.usage()
+
+
+def test_one_of_many_sets_it_aside(cache: CacheDir) -> None:
+    workers = [CacheDir(cache.path) for _ in range(3)]
+    for worker in workers:
+        worker.index.usage()
+        worker.database.damage = "damaged"
+    workers[0].database.set_aside_if_damaged()
+    mend_store(options(cache.path))
+    inode = (cache.path / "index.sqlite").stat().st_ino
+    for worker in workers:
+        worker.database.set_aside_if_damaged()
+    assert (cache.path / "index.sqlite").stat().st_ino == inode
+
+
+def test_the_watch(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    fill(folder)
+    tries: list[bool] = []
+    works = True
+
+    def open_anew() -> None:
+        tries.append(works)
+        if not works:
+            raise StoreError("not now")
+        mend_store(options(folder))
+
+    watch = StoreWatch(folder, open_anew)
+    assert not watch.is_anew()
+    assert tries == []
+    # Another file under the name: workers have the old one open.
+    (folder / "index.sqlite").rename(folder / "elsewhere")
+    assert watch.is_anew()
+    assert not watch.is_anew()
+    # A worker that has no store, and none to be had for now.
+    works = False
+    watch.ask()
+    assert not watch.is_anew()
+    assert not watch.is_anew()
+    assert tries == [True, False]  # the next try comes later

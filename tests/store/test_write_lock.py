@@ -1,0 +1,79 @@
+"""The lock of those who write: waited for, but not for ever."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pyproxycache.errors import StoreError
+from pyproxycache.store.write_lock import WriteLock
+
+
+@contextmanager
+def locked_elsewhere(path: Path) -> Iterator[None]:
+    """As by another process: the lock belongs to the open file."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def test_it_is_free(tmp_path: Path) -> None:
+    lock = WriteLock(tmp_path / "lock")
+    for _ in range(2):
+        with lock.held():
+            pass
+    lock.close()
+    with lock.held():
+        pass
+
+
+def test_who_finds_it_held_gives_up_and_then_nobody_waits(tmp_path: Path) -> None:
+    lock = WriteLock(tmp_path / "lock", patience=0.05)
+    with locked_elsewhere(tmp_path / "lock"):
+        with pytest.raises(StoreError, match="another process has had"), lock.held():
+            pass
+        with pytest.raises(StoreError, match="locked for"), lock.held():
+            pass
+    done = threading.Event()
+    while not done.is_set():  # as soon as the thread that waits has had it
+        try:
+            with lock.held():
+                done.set()
+        except StoreError:
+            continue
+
+
+def test_who_waits_gets_it(tmp_path: Path) -> None:
+    lock, had = WriteLock(tmp_path / "lock", patience=30), []
+
+    def work(number: int) -> None:
+        with lock.held():
+            had.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    with locked_elsewhere(tmp_path / "lock"):
+        for thread in threads:
+            thread.start()
+        assert had == []
+    for thread in threads:
+        thread.join(30)
+    assert sorted(had) == [0, 1, 2, 3]
+
+
+def test_an_error_gives_it_back(tmp_path: Path) -> None:
+    lock = WriteLock(tmp_path / "lock", patience=0.05)
+    with pytest.raises(ValueError, match="x"), lock.held():
+        raise ValueError("x")
+    with lock.held():
+        pass
+    with locked_elsewhere(tmp_path / "lock"):
+        pass
