@@ -51,6 +51,8 @@ class Engine:
         """The answer, whatever happens; `outcome` is filled in."""
         try:
             self._components.upstream.refuse_loop(request)
+            if request.body is not None:  # which may have to be waited for
+                yield Asks(request.url.authority)
             response = yield from self._answer(with_content_key(request), outcome)
         except ProxyError as error:
             response = failed(error, outcome)

@@ -8,6 +8,7 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 from pyproxycache.front.answering import Answering, Learn, MayAsk
@@ -302,6 +303,7 @@ class Clients:
         """Have a thread take this step, if it may wait for an origin in its turn."""
         connection.deadline = self._patience(connection)
         task = connection.task = Task(partial(step, connection), connection.who, origin)
+        connection.aside = partial(self.threads.aside, task)
         self.threads.submit(task)
 
     def _answered(
@@ -501,3 +503,4 @@ class Clients:
             self.connections.pop(connection.far, None)
             connection.sock.close()
             del connection.wake
+            connection.task, connection.aside = None, nullcontext

@@ -6,6 +6,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -59,12 +60,14 @@ class Connection:
     `unread` bytes of a request's body that nobody wanted are yet to come. `under_way` is the request that
     has no answer yet, and waits for something; `task` is what a thread runs of it, and `origin` whom it
     asks. Its `interest` ends with the client's leaving. `who` stands for the client, each of which has a
-    share of the threads. `far` is the descriptor at a tunnel's other end.
+    share of the threads; a thread that waits for it stands `aside`. `far` is the descriptor at a tunnel's
+    other end.
     """
 
     __slots__ = (
         "address",
         "answer",
+        "aside",
         "buffer",
         "client",
         "closes",
@@ -117,6 +120,7 @@ class Connection:
         self.halt: Halt | None = None
         self.under_way: UnderWay | None = None
         self.task: Task | None = None
+        self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
         self.origin = ""
         self.interest: Interest | None = None
         self.wake: Callable[[], None]
@@ -193,5 +197,7 @@ class Source:
                 wanted = mask
             poll = select.poll()
             poll.register(self._sock, wanted)
-            if not poll.poll(max(0.0, deadline - clock.steady()) * 1000):
+            with self._connection.aside():
+                found = poll.poll(max(0.0, deadline - clock.steady()) * 1000)
+            if not found:
                 raise TimeoutError("the client neither sent nor took a byte")

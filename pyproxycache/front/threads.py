@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
+from collections.abc import Iterator
 
 from pyproxycache import clock
 from pyproxycache.front.turns import Queue, Shares, Task, Turns, shares_of
@@ -33,6 +35,7 @@ class Threads:
         self._turns = Turns(shares or shares_of(most, None, None))
         self._idle: list[_Thread] = []
         self._running = 0
+        self._aside = 0  # threads that wait for their clients, beside those that run
         self._at_once = min(_AT_ONCE, most)
         self._looked, self._computed = clock.steady(), time.process_time()
 
@@ -61,19 +64,54 @@ class Threads:
         with self._lock:
             if not self._turns.take(turn):
                 return False
-            following = self._turns.give_back(task) if task.origin else []
+            self._give_back(task)
             task.origin = origin
-            self._queue(following)
         return True
+
+    @contextlib.contextmanager
+    def aside(self, task: Task) -> Iterator[None]:
+        """While the task waits for its client, another one has its place, and its turn at its origin.
+
+        There are as many such threads at most as there are others.
+        """
+        more: list[Task] = []
+        with self._lock:
+            is_aside = self._aside < self._most
+            if is_aside:
+                self._aside += 1
+                self._running -= 1
+                self._give_back(task)
+                more = self._next_ones()
+        for other in more:
+            self._give(other)
+        try:
+            yield
+        finally:
+            if is_aside:
+                with self._lock:
+                    self._aside -= 1
+                    self._running += 1
+                    if task.origin:
+                        self._turns.come_back(task)
 
     def withdraw(self, task: Task) -> bool:
         """Whether the task was waiting for its turn; then it will not run."""
         with self._lock:
             return self._turns.withdraw(task)
 
-    def _queue(self, tasks: list[Task]) -> None:
-        for task in tasks:
-            self._tasks.append(task, clock.steady())
+    def _give_back(self, task: Task) -> None:
+        """Let those whose turn it is queue for a thread, with the lock held."""
+        if task.origin:
+            for following in self._turns.give_back(task):
+                self._tasks.append(following, clock.steady())
+
+    def _next_ones(self) -> list[Task]:
+        """Those for which there are threads now, with the lock held."""
+        tasks = []
+        while self._tasks and self._running < self._at_once:
+            self._running += 1
+            tasks.append(self._tasks.popleft())
+        return tasks
 
     def relieve(self, now: float) -> None:
         """Let more tasks run at a time if those that run do not keep the processor busy."""
@@ -117,15 +155,12 @@ class Threads:
 
     def next_task(self, thread: _Thread, done: Task) -> Task | None:
         """What the thread is to do next, which is done with a task; None to wait for that."""
-        more = []
+        more: list[Task] = []
         with self._lock:
-            if done.origin:
-                self._queue(self._turns.give_back(done))
+            self._give_back(done)
             if self._tasks and self._running <= self._at_once:
                 task = self._tasks.popleft()
-                while self._tasks and self._running < self._at_once:
-                    self._running += 1
-                    more.append(self._tasks.popleft())
+                more = self._next_ones()
             else:
                 task = None
                 self._running -= 1

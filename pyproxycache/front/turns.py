@@ -61,10 +61,14 @@ class Turns:
         """Whether the task may wait for its origin from here on."""
         if not self._has_room() or self._is_full(task.client, task.origin):
             return False
+        self.come_back(task)
+        return True
+
+    def come_back(self, task: Task) -> None:
+        """The task waits for its origin again, whether there is room or not."""
         self._total += 1
         self._origins[task.origin] += 1
         self._clients[task.client] += 1
-        return True
 
     def wait(self, task: Task) -> None:
         """Have it come in its turn."""

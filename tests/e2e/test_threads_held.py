@@ -12,7 +12,7 @@ import pytest
 from harness import Proxy
 from load import Download
 from origin import Generated, Origin
-from raw import request
+from raw import Conversation, request
 
 MakeProxy = Callable[..., Proxy]
 
@@ -223,6 +223,25 @@ def test_an_unsafe_request_is_not_broken_off(make_proxy: MakeProxy) -> None:
         with asking(proxy, [f"{origin.url}/b"]):
             origin.wait(lambda it: it.accepted == 2)
         origin.wait(lambda it: it.gone == 1)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 20", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("method", ["POST", "QUERY"])
+def test_slow_uploads_take_nobodys_place(
+    make_proxy: MakeProxy, origin: Origin, method: str, framing: str
+) -> None:
+    chunks = "chunked" in framing
+    begin, rest = (b"5\r\nhello\r\n", b"6\r\n there\r\n0\r\n\r\n") if chunks else (b"h" * 10, b"h" * 10)
+    origin.put("/upload", b"thanks")
+    proxy = make_proxy(threads=16)
+    with contextlib.ExitStack() as stack:
+        uploads = [stack.enter_context(Conversation(proxy.address)) for _ in range(16)]
+        for upload in uploads:
+            upload.send(request(f"{method} {origin.url('/upload')}", framing, "Content-Type: text/plain"))
+            upload.send(begin)
+        answers_others(proxy, origin)
+        for upload in uploads:
+            assert upload.send(rest).reply().body == b"thanks"
 
 
 def wait_for_connections(proxy: Proxy, count: int) -> None:
