@@ -319,6 +319,7 @@ def _rule(options: RuleOptions) -> Rule:
             ignore=frozenset(options.ignore),
             no_store=options.no_store,
             store_cookies=options.store_cookies,
+            silence=options.silence,
             query=QueryMode(options.query),
         ),
         fresh_by_status=tuple(by_status.items()),

@@ -196,6 +196,7 @@ class RuleOptions(Struct, frozen=True, kw_only=True):
     ignore: tuple[FieldName, ...] = ()
     no_store: bool = False
     store_cookies: bool = False
+    silence: Timeout | None = None
     query: Literal["ignore", "sort", "keep"] = "keep"
 
 

@@ -169,7 +169,7 @@ def _build_app(config: Config) -> app.App:
     store = open_store(config.store)
     name = f"pyproxycache-{store.index.instance()}"
     guard = _guard(config)
-    upstream = Upstream(config.fetch, config.parent, guard.admit, name)
+    upstream = Upstream(config.fetch, config.parent, guard.admit, name, config.policies().silence)
     chores = (
         store.clock_changes.look,
         upstream.close_unwanted,
@@ -276,7 +276,8 @@ def _build_components(
     config: Config, store: Store, housekeeper: Housekeeper, upstream: Upstream, guard: Guard
 ) -> tuple[Components, Downloader]:
     fetch, policies = config.fetch, config.policies()
-    lease = 2 * (fetch.silence + fetch.connect_timeout) + fetch.max_pause
+    longest = policies.longest_silence(fetch.silence)
+    lease = 2 * (longest + fetch.connect_timeout) + fetch.max_pause
     flights = Flights(store.claims, Terms(min(fetch.worker_silence, fetch.silence), lease))
 
     def count_received(count: int) -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import fields
 
 from pyproxycache.config import FLAGS, Config, default_store_path, dump, load, parse
 from pyproxycache.errors import ConfigError
-from pyproxycache.messages import Url
+from pyproxycache.messages import Head, Headers, Url
 from pyproxycache.options import INWARD, LOOPBACK, ParentOptions, Share
 from pyproxycache.rules.policy import Policy, QueryMode
 
@@ -292,7 +292,7 @@ rules:
   - match: {path: ^/api/}
     fresh: {200: 7d, 301: 7d, 4xx: 5m, 404: 1h, any: 1m}
     ignore: [Set-Cookie, cache-control]
-  - {query: ignore}
+  - {query: ignore, silence: 5m}
 """
 DEB = Policy(targets=TARGETS, fresh=365 * 86400.0, stale_if_error=30 * 86400.0)
 API = frozenset({"set-cookie", "cache-control"})
@@ -320,7 +320,12 @@ API = frozenset({"set-cookie", "cache-control"})
         (Url("http", "a", 80, "/api/x"), 404, "", Policy(targets=TARGETS, fresh=3600.0, ignore=API)),
         (Url("http", "a", 80, "/api/x"), 410, "", Policy(targets=TARGETS, fresh=300.0, ignore=API)),
         (Url("http", "a", 80, "/api/x"), 206, "", Policy(targets=TARGETS, fresh=60.0, ignore=API)),
-        (Url("http", "a", 80, "/"), 200, "", Policy(targets=TARGETS, query=QueryMode.IGNORE)),
+        (
+            Url("http", "a", 80, "/"),
+            200,
+            "",
+            Policy(targets=TARGETS, query=QueryMode.IGNORE, silence=300.0),
+        ),
     ],
 )
 def test_rules_become_policies(url: Url, status: int, content_type: str, policy: Policy) -> None:
@@ -330,6 +335,39 @@ def test_rules_become_policies(url: Url, status: int, content_type: str, policy:
 @pytest.mark.parametrize(("target", "mode"), [("/api/?a", QueryMode.KEEP), ("/?a", QueryMode.IGNORE)])
 def test_query_rule(target: str, mode: QueryMode) -> None:
     assert read(RULES).policies().query_mode(Url("http", "a", 80, target)) == mode
+
+
+SILENCES = r"""
+rules:
+  - {match: {host: ^slow}, silence: 5m}
+  - {match: {content_type: ^video/}, silence: 2m}
+  - {match: {path: ^/reports/}, silence: 10m}
+  - {match: {host: ^events}, silence: 7s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "content_type", "silence"),
+    [
+        ("http://slow.test/reports/", None, 300.0),
+        ("http://a.test/reports/", None, 600.0),
+        ("http://a.test/", None, None),
+        ("http://a.test/reports/", "video/mp4", 120.0),
+        ("http://a.test/reports/", "text/html", 600.0),
+        ("http://a.test/", "", None),
+        ("http://a.test/", "text/event-stream", 3600.0),
+        ("http://a.test/", "Text/Event-Stream ; charset=utf-8", 3600.0),
+        ("http://events.test/", "text/event-stream", 7.0),
+    ],
+)
+def test_silence_by_rule(url: str, content_type: str | None, silence: float | None) -> None:
+    """Before there is a response only the URL is known."""
+    policies = read(SILENCES).policies()
+    host, _, target = url.removeprefix("http://").partition("/")
+    head = None if content_type is None else Head(200, "", Headers([("Content-Type", content_type)]))
+    assert policies.silence(Url("http", host, 80, f"/{target}"), head) == silence
+    assert policies.longest_silence(60.0) == 600.0
+    assert policies.longest_silence(900.0) == 900.0
 
 
 EVERYTHING = """

@@ -12,8 +12,10 @@ from pyproxycache.errors import BrokenOff
 from pyproxycache.front.sending import Halt
 from pyproxycache.messages import Piece
 from pyproxycache.outcome import Outcome
+from pyproxycache.upstream.racing import probe_when_silent
 
-IDLE_SECONDS = 600.0
+IDLE_SECONDS = 86400.0
+"""For such a time there may be nothing to say; an end that is gone is found out by TCP's own probes."""
 LAST_SECONDS = 2.0
 """How long a silence may be once the end is in sight."""
 _STEP = 64 << 10
@@ -111,6 +113,7 @@ class Tunnel:
         The client's head of so many bytes has been sent.
         """
         self.head_bytes = head_bytes
+        probe_when_silent(near)
         near.setblocking(False)
         self.far.setblocking(False)
         self._flows = (Flow(near, self.far, early), Flow(self.far, near, self._early))

@@ -9,6 +9,10 @@ from functools import lru_cache
 
 from pyproxycache.messages import Head, Url
 
+# A stream of events may have none for long; who waits for them asks again after its end.
+_EVENT_STREAM = "text/event-stream"
+_BETWEEN_EVENTS = 3600.0
+
 
 class QueryMode(Enum):
     """What the query contributes to the cache key."""
@@ -28,7 +32,8 @@ class Policy:
     response says).
     `store_cookies`: Set-Cookie is stored and given to all, also where the response is not `public`.
     `ignore` names response fields treated as absent when deciding, `targets` those whose directives
-    take the place of Cache-Control's, the first one that is valid (RFC 9213); in lower case.
+    take the place of Cache-Control's, the first one that is valid (RFC 9213); in lower case. `silence` is
+    the longest wait for a byte of the response (seconds; None: as for all others).
     """
 
     fresh: float | None = None
@@ -37,6 +42,7 @@ class Policy:
     ignore: frozenset[str] = frozenset()
     no_store: bool = False
     store_cookies: bool = False
+    silence: float | None = None
     query: QueryMode = QueryMode.KEEP
     targets: tuple[str, ...] = ()
 
@@ -78,12 +84,35 @@ class Policies:
     targets: tuple[str, ...] = ()
 
     def query_mode(self, url: Url) -> QueryMode:
-        """How the query enters the key: only conditions on the URL are known at that time."""
+        """How the query enters the key."""
+        rule = self._before_response(url)
+        return QueryMode.KEEP if rule is None else rule.policy.query
+
+    def silence(self, url: Url, head: Head | None) -> float | None:
+        """The longest wait for a byte (seconds): of the body behind the head, or of the head itself.
+
+        None where it is the same as for all others.
+        """
+        if head is None:
+            rule = self._before_response(url)
+            return None if rule is None else rule.policy.silence
+        silence = self.for_head(url, head).silence
+        media_type = (head.headers.get("content-type") or "").partition(";")[0].strip().lower()
+        if silence is None and media_type == _EVENT_STREAM:
+            return _BETWEEN_EVENTS
+        return silence
+
+    def longest_silence(self, usual: float) -> float:
+        """The longest of all that are configured, the usual one among them (seconds)."""
+        return max(usual, *(rule.policy.silence or 0.0 for rule in self.rules), 0.0)
+
+    def _before_response(self, url: Url) -> Rule | None:
+        """The first rule that matches whatever the response is: only the URL is known yet."""
         for rule in self.rules:
             unconditional = rule.match.status is None and rule.match.content_type is None
             if unconditional and rule.match.url_matches(url):
-                return rule.policy.query
-        return QueryMode.KEEP
+                return rule
+        return None
 
     def for_head(self, url: Url, head: Head) -> Policy:
         """The policy for the response with this head; a 206 is a part of what would be a 200."""

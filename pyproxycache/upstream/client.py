@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Callable
 from ipaddress import ip_address
 
 from pyproxycache import clock
@@ -14,7 +15,7 @@ from pyproxycache.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from pyproxycache.messages import Request, Url
+from pyproxycache.messages import Head, Request, Url
 from pyproxycache.options import FetchOptions, ParentOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.connection import ClosedWhileIdle, Connection, Route
@@ -28,12 +29,28 @@ from pyproxycache.upstream.switched import Switched
 _REPEATABLE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
+Silence = Callable[[Url, Head | None], float | None]
+"""The longest wait for a byte (seconds) of the body behind this head of the URL's, or of a head; None: as
+the options have it."""
+
+
+def _as_usual(_url: Url, _head: Head | None) -> None:
+    return None
+
+
 class Upstream:
     """Sends requests; connections are dialled to addresses that `admit` has seen."""
 
     def __init__(
-        self, options: FetchOptions, parent: ParentOptions | None, admit: Admit, name: str
+        self,
+        options: FetchOptions,
+        parent: ParentOptions | None,
+        admit: Admit,
+        name: str,
+        silence: Silence = _as_usual,
     ) -> None:
+        self._options = options
+        self._silence = silence
         self._name = name
         self._parent = parent
         self._admit = admit
@@ -66,6 +83,7 @@ class Upstream:
         literal = self._admitted_literal(route, request)
         connection = self._dialler.connect(route, request.client, None)
         with _ClosingOnErrors(connection, request.url.authority):
+            self._bear_silence(connection, request.url, None)
             received = connection.ask(request, self._name, protocols)
             if received.head.status == 101:
                 outcome.peer, outcome.through_parent = connection.peer, route.through_parent
@@ -122,6 +140,7 @@ class Upstream:
     ) -> Exchange:
         with _ClosingOnErrors(connection, request.url.authority), _tied(request, connection):
             connection.reader.deadline = deadline
+            self._bear_silence(connection, request.url, None)
             received = connection.ask(request, self._name)
             connection.reader.deadline = None
             return self._received(connection, received, request, outcome, literal)
@@ -135,7 +154,13 @@ class Upstream:
         literal: str,
     ) -> Exchange:
         peer = literal if connection.route.through_parent else connection.peer
+        self._bear_silence(connection, request.url, received.head)
         return Exchange(connection, received, request.method, peer, outcome, self._idle.put)
+
+    def _bear_silence(self, connection: Connection, url: Url, head: Head | None) -> None:
+        """Have the connection wait as long as it may for the head, or for the body behind it."""
+        allowed = self._silence(url, head)
+        connection.reader.silence = self._options.silence if allowed is None else allowed
 
 
 def _tied(request: Request, connection: Connection) -> contextlib.AbstractContextManager[None]:

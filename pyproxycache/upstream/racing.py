@@ -18,6 +18,7 @@ from pyproxycache.upstream.names import Address
 HEAD_START = 0.25
 """Seconds that an address has before the next one is tried beside it (RFC 8305 section 5)."""
 
+_PROBES = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 _SUSPECT_SECONDS = 60.0
 _MOST_SUSPECTS = 1024
 
@@ -50,6 +51,14 @@ def race(addresses: Sequence[Address], deadline: float) -> Raced:
         field.close()
 
 
+def probe_when_silent(sock: socket.socket) -> None:
+    """Have the kernel find out within two minutes that a silent peer is gone; of TCP sockets alone."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _PROBES:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 class _Field:
     """The attempts that are under way, by descriptor."""
 
@@ -70,6 +79,7 @@ class _Field:
         self._poll.register(sock, select.POLLOUT)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        probe_when_silent(sock)
         code = sock.connect_ex(address.where)
         if code not in (0, errno.EINPROGRESS):
             self._end(sock.fileno(), code)

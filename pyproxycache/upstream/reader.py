@@ -17,6 +17,7 @@ _READ_SIZE = 256 << 10
 _AT_ONCE = int(socket.MSG_DONTWAIT)
 _LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _TIMEVAL = struct.Struct("ll")
+_LONGEST_WAIT = 86400.0  # seconds: no system call is told more than it can count
 
 
 class Reader:
@@ -29,7 +30,7 @@ class Reader:
     def __init__(self, sock: socket.socket, silence: float) -> None:
         self._sock = sock
         self._secured = isinstance(sock, ssl.SSLSocket)
-        self._silence = silence
+        self.silence = silence
         self._limit: float | None = None  # of the kernel's waiting, as it was told last
         self._buffer = bytearray()
         self._failure: OSError | None = None  # met while looking ahead, for the next read
@@ -209,12 +210,13 @@ class Reader:
 
     def patience(self) -> float:
         """How long a single wait may be (seconds); raises TimeoutError after the deadline."""
+        longest = min(self.silence, _LONGEST_WAIT)
         if self.deadline is None:
-            return self._silence
+            return longest
         left = self.deadline - clock.steady()
         if left <= 0:
             raise TimeoutError("the deadline is over")
-        return min(left, self._silence)
+        return min(left, longest)
 
     def _taken(self, count: int) -> bytes:
         buffer = self._buffer

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable
 
 import pytest
 from harness import Proxy, Reply
 from origin import Asked, Origin, Resource
+from scripted import Scripted
 
 MakeProxy = Callable[..., Proxy]
 
@@ -202,6 +205,39 @@ def test_the_origins_silence_is_a_timeout(origin: Origin, make_proxy: MakeProxy)
     proxy = make_proxy(config={"fetch": {"silence": 0.5, "tries": 2, "pause": 0.01}})
     origin.put("/a", b"body", head_delay=5)
     assert proxy.get(origin.url("/a")).status == 504
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "is_whole"),
+    [
+        ("/slow/a", "text/plain", True),
+        ("/a", "text/event-stream; charset=utf-8", True),
+        ("/a", "video/mp4", True),
+        ("/a", "text/plain", False),
+    ],
+)
+def test_how_long_an_origin_may_be_silent(
+    make_proxy: MakeProxy, path: str, content_type: str, is_whole: bool
+) -> None:
+    """Longer by rule, and between events."""
+    rules = [
+        {"match": {"path": "^/slow/"}, "silence": "30s"},
+        {"match": {"content_type": "^video/"}, "silence": "30s"},
+    ]
+    proxy = make_proxy(config={"fetch": {"silence": 0.5, "tries": 1}, "rules": rules})
+    silent = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        silent.wait(1.5 if path.startswith("/slow/") else 0)  # before the head, and in the body
+        head = f"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Type: {content_type}\r\n"
+        connection.sendall(head.encode() + b"Content-Length: 8\r\n\r\none ")
+        silent.wait(1.5)
+        connection.sendall(b"two ")
+
+    with Scripted([answer]) as server:
+        url = f"http://127.0.0.1:{server.port}{path}"
+        reply = proxy.get(url)
+    assert reply.complete is is_whole
 
 
 def test_an_origin_that_does_not_answer(origin: Origin, proxy: Proxy) -> None:
