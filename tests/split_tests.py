@@ -20,11 +20,12 @@ def main() -> None:
     minutes = parser.parse_args().minutes
     import splits
     import test_split_answers
+    import test_split_feeds
     import test_split_requests
     import test_split_writes
     import test_splits
 
-    parts = (test_splits, test_split_requests, test_split_answers, test_split_writes)
+    parts = (test_splits, test_split_requests, test_split_answers, test_split_writes, test_split_feeds)
     end = time.monotonic() + 60 * minutes
     for held in cycle([held for part in parts for held in part.PROPERTIES]):
         if time.monotonic() > end:

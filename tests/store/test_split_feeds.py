@@ -9,12 +9,16 @@ import socket
 import termios
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from cachedir import URL, entry
-from splits import everywhere, somewhere
+from hypothesis import strategies as st
+from splits import Property, Tried, everywhere, somewhere
 
 from pyproxycache.errors import UpstreamTimeout
 from pyproxycache.store.feed import Feed, Mirror
@@ -72,7 +76,7 @@ def recorded(states: list[Progress], body: Path) -> bytes:
     flight = Flight(URL, TOKEN)
     flight.open_file(os.open(body, os.O_RDONLY))
     flight.publish(states[0])
-    name = f"recorded-{os.getpid()}"
+    name = f"recorded-{os.getpid()}-{os.urandom(4).hex()}"
     feed = Feed(name, lambda token, key: flight if (token, key) == (TOKEN, URL) else None)
     said = b""
     with socket.socket(socket.AF_UNIX) as follower:
@@ -104,6 +108,7 @@ class Leader:
 
     def tell(self, pieces: list[bytes]) -> tuple[list[str], bytes | None]:
         """All that a mirror publishes of it, and the body where that is told at the end."""
+        Tried.count += 1
         flight = Told()
         telling = self._pool.submit(self._tell, pieces)
         Mirror(flight, self.owner, 10.0, lambda _flight, _expired: None).start()
@@ -149,3 +154,30 @@ def test_it_is_the_same_in_any_pieces(leader: Leader, tmp_path: Path, name: str)
         assert leader.tell(pieces) == whole, pieces
     for seed in range(20):
         assert leader.tell(somewhere(said, seed)) == whole, seed
+
+
+@cache
+def _body() -> Path:
+    return body_in(Path(mkdtemp()))
+
+
+def check_feed(sizes: list[int], has_head: bool, end: End, seed: int) -> None:
+    """Any progress of a download."""
+    head = replace(HEAD, peer="1" * (seed % 3000)) if has_head else None
+    states = [Progress(entry=head, length=9 if has_head else None, size=size) for size in sorted(sizes)]
+    states.append(replace(states[-1] if states else Progress(entry=head), end=end))
+    said = recorded(states, _body())
+    with closing(Leader(_body())) as leader:
+        assert leader.tell(somewhere(said, seed)) == leader.tell([said])
+
+
+ENDS = st.sampled_from([End.STORED, End.UNSTORED, End.BROKEN, End.PASSED, End.FRESHENED])
+PROPERTIES = (
+    Property(
+        check_feed, (st.lists(st.integers(0, 9), max_size=4), st.booleans(), ENDS, st.integers(0, 1 << 30))
+    ),
+)
+
+
+def test_any_progress_is_the_same_in_any_pieces() -> None:
+    PROPERTIES[0].hold(50)
