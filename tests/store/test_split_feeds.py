@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from splits import Property, Tried, everywhere, somewhere
 
 from pyproxycache.errors import UpstreamTimeout
-from pyproxycache.store.feed import Feed, Mirror
+from pyproxycache.store.feed import Feed, Mirror, Terms
 from pyproxycache.store.flight import End, Flight, Progress
 
 TOKEN = "token"
@@ -77,7 +77,7 @@ def recorded(states: list[Progress], body: Path) -> bytes:
     flight.open_file(os.open(body, os.O_RDONLY))
     flight.publish(states[0])
     name = f"recorded-{os.getpid()}-{os.urandom(4).hex()}"
-    feed = Feed(name, lambda token, key: flight if (token, key) == (TOKEN, URL) else None)
+    feed = Feed(name, lambda token, key: flight if (token, key) == (TOKEN, URL) else None, 60.0)
     said = b""
     with socket.socket(socket.AF_UNIX) as follower:
         follower.connect(f"\0{name}")
@@ -85,7 +85,7 @@ def recorded(states: list[Progress], body: Path) -> bytes:
         for number, state in enumerate(states):
             if number:
                 flight.publish(state)
-            while said.count(b"\n") < 2 + number:
+            while said.count(b"}\n") < 1 + number:
                 data, fds, _flags, _address = socket.recv_fds(follower, 1 << 16, 1)
                 said += data
                 for fd in fds:
@@ -111,7 +111,7 @@ class Leader:
         Tried.count += 1
         flight = Told()
         telling = self._pool.submit(self._tell, pieces)
-        Mirror(flight, self.owner, 10.0, lambda _flight, _expired: None).start()
+        Mirror(flight, self.owner, Terms(10.0, 10.0), lambda _flight, _expired: None).start()
         last = None
         while last is None or last.end is None:
             last = flight.wait_change(last)
