@@ -243,6 +243,8 @@ class Clients:
         if known is not None and self.repeating.repeat(connection, data, known):
             self._after_repeat(connection)
         else:
+            if not (connection.buffer or connection.unread):
+                connection.deadline = self.now + _SILENCE  # for a head as a whole, from its first byte
             connection.buffer += data
             self._parse(connection)
         if connection.readable and connection.state is State.OPEN:

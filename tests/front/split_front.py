@@ -83,10 +83,18 @@ class _Inline:
         pass
 
 
-def seen(pieces: list[bytes], *, reads: bool = True, slow: random.Random | None = None) -> Seen:
+def seen(
+    pieces: list[bytes],
+    *,
+    reads: bool = True,
+    slow: random.Random | None = None,
+    idle: float = 0.0,
+    pace: float = 0.0,
+) -> Seen:
     """What is made of these pieces of one connection, whose client may be `slow` to take its answers.
 
-    Raises AssertionError where that does not end.
+    The first one comes after `idle` seconds, and whatever happens takes `pace` seconds. Raises
+    AssertionError where the connection does not end.
     """
     engine: Any = _Engine(reads=reads)
     posted: deque[Callable[[], None]] = deque()
@@ -97,8 +105,11 @@ def seen(pieces: list[bytes], *, reads: bool = True, slow: random.Random | None 
         sock.setblocking(False)
         sock.feed.next()
         connection = clients.open(sock, ("127.0.0.1", 1))
+        clients.now += idle
         with cpu_within(10.0):
             for _ in range(_STEPS):
+                clients.now += pace
+                clients.tick()
                 if posted:
                     posted.popleft()()
                 elif clients.turns:

@@ -70,6 +70,16 @@ def test_of_content_that_nobody_reads_nothing_becomes_a_request() -> None:
             assert found.requests == whole.requests[: len(found.requests)], pieces
 
 
+def test_a_head_that_drips_is_given_up() -> None:
+    whole = [GET, *[b"X: y\r\n"] * 40, b"\r\n"]
+    assert len(seen(whole, pace=0.5).requests) == 1
+    assert seen(whole, pace=3.0) == Seen((), ())
+
+
+def test_a_head_that_was_waited_for_has_its_own_time() -> None:
+    assert len(seen([GET, b"\r\n"], idle=70.0, pace=4.0).requests) == 1
+
+
 def without_content(found: Seen) -> Seen:
     return replace(found, requests=tuple(replace(one, body=b"") for one in found.requests))
 
