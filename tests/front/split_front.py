@@ -18,6 +18,7 @@ from pyproxycache.front.app import App, Around, Options
 from pyproxycache.front.connection import State
 from pyproxycache.front.forwarded import Forwarding
 from pyproxycache.front.kisscache import KissCache
+from pyproxycache.front.threads import Task, Threads
 from pyproxycache.front.ways import Ways
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.messages import Head, Headers, Request, Response
@@ -67,20 +68,11 @@ class _Engine:
         return Response(Head(200, "OK", Headers([("Content-Length", "0")])), (), 0)
 
 
-class _Inline:
+class _Inline(Threads):
     """Threads whose work is done at once."""
 
-    def submit(self, task: Any) -> None:
+    def submit(self, task: Task) -> None:
         task.run()
-
-    def enter(self, _task: object, _origin: str) -> bool:
-        return True
-
-    def withdraw(self, _task: object) -> bool:
-        return False
-
-    def settle(self) -> None:
-        pass
 
 
 def seen(
@@ -99,8 +91,7 @@ def seen(
     engine: Any = _Engine(reads=reads)
     posted: deque[Callable[[], None]] = deque()
     app = _app(engine)
-    threads: Any = _Inline()
-    clients = clients_of(app, threads, lambda: False)(posted.append, _watch_nothing, 0.0)
+    clients = clients_of(app, _Inline(1), lambda: False)(posted.append, _watch_nothing, 0.0)
     with plain(pieces, early=True, slow=slow) as sock:
         sock.setblocking(False)
         sock.feed.next()
