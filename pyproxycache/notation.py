@@ -275,6 +275,9 @@ NOTATIONS = {
     "reserve": Notation(
         _share("a reserve: a share of the disk as in 5%, or a size as in 10G"), _write_share
     ),
+    "share of bodies": Notation(
+        _share("a share of all bodies as in 10%, or a size as in 10G"), _write_share
+    ),
     "object size": Notation(_share("a size as in 10G, or a share of the cache as in 50%"), _write_share),
 }
 """By the word behind the Annotated types in options.py."""

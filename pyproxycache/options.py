@@ -62,6 +62,7 @@ class StoreOptions(Struct, frozen=True, kw_only=True):
 
     `unused`: an entry not read for so long goes. `reserve` stays free on the disk. `max_object` is the
     largest body that is kept, as a share of what the cache may take; `max_head` the largest head.
+    `verify`: so much is read each day and compared with its digest.
     """
 
     path: Folder
@@ -70,6 +71,7 @@ class StoreOptions(Struct, frozen=True, kw_only=True):
     reserve: Annotated[Share, "reserve"] = Share(percent=5.0)
     max_object: Annotated[Share, "object size"] | None = Share(percent=50.0)
     max_head: Size = 64 << 10
+    verify: Annotated[Share, "share of bodies"] = Share(percent=10.0)
 
 
 class FetchOptions(Struct, frozen=True, kw_only=True):

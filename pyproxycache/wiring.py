@@ -51,6 +51,7 @@ from pyproxycache.store.housekeeping import Housekeeper
 from pyproxycache.store.index import Index
 from pyproxycache.store.recovery import Recovery
 from pyproxycache.store.space import Space
+from pyproxycache.store.verifying import Verifier
 from pyproxycache.store.watch import StoreWatch
 from pyproxycache.upstream.client import Upstream
 
@@ -179,6 +180,8 @@ def _build_app(config: Config) -> app.App:
     housekeeper = Housekeeper(store.index, store.space, chores)
     components, downloader = _build_components(config, store, housekeeper, upstream, guard)
     access_log = _access_log(config.log, housekeeper.count)
+    verifier = Verifier(config.store.verify, store.index, store.blobs, store.fsck, housekeeper.count)
+    verifier.start()
 
     def reopen_logs() -> None:
         if access_log is not None:
@@ -189,6 +192,7 @@ def _build_app(config: Config) -> app.App:
             access_log.close(_LOG_SECONDS)
 
     def close(seconds: float) -> None:
+        verifier.close()
         components.refresher.close()
         left = downloader.drain(seconds)
         if left:

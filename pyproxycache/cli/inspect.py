@@ -28,6 +28,7 @@ from pyproxycache.rules.decide import freshness_left
 from pyproxycache.rules.keys import parse_url
 from pyproxycache.store.index import Access
 from pyproxycache.store.listing import Listed
+from pyproxycache.store.verifying import present_round
 from pyproxycache.units import format_age, format_duration, format_size
 from pyproxycache.wiring import Store
 
@@ -146,11 +147,13 @@ def stats(cache: Cache, as_json: bool) -> None:
     with errors_for_people():
         usage, counters = store.index.usage(), store.index.counters()
         running = len(store.claims.running())
+        verified = present_round(store.index).share
     figures: dict[str, Any] = {
         "entries": usage.entries,
         "blobs": usage.blobs,
         "bytes": usage.bytes,
         "downloading": running,
+        "verified": round(verified, 4),
         "hit_ratio": round(hit_ratio(counters), 4),
         "counters": counters,
     }
@@ -161,6 +164,7 @@ def stats(cache: Cache, as_json: bool) -> None:
     table.add_row("entries", str(usage.entries))
     table.add_row("bodies", f"{usage.blobs}, {format_size(usage.bytes)}")
     table.add_row("downloading", str(running))
+    table.add_row("verified in this round", f"{100 * verified:.1f} %")
     table.add_row("answered without a download", f"{100 * hit_ratio(counters):.1f} %")
     for name, value in sorted(counters.items()):
         table.add_row(name, format_size(value) if name.startswith("bytes.") else str(value))

@@ -104,7 +104,7 @@ class Follower:
     def stored_body(self, entry: Entry, start: int, stop: int | None) -> Iterator[Piece]:
         """A blob's bytes; raises FileNotFoundError where it is gone, after forgetting what names it."""
         try:
-            fd = self._blobs.open(entry.digest, entry.size)
+            fd = self._blobs.open_verified(entry.digest, entry.size)
         except Damaged as error:
             log.error("%s; what names it is forgotten and fetched again", error)
             self._forget(entry)

@@ -22,6 +22,8 @@ _BLOCK = 1 << 20
 _ST_BLOCK = 512
 # 256 folders: some thousand files in each where a million are stored, and all made soon.
 _PREFIX = 2
+_VERIFIED_AT_ONCE = 64 << 10
+_MOST_VERIFIED = 1 << 16
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -34,6 +36,7 @@ class Blobs:
         self._blobs_text = f"{self._blobs}/"  # paths are made for each small body
         self._partial = root / "partial"
         self._intent: Intent | None = None
+        self._verified: set[str] = set()  # small ones; changed in one step, without a lock
 
     def create_folders(self) -> None:
         """Make the folders; raises StoreError naming the path when that cannot be done."""
@@ -70,17 +73,37 @@ class Blobs:
             raise Damaged(f"the blob {digest} has {found} bytes instead of {size}")
         return fd
 
+    def open_verified(self, digest: str, size: int) -> int:
+        """The same, and a small body is compared with its digest when this process opens it first."""
+        fd = self.open(digest, size)
+        if size <= _VERIFIED_AT_ONCE and digest not in self._verified:
+            try:
+                if hashlib.sha256(os.pread(fd, size, 0)).hexdigest() != digest:
+                    raise Damaged(f"the blob {digest} has other bytes than were written")
+            except BaseException:
+                os.close(fd)
+                raise
+            self._note_verified(digest)
+        return fd
+
+    def _note_verified(self, digest: str) -> None:
+        if len(self._verified) >= _MOST_VERIFIED:
+            self._verified.clear()
+        self._verified.add(digest)
+
     def keep(self, partial: Path, digest: str) -> None:
-        """Give the partial file its digest as a second name; equal bytes keep one blob."""
+        """Give the partial file its digest as a second name; equal bytes keep one blob, the new one.
+
+        Of the old one nobody knows whether the disk still has it as it was.
+        """
         path = self.path(digest)
         with _as_store_errors(path):
             try:
                 _link(partial, path)
             except FileExistsError:
-                if path.stat().st_size != partial.stat().st_size:
-                    # Damaged, so no row may name it again.
-                    path.unlink()
-                    os.link(partial, path)
+                fresh = path.with_name(f"{partial.name}.new")
+                os.link(partial, fresh)
+                fresh.replace(path)
 
     def write(self, digest: str, data: bytes) -> None:
         """A whole body in its place, with the index's write lock held; equal bytes keep one blob."""
@@ -91,7 +114,7 @@ class Blobs:
             try:
                 fd = _create(path, folder)
             except FileExistsError:
-                if Path(path).stat().st_size == len(data):
+                if Path(path).read_bytes() == data:
                     return
                 Path(path).unlink()  # damaged
                 fd = _create(path, folder)

@@ -54,7 +54,7 @@ _IS_USED = (
     " OR EXISTS (SELECT 1 FROM not_storable)"
 )
 
-_BESIDE = ("index.lock", "collect.lock", "claims", "versions", "intent")
+_BESIDE = ("index.lock", "collect.lock", "verify.lock", "claims", "versions", "intent")
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ class Problem(Enum):
     MISSING = "blob is missing"
     SIZE = "blob has another size than its row"
     DIGEST = "blob's bytes do not have its digest"
+    UNREADABLE = "blob cannot be read from the disk"
     UNBACKED = "entry names a blob that has no row"
     STRAY = "file that no row names"
 
@@ -74,6 +76,10 @@ class Fsck:
             return Finding(Problem.SIZE, digest)
         try:
             return None if _sha256(fd) == digest else Finding(Problem.DIGEST, digest)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return Finding(Problem.UNREADABLE, digest)
         finally:
             os.close(fd)
 

@@ -282,6 +282,12 @@ class Index:
             yield from page
             digest = page[-1][0]
 
+    def next_blob(self, after: str) -> tuple[str, int] | None:
+        """Digest and size of the blob whose digest comes next; None behind the last."""
+        statement = "SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT 1"
+        rows = self._database.select(statement, (after,))
+        return (rows[0][0], rows[0][1]) if rows else None
+
     def unbacked(self) -> list[Entry]:
         """Entries whose digest has no blob row: none, unless the file was changed by hand."""
         rows = self._database.select(

@@ -39,9 +39,10 @@ def grown(cache: CacheDir, name: str, body: bytes = BODY) -> Partial:
 def test_equal_bytes_keep_one_blob(cache: CacheDir) -> None:
     first, second = grown(cache, "1"), grown(cache, "2")
     cache.blobs.keep(first.path, DIGEST)
-    inode = cache.blobs.path(DIGEST).stat().st_ino
     cache.blobs.keep(second.path, DIGEST)
-    assert cache.blobs.path(DIGEST).stat().st_ino == inode == first.path.stat().st_ino
+    # That of which it is known what is in it.
+    assert cache.blobs.path(DIGEST).stat().st_ino == second.path.stat().st_ino
+    assert len(cache.blob_files()) == 1
     assert cache.blobs.path(DIGEST).relative_to(cache.path) == Path("blobs", DIGEST[:2], DIGEST)
 
 

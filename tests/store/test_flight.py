@@ -175,11 +175,12 @@ def test_a_body_that_gets_no_file_releases_all(cache: CacheDir, pool: ThreadPool
     permit, partial = cache.lead(), cache.path / "partial"
     heads = [pool.submit(cache.follow().flight.wait_head) for _ in range(8)]
     partial.rmdir()
+    partial.write_text("no folder")
     with pytest.raises(StoreError):
         permit.begin(entry(), None)
     permit.finish(End.PASSED)
     assert {head.result().end for head in heads} == {End.PASSED}
-    partial.mkdir()
+    partial.unlink()  # it is made again
     assert download(cache.lead(), b"body") is not None
 
 

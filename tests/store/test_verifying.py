@@ -1,0 +1,104 @@
+"""Bit rot: damaged bodies are found and forgotten, in the background and when they are opened."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from cachedir import URL, CacheDir, download, entry, whole
+
+from pyproxycache.messages import Entry
+from pyproxycache.options import Share
+from pyproxycache.store.blobs import Blobs, Damaged
+from pyproxycache.store.verifying import Verifier, present_round
+
+SMALL, LARGE = b"small body", b"large body " * 20_000
+
+
+def rot(cache: CacheDir, stored: Entry) -> None:
+    """One bit of the body is another one, and the file's size what it was."""
+    path = cache.blobs.path(stored.digest)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def verifier(cache: CacheDir, counters: Counter[str]) -> Verifier:
+    return Verifier(Share(percent=10), cache.index, cache.blobs, cache.fsck, counters.update)
+
+
+def test_a_round_finds_what_is_damaged(cache: CacheDir) -> None:
+    stored = [cache.put(f"{URL}/{n}", b"%d " % n + (LARGE if n % 2 else SMALL)) for n in range(20)]
+    damaged, missing = stored[3], stored[8]
+    rot(cache, damaged)
+    cache.blobs.path(missing.digest).unlink()
+    stamps = {one.key: cache.index.stamp(one.key) for one in stored}
+    counters: Counter[str] = Counter()
+    sizes, verifying = [], verifier(cache, counters)
+    while (size := verifying.verify_next()) is not None:
+        sizes.append(size)
+    assert sorted(sizes) == sorted(one.size for one in stored)
+    assert counters == {"verified.bodies": 20, "verified.damaged": 2, "bytes.verified": sum(sizes)}
+    for one in stored:
+        is_gone = one in (damaged, missing)
+        assert (cache.stored(one.key) == []) == is_gone
+        # What memory has of it is outdated, too.
+        assert (cache.index.stamp(one.key) != stamps[one.key]) == is_gone
+    assert not cache.blobs.path(damaged.digest).exists()
+    # And from the beginning.
+    left = [one for one in stored if one not in (damaged, missing)]
+    assert verifying.verify_next() == min(left, key=lambda one: one.digest).size
+
+
+def test_how_far_the_round_is(cache: CacheDir) -> None:
+    assert present_round(cache.index).share == 0
+    cache.index.set_fact("verified", "80" + "0" * 62)
+    assert present_round(cache.index).share == 0.5
+
+
+def test_one_process_verifies_and_goes_on_where_it_was(cache: CacheDir) -> None:
+    cache.put(URL, SMALL)
+    counters: Counter[str] = Counter()
+    first = verifier(cache, counters)
+    first.start()
+    end = time.monotonic() + 30
+    while not counters and time.monotonic() < end:
+        time.sleep(0.01)
+    first.close()
+    assert counters["verified.bodies"] == 1
+    assert present_round(cache.index).after == whole(entry(), SMALL).digest
+
+
+def test_none_is_read_where_none_is_wanted(cache: CacheDir) -> None:
+    cache.put(URL, SMALL)
+    Verifier(Share(), cache.index, cache.blobs, cache.fsck, pytest.fail).start()
+    assert not (cache.path / "verify.lock").exists()
+
+
+@pytest.mark.parametrize(("body", "is_seen"), [(SMALL, True), (LARGE, False)], ids=["small", "large"])
+def test_what_a_process_opens_first(cache: CacheDir, body: bytes, is_seen: bool) -> None:
+    stored = cache.put(URL, body)
+    rot(cache, stored)
+    begun = Blobs(cache.path)
+    if is_seen:
+        with pytest.raises(Damaged, match="other bytes"):
+            begun.open_verified(stored.digest, stored.size)
+    else:
+        assert begun.open_verified(stored.digest, stored.size) > 0
+
+
+def test_a_body_that_comes_again_is_whole(cache: CacheDir) -> None:
+    for body in (SMALL, LARGE):
+        stored = cache.put(URL, body)
+        rot(cache, stored)
+        cache.put(f"{URL}/again", body)
+        assert cache.body(stored) == body
+        rot(cache, stored)
+        again = download(cache.lead(f"{URL}/large"), body, f"{URL}/large")
+        assert again is not None
+        assert cache.body(again) == body
+        assert [path.name for path in cache.blob_files() if path.name.startswith(stored.digest[:8])] == [
+            Path(stored.digest).name
+        ]
