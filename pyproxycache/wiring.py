@@ -14,6 +14,7 @@ from functools import partial
 from pyproxycache.background import Count, tell_of_lost_threads
 from pyproxycache.config import Config
 from pyproxycache.download.leading import Downloader
+from pyproxycache.download.surroundings import Surroundings
 from pyproxycache.engine import Components, Engine
 from pyproxycache.errors import StoreError
 from pyproxycache.fetching.fetcher import Fetcher
@@ -287,12 +288,17 @@ def _build_components(
     def count_received(count: int) -> None:
         housekeeper.count(counters.received(count))
 
-    downloader = Downloader(fetch, upstream, policies, store.space, store.index, count_received)
-    follower = Follower(store.index, store.blobs, flights, downloader, upstream, guard.admit_peer)
+    surroundings = Surroundings(store.index, store.blobs, flights, fetch.range_ahead)
+    downloader = Downloader(
+        fetch, upstream, policies, store.space, store.index, surroundings, count_received
+    )
+    follower = Follower(
+        store.index, store.blobs, flights, downloader, surroundings, upstream, guard.admit_peer
+    )
     delivery = Delivery(store.index, follower, guard.admit_peer, housekeeper.note_access)
     forwarder = Forwarder(policies, store.index, flights, downloader, delivery, upstream)
     look_up = LookUp(store.index)
-    fetcher = Fetcher(fetch, policies, look_up, flights, downloader, delivery, forwarder)
+    fetcher = Fetcher(fetch, policies, look_up, flights, surroundings, downloader, delivery, forwarder)
     components = Components(
         upstream=upstream,
         policies=policies,

@@ -12,6 +12,7 @@ from functools import partial
 
 from pyproxycache import clock
 from pyproxycache.download.abandoned import Abandoned
+from pyproxycache.download.surroundings import Limit, Surroundings
 from pyproxycache.download.threads import Threads
 from pyproxycache.download.transfer import Source, Transfer, give_up
 from pyproxycache.errors import BrokenOff, ClientGone, ProxyError, StoreError, UpstreamError
@@ -20,6 +21,7 @@ from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.digests import expected_digests
+from pyproxycache.rules.extents import as_part
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import continues, range_text
 from pyproxycache.rules.representation import resumption_validator
@@ -110,6 +112,7 @@ class Downloader:
         policies: Policies,
         space: Space,
         index: Index,
+        surroundings: Surroundings,
         count_received: Callable[[int], None],
     ) -> None:
         self._count_received = count_received
@@ -118,6 +121,7 @@ class Downloader:
         self._policies = policies
         self._space = space
         self._index = index
+        self._surroundings = surroundings
         self._stopping = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
@@ -326,7 +330,9 @@ class Downloader:
         def again() -> Source | None:
             return self._continue(permit, request, received)
 
-        transfer = Transfer(self._options, self._space, self._stopping, permit, source, again)
+        like = as_part(permit.entry) if permit.entry is not None else None
+        limit = None if like is None else Limit(self._surroundings, permit.key, like)
+        transfer = Transfer(self._options, self._space, self._stopping, permit, source, again, limit)
         flight, abandoned = permit.flight, self._abandoned
 
         def on_change(is_read: bool) -> None:

@@ -6,16 +6,19 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from pyproxycache import clock
+from pyproxycache.download.surroundings import Limit, in_blocks
 from pyproxycache.errors import BrokenOff, NoSpace, ProxyError, StoreError, UpstreamError
 from pyproxycache.messages import without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.rules.digests import IntegrityCheck
+from pyproxycache.rules.extents import shortened
 from pyproxycache.rules.representation import resumption_validator
-from pyproxycache.store.flight import End
+from pyproxycache.store.flight import End, Orphaned
 from pyproxycache.store.flights import Permit
 from pyproxycache.store.space import Space
 from pyproxycache.upstream.exchange import Exchange
@@ -30,6 +33,10 @@ _PROGRESS = 64 << 10
 """New bytes for which the tries are counted anew: fewer could be had for ever."""
 
 
+_FINISHED = 1 << 20
+"""Bytes for which a download that nobody reads any more is not broken off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """An answer to read on from, up to the offset `end` of the whole body (None: its framing tells)."""
@@ -41,7 +48,8 @@ class Source:
 class Transfer:
     """Brings one body in and ends its flight.
 
-    `again` gives another source, or None when it has ended the flight; it raises ProxyError.
+    `again` gives another source, or None when it has ended the flight; it raises ProxyError. `limit` is
+    there where others may bring in bytes of the same representation, which are left to them.
     """
 
     def __init__(
@@ -52,6 +60,7 @@ class Transfer:
         permit: Permit,
         source: Source,
         again: Callable[[], Source | None],
+        limit: Limit | None,
     ) -> None:
         self._options = options
         self._space = space
@@ -59,6 +68,7 @@ class Transfer:
         self._permit = permit
         self._source: Source | None = source
         self._again = again
+        self._limit = limit
         self._what = without_query(permit.key)
         self._tried = 1
         self._fruitless = 0
@@ -67,6 +77,7 @@ class Transfer:
         self._unpublished = 0  # bytes that followers have not been told of
         self._allowed = 0  # bytes that the file may have
         self._left = threading.Event()
+        self._ebbs = False  # nobody reads it any more, and what is on its way is all that is taken
 
     def end(self) -> None:
         """Leave the rest to the next who asks: nobody waits for it. Any thread may call this."""
@@ -77,12 +88,13 @@ class Transfer:
     def run(self) -> None:
         """Read to the end, with new tries where the origin breaks off; raises nothing."""
         try:
-            while self._source is not None:
+            while (source := self._source) is not None:
                 try:
-                    self._bring_in(self._source)
-                    return
+                    if self._bring_in(source):
+                        return
+                    self._source = self._again()
                 except UpstreamError as error:
-                    self._source.exchange.close()
+                    source.exchange.close()
                     self._note_gain()
                     self._source = self._next_source(error)
         except Exception:
@@ -93,25 +105,90 @@ class Transfer:
             if self._source is not None:
                 self._source.exchange.close()
 
-    def _bring_in(self, source: Source) -> None:
-        """Read to the end and store; raises UpstreamError when the body ends short."""
+    def _bring_in(self, source: Source) -> bool:
+        """Read to the end, or past what others have; whether it is over.
+
+        Raises UpstreamError when the body ends short.
+        """
         permit = self._permit
         check = self._integrity_check()
         source.exchange.before_wait(self._publish)
         if source.end is not None:
             source.exchange.expect(source.end - permit.size)
-        for data in source.exchange:
+        for received in source.exchange:
+            stop = self._stop(check)
+            data = received if stop is None else received[: stop - permit.size]
             if obstacle := self._append(data):
-                self._spill(source.exchange, data, obstacle, check)
-                return
+                self._spill(source.exchange, received, obstacle, check)
+                return True
             check.update(data)
             self._unpublished += len(data)
             if permit.size == source.end:
                 break  # the last bytes go out with the end, so that who has them all finds them stored
+            if not self._ebbs and self._is_left(check):
+                self._ebbs = True
+                source.exchange.narrow()
+            run_dry = self._ebbs and not source.exchange.pending()
+            if self._limit is not None and (permit.size == stop or run_dry):
+                source.exchange.close()
+                return self._leave_to_others(self._limit, check)
             late = clock.steady() - self._published > _UNPUBLISHED_SECONDS
             if late or self._unpublished > _UNPUBLISHED_BYTES:
                 self._publish()
         self._store(check)
+        return True
+
+    def _stop(self, check: IntegrityCheck) -> int | None:
+        """Where in the body others have what follows."""
+        entry = self._permit.entry
+        if self._limit is None or entry is None or not self._may_end_early(check):
+            return None
+        found = self._limit.before(entry.first_byte + self._permit.size)
+        return None if found is None else found - entry.first_byte
+
+    def _is_left(self, check: IntegrityCheck) -> bool:
+        """Whether it is a part that nobody reads any more, nor can from here on, far from its end."""
+        permit = self._permit
+        part = permit.entry.part if permit.entry is not None else None
+        if part is None or part.length - permit.size <= _FINISHED or not self._may_end_early(check):
+            return False
+        return permit.flight.close_if_left()
+
+    def _may_end_early(self, check: IntegrityCheck) -> bool:
+        """Whether less than all of the body can be kept, or all of it be had from others."""
+        entry = self._permit.entry
+        return entry is not None and (entry.part is None or not check.expected)
+
+    def _leave_to_others(self, limit: Limit, check: IntegrityCheck) -> bool:
+        """A part ends here; a whole goes on behind what others have. Gives whether it is over."""
+        permit = self._permit
+        assert permit.entry is not None, "a body follows a head"
+        self._publish()
+        if permit.entry.part is None:
+            self._take_over(limit, check)
+            if permit.size != limit.total:
+                return False
+        elif permit.size:
+            permit.end_here(shortened(permit.entry, permit.size))
+        else:
+            permit.finish(End.LOST)
+            return True
+        self._store(check)
+        return True
+
+    def _take_over(self, limit: Limit, check: IntegrityCheck) -> None:
+        """Copy what others have, or are bringing in, up to where that ends."""
+        permit = self._permit
+        before = -1
+        while permit.size > before and (pieces := limit.pieces(permit.size)) is not None:
+            before = permit.size
+            with closing(pieces), suppress(Orphaned, ProxyError, OSError):
+                for data in in_blocks(pieces):
+                    if self._append(data):
+                        return  # as the next bytes of the origin's will be, and be passed on
+                    check.update(data)
+                    if permit.size != limit.total:
+                        permit.publish_size()
 
     def _publish(self) -> None:
         """Tell the followers, if there is anything new."""
@@ -219,6 +296,12 @@ class Transfer:
     def _leave(self) -> None:
         """End the flight so that who has just come looks again, and goes on with what there is."""
         log.info("%s is left at %d bytes: no client waits for it", self._what, self._permit.size)
+        entry = self._permit.entry
+        if self._limit is not None and entry is not None and entry.part is not None:
+            check = self._integrity_check()
+            if self._may_end_early(check):
+                self._leave_to_others(self._limit, check)
+                return
         give_up(self._permit, End.LOST, None)
 
 

@@ -7,20 +7,22 @@ from dataclasses import dataclass, replace
 
 from pyproxycache import clock
 from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale, Whole
+from pyproxycache.download.surroundings import Surroundings
 from pyproxycache.errors import Fault, StoreError, UpstreamError
 from pyproxycache.fetching.forwarder import Forwarder, with_own
 from pyproxycache.lookup import LookUp
-from pyproxycache.messages import Entry, Repeatable, Request, Response, without_query
+from pyproxycache.messages import Entry, Head, Part, Repeatable, Request, Response, without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
+from pyproxycache.rules.extents import are_of_one, as_part, extent_of, first_ahead
 from pyproxycache.rules.freshness import CLOCK_TOLERANCE, current_age
-from pyproxycache.rules.keys import flight_key, newest, part_key, select, vary_values
+from pyproxycache.rules.keys import fits, flight_key, newest, part_key, select, vary_values
 from pyproxycache.rules.policy import Policies
-from pyproxycache.rules.ranges import if_range_holds, range_specs, select_ranges
+from pyproxycache.rules.ranges import if_range_holds, range_specs, range_text, select_ranges
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.steps import Asks, Steps, finished, until_there
-from pyproxycache.store.claims import NotStorable
+from pyproxycache.store.claims import Claim, NotStorable
 from pyproxycache.store.flight import End, Flight, Progress
 from pyproxycache.store.flights import Flights, Follow, Lead, Permit
 from pyproxycache.store.versions import Stamp
@@ -59,6 +61,7 @@ class Fetcher:
         policies: Policies,
         look_up: LookUp,
         flights: Flights,
+        surroundings: Surroundings,
         downloader: Downloader,
         delivery: Delivery,
         forwarder: Forwarder,
@@ -67,6 +70,7 @@ class Fetcher:
         self._policies = policies
         self._look_up = look_up
         self._flights = flights
+        self._surroundings = surroundings
         self._downloader = downloader
         self._delivery = delivery
         self._forwarder = forwarder
@@ -85,7 +89,7 @@ class Fetcher:
         if isinstance(joined, Lead):
             if self._is_outdated(joined.permit, miss):
                 return None, miss.varies
-            return (yield from self._lead(miss, joined.permit))
+            return (yield from self._lead(self._up_to_others(miss), joined.permit))
         return (yield from self._follow(miss, joined.flight))
 
     def refresh(self, miss: Miss) -> None:
@@ -107,9 +111,35 @@ class Fetcher:
         if running is not None:
             yield from until_there(running.flight)
             progress = running.flight.progress()
-            if progress.entry is not None and not self._is_far(miss.request, progress):
+            if progress.entry is not None and self._comes_soon(miss.request, progress):
                 return running
-        return (yield from self._join_in_turn(miss, part_key(flight, miss.fetch.headers)))
+        start = _first_missing(miss)
+        nearby = None if start is None else self._surroundings.soon_at(start, self._running(miss))
+        shared = None if nearby is None else self._flights.follow(nearby)
+        return shared or (yield from self._join_in_turn(miss, part_key(flight, miss.fetch.headers)))
+
+    def _running(self, miss: Miss) -> list[tuple[Claim, Entry]]:
+        """The downloads of parts of what the request asks for, as far as is known."""
+        known = miss.fetch.plan.parts[0] if miss.fetch.plan is not None else None
+        return [
+            (claim, part)
+            for claim, part in self._surroundings.running(miss.key)
+            if (are_of_one(known, part) if known is not None else fits(part, miss.request))
+        ]
+
+    def _up_to_others(self, miss: Miss) -> Miss:
+        """The same without what is being downloaded already behind what it lacks."""
+        start = _first_missing(miss)
+        ahead = None
+        if start is not None:
+            ahead = first_ahead(start, [extent_of(part) for _claim, part in self._running(miss)])
+        if start is None or ahead is None:
+            return miss
+        (_first, last), *_others = range_specs(miss.fetch.headers)
+        if last is not None and last < ahead:
+            return miss
+        headers = miss.fetch.headers.with_field("Range", range_text(start, ahead - 1))
+        return replace(miss, fetch=replace(miss.fetch, headers=headers))
 
     def _join_in_turn(self, miss: Miss, flight: str) -> Steps[Lead | Follow | NotStorable]:
         """Join, with the right to ask the origin where nobody here does so already."""
@@ -238,8 +268,11 @@ class Fetcher:
         if plan is not None and plan.missing:
             return plan.is_continued_by(entry)
         # A part is for who asked for it as such, and for none whose own copy is of something else.
-        asked_for = bool(range_specs(miss.request.headers))
-        return asked_for and if_range_holds(miss.request.headers, entry.head)
+        if not if_range_holds(miss.request.headers, entry.head):
+            return False
+        if as_part(entry) is None:
+            return _is_asked_for(miss.request, entry.head, entry.part)
+        return bool(range_specs(miss.request.headers))
 
     def _arriving(self, miss: Miss, flight: Flight, progress: Progress) -> Response | None:
         """The answer out of a flight that suits."""
@@ -282,15 +315,17 @@ class Fetcher:
         )
         return replace(response, repeatable=repeatable)
 
+    def _comes_soon(self, request: Request, progress: Progress) -> bool:
+        """Whether this download of the whole will sooner have what is asked for than a new one."""
+        entry = progress.entry
+        assert entry is not None, "the head is known"
+        places = _starts(request, progress)
+        return all(self._surroundings.comes_soon(start, entry, progress.size) for start in places)
+
     def _is_far(self, request: Request, progress: Progress) -> bool:
-        """Whether a part is asked for that this flight will not reach soon."""
-        assert progress.entry is not None, "the head is known"
-        if progress.entry.part is not None:
-            return False
-        wanted = select_ranges(request.headers, progress.entry.head, progress.length)
-        if not isinstance(wanted, tuple):
-            return False
-        return any(part.start > progress.size + self._options.range_ahead for part in wanted)
+        """Whether something is asked for that is not to be waited for in any case."""
+        ahead = self._options.range_ahead
+        return any(start > progress.size + ahead for start in _starts(request, progress))
 
     def _after(self, miss: Miss, progress: Progress) -> Response | None:
         """What a flight that ended without a body means for those who waited; None to look again."""
@@ -348,6 +383,29 @@ class Fetcher:
         if not miss.outcome.stored:
             miss.outcome.detail = "not-storable"
         return response
+
+
+def _first_missing(miss: Miss) -> int | None:
+    """Where the part begins that is to be fetched; None where that is not known or nothing is missing."""
+    plan = miss.fetch.plan
+    if plan is not None:
+        return plan.missing[0].start if plan.missing else None
+    specs = range_specs(miss.fetch.headers)
+    return specs[0][0] if len(specs) == 1 else None
+
+
+def _starts(request: Request, progress: Progress) -> list[int]:
+    """Where the parts begin that the request asks for of a whole."""
+    assert progress.entry is not None, "the head is known"
+    wanted = select_ranges(request.headers, progress.entry.head, progress.length)
+    return [part.start for part in wanted] if isinstance(wanted, tuple) else []
+
+
+def _is_asked_for(request: Request, head: Head, part: Part) -> bool:
+    """Whether the part is just what the request asks for."""
+    if part.total is None:
+        return range_specs(request.headers) == ((part.start, part.end),)
+    return select_ranges(request.headers, replace(head, status=200), part.total) == (part,)
 
 
 def _flight_of_the_whole(miss: Miss) -> str:

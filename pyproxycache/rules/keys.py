@@ -139,8 +139,13 @@ def flight_key(key: str, varies: Sequence[str], request: Request) -> str:
 
 
 def part_key(flight: str, headers: Headers) -> str:
-    """What requests for the same part of a representation share: its flight key and the range."""
-    return f"{flight} {json.dumps([headers.get('range'), headers.get('if-range')])}"
+    """What requests for parts that begin alike share: the flight key and where Range begins.
+
+    How far the download goes is seen while it runs.
+    """
+    wanted = headers.get("range") or ""
+    start = wanted.rpartition("-")[0]
+    return f"{flight} {json.dumps(start if start[-1:].isdigit() else wanted)}"
 
 
 def select(entries: Sequence[Entry], key: str, request: Request) -> list[Entry]:

@@ -90,11 +90,11 @@ class Plan:
         return replace(head_206, headers=_updated(self.head.headers, end_to_end(head_206.headers)))
 
     def is_continued_by(self, entry: Entry) -> bool:
-        """Whether the entry has the first missing segment, of the same representation."""
+        """Whether the entry has the first missing byte, of the same representation."""
         first = next(iter(self.missing), None)
         return (
             first is not None
-            and covers(entry, first.start, first.stop)
+            and covers(entry, first.start, first.start + 1)
             and len(representation((entry, *self.parts))) == len(self.parts) + 1
         )
 

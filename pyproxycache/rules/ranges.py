@@ -83,6 +83,20 @@ def range_specs(request_headers: Headers) -> tuple[Spec, ...]:
     return tuple(spec for spec in specs if spec is not None) if None not in specs else ()
 
 
+def answers_range(request_headers: Headers, part: Part) -> bool:
+    """Whether the part has the first byte of what Range asks for, where that is one range.
+
+    Where it has not, its Content-Range may be as wrong about its bytes as it is about the request.
+    """
+    specs = range_specs(request_headers)
+    if len(specs) != 1:
+        return True
+    first, _last = specs[0]
+    if first is None:
+        return part.total is None or part.end + 1 == part.total
+    return part.start <= first <= part.end
+
+
 def if_range_holds(request_headers: Headers, head: Head) -> bool:
     """Whether Range may be followed for this representation (RFC 9110 section 13.1.5)."""
     condition = request_headers.get("if-range")

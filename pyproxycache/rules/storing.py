@@ -16,6 +16,7 @@ from pyproxycache.rules.freshness import (
 from pyproxycache.rules.grammar import end_to_end, format_http_date
 from pyproxycache.rules.parts import part_of
 from pyproxycache.rules.policy import Policy
+from pyproxycache.rules.ranges import answers_range
 from pyproxycache.rules.validation import resolved, validators
 
 # Statuses whose caching behaviour is implemented here: what must-understand asks for
@@ -153,7 +154,8 @@ def is_unusual(request: Request) -> bool:
 
 
 def _is_asked_part(request: Request, head: Head) -> bool:
-    return "range" in request.headers and part_of(head) is not None
+    part = part_of(head)
+    return "range" in request.headers and part is not None and answers_range(request.headers, part)
 
 
 def _is_meant_for_caches(directives: ResponseDirectives) -> bool:

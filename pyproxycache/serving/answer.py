@@ -64,12 +64,17 @@ def from_parts(request: Request, plan: Plan, now: float, open_segment: OpenSegme
 
     The first segment is opened at once, each other one when all before it was sent.
     """
-    head = _aged(plan.head, max(current_age(entry, now) for entry in plan.used))
 
     def open_span(start: int, stop: int | None) -> Body:
         inside = [s for s in plan.segments if s.start >= start and (stop is None or s.stop <= stop)]
         return _joined([_Opening(partial(open_segment, s), s.stop - s.start) for s in inside])
 
+    return from_plan(request, plan, now, open_span)
+
+
+def from_plan(request: Request, plan: Plan, now: float, open_span: OpenBody) -> Response:
+    """The same out of spans of the representation; `open_span` counts in that."""
+    head = _aged(plan.head, max(current_age(entry, now) for entry in plan.used))
     return _selected(request, head, plan.total, plan.wanted, now, open_span)
 
 

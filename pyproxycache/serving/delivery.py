@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from pyproxycache import clock
 from pyproxycache.messages import Entry, Request, Response
 from pyproxycache.outcome import Outcome
+from pyproxycache.rules.extents import as_part
 from pyproxycache.rules.parts import Plan, Segment
+from pyproxycache.rules.parts import plan as plan_for
 from pyproxycache.rules.ranges import WHOLE
 from pyproxycache.rules.validation import precondition
 from pyproxycache.serving import answer
@@ -74,8 +75,7 @@ class Delivery:
         def open_segment(segment: Segment) -> answer.Body:
             if segment in opened:
                 return opened.pop(segment)
-            start, stop = segment.start, segment.stop
-            return self._follower.missing_body(request, outcome, plan.parts[0], start, stop)
+            return self._follower.span(request, outcome, plan.parts[0], segment.start, segment.stop)
 
         try:
             # Before their turn comes, when a blob may be gone and a flight long over.
@@ -83,10 +83,9 @@ class Delivery:
                 if segment.entry is not None:
                     opened[segment] = self._follower.stored_body(segment.entry, *segment.in_body)
             if arriving is not None:
-                flight, progress = arriving
-                first = plan.missing[0]
-                start, stop = replace(first, entry=progress.entry).in_body
-                opened[first] = self._follower.body(request, outcome, flight, progress, start, stop)
+                first, like = plan.missing[0], plan.parts[0]
+                span = self._follower.span(request, outcome, like, first.start, first.stop, arriving[0])
+                opened[first] = span
             response = answer.from_parts(request, plan, now, open_segment)
         except (FileNotFoundError, Orphaned):
             return None
@@ -101,6 +100,8 @@ class Delivery:
         entry = progress.entry
         assert entry is not None, "the head is known"
         self._admit_peer(request.client, entry.peer)
+        if entry.part is not None and as_part(entry) is not None:
+            return self._arriving_part(request, outcome, flight, entry)
 
         def open_body(start: int, stop: int | None) -> answer.Body:
             return self._follower.body(request, outcome, flight, progress, start, stop)
@@ -109,3 +110,19 @@ class Delivery:
             return answer.from_entry(request, entry, progress.length, clock.wall(), open_body)
         except Orphaned:
             return None
+
+    def _arriving_part(self, request: Request, outcome: Outcome, flight: Flight, part: Entry) -> Response:
+        """The answer out of a part that arrives, and behind it out of whatever has the rest."""
+        now = clock.wall()
+
+        def open_span(start: int, stop: int | None) -> answer.Body:
+            assert stop is not None, "the end of a part is known"
+            return self._follower.span(request, outcome, part, start, stop, flight)
+
+        def open_body(start: int, stop: int | None) -> answer.Body:
+            return open_span(part.first_byte + start, None if stop is None else part.first_byte + stop)
+
+        planned = plan_for(request, (part,), now)
+        if planned is None or planned.wanted == (part.part,):
+            return answer.from_entry(request, part, None, now, open_body)
+        return answer.from_plan(request, planned, now, open_span)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pyproxycache.download.leading import Downloader, Downloading, Passed, Whole
+from pyproxycache.download.surroundings import Surroundings, read
 from pyproxycache.errors import BrokenOff, StoreError
 from pyproxycache.messages import (
     Entry,
     FileSlice,
     Head,
     Headers,
-    Part,
     Piece,
     Request,
     Waits,
@@ -24,7 +24,6 @@ from pyproxycache.messages import (
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.rules.decisions import Fetch
 from pyproxycache.rules.grammar import end_to_end
-from pyproxycache.rules.keys import flight_key, part_key
 from pyproxycache.rules.parts import filling, range_of
 from pyproxycache.rules.ranges import continues, range_text
 from pyproxycache.rules.representation import resumption_validator, same_representation
@@ -32,6 +31,7 @@ from pyproxycache.rules.validation import (
     complete_length,
     strip_conditionals,
 )
+from pyproxycache.serving.span import Span, Wanted
 from pyproxycache.store.blobs import BlobReader, Blobs, Damaged
 from pyproxycache.store.claims import NotStorable
 from pyproxycache.store.database import going_on_unwritten
@@ -56,11 +56,13 @@ class Follower:
         blobs: Blobs,
         flights: Flights,
         downloader: Downloader,
+        surroundings: Surroundings,
         upstream: Upstream,
         admit_peer: Callable[[str, str], None],
     ) -> None:
         """`admit_peer`: client address and the address a body came from; raises Forbidden."""
         self.admit_peer = admit_peer
+        self.surroundings = surroundings
         self.index = index
         self.flights = flights
         self.downloader = downloader
@@ -85,21 +87,18 @@ class Follower:
             self, request, outcome, _Read(flight.key, flight, answered), pieces, start, stop
         )
 
-    def missing_body(
-        self, request: Request, outcome: Outcome, known: Entry, start: int, stop: int
-    ) -> FollowedBody:
-        """Bytes `start` up to `stop` of the representation that a stored part is of, fetched as a part.
-
-        Raises BrokenOff where they cannot be had.
-        """
-        assert known.part is not None, "what is stored whole misses nothing"
-        part = Part(start, stop - 1, known.part.total)
-        entry = replace(known, id=0, digest="", size=0, part=part)
-        headers = _asking_for(entry, _plain(request))
-        flight = flight_key(entry.key, [name for name, _value in entry.vary], request)
-        answered = Progress(entry=entry, length=part.length)
-        read = _Read(part_key(flight, headers), None, answered)
-        return FollowedBody(self, request, outcome, read, None, 0, part.length)
+    def span(
+        self,
+        request: Request,
+        outcome: Outcome,
+        like: Entry,
+        start: int,
+        stop: int,
+        flight: Flight | None = None,
+    ) -> Span:
+        """Bytes `start` up to `stop` of what a part is of, the first ones out of the flight."""
+        first = None if flight is None else read(flight, like, start, stop)
+        return Span(self, Wanted(request, outcome, like), start, stop, first)
 
     def stored_body(self, entry: Entry, start: int, stop: int | None) -> Iterator[Piece]:
         """A blob's bytes; raises FileNotFoundError where it is gone, after forgetting what names it."""
@@ -127,10 +126,10 @@ class Follower:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Where a body is read: the flight, None before it is joined, its key, and what its head was."""
+    """Where a body is read: the flight, its key, and what its head was."""
 
     key: str
-    flight: Flight | None
+    flight: Flight
     answered: Progress
 
     @property
@@ -151,7 +150,7 @@ class FollowedBody:
         request: Request,
         outcome: Outcome,
         read: _Read,
-        pieces: Iterator[Piece] | None,
+        pieces: Iterator[Piece],
         start: int,
         stop: int | None,
     ) -> None:
@@ -162,7 +161,7 @@ class FollowedBody:
         self._start = self.offset = start
         self._stop = stop
         self._successions = 0
-        self._pieces: Iterator[Piece] | None = self._succeeding() if pieces is None else pieces
+        self._pieces: Iterator[Piece] | None = pieces
 
     def __iter__(self) -> Iterator[Piece]:
         return self
@@ -264,7 +263,7 @@ class FollowedBody:
 
     def _follow(self, flight: Flight) -> Iterator[Piece]:
         old = self._read
-        if old.flight is not None and flight.partial and flight.partial == old.flight.partial:
+        if flight.partial and flight.partial == old.flight.partial:
             # The same file, gone on with: what is there can be read before the origin has answered.
             now = replace(old.answered, generation=0, end=None)
         else:

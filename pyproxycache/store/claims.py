@@ -19,6 +19,8 @@ from pyproxycache.store.schema import OF_CLAIMS
 _KNOWN = (
     "SELECT (SELECT until FROM not_storable WHERE key = ?), EXISTS (SELECT 1 FROM flights WHERE key = ?)"
 )
+# The space behind a key, and what comes after it, enclose all that the key varies on.
+_BESIDE = "SELECT key, token, owner, partial, entry FROM flights WHERE key = ? OR (key >= ? AND key < ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,24 @@ class Claims:
         """Drop not_storable rows whose time is over."""
         with self._database.write() as db:
             db.execute("DELETE FROM not_storable WHERE until < ?", (now,))
+
+    def beside(self, key: str) -> list[Claim]:
+        """The claims with heads and files of those who lead for the cache key, whatever they vary on."""
+        if self._database.versions.is_untouched(f"{OF_CLAIMS}{key}"):
+            return []
+        rows = self._database.select(_BESIDE, (key, f"{key} ", f"{key}!"))
+        claims = [Claim(row[0], row[1], row[2], partial=row[3], entry=_entry(row[4])) for row in rows]
+        return [claim for claim in claims if claim.entry is not None and self._is_led(claim.key)]
+
+    def _is_led(self, key: str) -> bool:
+        return self.locks.holder(self.locks.place(key)) is not None
+
+    def arrived(self, claim: Claim) -> int:
+        """Bytes of the claim's body that are in its file; 0 where that is gone."""
+        try:
+            return self._blobs.partial_path(claim.partial).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def running(self) -> list[tuple[str, float]]:
         """Keys of bodies that are coming in, and since when (epoch seconds)."""

@@ -134,6 +134,7 @@ class Mirror:
         self._owner = owner
         self._terms = terms
         self._done = done
+        self._is_left = False  # by the readers of this process, who were all it listened for
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="feed-in", daemon=True).start()
@@ -173,6 +174,8 @@ class Mirror:
                 last = None
             if last is not None:
                 return last
+            if self._is_left:
+                return self._ended(End.LOST)
             # Nobody there, or no more: once the process is gone for sure its lock on the file is free.
             poll = select.poll()
             poll.register(process, select.POLLIN)
@@ -187,7 +190,16 @@ class Mirror:
             if _user(leader) != os.geteuid():
                 return self._ended(End.LOST)
             leader.sendall(f"{self._flight.token} {self._flight.key}\n".encode())
+            self._flight.tell_of_readers(lambda is_read: None if is_read else self._leave(leader))
             return self._receive(leader)
+
+    def _leave(self, leader: socket.socket) -> None:
+        """Stop listening to a part's download, which goes on only as long as somebody reads it."""
+        entry = self._flight.progress().entry
+        if entry is not None and entry.part is not None and self._flight.close_if_left():
+            self._is_left = True
+            with contextlib.suppress(OSError):  # it has ended in the meantime
+                leader.shutdown(socket.SHUT_RDWR)
 
     def _ended(self, end: End) -> Progress:
         return replace(self._flight.progress(), end=end)

@@ -82,6 +82,7 @@ class Flight:
         self._reader_count = 0
         self._remote_followers = 0  # that there ever were
         self._followers = 0  # of them, those that are there
+        self._closed = False  # to readers that have not joined yet
         self._waiting = 0  # threads that wait for the head, or for the file
         self._given = False  # bytes of this body to a reader of this process
         self._tail: Tail | None = None
@@ -243,7 +244,7 @@ class Flight:
             return self._changed.wait_for(self._has_file_or_end, seconds)
 
     def _has_file_or_end(self) -> bool:
-        return bool(self._fds) or self._progress.end is not None
+        return (bool(self._fds) and not self._closed) or self._progress.end is not None
 
     def open_again(self) -> tuple[int, int]:
         """Another descriptor for the file being written, and the file's number; waits until there is one.
@@ -273,21 +274,26 @@ class Flight:
                 self._followers -= 1
             self._note_readers(before)
 
+    def close_if_left(self) -> bool:
+        """Let nobody read any more if all who did, here or in other processes, have left."""
+        with self._changed:
+            was_read = self._reader_count or self._remote_followers
+            self._closed = bool(was_read) and not self._readers and not self._followers
+            return self._closed
+
     def _wait_for_file(self, start: int) -> None:
         self._wait_until(self._has_file_or_end)
-        if not self._fds and self.body is None:
+        if self._closed or (not self._fds and self.body is None):
             raise Orphaned(start)
 
-    def read(
-        self, answered: Progress, start: int, stop: int | None, *, given: bool = False
-    ) -> Iterator[Piece]:
+    def read(self, answered: Progress, start: int, stop: int | None, *, given: bool = False) -> Reader:
         """The body from `start` up to `stop` (or its end) as it arrives.
 
         `answered` is what the client's head was made of; `given` says that bytes before `start` went to
         the client already. The file is held from this call on. Raises BrokenOff when the body ended
         short or began anew too late for this reader, Orphaned when its leader is gone.
         """
-        return _Reader(self, answered, start, stop, given)
+        return Reader(self, answered, start, stop, given)
 
     def _join_reader(self, start: int) -> int:
         with self._changed:
@@ -302,7 +308,7 @@ class Flight:
         self._note_readers(before)
         return number
 
-    def _next_piece(self, reader: _Reader, wake: Callable[[], None] | None) -> tuple[bool, Piece | None]:
+    def _next_piece(self, reader: Reader, wake: Callable[[], None] | None) -> tuple[bool, Piece | None]:
         """Whether there is something, and the piece, None at the end of a whole body.
 
         With `wake` it waits for nothing: that is called once there may be something.
@@ -316,14 +322,14 @@ class Flight:
                 self._changed.wait()
             return True, self._piece_for(reader)
 
-    def _note_place(self, reader: _Reader) -> None:
+    def _note_place(self, reader: Reader) -> None:
         if reader.number in self._left_behind:
             return
         self._readers[reader.number] = reader.offset
         if self._tail is not None:
             self._changed.notify_all()
 
-    def _can_go_on(self, reader: _Reader) -> bool:
+    def _can_go_on(self, reader: Reader) -> bool:
         """Whether there is a piece or an end; a body begun anew is accepted on the way."""
         if not reader.can_go_on(self._progress):
             return False
@@ -332,7 +338,7 @@ class Flight:
             return reader.can_go_on(self._progress)
         return True
 
-    def _piece_for(self, reader: _Reader) -> Piece | None:
+    def _piece_for(self, reader: Reader) -> Piece | None:
         """What the reader gets now; None at the end of a whole body."""
         now = self._progress
         if reader.number in self._left_behind and self._tail and reader.offset >= self._tail.file_end:
@@ -380,7 +386,7 @@ class Orphaned(Exception):
         self.offset = offset
 
 
-class _Reader:
+class Reader:
     """Iterates over one reader's pieces; leaves the flight at the end, on an error, or when closed."""
 
     def __init__(

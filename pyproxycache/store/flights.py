@@ -132,6 +132,11 @@ class Permit:
             with going_on_unwritten("end the claim on", self.key):
                 self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
 
+    def end_here(self, entry: Entry) -> None:
+        """What is there of the part is all that comes; `entry` is the part shortened to that."""
+        self._claim = self.flight.claim = replace(self._claim, entry=entry)
+        self._length = self.size
+
     def store(self, entry: Entry) -> int | None:
         """Commit the whole body and end the flight; gives the entry's id. Raises StoreError.
 

@@ -109,6 +109,16 @@ class Exchange:
             if self._open:
                 self._connection.break_off()
 
+    def pending(self) -> int:
+        """Bytes that have come already and were not read yet, about."""
+        return self._connection.reader.pending() if self._open else 0
+
+    def narrow(self) -> None:
+        """What is on its way is still wanted, but not much more."""
+        if self._open:
+            self._persistent = False  # it would stay slow
+            self._connection.reader.narrow()
+
     def before_wait(self, call: Callable[[], None]) -> None:
         """Have this called each time before a read waits for the origin."""
         self._connection.reader.before_wait = call

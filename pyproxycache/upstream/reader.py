@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import select
 import socket
 import ssl
 import struct
+import termios
 from collections.abc import Callable, Iterator
 
 from pyproxycache import clock
@@ -18,6 +20,7 @@ _AT_ONCE = int(socket.MSG_DONTWAIT)
 _LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _TIMEVAL = struct.Struct("ll")
 _LONGEST_WAIT = 86400.0  # seconds: no system call is told more than it can count
+_COUNT = struct.Struct("i")
 
 
 class Reader:
@@ -111,6 +114,18 @@ class Reader:
     def ahead(self) -> bytes:
         """The same, without reading it."""
         return bytes(self._buffer)
+
+    def pending(self) -> int:
+        """Bytes that have come and were not read yet, about; of TLS those that are decrypted."""
+        if isinstance(self._sock, ssl.SSLSocket):
+            return len(self._buffer) + self._sock.pending()
+        (count,) = _COUNT.unpack(fcntl.ioctl(self._sock, termios.FIONREAD, bytes(_COUNT.size)))
+        return len(self._buffer) + int(count)
+
+    def narrow(self) -> None:
+        """Have the other side send no more than it was given leave to, but for a trickle."""
+        with contextlib.suppress(OSError):  # it is closed
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, 1)
 
     def is_ready(self) -> bool:
         """Whether the next read gives something, if only the end or an error, without waiting."""

@@ -341,6 +341,13 @@ def test_stored_under_the_fields_that_vary_names() -> None:
         pytest.param(get(), head(COOKIE, LM), "set-cookie", True, id="cookie"),
         pytest.param(get(), head(COOKIE, f"Expires: {at(9)}"), "set-cookie", True, id="cookie-expires"),
         pytest.param(get(), head("Cache-Control: max-age=9", status=206), "partial", False, id="206"),
+        pytest.param(
+            get("Range: bytes=10-19"),
+            head("Cache-Control: max-age=9", "Content-Range: bytes 110-119/2000", status=206),
+            "partial",
+            False,
+            id="another-part",
+        ),
         pytest.param(get(), head("Cache-Control: max-age=9", status=103), "partial", False, id="interim"),
         pytest.param(
             get("Cache-Control: no-store"), head("Cache-Control: max-age=9"), "request", False, id="request"

@@ -342,7 +342,8 @@ def test_what_an_answer_leaves_out_is_taken_from_the_parts() -> None:
     [
         pytest.param(stored(40, 79, age=0), True, id="just-it"),
         pytest.param(stored(30, 99, age=0), True, id="more"),
-        pytest.param(stored(40, 78, age=0), False, id="less"),
+        pytest.param(stored(40, 41, age=0), True, id="the-beginning-of-it"),
+        pytest.param(stored(41, 79, age=0), False, id="not-its-first-byte"),
         pytest.param(stored(40, 79, 'ETag: "b"', age=0), False, id="of-another"),
         pytest.param(stored(40, 79, 'ETag: "b"', age=99), False, id="of-an-older-one"),
     ],

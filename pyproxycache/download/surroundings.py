@@ -1,0 +1,182 @@
+"""What else there is of a representation while one part of it is wanted: stored, or on its way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from pyproxycache import clock
+from pyproxycache.messages import Entry, FileSlice, Piece
+from pyproxycache.rules.extents import are_of_one, as_part, comes_soon, extent_of, first_ahead
+from pyproxycache.store.blobs import BlobReader, Blobs, Damaged
+from pyproxycache.store.claims import Claim
+from pyproxycache.store.flight import Flight, Orphaned
+from pyproxycache.store.flights import Flights
+from pyproxycache.store.index import Index
+from pyproxycache.store.schema import OF_CLAIMS
+
+_BLOCK = 1 << 20
+
+
+class Pieces(Protocol):
+    """Bytes of a body, which hold what they come from until they are closed or at their end."""
+
+    def __iter__(self) -> Iterator[Piece]: ...
+
+    def __next__(self) -> Piece: ...
+
+    def take(self, wake: Callable[[], None]) -> Piece | None:
+        """The next piece, None where it cannot be had without waiting: `wake` is called once it may be."""
+
+    def close(self) -> None: ...
+
+
+Admit = Callable[[Entry], None]
+"""Raises Forbidden where the client may not have what came from the entry's peer."""
+
+
+def _anyone(_entry: Entry) -> None:
+    """For what no client is given as such."""
+
+
+class Surroundings:
+    """Finds stored parts and running downloads, of this process and of others.
+
+    Entries that it is asked about are parts as from as_part(), and name the representation meant.
+    """
+
+    def __init__(self, index: Index, blobs: Blobs, flights: Flights, ahead: int) -> None:
+        """`ahead`: no download is waited for that is further behind, in bytes."""
+        self._index = index
+        self._blobs = blobs
+        self._flights = flights
+        self._ahead = ahead
+
+    def running(self, key: str) -> list[tuple[Claim, Entry]]:
+        """The downloads under a cache key that can be shared, each with the part that it brings in."""
+        found = [(claim, as_part(claim.entry)) for claim in self._flights.claims.beside(key) if claim.entry]
+        return [(claim, part) for claim, part in found if part is not None]
+
+    def soon_at(self, offset: int, running: Iterable[tuple[Claim, Entry]], *, but: str = "") -> str | None:
+        """The flight key of the download that is furthest of those that will soon be at the offset."""
+        near = [
+            (self._flights.claims.arrived(claim) + part.first_byte, claim.key)
+            for claim, part in running
+            if claim.key != but
+            and extent_of(part).has(offset)
+            and self.comes_soon(offset, part, self._flights.claims.arrived(claim))
+        ]
+        return max(near)[1] if near else None
+
+    def comes_soon(self, offset: int, entry: Entry, arrived: int) -> bool:
+        """Whether the entry's download will be at the offset sooner than a new one."""
+        return comes_soon(offset, entry, arrived, clock.wall(), self._ahead)
+
+    def first_ahead(self, like: Entry, offset: int, *, but: str = "", since: float = 0.0) -> int | None:
+        """Where from the offset on begins what others have, as far as it is worth stopping there.
+
+        Of what is stored that counts which came `since` (epoch seconds).
+        """
+        others = [
+            extent_of(part, self._flights.claims.arrived(claim))
+            for claim, part in self.running(like.key)
+            if claim.key != but and are_of_one(like, part)
+        ]
+        stored = [extent_of(part, part.size) for part in self._stored(like, since)]
+        return first_ahead(offset, [*others, *stored])
+
+    def _stored(self, like: Entry, since: float) -> list[Entry]:
+        values = dict(like.vary)
+        found = self._index.lookup(
+            like.key, lambda names: tuple((name, values.get(name)) for name in names)
+        )
+        parts = [as_part(entry) for entry in found if entry.response_time >= since]
+        return [part for part in parts if part is not None and are_of_one(like, part)]
+
+    def stamps(self, key: str) -> tuple[object, object]:
+        """What changes whenever something is stored or begun under the cache key, or ends."""
+        return self._index.stamp(key), self._index.stamp(f"{OF_CLAIMS}{key}")
+
+    def stored(
+        self, like: Entry, offset: int, stop: int, *, since: float = 0.0, admit: Admit = _anyone
+    ) -> Pieces | None:
+        """The bytes from the offset on, up to `stop` at most, out of a stored part that has them."""
+        having = [part for part in self._stored(like, since) if extent_of(part).has(offset)]
+        for part in sorted(having, key=lambda part: extent_of(part).stop, reverse=True):
+            admit(part)
+            with contextlib.suppress(FileNotFoundError, Damaged):
+                fd, start = self._blobs.open(part.digest, part.size), part.first_byte
+                return BlobReader(fd, offset - start, min(stop, extent_of(part).stop) - start)
+        return None
+
+    def arriving(
+        self, like: Entry, offset: int, stop: int, *, but: str = "", admit: Admit = _anyone
+    ) -> Pieces | None:
+        """The same out of a download that has them or will soon; they may end early, and raise Orphaned."""
+        running = [(claim, part) for claim, part in self.running(like.key) if are_of_one(like, part)]
+        key = self.soon_at(offset, running, but=but)
+        followed = self._flights.follow(key) if key is not None else None
+        return None if followed is None else read(followed.flight, like, offset, stop, admit)
+
+
+def read(flight: Flight, like: Entry, offset: int, stop: int, admit: Admit = _anyone) -> Pieces | None:
+    """The bytes of the representation out of a flight; None where it brings in something else."""
+    now = flight.wait_head()
+    part = as_part(now.entry) if now.entry is not None else None
+    if part is None or not are_of_one(like, part) or not extent_of(part).has(offset):
+        return None
+    admit(part)
+    start = part.first_byte
+    try:
+        return flight.read(now, offset - start, min(stop, extent_of(part).stop) - start, given=True)
+    except Orphaned:
+        return None
+
+
+def in_blocks(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    """The bytes of the pieces."""
+    for piece in pieces:
+        if not isinstance(piece, FileSlice):
+            yield piece
+            continue
+        offset, end = piece.offset, piece.offset + piece.count
+        while offset < end:
+            data = os.pread(piece.fd, min(_BLOCK, end - offset), offset)
+            if not data:
+                raise OSError("a file is shorter than it was")
+            yield data
+            offset += len(data)
+
+
+class Limit:
+    """How far a download goes before it meets what others have; looks again only when that has changed."""
+
+    def __init__(self, surroundings: Surroundings, own: str, like: Entry) -> None:
+        """`own` is the download's flight key."""
+        self._surroundings = surroundings
+        self._own = own
+        self._like = like
+        self._stamps: tuple[object, object] | None = None
+        self._found: int | None = None
+
+    @property
+    def total(self) -> int:
+        """Bytes of the whole representation."""
+        return extent_of(self._like).stop
+
+    def before(self, offset: int) -> int | None:
+        """Where to stop, for a download that has come to the offset."""
+        stamps = self._surroundings.stamps(self._like.key)
+        if stamps != self._stamps or (self._found is not None and self._found <= offset):
+            since = self._like.request_time  # what was there before may be what is to be replaced
+            self._found = self._surroundings.first_ahead(self._like, offset, but=self._own, since=since)
+            self._stamps = stamps
+        return self._found
+
+    def pieces(self, offset: int) -> Pieces | None:
+        """What others have from there on, or will have soon."""
+        like, stop = self._like, extent_of(self._like).stop
+        stored = self._surroundings.stored(like, offset, stop, since=like.request_time)
+        return stored or self._surroundings.arriving(like, offset, stop, but=self._own)

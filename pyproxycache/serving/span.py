@@ -1,0 +1,227 @@
+"""A span of a representation out of whatever has it: parts that are stored, downloads, or the origin."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from pyproxycache.download.leading import Downloader, Downloading, Passed, Whole
+from pyproxycache.download.surroundings import Pieces, Surroundings, read
+from pyproxycache.errors import BrokenOff, StoreError
+from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request, Waits, without_query
+from pyproxycache.outcome import Forward, Outcome
+from pyproxycache.rules.decisions import Fetch
+from pyproxycache.rules.grammar import end_to_end
+from pyproxycache.rules.keys import flight_key, part_key
+from pyproxycache.rules.parts import filling, range_of
+from pyproxycache.rules.ranges import continues, range_text
+from pyproxycache.rules.validation import strip_conditionals, strong_validator
+from pyproxycache.store.claims import NotStorable
+from pyproxycache.store.flight import End, Orphaned
+from pyproxycache.store.flights import Flights, Lead, Permit
+from pyproxycache.upstream.client import Upstream
+from pyproxycache.upstream.exchange import Exchange
+
+log = logging.getLogger("pyproxycache.span")
+
+_VAIN = 5
+"""Sources in a row that may turn out to have nothing, such as downloads that end at this moment."""
+
+
+class Sources(Protocol):
+    """What bodies are made of."""
+
+    @property
+    def surroundings(self) -> Surroundings: ...
+    @property
+    def flights(self) -> Flights: ...
+    @property
+    def downloader(self) -> Downloader: ...
+    @property
+    def upstream(self) -> Upstream: ...
+    def admit_peer(self, client: str, peer: str) -> None:
+        """Raises Forbidden where the client may not have what came from that address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A client's request, and a part, as from as_part(), of the representation it is answered with."""
+
+    request: Request
+    outcome: Outcome
+    like: Entry
+
+
+class Span:
+    """One client's bytes from `offset` up to `stop` of a representation, from one source after the other.
+
+    `offset` is where the next piece begins; `pieces`, where they are given, are the first ones.
+    """
+
+    def __init__(
+        self, sources: Sources, wanted: Wanted, offset: int, stop: int, pieces: Pieces | None = None
+    ) -> None:
+        self.offset = offset
+        self._stop = stop
+        self._sources = sources
+        self._wanted = wanted
+        self._pieces: Pieces | None = pieces
+        self._vain = 0
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        while self.offset < self._stop:
+            try:
+                if self._pieces is None:
+                    self._pieces = self._next_source()
+                return self._counted(next(self._pieces))
+            except (StopIteration, Orphaned):
+                self._turn_away()
+        raise StopIteration
+
+    def take(self, wake: Callable[[], None]) -> Piece | None:
+        """The next piece, None where it cannot be had without waiting: `wake` is called once it may be.
+
+        Raises StopIteration at the end, and Waits where only `next` can go on.
+        """
+        if self.offset >= self._stop:
+            raise StopIteration
+        if self._pieces is None:
+            raise Waits
+        try:
+            piece = self._pieces.take(wake)
+        except (StopIteration, Orphaned) as over:
+            self._turn_away()
+            raise Waits from over
+        return piece and self._counted(piece)
+
+    def _counted(self, piece: Piece) -> Piece:
+        self.offset += piece.count if isinstance(piece, FileSlice) else len(piece)
+        self._vain = 0
+        return piece
+
+    def _turn_away(self) -> None:
+        """The source has nothing more."""
+        self.close()
+        self._vain += 1
+        if self._vain > _VAIN:
+            raise BrokenOff("those who had the bytes lost them too many times")
+
+    def close(self) -> None:
+        pieces, self._pieces = self._pieces, None
+        if pieces is not None:
+            pieces.close()
+
+    def _next_source(self) -> Pieces:
+        """The pieces from here on; raises Orphaned where whoever had them is gone again."""
+        like, around = self._wanted.like, self._sources.surroundings
+        for find in (around.stored, around.arriving):
+            pieces = find(like, self.offset, self._stop, admit=self._admit)
+            if pieces is not None:
+                return pieces
+        return self._fetched()
+
+    def _admit(self, entry: Entry) -> None:
+        self._sources.admit_peer(self._wanted.request.client, entry.peer)
+
+    def _fetched(self) -> Pieces:
+        """From the origin, by a download of the gap up to what others have, once for all who want it."""
+        wanted = self._wanted
+        like = self._like_the_gap()
+        headers = _asking_for(like, wanted.request)
+        whole = flight_key(like.key, [name for name, _value in like.vary], wanted.request)
+        try:
+            joined = self._sources.flights.join(part_key(whole, headers))
+        except StoreError as error:
+            log.warning("%s is served but not stored: %s", without_query(like.key), error)
+            return self._alone()
+        if isinstance(joined, NotStorable):
+            return self._alone()
+        if isinstance(joined, Lead):
+            return self._lead(joined.permit, like, headers)
+        pieces = read(joined.flight, like, self.offset, self._stop, self._admit)
+        if pieces is not None:
+            return pieces
+        if joined.flight.progress().end in (None, End.PASSED, End.FAILED, End.BROKEN, End.STALE):
+            return self._alone()
+        raise Orphaned(self.offset)
+
+    def _like_the_gap(self) -> Entry:
+        like = self._wanted.like
+        assert like.part is not None, "as_part() gives a part"
+        ahead = self._sources.surroundings.first_ahead(like, self.offset)
+        if ahead == self.offset:
+            raise Orphaned(self.offset)  # somebody has it now
+        stop = self._stop if ahead is None else min(ahead, self._stop)
+        return replace(like, id=0, digest="", size=0, part=Part(self.offset, stop - 1, like.part.total))
+
+    def _lead(self, permit: Permit, like: Entry, headers: Headers) -> Pieces:
+        """Lead, with this client's request; its own bytes come through the flight."""
+        assert like.part is not None, "as_part() gives a part"
+        wanted = self._wanted
+        fetch = Fetch(headers, None, Forward.PARTIAL, plan=filling(like.head, like.part))
+        led = self._sources.downloader.lead(permit, wanted.request, fetch, wanted.outcome)
+        if isinstance(led, Passed | Whole):
+            led.exchange.close()
+            if isinstance(led, Whole):
+                permit.finish(End.LOST)
+            return self._alone()
+        assert isinstance(led, Downloading), "there is no stale copy to fall back to"
+        try:
+            pieces = read(permit.flight, like, self.offset, self._stop, self._admit)
+        finally:
+            led.start()
+        return pieces or self._alone()
+
+    def _alone(self) -> Pieces:
+        """Straight from the origin, if it still has the same representation; raises BrokenOff."""
+        like, request = self._wanted.like, self._wanted.request
+        validator = strong_validator(like.head)
+        assert validator is not None, "as_part() gives a part that has one"
+        headers = _plain(request).with_field("Range", range_text(self.offset, self._stop - 1))
+        asked = request.with_headers(headers.with_field("If-Range", validator))
+        exchange = self._sources.upstream.send(asked, self._wanted.outcome)
+        if not continues(exchange.head, like.head, self.offset):
+            exchange.close()
+            raise BrokenOff("the download ended, and the origin has something else now")
+        return _FirstBytes(exchange, self._stop - self.offset)
+
+
+class _FirstBytes:
+    """So many bytes of an answer; raises BrokenOff where there are fewer."""
+
+    def __init__(self, exchange: Exchange, count: int) -> None:
+        self._exchange = exchange
+        self._count = count
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        data = self._exchange.read()[: self._count]
+        if not data:
+            raise BrokenOff(f"the origin left out the last {self._count} bytes")
+        self._count -= len(data)
+        return data
+
+    def take(self, _wake: Callable[[], None]) -> Piece | None:
+        raise Waits
+
+    def close(self) -> None:
+        self._exchange.close()
+
+
+def _plain(request: Request) -> Headers:
+    return strip_conditionals(end_to_end(request.headers))
+
+
+def _asking_for(part: Entry, request: Request) -> Headers:
+    """The fields of a request for the part."""
+    validator = strong_validator(part.head)
+    assert validator is not None, "as_part() gives a part that has one"
+    assert part.part is not None, "as_part() gives a part"
+    return _plain(request).with_field("Range", range_of(part.part)).with_field("If-Range", validator)
