@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from pyproxycache import descriptors
 from pyproxycache.background import Count, tell_of_lost_threads
 from pyproxycache.config import Config
 from pyproxycache.download.leading import Downloader
@@ -172,6 +173,7 @@ def _build_app(config: Config) -> app.App:
     name = f"pyproxycache-{store.index.instance()}"
     guard = _guard(config)
     upstream = Upstream(config.fetch, config.parent, guard.admit, name, config.policies().silence)
+    descriptors.closers.append(upstream.close_idle)
     chores = (
         store.clock_changes.look,
         upstream.close_unwanted,

@@ -11,7 +11,18 @@ PACKAGE = Path(__file__).parent.parent / "pyproxycache"
 
 # From the bottom up: a component imports what is below it.
 LAYERS = (
-    {"messages", "outcome", "errors", "units", "options", "clock", "steps", "interest", "background"},
+    {
+        "messages",
+        "outcome",
+        "errors",
+        "units",
+        "options",
+        "clock",
+        "steps",
+        "interest",
+        "background",
+        "descriptors",
+    },
     {"rules", "store", "upstream", "mirrors"},
     {"download", "lookup", "gates", "report"},
     {"serving"},

@@ -32,6 +32,7 @@ _LONGEST_HEAD = 64 << 10
 _KEEPALIVE = 75.0
 _SILENCE = 60.0
 _LINGERS = 2.0
+_CLOSED_AT_ONCE = 8  # one in so many of those that are idle
 _LINGERING_READS = 16
 _ANY_MOMENT = float("inf")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
@@ -166,6 +167,14 @@ class Clients:
         self._memory.sweep(self._app.versions)
         self._parking.sweep(self.now)
         self.threads.settle()
+
+    def close_idle(self) -> bool:
+        """Close those that have been idle for longest, for their descriptors; whether there were any."""
+        idle = [one for one in self.connections.values() if one.state is State.OPEN and not one.buffer]
+        idle.sort(key=lambda one: one.deadline)
+        for connection in idle[: max(1, len(idle) // _CLOSED_AT_ONCE)]:
+            self.close(connection)
+        return bool(idle)
 
     def stop(self) -> None:
         """Finish what is asked for by now, or in a moment."""

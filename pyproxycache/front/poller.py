@@ -7,10 +7,11 @@ import logging
 import os
 import select
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from pyproxycache import clock
+from pyproxycache import clock, descriptors
 from pyproxycache.front.clients import Clients, Post, Watch
 
 log = logging.getLogger("pyproxycache")
@@ -39,6 +40,7 @@ class Poller:
         """`clients` makes them, given `post`, `watch` and the time; `most` connections at a time."""
         self._now = clock.steady()
         self._next_tick = self._next_beat = self._now + _TICK
+        self._thread = threading.get_ident()
         self._posted: deque[Callable[[], None]] = deque()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._is_woken = False
@@ -64,6 +66,19 @@ class Poller:
         self._next_beat = 0.0
         os.eventfd_write(self._waker, 1)
 
+    def close_idle(self) -> bool:
+        """Have connections closed that wait for their next request; any thread may call this."""
+        if threading.get_ident() == self._thread:
+            return self._clients.close_idle()
+        done, closed = threading.Event(), []
+
+        def close() -> None:
+            closed.append(self._clients.close_idle())
+            done.set()
+
+        self.post(close)
+        return done.wait(_TICK) and any(closed)
+
     def write_lines(self) -> None:
         """Give the access log what is still to be told; a signal's handler may call this."""
         self._clients.repeating.write_lines()
@@ -74,7 +89,7 @@ class Poller:
         """Serve until `beat`, which is called about once a second, says no."""
         while beat():
             self._next_beat = self._now + _TICK
-            self._accept_if(len(self._connections) < self._most)
+            self._accept_if(len(self._connections) < self._most or self._clients.close_idle())
             self._accept_left()
             while self._now < self._next_beat:
                 self._pass()
@@ -157,6 +172,8 @@ class Poller:
                 return
             except OSError as error:
                 if error.errno in _NO_ROOM:
+                    if self._clients.close_idle() or any(close() for close in descriptors.closers):
+                        continue
                     log.warning("no connection can be accepted for now: %s", error.strerror)
                     self._accept_if(False)  # until the next tick
                     return
@@ -170,6 +187,6 @@ class Poller:
                 self._clients.close(connection)
                 return
             self._clients.on_event(connection, select.EPOLLIN)  # a client asks at once
-            if len(self._connections) >= self._most:
+            if len(self._connections) >= self._most and not self._clients.close_idle():
                 self._accept_if(False)
                 return

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from pyproxycache.descriptors import opened
 from pyproxycache.front.app import Answer, App
 from pyproxycache.front.heads import Framing
 from pyproxycache.messages import FileSlice, Piece, Repeatable
@@ -121,7 +122,7 @@ class Stored:
         self._born, self._expires = repeatable.born, repeatable.expires
         in_memory = rest.count <= _IN_MEMORY
         self._body = rest.read() if in_memory and rest.count else b""
-        self.file = None if in_memory else File(os.dup(rest.fd), rest.offset, rest.count)
+        self.file = None if in_memory else File(opened(lambda: os.dup(rest.fd)), rest.offset, rest.count)
         self.entry_id = repeatable.entry.id
         self.framing = framing
         head_size = len(template.filled(0, 0))

@@ -10,14 +10,16 @@ import sys
 from gunicorn.http import message
 from gunicorn.workers import base
 
-from pyproxycache import clock
+from pyproxycache import clock, descriptors
 from pyproxycache.front.answering import Answering, Learn, MayAsk
 from pyproxycache.front.clients import Clients, Post, Watch
+from pyproxycache.front.heap import keep_few_arenas
 from pyproxycache.front.poller import Poller
 from pyproxycache.front.threads import Threads
 
 _GRACE = 2.0
 _OWN_FILES = 1024
+_LEAST_CONNECTIONS = 16
 _TURN_SECONDS = 0.0002
 
 
@@ -25,6 +27,7 @@ class Worker(base.Worker):  # type: ignore[misc]
     """The main thread polls, answers from memory and sends; threads do what may have to be waited for."""
 
     def init_process(self) -> None:
+        keep_few_arenas()
         self._drain = max(0.0, self.cfg.graceful_timeout - _GRACE)
         self._stop_at = float("inf")
         # The configured limit would be cut down to this constant.
@@ -67,6 +70,7 @@ class Worker(base.Worker):  # type: ignore[misc]
             return Clients(app, threads, answering, post, watch, now)
 
         self._poller = Poller(self.sockets, clients, _most_connections())
+        descriptors.closers.append(self._poller.close_idle)
         self._poller.run(self._beat)
         self._poller.finish(self._beat, self._stop_at)
         app.around.close(max(0.0, self._stop_at - clock.steady()))
@@ -82,6 +86,6 @@ class Worker(base.Worker):  # type: ignore[misc]
 
 
 def _most_connections() -> int:
-    """A connection may need a second descriptor for what it is sent, and the worker some for itself."""
+    """A connection may need descriptors for a file and an origin, too, and the worker some for itself."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(64, (soft - _OWN_FILES) // 2)
+    return max(_LEAST_CONNECTIONS, (soft - min(_OWN_FILES, soft // 4)) // 3)

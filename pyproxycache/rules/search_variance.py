@@ -37,7 +37,9 @@ DEFAULT = SearchVariance()
 def search_variance(headers: Headers) -> SearchVariance:
     """What the response says of queries; DEFAULT where it says nothing, or nothing valid (section 5.1)."""
     text = headers.get("no-vary-search")
-    return DEFAULT if text is None else _variance(text)
+    if text is None:
+        return DEFAULT
+    return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _variance(text)
 
 
 def equivalent(one: str, other: str, headers: Headers) -> bool:
@@ -64,7 +66,6 @@ def search_base(key: str, headers: Headers) -> str:
     return key.partition("?")[0]
 
 
-@lru_cache(maxsize=1024)
 def _variance(text: str) -> SearchVariance:
     members = parse_dictionary(text)
     if members is None:
@@ -108,3 +109,7 @@ def _decoded(text: str) -> str:
     if "%" not in text and text.isascii():
         return text.replace("+", " ")
     return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "replace")
+
+
+_LONGEST_REMEMBERED = 512
+_remembered = lru_cache(maxsize=1024)(_variance)

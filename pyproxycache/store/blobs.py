@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pyproxycache.descriptors import make_sure_of, opened
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import FileSlice, Piece
 from pyproxycache.store.access_times import note_none_below
@@ -20,6 +21,7 @@ from pyproxycache.store.private import is_ours_alone, keep_private
 
 _BLOCK = 1 << 20
 _ST_BLOCK = 512
+_FOR_A_BODY = 2  # descriptors: to write, and to read
 # 256 folders: some thousand files in each where a million are stored, and all made soon.
 _PREFIX = 2
 _VERIFIED_AT_ONCE = 64 << 10
@@ -66,7 +68,7 @@ class Blobs:
 
     def open(self, digest: str, size: int) -> int:
         """A descriptor for reading; raises FileNotFoundError when just evicted, Damaged when cut short."""
-        fd = os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
+        fd = opened(lambda: os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC))
         found = os.fstat(fd).st_size
         if found != size:
             os.close(fd)
@@ -208,6 +210,7 @@ class Partial:
         """A new, empty, locked file; raises StoreError."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with _as_store_errors(path):
+            make_sure_of(_FOR_A_BODY)
             try:
                 fd = os.open(path, flags, 0o600)
             except FileNotFoundError:

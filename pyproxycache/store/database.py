@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pyproxycache import clock
+from pyproxycache.descriptors import make_sure_of
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.messages import without_query
 from pyproxycache.store import eviction
@@ -43,6 +44,7 @@ _PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
 )
 _PAGE = 4096
+_FOR_A_CONNECTION = 3  # descriptors
 # What a transaction changes is not to be written before its end.
 _WRITERS_CACHE = "PRAGMA cache_size = -8192"
 _MOST_IDLE = 16
@@ -311,6 +313,7 @@ class Database:
             self._writer = None
 
     def _connect(self) -> sqlite3.Connection:
+        make_sure_of(_FOR_A_CONNECTION)
         try:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             if connection.execute("PRAGMA page_count").fetchone() == (0,):

@@ -94,6 +94,10 @@ class Upstream:
         """Close kept connections that nobody has needed for a while."""
         self._idle.close_unwanted()
 
+    def close_idle(self) -> bool:
+        """Close a kept connection, for its descriptor; whether there was any."""
+        return self._idle.close_oldest()
+
     def refuse_loop(self, request: Request) -> None:
         """Raises LoopDetected where the request has been through this proxy (RFC 9110 section 7.6.3).
 

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from pyproxycache import clock
+from pyproxycache.descriptors import make_sure_of
 from pyproxycache.errors import (
     ConfigError,
     ProxyError,
@@ -31,6 +32,8 @@ _CONNECTING: dict[int | None, str] = {
     errno.EHOSTUNREACH: "destination_ip_unroutable",
     errno.ENETUNREACH: "destination_ip_unroutable",
 }
+
+_FOR_A_CONNECTION = 2  # descriptors: addresses may be raced
 
 
 class Dialler:
@@ -57,6 +60,7 @@ class Dialler:
 
         Raises UpstreamUnreachable, UpstreamTimeout, Forbidden or LoopDetected.
         """
+        make_sure_of(_FOR_A_CONNECTION)
         limit = clock.steady() + self._options.connect_timeout
         deadline = limit if deadline is None else min(limit, deadline)
         addresses = self._admitted(route, client, deadline)

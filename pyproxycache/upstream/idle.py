@@ -50,6 +50,14 @@ class IdleConnections:
         for connection in closing:
             connection.close()
 
+    def close_oldest(self) -> bool:
+        """Close the one that nobody has wanted for longest; whether there is any."""
+        with self._lock:
+            oldest = self._removed(self._oldest_route(), 0) if self._count else None
+        if oldest is not None:
+            oldest.close()
+        return oldest is not None
+
     def _oldest_route(self) -> Route:
         return min(self._kept, key=lambda route: self._kept[route][0].idle_since)
 
