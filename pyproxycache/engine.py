@@ -114,7 +114,7 @@ class Engine:
         return replace(response, repeatable=repeatable)
 
     def _refresh(self, request: Request, key: str, found: list[Entry], entry: Entry) -> None:
-        plain = replace(request, interim=None, interest=None)
+        plain = replace(request, interim=None, interest=None, login=None)
         if request.method == "HEAD":  # whose answer would have nothing to store
             plain = replace(plain, method="GET")
         fetch = decide.validating(plain, entry, Forward.STALE)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from pyproxycache.interest import Interest
+from pyproxycache.login import Login
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -173,14 +174,17 @@ class Request:
     """Takes each interim head of the answer before the final one (RFC 9110 section 15.2)."""
     interest: Interest | None = field(default=None, compare=False)
     """That of the client who waits for the answer; None where nobody in particular does."""
+    login: Login | None = field(default=None, compare=False)
+    """Where the client's connection is logged in; None where no client's stands behind the request."""
 
     def with_headers(self, headers: Headers) -> Self:
         return self if headers is self.headers else replace(self, headers=headers)
 
     @property
     def logs_in(self) -> bool:
-        """Whether it logs in the connection to the origin, with all that comes over it later."""
-        return _logs_in(self.headers, "authorization")
+        """Whether its connection to the origin is one that is logged in, or that it logs in."""
+        is_logged_in = self.login is not None and self.login.is_at(self.url.origin)
+        return is_logged_in or _logs_in(self.headers, "authorization")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ LAYERS = (
         "clock",
         "steps",
         "interest",
+        "login",
         "background",
         "descriptors",
     },

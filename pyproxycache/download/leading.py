@@ -317,7 +317,8 @@ class Downloader:
 
     def _downloading(self, permit: Permit, request: Request, source: Source) -> Downloading:
         # What is asked for again is what a GET gets, and no client waits for hints of it any more.
-        plain = replace(request, headers=strip_validators(request.headers), interim=None, interest=None)
+        headers = strip_validators(request.headers)
+        plain = replace(request, headers=headers, interim=None, interest=None, login=None)
         return Downloading(lambda: self._start(permit, plain, source))
 
     # The body.

@@ -299,7 +299,7 @@ class Fetcher:
             current = flight.progress()
             if current.generation != progress.generation or not self._flights.is_current(flight):
                 return None
-            request = replace(miss.request, client=client, interim=None, interest=None)
+            request = replace(miss.request, client=client, interim=None, interest=None, login=None)
             outcome.key, outcome.forward = miss.key, miss.fetch.reason
             outcome.collapsed, outcome.result = True, Result.COLLAPSED
             return self._delivery.arriving(request, outcome, flight, current)

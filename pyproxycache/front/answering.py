@@ -98,7 +98,7 @@ class Answering:
         else:
             received, interim, parsed = self._parsed(connection)
         connection.interest = Interest()
-        received = replace(received, interest=connection.interest)
+        received = replace(received, interest=connection.interest, login=connection.login)
         connection.under_way = UnderWay(received, self._app(received), interim, parsed)
         self._step(connection)
 

@@ -295,6 +295,8 @@ class Clients:
 
     def _submit(self, connection: Connection, head: bytes | None) -> None:
         """Have a thread answer, unless one is about to answer the same."""
+        if connection.login.is_used:
+            head = None  # nobody else's answer is for it, nor its own for others
         connection.head = head
         if head is not None and self._parking.park(connection, head, self.now):
             connection.state = State.PARKED
@@ -513,5 +515,6 @@ class Clients:
             del self.connections[connection.fd]
             self.connections.pop(connection.far, None)
             connection.sock.close()
+            connection.login.close()
             del connection.wake
             connection.task, connection.aside = None, nullcontext

@@ -21,6 +21,7 @@ from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import FULL, Halt, Sending
 from pyproxycache.front.turns import Task, who
 from pyproxycache.interest import Interest
+from pyproxycache.login import Login
 from pyproxycache.steps import Asks, Awaited, Steps
 
 _SILENCE = 60.0
@@ -82,6 +83,7 @@ class Connection:
         "is_admitted",
         "is_local",
         "lingers",
+        "login",
         "origin",
         "readable",
         "recv",
@@ -123,6 +125,7 @@ class Connection:
         self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
         self.origin = ""
         self.interest: Interest | None = None
+        self.login = Login()
         self.wake: Callable[[], None]
 
 

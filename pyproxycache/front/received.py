@@ -11,6 +11,7 @@ from pyproxycache.front.request_body import Input, content
 from pyproxycache.front.target import Wanted
 from pyproxycache.front.wellformed import check_fields
 from pyproxycache.interest import Interest
+from pyproxycache.login import Login
 from pyproxycache.messages import Head, Headers, Request
 from pyproxycache.rules.userinfo import basic_credentials
 
@@ -20,7 +21,7 @@ class Received:
     """A request as it was read from a client at the address `client`; `fields` are its header fields.
 
     `interim` takes heads that go before the answer's; None where the client does not know them. `interest`
-    is the client's in its answer.
+    is the client's in its answer, `login` what its connection has at an origin.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Received:
     body: Input
     interim: Callable[[Head], None] | None = None
     interest: Interest | None = None
+    login: Login | None = None
 
     def check_fields(self, *, names_cache: bool) -> None:
         """Raises BadRequest where they are not fit for a request of this version; see wellformed."""
@@ -59,6 +61,7 @@ class Received:
             body=content(self.method, headers, self.body),
             interim=self._shown(present),
             interest=self.interest,
+            login=self.login,
         )
 
     def _shown(self, present: Present) -> Callable[[Head], None] | None:

@@ -49,7 +49,7 @@ class Repeating:
         ):
             self._memory.forget(head, known)
             return False
-        if self.is_stopping or not connection.is_admitted:
+        if self.is_stopping or not connection.is_admitted or connection.login.is_used:
             return False
         if isinstance(repeat, Arriving):
             return self._join(connection, head, known, repeat, began)

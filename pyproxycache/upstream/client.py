@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 
 from pyproxycache import clock
@@ -15,6 +16,7 @@ from pyproxycache.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from pyproxycache.login import Login
 from pyproxycache.messages import Head, Request, Url
 from pyproxycache.options import FetchOptions, ParentOptions
 from pyproxycache.outcome import Outcome
@@ -68,8 +70,10 @@ class Upstream:
         while (connection := self._kept(route, request)) is not None:
             try:
                 return self._exchange(connection, request, outcome, literal, deadline)
-            except ClosedWhileIdle:
-                continue
+            except ClosedWhileIdle as error:
+                if not _is_repeatable(request):
+                    text = f"{request.url.authority} closed the connection that was logged in"
+                    raise UpstreamUnreachable(text, "connection_terminated") from error
         connection = self._dialler.connect(route, request.client, deadline)
         return self._exchange(connection, request, outcome, literal, deadline)
 
@@ -122,8 +126,10 @@ class Upstream:
         return Route(self._parent.url.host, self._parent.url.port, through_parent=True, secured=secured)
 
     def _kept(self, route: Route, request: Request) -> Connection | None:
-        """An idle connection that this request may go over and, should it fail, be repeated on another."""
-        if request.body is not None or request.logs_in or request.method not in _REPEATABLE:
+        """An idle connection that this request may go over."""
+        if request.logs_in:
+            return _logged_in(request.login, route)
+        if not _is_repeatable(request):  # should it fail
             return None
         connection = self._idle.take(route)
         if connection is not None and not route.through_parent:
@@ -159,7 +165,14 @@ class Upstream:
     ) -> Exchange:
         peer = literal if connection.route.through_parent else connection.peer
         self._bear_silence(connection, request.url, received.head)
-        return Exchange(connection, received, request.method, peer, outcome, self._idle.put)
+        keep = self._keeping(request, received.head)
+        return Exchange(connection, received, request.method, peer, outcome, keep)
+
+    def _keeping(self, request: Request, head: Head) -> Callable[[Connection], None] | None:
+        """What keeps the connection for another request, of this client alone where it is logged in."""
+        if not request.logs_in:
+            return None if head.logs_in else self._idle.put
+        return None if request.login is None else partial(request.login.keep, request.url.origin)
 
     def _bear_silence(self, connection: Connection, url: Url, head: Head | None) -> None:
         """Have the connection wait as long as it may for the head, or for the body behind it."""
@@ -167,9 +180,22 @@ class Upstream:
         connection.reader.silence = self._options.silence if allowed is None else allowed
 
 
+def _is_repeatable(request: Request) -> bool:
+    return request.body is None and request.method in _REPEATABLE
+
+
+def _logged_in(login: Login | None, route: Route) -> Connection | None:
+    """The client's own connection, if it is still good and leads there."""
+    connection: Connection | None = None if login is None else login.take()
+    if connection is None or (connection.route == route and connection.is_quiet()):
+        return connection
+    connection.close()
+    return None
+
+
 def _tied(request: Request, connection: Connection) -> contextlib.AbstractContextManager[None]:
     """Asking ends with the client's interest, where an origin that was asked in vain is none the worse."""
-    if request.interest is None or request.body is not None or request.method not in _REPEATABLE:
+    if request.interest is None or not _is_repeatable(request):
         return contextlib.nullcontext()
     return request.interest.tied(connection.break_off)
 

@@ -49,9 +49,8 @@ class Connection:
     """One connection of a route, `peer` being the address at its other end.
 
     A wait for a byte ends after `silence` seconds; a head is whole `head_seconds` after it has begun.
-    `used` once it has carried a request; `spent` once that was one behind which no other may come: its
-    content may lie unread, to be taken for the next request, or it logged the connection in. Letting go of
-    it closes it.
+    `used` once it has carried a request; `spent` once that was one with content, which may lie unread, to
+    be taken for the next request. Letting go of it closes it.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Connection:
         """
         switches = bool(protocols)
         heads = Heads(self.reader, self._head_seconds, request.interim, may_switch=switches, name=name)
-        self.spent = request.body is not None or request.logs_in
+        self.spent = request.body is not None
         early = None
         with contextlib.suppress(ConnectionError):  # its answer may be there all the same
             self.reader.limit_waits()
@@ -84,7 +83,7 @@ class Connection:
                 raise TimeoutError("the origin takes no request") from error
             if request.body is not None:
                 early = self._send_body(_body(request), heads)
-        if not self.used:
+        if early is not None or not self.used:
             return early or heads.final()
         self._refuse_unasked()
         received = heads.final()
@@ -159,6 +158,11 @@ class Connection:
             return self._sock.send(view)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
+
+    def rest(self) -> None:
+        """Its answer was read to the end; it may wait for another request."""
+        self.used = True
+        self.idle_since = clock.steady()
 
     def is_quiet(self) -> bool:
         """Whether an idle connection is still good: anything to read on it means it is not."""

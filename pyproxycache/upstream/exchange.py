@@ -16,7 +16,8 @@ class Exchange:
     """One answer being received, to be read to its end or closed.
 
     `length` is the body's (bytes), None where its end will tell; `peer` the origin's address, empty
-    where only a parent proxy knows it. What is read counts in the outcome. Raises UpstreamMalformed.
+    where only a parent proxy knows it. What is read counts in the outcome. `keep` gets the connection where
+    it may carry another request; None: it must not. Raises UpstreamMalformed.
     """
 
     def __init__(
@@ -26,18 +27,16 @@ class Exchange:
         method: str,
         peer: str,
         outcome: Outcome,
-        keep: Callable[[Connection], None],
+        keep: Callable[[Connection], None] | None,
     ) -> None:
         self.head, self._body = framed(received, method, connection.reader)
         self.length = self._body.length
         self.peer = peer
         outcome.peer, outcome.through_parent = connection.peer, connection.route.through_parent
         self._connection = connection
-        self._persistent = (
-            may_persist(received, method, self._body) and not connection.spent and not self.head.logs_in
-        )
+        is_last = connection.spent or not may_persist(received, method, self._body)
+        self._keep = None if is_last else keep
         self._outcome = outcome
-        self._keep = keep
         self._lock = threading.Lock()
         self._open = True  # changed with the lock: behind that the connection is another's
         self._missing: int | None = None
@@ -116,7 +115,7 @@ class Exchange:
     def narrow(self) -> None:
         """What is on its way is still wanted, but not much more."""
         if self._open:
-            self._persistent = False  # it would stay slow
+            self._keep = None  # it would stay slow
             self._connection.reader.narrow()
 
     def before_wait(self, call: Callable[[], None]) -> None:
@@ -129,7 +128,8 @@ class Exchange:
             self._open = False
         self._connection.reader.before_wait = None
         is_at_its_end = not (self._missing or self._body.trails or self._connection.reader.ahead())
-        if self._persistent and is_at_its_end:
+        if self._keep is not None and is_at_its_end:
+            self._connection.rest()
             self._keep(self._connection)
         else:
             self._connection.close()

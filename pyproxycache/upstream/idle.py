@@ -30,9 +30,7 @@ class IdleConnections:
             connection.close()
 
     def put(self, connection: Connection) -> None:
-        """Keep a connection whose answer was read to its end."""
-        connection.used = True
-        connection.idle_since = clock.steady()
+        """Keep a connection that is at rest."""
         with self._lock:
             self._kept.setdefault(connection.route, []).append(connection)
             self._count += 1
