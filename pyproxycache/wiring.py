@@ -23,6 +23,7 @@ from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.front import app
 from pyproxycache.front.forwarded import Forwarding
+from pyproxycache.front.heap import HeapTrim
 from pyproxycache.front.kisscache import Figures, KissCache
 from pyproxycache.front.server import Server, Setup
 from pyproxycache.front.turns import Shares, shares_of
@@ -177,6 +178,7 @@ def _build_app(config: Config) -> app.App:
     chores = (
         store.clock_changes.look,
         upstream.close_unwanted,
+        HeapTrim().trim,
         store.database.set_aside_if_damaged,
         store.blobs.remove_discarded,
     )

@@ -71,8 +71,7 @@ LAYERS: dict[str, list[tuple[object, str]]] = {
     ],
     "space on the disk": [
         (space.Space, "admits"),
-        (space.Space, "admits_growth"),
-        (space.Space, "fits_disk"),
+        (space.Space, "allow"),
     ],
     "download": [
         (leading.Downloader, "lead"),

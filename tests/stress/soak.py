@@ -152,8 +152,10 @@ class Soak:
     # The operator.
 
     def _operator(self, dice: random.Random) -> None:
-        oldest = min(self._proxy.worker_pids())
+        oldest = 0  # the one that is never killed, so that its memory can be watched
         while not self._over.wait(2.0):
+            pids = self._proxy.worker_pids()
+            oldest = oldest if oldest in pids else min(pids, default=0)
             act = dice.choice(("purge", "prefix", "gc", "stats", "kill", "nothing"))
             if act == "purge":
                 self._cli("purge", dice.choice(self._urls))
@@ -163,9 +165,9 @@ class Soak:
                 self._cli("gc", "--max-size", "4M")
             elif act == "stats":
                 self._cli("stats", "--json")
-            elif act == "kill" and (pids := [pid for pid in self._proxy.worker_pids() if pid != oldest]):
+            elif act == "kill" and (others := [pid for pid in pids if pid != oldest]):
                 self._killed = time.monotonic()
-                self._proxy.kill_worker(dice.choice(pids))
+                self._proxy.kill_worker(dice.choice(others))
                 self._killed = time.monotonic()
             with self._lock:
                 self._counts[act] += 1
