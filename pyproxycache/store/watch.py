@@ -42,8 +42,9 @@ class StoreWatch:
         """Whether a store was opened that the workers have not got, and they are to be replaced."""
         with contextlib.suppress(BlockingIOError):
             self._is_asked_for = bool(os.read(self._asked, 4096)) or self._is_asked_for
-        now = self._identities()
-        if (now == self._opened and not self._is_asked_for) or clock.steady() < self._next_try:
+        self._note_made()
+        is_other = self._identities() != self._opened
+        if not (is_other or self._is_asked_for) or clock.steady() < self._next_try:
             return False
         try:
             self._open_anew()
@@ -58,6 +59,11 @@ class StoreWatch:
         if is_other:
             log.warning("the store in %s is opened anew, by new workers", self._folder)
         return is_other
+
+    def _note_made(self) -> None:
+        """A file that was not there before is one that the workers made: it is theirs."""
+        pairs = zip(self._opened, self._identities(), strict=True)
+        self._opened = [now if opened is None else opened for opened, now in pairs]
 
     def _identities(self) -> list[Identity | None]:
         return [identity(self._folder / name) for name in _NAMES]

@@ -99,6 +99,18 @@ def test_one_of_many_sets_it_aside(cache: CacheDir) -> None:
     assert (cache.path / "index.sqlite").stat().st_ino == inode
 
 
+def test_what_workers_make_is_no_other_store(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "claims").unlink(missing_ok=True)
+
+    def open_anew() -> None:
+        raise AssertionError("nothing is to be opened anew")
+
+    watch = StoreWatch(tmp_path, open_anew)
+    (tmp_path / "claims").touch()
+    assert not watch.is_anew()
+
+
 def test_the_watch(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     fill(folder)
