@@ -41,7 +41,7 @@ class PassingEngine:
         outgoing = request.with_headers(end_to_end(request.headers))
         exchange = self._upstream.send(outgoing, outcome)
         outcome.forward_status = exchange.head.status
-        return relayed(exchange)
+        return relayed(exchange, request)
 
     def purge(self, _url: Url) -> bool:
         """Raises StoreError: what lies in the folder cannot be forgotten now."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pyproxycache import clock
 from pyproxycache.download.leading import Downloader, Passed
 from pyproxycache.errors import StoreError
+from pyproxycache.interest import Interest
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, without_query
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
@@ -82,7 +83,7 @@ class Forwarder:
         except BaseException:
             exchange.close()
             raise
-        return kept or relayed(exchange)
+        return kept or relayed(exchange, request)
 
     def confirm(self, request: Request, entry: Entry, outcome: Outcome) -> Response | None:
         """Ask the origin whether what is arriving still holds; None if it does, else its other answer."""
@@ -109,7 +110,7 @@ class Forwarder:
             ):
                 exchange.close()
                 return Response(answer.not_modified(head))
-            return relayed(exchange)
+            return relayed(exchange, request)
         exchange.close()
         return self.forward(request, outcome, fetch.reason)
 
@@ -201,9 +202,29 @@ def with_own(response: Response | None, fields: Sequence[tuple[str, str]]) -> Re
     return replace(response, head=replace(head, headers=Headers((*head.headers, *fields))))
 
 
-def relayed(exchange: Exchange) -> Response:
-    """The origin's answer as it is handed on."""
+def relayed(exchange: Exchange, request: Request) -> Response:
+    """The origin's answer as it is handed on to the client who asked."""
     head = exchange.head
     if exchange.length is None and (length := part_length(head)) is not None:
         exchange.expect(length)
-    return Response(Head(head.status, head.reason, end_to_end(head.headers)), exchange, exchange.length)
+    body = exchange if request.interest is None else _Relayed(exchange, request.interest)
+    return Response(Head(head.status, head.reason, end_to_end(head.headers)), body, exchange.length)
+
+
+class _Relayed:
+    """An origin's body on its way to one client; whoever waits for it is told of the client's leaving."""
+
+    def __init__(self, exchange: Exchange, interest: Interest) -> None:
+        self._exchange = exchange
+        self._interest = interest
+        self.close = exchange.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        with self._interest.tied(self._exchange.break_off):
+            data = self._exchange.read()
+        if not data:
+            raise StopIteration
+        return data

@@ -15,7 +15,7 @@ from gunicorn.http import get_parser
 from gunicorn.util import http_date
 
 from pyproxycache import clock
-from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
+from pyproxycache.errors import BadRequest, ClientGone, NotImplementedHere, ProxyError
 from pyproxycache.front.app import Answer, App
 from pyproxycache.front.connection import Connection, Parsed, Source, UnderWay
 from pyproxycache.front.heads import Framing, framing, head_bytes
@@ -204,6 +204,8 @@ class Answering:
                 connection.halt = sending.advance()
             else:
                 connection.halt = sending.advance(waits=waits)
+        except ClientGone:
+            self.give_up(connection)
         except ProxyError as error:
             if answer is not None:
                 answer.failed(error)

@@ -38,7 +38,7 @@ _ANY_MOMENT = float("inf")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 # An empty line before it is passed over (RFC 9112 section 2.2).
 _REQUEST_LINE = re.compile(rb"(?:\r\n)?[!-~]+ [!-~]+ HTTP/1\.[0-9]\r")
-_UNANSWERED = (State.WORKING, State.AWAITING, State.QUEUED, State.PARKED)
+_WITH_THREADS = (State.WORKING, State.AWAITING, State.QUEUED, State.PARKED)
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
 Post = Callable[[Callable[[], None]], None]
@@ -102,8 +102,8 @@ class Clients:
         state = connection.state
         if event & select.EPOLLRDHUP:
             connection.ends = True  # no further event will tell of it
-            if state in _UNANSWERED and connection.sending is None:
-                connection.deadline = self.now + self._app.half_closed
+            if state in _WITH_THREADS:
+                connection.deadline = self._patience(connection)
         if state is State.OPEN:
             self.read(connection)
             return
@@ -118,7 +118,7 @@ class Clients:
                 self._advance(connection)
         elif state is State.RELAYING:
             self._relay(connection)
-        elif state in _UNANSWERED:
+        elif state in _WITH_THREADS:
             if event & _GONE:
                 self._leave(connection)
         elif state is State.LINGERING:
@@ -194,8 +194,11 @@ class Clients:
                 return
         if connection.state is State.SENDING:
             self._answering.give_up(connection)
-        if connection.state in _UNANSWERED:
-            self._leave(connection)
+        if connection.state in _WITH_THREADS:
+            if connection.sending is not None and connection.sending.taken > connection.taken:
+                connection.deadline = self._patience(connection)  # it is there, and takes what comes
+            else:
+                self._leave(connection)
         if connection.state is State.RELAYING:
             self._answering.finish(connection)
             self.close(connection)
@@ -388,12 +391,16 @@ class Clients:
         self._run(connection, self._step)
 
     def _patience(self, connection: Connection) -> float:
-        """Up to when the client is thought to wait for an answer that has not begun (monotonic)."""
-        gone = connection.ends and connection.sending is None
-        return self.now + self._app.half_closed if gone else _ANY_MOMENT
+        """Up to when a client that sends no more and is sent nothing is thought to be there (monotonic)."""
+        if not connection.ends:
+            return _ANY_MOMENT
+        if connection.sending is None:
+            return self.now + self._app.half_closed
+        connection.taken = connection.sending.taken
+        return self.now + _SILENCE
 
     def _leave(self, connection: Connection) -> None:
-        """The client has gone before its answer was there: end what is done for it alone."""
+        """The client has gone while its answer is made: end what is done for it alone."""
         if connection.state is State.PARKED:
             self.close(connection)
             return

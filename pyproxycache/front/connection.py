@@ -62,7 +62,7 @@ class Connection:
     has no answer yet, and waits for something; `task` is what a thread runs of it, and `origin` whom it
     asks. Its `interest` ends with the client's leaving. `who` stands for the client, each of which has a
     share of the threads; a thread that waits for it stands `aside`. `far` is the descriptor at a tunnel's
-    other end.
+    other end. `taken` is how much of an answer it had when it was last looked at whether it is still there.
     """
 
     __slots__ = (
@@ -91,6 +91,7 @@ class Connection:
         "sending",
         "sock",
         "state",
+        "taken",
         "task",
         "under_way",
         "unread",
@@ -124,6 +125,7 @@ class Connection:
         self.task: Task | None = None
         self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
         self.origin = ""
+        self.taken = 0
         self.interest: Interest | None = None
         self.login = Login()
         self.wake: Callable[[], None]

@@ -148,11 +148,12 @@ class Upstream:
         literal: str,
         deadline: float | None,
     ) -> Exchange:
-        with _ClosingOnErrors(connection, request.url.authority), _tied(request, connection):
-            connection.reader.deadline = deadline
-            self._bear_silence(connection, request.url, None)
-            received = connection.ask(request, self._name)
-            connection.reader.deadline = None
+        with _ClosingOnErrors(connection, request.url.authority):
+            with _tied(request, connection):
+                connection.reader.deadline = deadline
+                self._bear_silence(connection, request.url, None)
+                received = connection.ask(request, self._name)
+                connection.reader.deadline = None
             return self._received(connection, received, request, outcome, literal)
 
     def _received(

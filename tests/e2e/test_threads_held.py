@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from harness import Proxy
 from load import Download
 from origin import Generated, Origin
 from raw import Conversation, request
+from scripted import Scripted, until_gone
 
 MakeProxy = Callable[..., Proxy]
 
@@ -211,6 +213,25 @@ def test_what_others_wait_for_goes_on(
     gate.open()
     assert all(each.join().correct for each in stay)
     assert origin.count("/shared") == 1
+
+
+def test_a_client_that_leaves_a_silent_body(make_proxy: MakeProxy) -> None:
+    """By a reset; one that only ends its side may still wait for the rest."""
+
+    def begin(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        until_gone(connection)
+        gone.set()
+
+    gone = threading.Event()
+    with Scripted([begin]) as origin:
+        proxy = make_proxy(threads=8, config=LEAVING)
+        with Conversation(proxy.address) as client:
+            assert client.send(request(f"GET {origin.url()}")).head().status == 200
+            client.finish()
+            assert not gone.wait(1.5)
+            client.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert gone.wait(10)
 
 
 def test_an_unsafe_request_is_not_broken_off(make_proxy: MakeProxy) -> None:
