@@ -104,7 +104,7 @@ def open_existing(config: Config) -> Store:
     try:
         found = (path / "index.sqlite").exists()
     except OSError as error:
-        fail(f"cannot look into {path}: {error.strerror}", PROBLEMS)
+        fail(f"cannot look into {path}: {error.strerror}\n{_NO_STORE}", PROBLEMS)
     if not found:
         fail(f"there is no cache in {path}: name it with --cache-dir or in the configuration", PROBLEMS)
     with errors_for_people(_NO_STORE):

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -111,6 +112,15 @@ def bodies_removed(folder: Path) -> Repair:
     return nothing
 
 
+def bodies_unreadable(folder: Path) -> Repair:
+    """Each by itself, with an error of the system's."""
+    for path in list((folder / "blobs").rglob("*")):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+            path.symlink_to(path)
+    return nothing
+
+
 def growing_removed(folder: Path) -> Repair:
     shutil.rmtree(folder / "partial", ignore_errors=True)
     return nothing
@@ -170,6 +180,7 @@ FAULTS = [
     removed,
     index_removed,
     bodies_removed,
+    bodies_unreadable,
     growing_removed,
     truncated,
     emptied,
@@ -214,6 +225,39 @@ def test_a_store_that_breaks_costs_no_request(
         proxy.terminate()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["running", "begun-so"])
+def test_a_folder_that_becomes_read_only(tmp_path: Path, origin: Origin, is_restarted: bool) -> None:
+    """As the kernel does with a file system that has errors; here by a mount of the server's own."""
+    for path in PATHS:
+        origin.put(path, body_of(path), cache_control="max-age=3600")
+    proxy = Proxy(tmp_path / "proxy", workers=1, config={"memory": 0})
+    proxy.command[:0] = ["unshare", "--mount", "--propagation", "private"]
+    folder = str(proxy.cache_dir)
+
+    def mount(*arguments: str) -> None:
+        within = ["nsenter", "--mount", "--target", str(proxy.pid)]
+        done = subprocess.run([*within, *arguments], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"nothing can be mounted here: {done.stderr}")
+
+    with closing(proxy.start()):
+        for path in PATHS:
+            until(lambda path=path: is_kept(proxy, origin, path))  # type: ignore[misc]
+        mount("mount", "--bind", folder, folder)
+        mount("mount", "-o", "remount,bind,ro", folder)
+        if is_restarted:
+            proxy.kill_worker(proxy.worker_pids()[0])
+        clients = Clients(proxy, origin)
+        clients.wait_for(60)
+        clients.stop()
+        assert clients.wrong == []
+        mount("mount", "-o", "remount,bind,rw", folder)
+        origin.put("/after", body_of("/after"), cache_control="max-age=3600")
+        until(lambda: is_kept(proxy, origin, "/after"))
+        assert "Traceback" not in proxy.log()
+
+
 @needs_setpriv
 @pytest.mark.parametrize(
     "fault", [closed_to_us(), locked_by_sqlite, locked_by_flock], ids=lambda fault: fault.__name__
@@ -235,6 +279,12 @@ def test_workers_that_begin_without_a_store_pass_requests_on(
                 assert (reply.status, reply.body) == (200, body_of("/small/1"))
             assert "detail=no-store" in (reply.get("cache-status") or "")
             assert "requests are passed on" in proxy.log()
+            command = proxy.command[: proxy.command.index("serve")]
+            options = ["stats", "--cache-dir", str(proxy.cache_dir)]
+            told = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+            assert told.returncode == 1
+            assert "passes requests on, and keeps nothing" in told.stderr
+            assert "Traceback" not in told.stderr
         finally:
             repair()
         until(lambda: is_kept(proxy, origin, "/small/1"))
