@@ -123,8 +123,14 @@ def test_the_watch(tmp_path: Path) -> None:
             raise StoreError("not now")
         mend_store(options(folder))
 
+    for name in ("claims", "versions"):
+        (folder / name).unlink(missing_ok=True)
     watch = StoreWatch(folder, open_anew)
     assert not watch.is_anew()
+    # What the first worker makes is what it has open.
+    for name in ("claims", "versions"):
+        (folder / name).touch()
+        assert not watch.is_anew()
     assert tries == []
     # Another file under the name: workers have the old one open.
     (folder / "index.sqlite").rename(folder / "elsewhere")
