@@ -18,6 +18,9 @@ _MOST_FIELDS = 100
 _SHARE_OF_HEADS = 0.25
 _MOST_FILES = 8192
 _MOST_ARRIVING = 1024
+_SHARE_OF_ARRIVING = 0.125
+_LONGEST_VARIES = 4 << 10
+"""Bytes of the names of all fields that select among a key's answers."""
 _OF_A_HEAD = 800
 """Bytes that a known head takes beside itself and what its line for the log has of it."""
 
@@ -73,13 +76,19 @@ class Known:
 
 
 class _Selected:
-    """Answers of which further fields select one: those that `pattern` finds."""
+    """Answers of which the lines of further fields select one: those that origins name, so no pattern."""
 
-    __slots__ = ("answers", "pattern")
+    __slots__ = ("_names", "answers", "varies")
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.pattern = _lines_of(names)
+    def __init__(self, varies: tuple[str, ...]) -> None:
+        self.varies = varies
+        self._names = frozenset(name.encode("latin-1") for name in varies)
         self.answers: dict[tuple[bytes, ...], Stored] = {}
+
+    def lines(self, head: bytes) -> tuple[bytes, ...]:
+        """The lines of those fields in a head."""
+        _request, *lines = head.split(b"\r\n")
+        return tuple(line for line in lines if line.partition(b":")[0].lower() in self._names)
 
 
 class Memory:
@@ -98,6 +107,8 @@ class Memory:
         self._files: set[Stored] = set()
         self._of_a_file = (limit - self._heads_limit) // min(_MOST_FILES, _open_files() // 4)
         self._arriving: dict[bytes, Arriving] = {}
+        self._arriving_bytes = 0
+        self._arriving_limit = int(limit * _SHARE_OF_ARRIVING)
         self._line = line
         self._by_agent = by_agent
 
@@ -107,6 +118,8 @@ class Memory:
         if not base:
             return
         if isinstance(repeat, Stored):
+            if sum(map(len, repeat.varies)) > _LONGEST_VARIES:
+                return
             if repeat.file:
                 # So that there are not too many of them, and those that are kept are the best.
                 repeat.size = max(repeat.size, self._of_a_file)
@@ -120,7 +133,7 @@ class Memory:
         base = _base(head)
         found = self._answers.get(base) if base else None
         if isinstance(found, _Selected):
-            found = found.answers.get(tuple(found.pattern.findall(head)))
+            found = found.answers.get(found.lines(head))
         return None if found is None else self._know(head, found)
 
     def outcome(self, head: bytes, stored: Stored) -> Outcome:
@@ -158,7 +171,8 @@ class Memory:
         self._heads_bytes += _head_size(head)
         if isinstance(repeat, Arriving):
             self._arriving[head] = repeat
-            if len(self._arriving) > _MOST_ARRIVING:
+            self._arriving_bytes += repeat.size
+            while len(self._arriving) > _MOST_ARRIVING or self._arriving_bytes > self._arriving_limit:
                 self._unknow(next(iter(self._arriving)))
         while self._heads_bytes > self._heads_limit:
             self._unknow(next(iter(self.heads)))
@@ -167,16 +181,17 @@ class Memory:
     def _unknow(self, head: bytes) -> None:
         if self.heads.pop(head, None) is not None:
             self._heads_bytes -= _head_size(head)
-            self._arriving.pop(head, None)
+            arriving = self._arriving.pop(head, None)
+            self._arriving_bytes -= arriving.size if arriving is not None else 0
 
     def _file(self, base: Base, head: bytes, stored: Stored) -> None:
         stored.base, stored.selecting = base, ()
         if stored.varies:
             selected = self._answers.get(base)
-            if not isinstance(selected, _Selected) or selected.pattern != _lines_of(stored.varies):
+            if not isinstance(selected, _Selected) or selected.varies != stored.varies:
                 self._drop(self._answers.pop(base, None))
                 selected = self._answers[base] = _Selected(stored.varies)
-            stored.selecting = tuple(selected.pattern.findall(head))
+            stored.selecting = selected.lines(head)
             self._drop(selected.answers.get(stored.selecting))
             self._answers[base] = selected
             selected.answers[stored.selecting] = stored
@@ -185,6 +200,7 @@ class Memory:
             self._answers[base] = stored
         if stored.file:
             self._files.add(stored)
+        stored.size += sum(map(len, (*base, *stored.selecting)))
         self._kept.add((base, stored.selecting), stored)
 
     def _drop(self, old: Stored | _Selected | None) -> None:
@@ -206,6 +222,8 @@ class Memory:
                 del self._answers[stored.base]
         elif found is stored:
             del self._answers[stored.base]
+        # Heads that are known may still lead to it.
+        stored.base = stored.selecting = ()
 
 
 def is_plain(head: bytes) -> bool:

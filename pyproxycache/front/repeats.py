@@ -15,13 +15,15 @@ from pyproxycache.descriptors import opened
 from pyproxycache.front.app import Answer, App
 from pyproxycache.front.heads import Framing
 from pyproxycache.messages import FileSlice, Piece, Repeatable
-from pyproxycache.outcome import Result
+from pyproxycache.outcome import Outcome, Result
 
 log = logging.getLogger("pyproxycache")
 
 _IN_MEMORY = 32 << 10
 """Bytes from which the system sends a file with less effort than a copy."""
+_LONGEST_HEAD = 32 << 10
 _OVERHEAD = 1500
+_OF_A_NAME = 200
 _NEVER = -1
 _AGE = re.compile(rb"(?<=\r\nAge: )\d+(?=\r\n)")
 _TTL = re.compile(rb"(?<=; hit; ttl=)\d+(?=[;\r])")
@@ -36,6 +38,9 @@ class Template(NamedTuple):
 
     def filled(self, age: int, ttl: int) -> bytes:
         return b"%b%d%b%d%b" % (self.begin, age, self.between, ttl, self.end)
+
+
+_NOTHING = Template(b"", b"", b"")
 
 
 def template_of(head: bytes) -> Template | None:
@@ -131,7 +136,7 @@ class Stored:
         self.base: tuple[bytes, ...] = ()
         self.selecting: tuple[bytes, ...] = ()
         self.varies = repeatable.varies
-        self.size = _OVERHEAD + 2 * (head_size + len(self._body))
+        self.size = _OVERHEAD + 2 * (head_size + len(self._body)) + _texts(answer.outcome, self.varies)
         self.uses = 0
         self.is_kept = False
         self.line = ""
@@ -154,19 +159,28 @@ class Stored:
         """It is right no more, whatever the key's version, and takes no room."""
         self.version = _NEVER
         self.data = self._body = b""
+        self.line, self.varies, self._template = "", (), _NOTHING
         self.file = None
+
+
+def _texts(outcome: Outcome, varies: tuple[str, ...]) -> int:
+    """Bytes of what an answer is told with, as it is and as a line, and of the names that select it."""
+    told = (outcome.key, outcome.target, outcome.target, outcome.user_agent, outcome.referer)
+    return 2 * sum(map(len, (*told, outcome.content_type))) + sum(
+        _OF_A_NAME + 3 * len(name) for name in varies
+    )
 
 
 class Arriving:
     """The answer of a download that runs, which others may join; right as a Stored one is.
 
     `join` gives a client (its address) an answer of its own, None where the download is over. `head` is
-    that of all who join, to be made anew at `renew_at`, when its Age changes.
+    that of all who join, to be made anew at `renew_at`, when its Age changes. `size`: what it keeps, about.
     """
 
     __slots__ = (
         *("_born", "closes", "framing", "head", "join", "renew_at"),
-        *("slot", "since", "until", "version"),
+        *("size", "slot", "since", "until", "version"),
     )
 
     def __init__(
@@ -183,6 +197,7 @@ class Arriving:
         self.closes = closes
         self.framing = framing
         self.join = join
+        self.size = _OVERHEAD + 4 * repeatable.entry.head.size
         self.head = b""
         self.renew_at = 0.0
 
@@ -212,6 +227,8 @@ def repeat_of(
         return Arriving(repeatable, framing, partial(app.join, answer), closes=closes)
     if answer.outcome.result is not Result.HIT or repeatable.until <= now:
         return None
+    if len(head) > _LONGEST_HEAD:
+        return None  # which would have to be made anew each second
     template = template_of(head)
     rest = getattr(answer.body, "rest", None) if framing.has_body else FileSlice(-1, 0, 0)
     if template is None or rest is None:

@@ -24,6 +24,9 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 FORWARDED = ("x-forwarded-host", "x-forwarded-proto")
 """What a proxy tells the origin of the address that its client used, and origins put into their answers."""
 
+_LONGEST_VARY = 2048
+_MOST_VARY_NAMES = 64
+
 CONTENT = "(content)"
 """Stands beside the field names for a QUERY's content; no field can be called so."""
 
@@ -93,12 +96,16 @@ def vary_fields(headers: Headers) -> tuple[str, ...] | None:
     """The request fields that select the response, lower case and sorted; None for "*".
 
     None as well where a member is no field's name, for then nobody knows what selects it (RFC 9110
-    section 12.5.5).
+    section 12.5.5); and where there are so many that looking at them would cost more than the response.
     """
     vary = headers.get("vary")
     if vary is None:
         return ()
+    if len(vary) > _LONGEST_VARY:
+        return None
     names = {name.lower() for name in split_list(vary)}
+    if len(names) > _MOST_VARY_NAMES:
+        return None
     if "*" in names or not all(map(_FIELD_NAME.fullmatch, names)):
         return None
     return tuple(sorted(names))

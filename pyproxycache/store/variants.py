@@ -16,6 +16,8 @@ VaryValues = Callable[[tuple[str, ...]], tuple[tuple[str, str | None], ...]]
 _NEWEST = "ORDER BY response_time DESC, id DESC LIMIT"
 _FEW = 8
 _MOST_BY_SEARCH = 32
+_MOST_SETS = 32
+"""Vary sets of one key that are looked at: an origin that always says another one gains nothing by it."""
 
 # There is one at most that varies on nothing: only the others are in an index by time.
 _WHOLE = f"{SELECT} WHERE key = ?1 AND first_pos < 0"
@@ -42,7 +44,7 @@ def _queries(column: str, order: str = "") -> _Queries:
         few=f"{SELECT} WHERE {column} = ? LIMIT {_FEW}",
         sets=f"WITH RECURSIVE sets (names) AS ({first} UNION ALL"
         f" SELECT ({first} AND vary > names) FROM sets WHERE names IS NOT NULL)"
-        " SELECT names FROM sets WHERE names IS NOT NULL",
+        f" SELECT names FROM sets WHERE names IS NOT NULL LIMIT {_MOST_SETS}",
         variant=f"{SELECT} WHERE {column} = ? AND vary = ? AND variant = ? {order}",
     )
 

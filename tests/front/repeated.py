@@ -8,7 +8,7 @@ from typing import Any
 from pyproxycache.front.app import Answer
 from pyproxycache.front.heads import Framing
 from pyproxycache.front.repeats import Arriving, Stored, template_of
-from pyproxycache.messages import Entry, FileSlice, Head, Repeatable, Response
+from pyproxycache.messages import Entry, FileSlice, Head, Headers, Repeatable, Response
 from pyproxycache.outcome import Outcome, Result
 
 BORN, EXPIRES = 1_700_000_000.25, 1_700_003_600.25
@@ -27,7 +27,8 @@ def head_of(age: int, ttl: int, *fields: str) -> bytes:
 def repeatable(**changes: Any) -> Repeatable:
     options: dict[str, Any] = {"slot": 1, "version": 2, "since": BORN, "until": EXPIRES, "born": BORN}
     options |= {"expires": EXPIRES, "varies": ()} | changes
-    return Repeatable(Entry("http://o/", Head(200), BORN, BORN, id=7), **options)
+    head = Head(200, headers=Headers(options.pop("fields", ())))
+    return Repeatable(Entry("http://o/", head, BORN, BORN, id=7), **options)
 
 
 def stored(*fields: str, body: bytes = b"body", file: FileSlice | None = None, **changes: Any) -> Stored:

@@ -288,6 +288,42 @@ def test_memory_stays_within_its_bounds() -> None:
     assert sum(kept.find(raw) is not None for raw in learned) > 100
 
 
+@pytest.mark.parametrize(
+    ("line", "varies"),
+    [
+        pytest.param("GET http://o/{} HTTP/1.1", ("x",) * 4000, id="many-names-in-vary"),
+        pytest.param("GET http://o/{} HTTP/1.1", ("x",) * 700, id="names-in-vary"),
+        pytest.param("GET http://o/{} HTTP/1.1", ("x" * 3000, "y"), id="long-names-in-vary"),
+        pytest.param(f"GET http://o/{'a' * 7000}{{}} HTTP/1.1", (), id="long-targets"),
+        pytest.param(f"GET http://o/{'a' * 7000}{{}} HTTP/1.1", ("x",), id="long-targets-that-vary"),
+    ],
+)
+def test_what_origins_and_clients_choose_is_counted(line: str, varies: tuple[str, ...]) -> None:
+    kept = memory(4 * MB)
+    tracemalloc.start()
+    for number in range(200 if len(varies) > 2 else 2000):
+        raw = head(f"X: {number}", line=line.format(number))
+        one = stored(varies=tuple(f"{name}{number}" for name in varies))
+        one.renew(BORN)
+        kept.learn(raw, one)
+        kept.find(raw)
+        del one
+    used, _peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 6 * MB
+
+
+def test_downloads_with_large_heads_are_counted() -> None:
+    kept = memory(4 * MB)
+    tracemalloc.start()
+    for number in range(300):
+        kept.learn(head(f"X: {number}"), arriving(fields=[(f"X-{number}", "x" * 100_000)]))
+    used, _peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 4 * MB
+    assert len(kept.heads) >= 1
+
+
 def test_answers_that_are_replaced_take_no_room() -> None:
     kept = memory(8 * MB)
     tracemalloc.start()

@@ -249,3 +249,16 @@ def test_of_fitting_ones_those_with_vary_win(asked: list[str], chosen: list[int]
     ]
     found = select(stored, str(URL), get(*asked))
     assert [one.id for one in found] == chosen
+
+
+@pytest.mark.parametrize(
+    ("vary", "counts"),
+    [
+        pytest.param(", ".join(f"X-{n}" for n in range(64)), True, id="as-many-as-are-looked-at"),
+        pytest.param(", ".join(f"X-{n}" for n in range(65)), False, id="one-more"),
+        pytest.param(", ".join(f"X-{n}" for n in range(28_000)), False, id="a-bomb"),
+        pytest.param("X" * 2049, False, id="a-long-name"),
+    ],
+)
+def test_a_vary_that_costs_more_than_it_is_worth_is_as_good_as_any(vary: str, counts: bool) -> None:
+    assert (vary_fields(fields(f"Vary: {vary}")) is not None) == counts
