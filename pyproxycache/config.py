@@ -77,10 +77,11 @@ class Config(Struct, frozen=True, kw_only=True):
     cache_status: CacheStatusOptions = CacheStatusOptions()
     targets: tuple[FieldName, ...] = ("cdn-cache-control",)
     rules: tuple[RuleOptions, ...] = ()
+    defaults: bool = True
 
     def policies(self) -> Policies:
         """The rules in the form that decisions use."""
-        return Policies(tuple(_rule(options) for options in self.rules), self.targets)
+        return Policies(tuple(_rule(options) for options in self.rules), self.targets, self.defaults)
 
 
 def load(path: Path | None, overrides: Mapping[str, object]) -> Config:

@@ -12,6 +12,7 @@ from functools import partial
 
 from pyproxycache import clock
 from pyproxycache.download.abandoned import Abandoned
+from pyproxycache.download.advice import Advice
 from pyproxycache.download.surroundings import Limit, Surroundings
 from pyproxycache.download.threads import Threads
 from pyproxycache.download.transfer import Source, Transfer, give_up
@@ -121,6 +122,7 @@ class Downloader:
         self._policies = policies
         self._space = space
         self._index = index
+        self._advice = Advice()
         self._surroundings = surroundings
         self._stopping = threading.Event()
         self._idle = threading.Condition()
@@ -304,6 +306,7 @@ class Downloader:
         )
 
     def _pass(self, permit: Permit, exchange: Exchange, reason: str, *, remember: bool) -> Passed:
+        self._advice.give(permit.key, reason)
         if remember:
             permit.finish(End.PASSED, not_storable_until=clock.wall() + self._options.not_storable_for)
         else:

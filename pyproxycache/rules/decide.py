@@ -326,7 +326,7 @@ def good_until(request: Request, entry: Entry, policies: Policies, now: float) -
     asked = request_directives(request.headers)
     left, age = _left(request, entry, policy, now), current_age(entry, now)
     until = now + left
-    if policy.fresh is None:
+    if policy.fresh is None and not policy.immutable:
         if asked.max_age is not None:
             until = min(until, now + asked.max_age - age)
         if asked.min_fresh is not None:
@@ -367,6 +367,8 @@ def _judge(
         return Forward.STALE
     if policy.fresh is not None and left > 0:
         # The operator's word on how long it lasts is for all clients, also those that ask to reload.
+        return Serve(entry, age, ttl, stale=False)
+    if policy.immutable and left > 0 and not asked.no_cache:
         return Serve(entry, age, ttl, stale=False)
     if request_accepts(asked, age, left, may_be_stale=not directives.never_stale):
         return Serve(entry, age, ttl, stale=left <= 0)

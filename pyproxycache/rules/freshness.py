@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.rules.cache_control import RequestDirectives, ResponseDirectives, response_directives
 from pyproxycache.rules.grammar import delta_seconds, http_date, split_list
+from pyproxycache.rules.immutable import LIFETIME
 from pyproxycache.rules.policy import Policy
 
 HEURISTICALLY_CACHEABLE = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
@@ -79,6 +80,8 @@ def _own_lifetime(head: Head, policy: Policy, received: float | None) -> float:
     """The lifetime by the response itself, or the operator's rule."""
     if policy.fresh is not None:
         return policy.fresh
+    if policy.immutable:
+        return LIFETIME
     headers = considered(head, policy)
     directives = directives_of(head, policy)
     if directives.s_maxage is not None:

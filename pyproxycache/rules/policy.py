@@ -8,6 +8,7 @@ from enum import Enum
 from functools import lru_cache
 
 from pyproxycache.messages import Head, Url
+from pyproxycache.rules.immutable import is_immutable
 
 # A stream of events may have none for long; who waits for them asks again after its end.
 _EVENT_STREAM = "text/event-stream"
@@ -31,6 +32,7 @@ class Policy:
     `stale_while_revalidate` how long it is served while it is validated (seconds; None: as the
     response says).
     `store_cookies`: Set-Cookie is stored and given to all, also where the response is not `public`.
+    `immutable`: the URL's content never changes, so that only no-cache has it validated.
     `ignore` names response fields treated as absent when deciding, `targets` those whose directives
     take the place of Cache-Control's, the first one that is valid (RFC 9213); in lower case. `silence` is
     the longest wait for a byte of the response (seconds; None: as for all others).
@@ -42,6 +44,7 @@ class Policy:
     ignore: frozenset[str] = frozenset()
     no_store: bool = False
     store_cookies: bool = False
+    immutable: bool = False
     silence: float | None = None
     query: QueryMode = QueryMode.KEEP
     targets: tuple[str, ...] = ()
@@ -78,10 +81,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """All rules in order, of which the first that matches decides; and the targeted fields we obey."""
+    """All rules in order, of which the first that matches decides; and the targeted fields we obey.
+
+    With `defaults` known immutable paths are fresh for long where no rule says how long.
+    """
 
     rules: tuple[Rule, ...] = ()
     targets: tuple[str, ...] = ()
+    defaults: bool = True
 
     def query_mode(self, url: Url) -> QueryMode:
         """How the query enters the key."""
@@ -121,6 +128,17 @@ class Policies:
 
     def for_response(self, url: Url, status: int, content_type: str) -> Policy:
         """The policy of the first matching rule, its `fresh` resolved for the status."""
+        policy = self._by_rule(url, status, content_type)
+        if (
+            self.defaults
+            and status == 200
+            and policy.fresh is None
+            and is_immutable(url.path, content_type)
+        ):
+            return replace(policy, immutable=True)
+        return policy
+
+    def _by_rule(self, url: Url, status: int, content_type: str) -> Policy:
         for rule in self.rules:
             if rule.match.url_matches(url) and rule.match.response_matches(status, content_type):
                 lifetimes = dict(rule.fresh_by_status)

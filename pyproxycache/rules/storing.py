@@ -46,7 +46,8 @@ def obstacle(request: Request, head: Head, policy: Policy, received: float) -> s
     directives = directives_of(head, policy)
     if reason := _forbidden(request, head, policy, directives):
         return reason
-    if "set-cookie" in headers and not (policy.store_cookies or _is_meant_for_caches(directives)):
+    for_caches = policy.store_cookies or policy.immutable or _is_meant_for_caches(directives)
+    if "set-cookie" in headers and not for_caches:
         return "set-cookie"
     ttl = request.ttl if head.status in (200, 206) else None
     stated = (

@@ -1,0 +1,45 @@
+"""What the log says once of an origin whose answers are not kept, though a rule could change that."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+
+from pyproxycache.messages import without_query
+
+log = logging.getLogger("pyproxycache.download")
+
+_MOST_ORIGINS = 256
+_ADVICE = {
+    "no-freshness": "it says neither how long it is fresh nor how it can be validated",
+}
+
+
+class Advice:
+    """Tells once for each origin and reason; `_told` (the last so many) is guarded by `_lock`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def give(self, key: str, reason: str) -> None:
+        """Say why what has this key is not kept, and what would change that."""
+        why = _ADVICE.get(reason)
+        if why is None or not self._is_new("/".join(key.split("/", 3)[:3]), reason):
+            return
+        log.info(
+            "%s is not kept: %s; a rule with `fresh` for its host or path keeps it,"
+            " see docs/configuration.md (said once for each origin)",
+            without_query(key.partition(" ")[0]),
+            why,
+        )
+
+    def _is_new(self, origin: str, reason: str) -> bool:
+        with self._lock:
+            if (origin, reason) in self._told:
+                return False
+            self._told[origin, reason] = None
+            if len(self._told) > _MOST_ORIGINS:
+                self._told.popitem(last=False)
+            return True

@@ -1,0 +1,36 @@
+"""Paths whose content never changes, in package ecosystems: a digest or a version in them says so."""
+
+from __future__ import annotations
+
+import re
+
+LIFETIME = 365 * 86400.0
+"""Seconds for which what never changes is fresh."""
+
+_VERSION = r"v?[0-9]+\.[0-9]+\.[0-9]+[^/]*"
+
+# What a client of the ecosystem checks against a digest that it has from elsewhere, or may not replace.
+_PATHS = (
+    # Debian's repositories: indexes by their digest.
+    r"/by-hash/(?:MD5Sum/[0-9a-f]{32}|SHA1/[0-9a-f]{40}|SHA256/[0-9a-f]{64}|SHA512/[0-9a-f]{128})",
+    # Container images: layers and configurations.
+    r"/v2/.+/blobs/(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})",
+    # Python: a digest in three parts, or the older form by the kind of file and the name's first letter.
+    r"/packages/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/[^/]+",
+    r"/packages/(?:source|(?:py|cp|pp)[0-9a-z.]+)/[A-Za-z0-9]/[^/]+/[^/]+",
+    # Rust.
+    rf"/[A-Za-z0-9_-]+-{_VERSION}\.crate",
+    rf"/crates/[A-Za-z0-9_-]+/{_VERSION}/download",
+    # Go: but not its lists, nor what a branch leads to.
+    rf"/@v/{_VERSION}\.(?:info|mod|zip)",
+    # JavaScript.
+    rf"/-/[^/]+-{_VERSION}\.tgz",
+    # Nix.
+    r"/nar/[0-9a-df-np-sv-z]{52}\.nar(?:\.[a-z0-9]+)?",
+)
+_IMMUTABLE = re.compile("(?:" + "|".join(_PATHS) + r")\Z")
+
+
+def is_immutable(path: str, content_type: str) -> bool:
+    """Whether what a 200 for the path has never changes; a page in its place may be one to log in."""
+    return _IMMUTABLE.search(path) is not None and not content_type.lower().startswith("text/html")
