@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyproxycache.messages import Head
 from pyproxycache.rules.freshness import date_of
+from pyproxycache.rules.grammar import parse_content_range
 from pyproxycache.rules.negotiation import content_codings
 from pyproxycache.rules.validation import complete_length, strong_validator
 
@@ -36,6 +37,18 @@ def resumption_validator(head: Head) -> str | None:
     RFC 9110 section 13.1.5.
     """
     return None if _codings(head) and complete_length(head) is None else strong_validator(head)
+
+
+def is_cut(head: Head) -> bool:
+    """Whether the answer says of itself to be a part without the status that parts have.
+
+    RFC 9110 section 14.4 gives the field no meaning there; some origins send a part that way, which must
+    not pass for the whole. It does where the field names all there is.
+    """
+    if head.status in (206, 416) or "content-range" not in head.headers:
+        return False
+    span = parse_content_range(head.headers.get("content-range") or "")
+    return span is None or span[0] != 0 or span[2] != span[1] + 1
 
 
 def _codings(head: Head) -> tuple[str, ...]:

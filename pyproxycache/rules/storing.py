@@ -17,6 +17,7 @@ from pyproxycache.rules.grammar import end_to_end, format_http_date
 from pyproxycache.rules.parts import part_of
 from pyproxycache.rules.policy import Policy
 from pyproxycache.rules.ranges import answers_range
+from pyproxycache.rules.representation import is_cut
 from pyproxycache.rules.validation import resolved, validators
 
 # Statuses whose caching behaviour is implemented here: what must-understand asks for
@@ -117,7 +118,7 @@ def _forbidden(request: Request, head: Head, policy: Policy, directives: Respons
         return "request"
     if policy.no_store:
         return "policy"
-    if head.status < 200 or (head.status == 206 and not _is_asked_part(request, head)):
+    if head.status < 200 or (head.status == 206 and not _is_asked_part(request, head)) or is_cut(head):
         return "partial"
     if head.status == 416:
         return "range"  # it answers the Range, which is not in the key

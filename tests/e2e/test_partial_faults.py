@@ -142,6 +142,44 @@ def test_a_part_that_is_shorter_than_it_says_is_no_whole(
         assert (reply.status, reply.body, reply.complete) == (status, all_of_it, True)
 
 
+def called_whole(content_range: str, content: bytes, asked: Asked) -> Resource | bytes:
+    """A part under the status of the whole, where a part is asked for."""
+    if asked.get("Range") is None:
+        return Resource(DIGITS, **FRESH, break_at=4 if asked.target == "/broken" else None)
+    head = f"HTTP/1.1 200 OK\r\nContent-Range: {content_range}\r\nContent-Length: {len(content)}\r\n"
+    return f'{head}ETag: "v1"\r\nCache-Control: max-age=600\r\n\r\n'.encode() + content
+
+
+@pytest.mark.parametrize(
+    ("wanted", "content_range", "content"),
+    [
+        ("0-3", "bytes 0-3/10", b"0123"),
+        ("4-", "bytes 4-9/10", b"456789"),
+        ("0-3", "0-3/10", b"0123"),
+        ("0-3", "bytes 0-3/*", b"0123"),
+    ],
+    ids=["begin", "end", "no-unit", "of-some-length"],
+)
+def test_a_part_that_is_called_whole_is_not_kept_as_that(
+    origin: Origin, proxy: Proxy, wanted: str, content_range: str, content: bytes
+) -> None:
+    origin.put("/a", handler=partial(called_whole, content_range, content))
+    first = part(proxy, origin.url("/a"), wanted)
+    assert (first.status, first.body, first.get("Content-Range")) == (200, content, content_range)
+    assert part(proxy, origin.url("/a"), None).body == DIGITS
+    assert part(proxy, origin.url("/a"), wanted).body in (DIGITS[:4], DIGITS[4:])
+
+
+def test_nor_is_a_broken_body_continued_by_it(origin: Origin, make_proxy: MakeProxy) -> None:
+    proxy = make_proxy(config={"fetch": {"pause": 0.01, "tries": 3}})
+    origin.put("/broken", handler=partial(called_whole, "bytes 4-9/10", b"456789"))
+    for _ in range(2):
+        reply = proxy.get(origin.url("/broken"))
+        assert (reply.body, reply.complete) in ((b"0123", False), (DIGITS, True))
+    origin.put("/broken", DIGITS, **FRESH)
+    assert proxy.get(origin.url("/broken")).body == DIGITS
+
+
 class OneAtATime(BaseHTTPRequestHandler):
     """Of an origin that serves one connection, and then the next."""
 

@@ -348,6 +348,16 @@ def test_stored_under_the_fields_that_vary_names() -> None:
             False,
             id="another-part",
         ),
+        pytest.param(
+            get("Range: bytes=0-9"),
+            head("Cache-Control: max-age=9", "Content-Range: bytes 0-9/2000"),
+            "partial",
+            False,
+            id="a-part-that-is-called-200",
+        ),
+        pytest.param(
+            get(), head("Cache-Control: max-age=9", "Content-Range: 0-9/9"), "partial", False, id="no-range"
+        ),
         pytest.param(get(), head("Cache-Control: max-age=9", status=103), "partial", False, id="interim"),
         pytest.param(
             get("Cache-Control: no-store"), head("Cache-Control: max-age=9"), "request", False, id="request"
