@@ -43,14 +43,16 @@ def validators(head: Head) -> tuple[tuple[str, str], ...]:
     """The fields that make a request validate a response with this head; none if it has no validator.
 
     RFC 9111 section 4.3.1. Only for a 2xx: a 304 speaks of a representation, and a stored error or
-    redirect is none.
+    redirect is none. Where it was modified in the very second in which it was sent, it may have been
+    modified once more in that second, which the time alone would not show (RFC 9110 section 8.8.2.2).
     """
     if not 200 <= head.status < 300:
         return ()
     fields = []
-    if etag := _etag(head):
+    etag, modified = _etag(head), date_of(head.headers, "last-modified")
+    if etag:
         fields.append(("If-None-Match", etag))
-    if date_of(head.headers, "last-modified") is not None:
+    if modified is not None and (etag or modified != date_of(head.headers, "date")):
         fields.append(("If-Modified-Since", head.headers.lines("last-modified")[0]))
     return tuple(fields)
 

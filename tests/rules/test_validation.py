@@ -35,6 +35,13 @@ LATER = f"Last-Modified: {at(-1800)}"
         pytest.param(
             ['ETag: "a"', LM], 203, (("If-None-Match", '"a"'), ("If-Modified-Since", at(-3600))), id="both"
         ),
+        pytest.param([f"Date: {at(0)}", f"Last-Modified: {at(0)}"], 200, (), id="modified-as-it-was-sent"),
+        pytest.param(
+            [f"Date: {at(0)}", f"Last-Modified: {at(-1)}"],
+            200,
+            (("If-Modified-Since", at(-1)),),
+            id="modified-before-it-was-sent",
+        ),
         pytest.param(["ETag:", "Last-Modified: x"], 200, (), id="invalid"),
         pytest.param(['ETag: "a"', LM], 404, (), id="an-error-is-no-representation"),
         pytest.param(['ETag: "a"'], 301, (), id="a-redirect-is-none-either"),
