@@ -18,21 +18,18 @@ process's, and so is this list; it is added to before there are threads."""
 
 def opened(opening: Callable[[], T]) -> T:
     """What it opens, after closing what is idle where that is needed; raises what it raises."""
-    try:
-        return opening()
-    except OSError as error:
-        if error.errno not in _NONE_LEFT:
-            raise
-        failed = error
-    for close in closers:
-        while close():
-            try:
-                return opening()
-            except OSError as error:
-                if error.errno not in _NONE_LEFT:
-                    raise
-                failed = error
-    raise failed
+    idle = iter(closers)
+    close = next(idle, None)
+    while True:
+        try:
+            return opening()
+        except OSError as error:
+            if error.errno not in _NONE_LEFT:
+                raise
+            while close is not None and not close():
+                close = next(idle, None)
+            if close is None:
+                raise
 
 
 def make_sure_of(count: int) -> None:

@@ -75,16 +75,16 @@ class StoreOptions(Struct, frozen=True, kw_only=True):
 
 
 class FetchOptions(Struct, frozen=True, kw_only=True):
-    """How to download: `silence` is the longest wait for a byte, `tries` counts the first one, and begins
-    anew with each try that gets further by a good piece.
+    """How to download, and how long to wait for what.
 
+    `silence` is the longest wait for a byte; `tries` counts the first one, and begins anew with each try
+    that gets further by a good piece.
     `worker_silence`: a worker that gives no sign of life for so long is not followed any further.
     `head_timeout`: an answer's head is whole so long after its first byte, however it comes.
     `pause` is the wait before the second try and doubles up to `max_pause`. `stale_after` is how long
     an origin may take to answer while a stale copy is at hand. `range_ahead`: how far behind the end of
     a growing file a range may start and still wait for it. `abandoned`: downloads that go on with no client
-    left, in all and for each origin. `drain`: what a stop allows running
-    downloads.
+    left, in all and for each origin. `drain`: what a stop allows running downloads.
     """
 
     connect_timeout: Timeout = 10.0

@@ -31,8 +31,6 @@ _FRUITLESS = 3
 """Answers in a row that bring nothing new; after them the origin is taken to have no more."""
 _PROGRESS = 64 << 10
 """New bytes for which the tries are counted anew: fewer could be had for ever."""
-
-
 _FINISHED = 1 << 20
 """Bytes for which a download that nobody reads any more is not broken off."""
 
@@ -185,7 +183,7 @@ class Transfer:
             with closing(pieces), suppress(Orphaned, ProxyError, OSError):
                 for data in in_blocks(pieces):
                     if self._append(data):
-                        return  # as the next bytes of the origin's will be, and be passed on
+                        return  # the origin's next bytes meet the same obstacle, and are passed on
                     check.update(data)
                     if permit.size != limit.total:
                         permit.publish_size()

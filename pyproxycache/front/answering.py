@@ -34,7 +34,6 @@ from pyproxycache.steps import Asks, Awaited, Steps
 
 log = logging.getLogger("pyproxycache")
 
-_SILENCE = 60.0
 _BREAK = struct.pack("ii", 1, 0)
 _DRAINED = 64 << 10
 _SHARED = {Result.HIT, Result.REVALIDATED, Result.COLLAPSED}

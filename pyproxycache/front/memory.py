@@ -150,11 +150,11 @@ class Memory:
             stored.line = self._line(self.outcome(head, stored))
         known.line, known.line_until = stored.line, stored.renew_at
 
-    def sweep(self, counters: memoryview) -> None:
-        """Let go of files and downloads whose answers are right no more: they take room elsewhere."""
-        for stored in [one for one in self._files if counters[one.slot] != one.version]:
+    def sweep(self, versions: memoryview) -> None:
+        """Let go of outdated answers that take room elsewhere: files and downloads."""
+        for stored in [one for one in self._files if versions[one.slot] != one.version]:
             self._drop(stored)
-        over = [head for head, one in self._arriving.items() if counters[one.slot] != one.version]
+        over = [head for head, one in self._arriving.items() if versions[one.slot] != one.version]
         for head in over:
             self._unknow(head)
 
