@@ -56,8 +56,27 @@ class Surroundings:
 
     def running(self, key: str) -> list[tuple[Claim, Entry]]:
         """The downloads under a cache key that can be shared, each with the part that it brings in."""
-        found = [(claim, as_part(claim.entry)) for claim in self._flights.claims.beside(key) if claim.entry]
+        return [
+            (claim, part) for claim, part in self._claimed(key) if self._flights.claims.is_led(claim.key)
+        ]
+
+    def _claimed(self, key: str) -> list[tuple[Claim, Entry]]:
+        claims = self._flights.claims.beside(key)
+        found = [(claim, as_part(claim.entry)) for claim in claims if claim.entry is not None]
         return [(claim, part) for claim, part in found if part is not None]
+
+    def left_at(self, like: Entry, offset: int) -> tuple[str, Entry] | None:
+        """The flight key and the part of a dead leader that goes on from the offset, or from before it."""
+        for claim, part in self._claimed(like.key):
+            is_part = claim.entry is not None and claim.entry.part is not None
+            if not is_part or not are_of_one(like, part) or self._flights.claims.is_led(claim.key):
+                continue
+            if (
+                extent_of(part).has(offset)
+                and self._flights.claims.arrived(claim) >= offset - part.first_byte
+            ):
+                return claim.key, part
+        return None
 
     def soon_at(self, offset: int, running: Iterable[tuple[Claim, Entry]], *, but: str = "") -> str | None:
         """The flight key of the download that is furthest of those that will soon be at the offset."""

@@ -129,13 +129,11 @@ class Span:
         self._sources.admit_peer(self._wanted.request.client, entry.peer)
 
     def _fetched(self) -> Pieces:
-        """From the origin, by a download of the gap up to what others have, once for all who want it."""
-        wanted = self._wanted
-        like = self._like_the_gap()
-        headers = _asking_for(like, wanted.request)
-        whole = flight_key(like.key, [name for name, _value in like.vary], wanted.request)
+        """From the origin, by a download that goes on from a dead one, or that is to fill the gap."""
+        key, like = self._sources.surroundings.left_at(self._wanted.like, self.offset) or self._gap()
+        headers = _asking_for(like, self._wanted.request)
         try:
-            joined = self._sources.flights.join(part_key(whole, headers))
+            joined = self._sources.flights.join(key)
         except StoreError as error:
             log.warning("%s is served but not stored: %s", without_query(like.key), error)
             return self._alone()
@@ -150,14 +148,17 @@ class Span:
             return self._alone()
         raise Orphaned(self.offset)
 
-    def _like_the_gap(self) -> Entry:
-        like = self._wanted.like
+    def _gap(self) -> tuple[str, Entry]:
+        """The part from here up to what others have, with the flight key of those who want it."""
+        like, request = self._wanted.like, self._wanted.request
         assert like.part is not None, "as_part() gives a part"
         ahead = self._sources.surroundings.first_ahead(like, self.offset)
         if ahead == self.offset:
             raise Orphaned(self.offset)  # somebody has it now
         stop = self._stop if ahead is None else min(ahead, self._stop)
-        return replace(like, id=0, digest="", size=0, part=Part(self.offset, stop - 1, like.part.total))
+        gap = replace(like, id=0, digest="", size=0, part=Part(self.offset, stop - 1, like.part.total))
+        whole = flight_key(like.key, [name for name, _value in like.vary], request)
+        return part_key(whole, _asking_for(gap, request)), gap
 
     def _lead(self, permit: Permit, like: Entry, headers: Headers) -> Pieces:
         """Lead, with this client's request; its own bytes come through the flight."""

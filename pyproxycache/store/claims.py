@@ -241,14 +241,15 @@ class Claims:
             db.execute("DELETE FROM not_storable WHERE until < ?", (now,))
 
     def beside(self, key: str) -> list[Claim]:
-        """The claims with heads and files of those who lead for the cache key, whatever they vary on."""
+        """The claims with heads and files for the cache key, whatever they vary on, of the dead as well."""
         if self._database.versions.is_untouched(f"{OF_CLAIMS}{key}"):
             return []
         rows = self._database.select(_BESIDE, (key, f"{key} ", f"{key}!"))
         claims = [Claim(row[0], row[1], row[2], partial=row[3], entry=_entry(row[4])) for row in rows]
-        return [claim for claim in claims if claim.entry is not None and self._is_led(claim.key)]
+        return [claim for claim in claims if claim.entry is not None]
 
-    def _is_led(self, key: str) -> bool:
+    def is_led(self, key: str) -> bool:
+        """Whether somebody who lives leads the flight key."""
         return self.locks.holder(self.locks.place(key)) is not None
 
     def arrived(self, claim: Claim) -> int:
