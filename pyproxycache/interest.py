@@ -22,14 +22,16 @@ class Interest:
         self._is_shared: Callable[[], bool] = _no
 
     def lose(self) -> bool:
-        """The client has gone: break off what goes on for it alone; false while others wait for it too."""
+        """The client has gone: break off what goes on for it alone.
+
+        False, and nothing has changed, where nothing is to be broken off, or while others wait for it too.
+        """
         with self._lock:
-            if self._is_shared():
+            if self._break_off is None or self._is_shared():
                 return False
             self._is_lost = True
             # With the lock held: what is let go of may be another's a moment later.
-            if self._break_off is not None:
-                self._break_off()
+            self._break_off()
             return True
 
     @contextlib.contextmanager

@@ -28,9 +28,10 @@ def test_what_has_come_by_then_is_of_no_use() -> None:
         interest.lose()
 
 
-def test_nothing_begins_for_who_has_gone() -> None:
+def test_nothing_more_begins_for_who_has_gone() -> None:
     interest, begun = Interest(), []
-    assert interest.lose()
+    with contextlib.suppress(ClientGone), interest.tied(lambda: None):
+        interest.lose()
     with pytest.raises(ClientGone), interest.tied(lambda: None):
         begun.append(1)
     assert begun == []
@@ -49,8 +50,10 @@ def test_what_is_over_is_not_broken_off() -> None:
         pass
     with contextlib.suppress(UpstreamError), interest.tied(lambda: broken.append(2)):
         raise UpstreamError("no answer")
-    assert interest.lose()
+    assert not interest.lose()
     assert broken == []
+    with interest.tied(lambda: broken.append(3)):  # nor has it lost anything by that
+        pass
 
 
 def test_what_others_want_goes_on() -> None:

@@ -246,6 +246,18 @@ def test_an_unsafe_request_is_not_broken_off(make_proxy: MakeProxy) -> None:
         origin.wait(lambda it: it.gone == 1)
 
 
+def test_who_ends_its_side_of_an_unsafe_request_is_answered(make_proxy: MakeProxy, origin: Origin) -> None:
+    origin.put("/slow", BODY)
+    gate = origin.gate("/slow")
+    proxy = make_proxy(threads=8, config=LEAVING)
+    with Conversation(proxy.address) as client:
+        client.send(request(f"POST {origin.url('/slow')}", "Content-Length: 4", body=b"body")).finish()
+        gate.wait_reached()
+        time.sleep(1.5)  # in which another request would be given up
+        gate.open()
+        assert client.reply().body == BODY.slice(0, BODY.size)
+
+
 @pytest.mark.parametrize("framing", ["Content-Length: 20", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("method", ["POST", "QUERY"])
 def test_slow_uploads_take_nobodys_place(
