@@ -21,7 +21,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
 class StoreWatch:
     """Made before the workers are; belongs to the master's main thread, but for `ask`.
 
-    `open_anew` makes or mends the store; it raises StoreError.
+    `open_anew` makes or mends the store; it raises StoreError. Letting go of it closes its descriptors.
     """
 
     def __init__(self, folder: Path, open_anew: Callable[[], None]) -> None:
@@ -59,6 +59,11 @@ class StoreWatch:
         if is_other:
             log.warning("the store in %s is opened anew, by new workers", self._folder)
         return is_other
+
+    def __del__(self) -> None:
+        # Each reload of the configuration makes another one.
+        os.close(self._asked)
+        os.close(self._ask)
 
     def _note_made(self) -> None:
         """A file that was not there before is one that the workers made: it is theirs."""

@@ -111,6 +111,13 @@ def test_what_workers_make_is_no_other_store(tmp_path: Path) -> None:
     assert not watch.is_anew()
 
 
+def test_a_watch_that_is_given_up_leaves_no_descriptor(tmp_path: Path) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    for _ in range(3):  # one for each reload of the configuration
+        StoreWatch(tmp_path, lambda: None)
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
 def test_the_watch(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     fill(folder)
