@@ -173,8 +173,7 @@ def _build_app(config: Config) -> app.App:
     store = open_store(config.store)
     name = f"pyproxycache-{store.index.instance()}"
     guard = _guard(config)
-    upstream = Upstream(config.fetch, config.parent, guard.admit, name, config.policies().silence)
-    descriptors.closers.append(upstream.close_idle)
+    upstream = _upstream(config, guard, name)
     chores = (
         store.clock_changes.look,
         upstream.close_unwanted,
@@ -187,14 +186,7 @@ def _build_app(config: Config) -> app.App:
     access_log = _access_log(config.log, housekeeper.count)
     verifier = Verifier(config.store.verify, store.index, store.blobs, store.fsck, housekeeper.count)
     verifier.start()
-
-    def reopen_logs() -> None:
-        if access_log is not None:
-            access_log.reopen()
-
-    def finish_logs() -> None:
-        if access_log is not None:
-            access_log.close(_LOG_SECONDS)
+    finish_logs = _finishing(access_log)
 
     def close(seconds: float) -> None:
         verifier.close()
@@ -209,25 +201,19 @@ def _build_app(config: Config) -> app.App:
         app.Options(name, _tells_key(config), config.memory, _shares(config), config.limits.half_closed),
         Access(config.allow),
         guard,
-        Ways(
-            config.upstream,
-            Forwarding(config.forwarded, is_reverse=config.upstream is not None),
-            Access(config.allow_purge, "allow_purge"),
-            Engine(components),
-            KissCache(config.kisscache, lambda: _figures(config, store)),
-            partial(pass_through, components.upstream) if config.upstream else None,
-        ),
+        _ways(config, Engine(components), upstream, lambda: _figures(config, store)),
         Reporter(housekeeper.count, housekeeper.note_access, access_log),
         store.database.versions.counters,
-        app.Around(reopen_logs, finish_logs, close),
+        app.Around(access_log.reopen if access_log else _ignore, finish_logs, close),
     )
 
 
 def _build_passing_app(config: Config, why: str) -> app.App:
     """The same without a store."""
     name, guard = f"pyproxycache-{secrets.token_hex(4)}", _guard(config)
-    upstream = Upstream(config.fetch, config.parent, guard.admit, name)
+    upstream = _upstream(config, guard, name)
     access_log = _access_log(config.log, _ignore)
+    finish_logs = _finishing(access_log)
 
     def figures() -> Figures:
         raise StoreError(why)
@@ -236,22 +222,38 @@ def _build_passing_app(config: Config, why: str) -> app.App:
         app.Options(name, _tells_key(config), 0, _shares(config), config.limits.half_closed),
         Access(config.allow),
         guard,
-        Ways(
-            config.upstream,
-            Forwarding(config.forwarded, is_reverse=config.upstream is not None),
-            Access(config.allow_purge, "allow_purge"),
-            PassingEngine(upstream, why),
-            KissCache(config.kisscache, figures),
-            partial(pass_through, upstream) if config.upstream else None,
-        ),
+        _ways(config, PassingEngine(upstream, why), upstream, figures),
         Reporter(_ignore, _ignore, access_log),
         memoryview(bytearray(8)).cast("Q"),  # of no key: nothing is given again
         app.Around(
-            access_log.reopen if access_log else _ignore,
-            partial(access_log.close, _LOG_SECONDS) if access_log else _ignore,
-            (lambda _seconds: access_log.close(_LOG_SECONDS)) if access_log else _ignore,
+            access_log.reopen if access_log else _ignore, finish_logs, lambda _seconds: finish_logs()
         ),
     )
+
+
+def _upstream(config: Config, guard: Guard, name: str) -> Upstream:
+    """The way to origins, whose idle connections give way where descriptors are few."""
+    upstream = Upstream(config.fetch, config.parent, guard.admit, name, config.policies().silence)
+    descriptors.closers.append(upstream.close_idle)
+    return upstream
+
+
+def _ways(
+    config: Config, engine: Engine | PassingEngine, upstream: Upstream, figures: Callable[[], Figures]
+) -> Ways:
+    return Ways(
+        config.upstream,
+        Forwarding(config.forwarded, is_reverse=config.upstream is not None),
+        Access(config.allow_purge, "allow_purge"),
+        engine,
+        KissCache(config.kisscache, figures),
+        partial(pass_through, upstream) if config.upstream else None,
+    )
+
+
+def _finishing(access_log: AccessLog | None) -> Callable[[], None]:
+    """Has the access log, if there is one, write what waits."""
+    return partial(access_log.close, _LOG_SECONDS) if access_log else _ignore
 
 
 def _ignore(*_what: object, **_more: object) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
 from pathlib import Path
 
 from origin import Origin
+from scripted import Scripted
 
-from pyproxycache.config import Config
+from pyproxycache.config import Config, parse
 from pyproxycache.front.app import App
 from pyproxycache.front.received import Received
 from pyproxycache.options import Share, StoreOptions
@@ -29,6 +31,26 @@ def get(app: App, url: str) -> bytes:
 
 def refreshing() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("refresh")]
+
+
+def test_without_a_store_origins_are_given_the_time_that_rules_give_them(tmp_path: Path) -> None:
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    text = f"""
+store: {{path: {no_folder}}}
+fetch: {{silence: 0.2, tries: 1}}
+rules:
+  - {{match: {{path: ^/slow}}, silence: 30s}}
+"""
+    app = build_app(parse(text, "test"))
+    silent = threading.Event()
+
+    def late(connection: socket.socket) -> None:
+        silent.wait(1)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
+
+    with Scripted([late]) as server:
+        assert get(app, f"http://127.0.0.1:{server.port}/slow") == b"body"
 
 
 def test_what_waits_to_be_refreshed_does_not_begin_after_the_end(origin: Origin, tmp_path: Path) -> None:
