@@ -155,12 +155,12 @@ class Blobs:
                 with os.scandir(folder) as found:
                     for item in found:
                         with contextlib.suppress(FileNotFoundError):
-                            yield item.name, item.stat().st_nlink
+                            yield item.name, item.stat(follow_symlinks=False).st_nlink
 
     def written(self, digest: str) -> float | None:
         """When the blob's last byte was written (epoch seconds); None where it is missing."""
         try:
-            return self.path(digest).stat().st_mtime
+            return self.path(digest).lstat().st_mtime
         except FileNotFoundError:
             return None
 

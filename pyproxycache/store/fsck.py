@@ -13,6 +13,8 @@ from pyproxycache.store.blobs import Blobs, Damaged
 from pyproxycache.store.index import Index
 
 _BLOCK = 1 << 20
+# Errors that say nothing of the blob: this process may not, or cannot, open anything more.
+_NOT_THE_BLOBS = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class Problem(Enum):
@@ -74,14 +76,20 @@ class Fsck:
             return None if self._index.is_stray(digest) else Finding(Problem.MISSING, digest)
         except Damaged:
             return Finding(Problem.SIZE, digest)
+        except OSError as error:
+            return _unreadable(digest, error)
         try:
             return None if _sha256(fd) == digest else Finding(Problem.DIGEST, digest)
         except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            return Finding(Problem.UNREADABLE, digest)
+            return _unreadable(digest, error)
         finally:
             os.close(fd)
+
+
+def _unreadable(digest: str, error: OSError) -> Finding:
+    if error.errno in _NOT_THE_BLOBS:
+        raise error
+    return Finding(Problem.UNREADABLE, digest)
 
 
 def _sha256(fd: int) -> str:

@@ -94,12 +94,21 @@ class Verifier:
     def _go_on(self) -> None:
         """Body after body, for as long as this process lives."""
         while not self._stopped.is_set():
-            size = self.verify_next()
+            size = self._verified()
             if clock.steady() - self._noted > _NOTED_EVERY:
                 self._index.set_fact(_FACT, self._after)
                 self._noted = clock.steady()
             # At the end of a round what was read last has been paid for.
             self._stopped.wait(self._pause(size) if size is not None else _TRY_AGAIN)
+
+    def _verified(self) -> int | None:
+        """As verify_next; one that cannot be read now is left to the next round."""
+        try:
+            return self.verify_next()
+        except OSError as error:
+            log.warning("a body is not verified: %s", error)
+            self._stopped.wait(_TRY_AGAIN)
+            return 0
 
     def _pause(self, size: int) -> float:
         """Seconds after which so many more bytes may be read."""
@@ -113,9 +122,9 @@ class Verifier:
             self._after = ""
             return None
         digest, size = found
+        self._after = digest
         was_cached = self._is_cached(digest)
         for finding in self._fsck.check_bodies([found]):
-            self._after = digest
             self._tell(finding, size)
         if not was_cached:
             self._let_go(digest)

@@ -23,6 +23,13 @@ def changed(cache: CacheDir, stored: Entry) -> None:
     cache.blobs.path(stored.digest).write_bytes(b"BODY")
 
 
+def unreadable(cache: CacheDir, stored: Entry) -> None:
+    """An error of the system's for this one alone."""
+    path = cache.blobs.path(stored.digest)
+    path.unlink()
+    path.symlink_to(path)
+
+
 def without_row(cache: CacheDir, stored: Entry) -> None:
     with sqlite3.connect(cache.database.path) as connection:
         connection.execute("DELETE FROM blobs WHERE digest = ?", (stored.digest,))
@@ -35,6 +42,7 @@ def without_row(cache: CacheDir, stored: Entry) -> None:
         (missing, [Problem.MISSING]),
         (cut, [Problem.SIZE]),
         (changed, [Problem.DIGEST]),
+        (unreadable, [Problem.UNREADABLE]),
         (without_row, [Problem.UNBACKED, Problem.STRAY]),
     ],
 )

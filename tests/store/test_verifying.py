@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -50,6 +51,22 @@ def test_a_round_finds_what_is_damaged(cache: CacheDir) -> None:
     # And from the beginning.
     left = [one for one in stored if one not in (damaged, missing)]
     assert verifying.verify_next() == min(left, key=lambda one: one.digest).size
+
+
+def test_a_body_that_may_not_be_read_holds_up_no_other(cache: CacheDir) -> None:
+    stored = [cache.put(f"{URL}/{n}", b"%d " % n + SMALL) for n in range(3)]
+    first = min(stored, key=lambda one: one.digest)
+    cache.blobs.path(first.digest).chmod(0)
+    if os.access(cache.blobs.path(first.digest), os.R_OK):
+        pytest.skip("this user may read it all the same")
+    counters: Counter[str] = Counter()
+    verifying = verifier(cache, counters)
+    with pytest.raises(PermissionError):
+        verifying.verify_next()
+    while verifying.verify_next() is not None:
+        pass
+    assert counters["verified.bodies"] == 2
+    assert cache.stored(first.key) != []
 
 
 def test_how_far_the_round_is(cache: CacheDir) -> None:
