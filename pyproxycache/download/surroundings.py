@@ -149,7 +149,7 @@ def read(flight: Flight, like: Entry, offset: int, stop: int, admit: Admit = _an
     admit(part)
     start = part.first_byte
     try:
-        return flight.read(now, offset - start, min(stop, extent_of(part).stop) - start, given=True)
+        return flight.read(now, offset - start, min(stop, extent_of(part).stop) - start)
     except Orphaned:
         return None
 

@@ -185,3 +185,14 @@ def test_a_range_of_something_new_beside_a_download_of_the_old(
     assert (before.complete, before.correct) == (True, True)
     gate.open()
     assert behind.run().correct
+
+
+def test_a_part_that_breaks_off_before_its_first_byte_begins_anew(
+    origin: Origin, make_proxy: MakeProxy
+) -> None:
+    body = Generated(4 * MB, seed=81)
+    origin.put("/a", body, break_at=[MB, MB], **FRESH)
+    proxy = make_proxy(workers=2, config={"fetch": {"pause": 0.01}})
+    client = proxy.download(origin.url("/a"), span(MB, 3 * MB), expected=body).run()
+    assert (client.received, client.complete) == (2 * MB, True)
+    assert origin.count("/a") == 3
