@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import ipaddress
+import logging
 import socket
 import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 from pyproxycache import clock
+from pyproxycache.descriptors import opened
+
+log = logging.getLogger("pyproxycache")
 
 _REMEMBERED_SECONDS = 10.0
 _ANY_PORT = 9
@@ -20,60 +24,84 @@ _HEADER = struct.Struct("=IHHII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 _GET_ADDRESSES, _NEW_ADDRESS = 22, 20
+_LAST = {2, 3}  # an error, or the end of the list, which may share its packet with what it ends
 _REQUEST_DUMP = 0x301
 _AT_OTHER_END, _HERE = 1, 2
 _READ_SIZE = 64 << 10
 
 
+class OwnAddresses:
+    """This machine's addresses, each with its interfaces; the kernel is asked again after ten seconds.
+
+    Where it cannot be asked, as without a free descriptor, what it said last holds: nobody gets past a
+    guard by using them up. Both fields are replaced as a whole, and need no lock.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, frozenset[int]] = {}
+        self._good_until = float("-inf")
+
+    def at(self, now: float) -> dict[str, frozenset[int]]:
+        """Interfaces by address, as they were about `now` (monotonic)."""
+        if now >= self._good_until:
+            try:
+                self._known = _told_by_kernel()
+            except OSError as error:
+                log.warning("this machine's own addresses are guarded as they were known last: %s", error)
+            self._good_until = now + _REMEMBERED_SECONDS
+        return self._known
+
+
+_own = OwnAddresses()
+
+
 def interfaces_of(address: IPv4Address | IPv6Address) -> frozenset[int]:
     """The numbers of the interfaces that have the address; none where it is not this machine's."""
-    return _own_addresses(_now()).get(str(address), frozenset())
+    return _own.at(clock.steady()).get(str(address), frozenset())
 
 
 def interfaces_towards(address: IPv4Address | IPv6Address) -> frozenset[int]:
     """Those over which this machine talks to the address."""
-    return _towards(address, _now())
-
-
-def _now() -> int:
-    return int(clock.steady() / _REMEMBERED_SECONDS)
+    return _towards(address, int(clock.steady() / _REMEMBERED_SECONDS))
 
 
 @functools.lru_cache(1024)
-def _towards(address: IPv4Address | IPv6Address, now: int) -> frozenset[int]:
+def _towards(address: IPv4Address | IPv6Address, _now: int) -> frozenset[int]:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
+    with contextlib.closing(opened(lambda: socket.socket(family, socket.SOCK_DGRAM))) as probe:
         try:
             probe.connect((str(address), _ANY_PORT))  # which sends nothing
         except OSError:
             return frozenset()
-        return _own_addresses(now).get(probe.getsockname()[0].partition("%")[0], frozenset())
+        name = probe.getsockname()[0].partition("%")[0]
+    return _own.at(clock.steady()).get(name, frozenset())
 
 
-@functools.lru_cache(1)
-def _own_addresses(_now: int) -> dict[str, frozenset[int]]:
+def _told_by_kernel() -> dict[str, frozenset[int]]:
+    """Raises OSError."""
     found: dict[str, set[int]] = {}
-    with contextlib.suppress(OSError), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as kernel:
+    with opened(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)) as kernel:
         asked = bytes(_ADDRESS.size)  # of any family, on any interface
         kernel.settimeout(1.0)
         kernel.send(_HEADER.pack(_HEADER.size + len(asked), _GET_ADDRESSES, _REQUEST_DUMP, 1, 0) + asked)
-        while messages := _address_messages(kernel.recv(_READ_SIZE)):
-            for message in messages:
+        for kind, message in _messages(kernel):
+            if kind == _NEW_ADDRESS:
                 family, _prefix, _flags, _scope, interface = _ADDRESS.unpack_from(message)
                 text = _own_address(message[_ADDRESS.size :], family)
                 found.setdefault(text, set()).add(interface)
     return {text: frozenset(interfaces) for text, interfaces in found.items()}
 
 
-def _address_messages(data: bytes) -> list[bytes]:
-    """What is behind the headers of messages about addresses; none is in the packet that ends the list."""
-    found = []
-    while len(data) >= _HEADER.size:
-        length, kind, _flags, _sequence, _process = _HEADER.unpack_from(data)
-        if kind == _NEW_ADDRESS:
-            found.append(data[_HEADER.size : length])
-        data = data[max(_padded(length), _HEADER.size) :]
-    return found
+def _messages(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
+    """The kind of each message, and what is behind its header, up to the one that ends the list."""
+    while True:
+        data = kernel.recv(_READ_SIZE)
+        while len(data) >= _HEADER.size:
+            length, kind, _flags, _sequence, _process = _HEADER.unpack_from(data)
+            if kind in _LAST:
+                return
+            yield kind, data[_HEADER.size : length]
+            data = data[max(_padded(length), _HEADER.size) :]
 
 
 def _own_address(attributes: bytes, family: int) -> str:

@@ -1,5 +1,6 @@
 """Who may ask, and what may be reached behind the proxy."""
 
+import resource
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
@@ -7,7 +8,7 @@ import pytest
 
 from pyproxycache.errors import Forbidden, LoopDetected
 from pyproxycache.gates.access import Access, Guard
-from pyproxycache.gates.interfaces import interfaces_of, interfaces_towards
+from pyproxycache.gates.interfaces import OwnAddresses, interfaces_of, interfaces_towards
 from pyproxycache.options import LOOPBACK, GuardOptions
 
 OUTSIDE = "192.0.2.7"
@@ -175,6 +176,19 @@ def test_the_kernel_says_which_they_are() -> None:
     local, far = ip_address("127.0.0.1"), ip_address("192.0.2.200")
     assert interfaces_of(local) == interfaces_towards(local) != frozenset()
     assert interfaces_of(far) == frozenset()
+
+
+def test_what_the_kernel_said_holds_while_it_cannot_be_asked() -> None:
+    own = OwnAddresses()
+    known = own.at(0.0)
+    assert "127.0.0.1" in known
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))  # as where clients have used up all there are
+    try:
+        assert own.at(3600.0) == known
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert own.at(7200.0) == known
 
 
 @pytest.mark.parametrize(
