@@ -50,9 +50,9 @@ class Candidate:
     row: int = 0
 
     @property
-    def room(self) -> int:
-        """Bytes that the disk gets back."""
-        return -(-self.freed // BLOCK) * BLOCK + self.row
+    def blocks(self) -> int:
+        """Bytes of the disk that its blob takes."""
+        return -(-self.freed // BLOCK) * BLOCK
 
     @property
     def files(self) -> int:

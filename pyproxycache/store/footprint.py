@@ -41,9 +41,14 @@ class Footprint:
     arriving: int = 0
 
     @property
+    def counted_index(self) -> int:
+        """What of the index there is for the sake of its rows."""
+        return max(0, self.index - _EMPTY_INDEX)
+
+    @property
     def total(self) -> int:
         """What counts against the size of the cache."""
-        return self.bodies + max(0, self.index - _EMPTY_INDEX) + self.arriving
+        return self.bodies + self.counted_index + self.arriving
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,17 +43,23 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class _Excess:
-    """Bytes and files that are to go."""
+    """Bytes and files that are to go; rows that go give back no more than the `rows` bytes that count."""
 
     bytes: int = 0
     files: int = 0
+    rows: int = 0
 
     def __bool__(self) -> bool:
         return self.bytes > 0 or self.files > 0
 
     def without(self, gone: Iterable[Candidate]) -> _Excess:
-        rooms = [(one.room, one.files) for one in gone]
-        return _Excess(self.bytes - sum(r for r, _ in rooms), self.files - sum(f for _, f in rooms))
+        gone = tuple(gone)
+        rows = min(self.rows, sum(one.row for one in gone))
+        return _Excess(
+            self.bytes - sum(one.blocks for one in gone) - rows,
+            self.files - sum(one.files for one in gone),
+            self.rows - rows,
+        )
 
 
 class Space:
@@ -95,7 +101,8 @@ class Space:
         """
         taken, disk = self._measured()
         capacity = self._capacity(taken, disk)
-        if size + count > self._largest_object(taken, disk):
+        largest = self._largest_object(taken, disk)
+        if size + count > largest:
             raise NoSpace("it is larger than what may be stored")
         if taken.arriving + count > capacity // _ARRIVING:
             raise NoSpace("as much as may be on its way at a time is arriving already")
@@ -106,7 +113,7 @@ class Space:
             self.collect(wait=True, extra=ahead, below=below)
             if self._missing(*self._measured(), 1.0, count):
                 raise NoSpace("what would have to go for it is worth more, or the disk is full otherwise")
-        return size + ahead
+        return min(size + ahead, largest)
 
     def _lately(self) -> tuple[Footprint, Disk]:
         """What was measured a moment ago."""
@@ -248,7 +255,9 @@ class Space:
         missing, reserve = 0, self._options.reserve
         if self._max_size is not None:
             missing = taken.total + extra - int(self._max_size * water)
-        return _Excess(max(missing, disk.missing(reserve) + extra), disk.missing_files(reserve))
+        return _Excess(
+            max(missing, disk.missing(reserve) + extra), disk.missing_files(reserve), taken.counted_index
+        )
 
     @contextlib.contextmanager
     def _only_collector(self, wait: bool) -> Iterator[bool]:
