@@ -90,7 +90,7 @@ class Transfer:
                 try:
                     if self._bring_in(source):
                         return
-                    self._source = self._again()
+                    self._source = self._another()
                 except UpstreamError as error:
                     source.exchange.close()
                     self._note_gain()
@@ -279,16 +279,20 @@ class Transfer:
             self._tried += 1
             log.info("%s broke off at %d bytes (%s), try %d", self._what, permit.size, error, self._tried)
             try:
-                source = self._again()
+                return self._another()
             except ProxyError as next_error:
                 error = next_error
-                continue
-            if source is not None and self._left.is_set():
-                source.exchange.close()
-                self._leave()
-                return None
-            return source
         give_up(permit, End.BROKEN, error)
+        return None
+
+    def _another(self) -> Source | None:
+        """Another source, unless the last reader has left; None when the flight has ended."""
+        # Kept before that is looked at: whoever leaves from then on breaks this one off.
+        source = self._source = self._again()
+        if source is None or not self._left.is_set():
+            return source
+        source.exchange.close()
+        self._leave()
         return None
 
     def _leave(self) -> None:

@@ -1,0 +1,88 @@
+"""A body on its way into the store, whose last reader leaves at the worst moment."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+from scripted import Scripted, get, until_gone, upstream
+
+from pyproxycache.download.surroundings import Limit, Surroundings
+from pyproxycache.download.transfer import Source, Transfer
+from pyproxycache.messages import Entry, Head, Headers, Part
+from pyproxycache.options import FetchOptions, Share, StoreOptions
+from pyproxycache.outcome import Outcome
+from pyproxycache.rules.extents import as_part
+from pyproxycache.store.feed import Terms
+from pyproxycache.store.flight import End
+from pyproxycache.store.flights import Flights, Lead, Permit
+from pyproxycache.wiring import open_store
+
+URL = "http://origin.example/a"
+KB = 1 << 10
+TOTAL, STORED, BEHIND = 2048 * KB, 512 * KB, 1536 * KB
+"""Bytes of the body, and where in it begins, and ends, what is stored as a part."""
+
+WHOLE = f'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: {TOTAL}\r\n\r\n'.encode()
+REST = (
+    f'HTTP/1.1 206 Partial Content\r\nETag: "1"\r\nContent-Length: {TOTAL - BEHIND}\r\n'
+    f"Content-Range: bytes {BEHIND}-{TOTAL - 1}/{TOTAL}\r\n\r\n"
+).encode()
+
+
+def entry(status: int, length: int, *fields: tuple[str, str], at: float, part: Part | None = None) -> Entry:
+    headers = Headers((("ETag", '"1"'), ("Content-Length", str(length)), *fields))
+    return Entry(URL, Head(status, "", headers), request_time=at, response_time=at, part=part)
+
+
+def led(flights: Flights, key: str) -> Permit:
+    joined = flights.join(key)
+    assert isinstance(joined, Lead)
+    return joined.permit
+
+
+def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_path: Path) -> None:
+    store = open_store(StoreOptions(path=tmp_path, reserve=Share()))
+    flights = Flights(store.claims, Terms(60, 60))
+    whole = entry(200, TOTAL, at=1000.0)
+    like = as_part(whole)
+    assert like is not None
+    body, content_range = bytes(BEHIND - STORED), f"bytes {STORED}-{BEHIND - 1}/{TOTAL}"
+    part = Part(STORED, BEHIND - 1, TOTAL)
+    later = entry(206, len(body), ("Content-Range", content_range), at=2000.0, part=part)
+    stored = replace(later, digest=hashlib.sha256(body).hexdigest(), size=len(body))
+    assert led(flights, f"{URL} part").store_at_once(stored, body) is not None
+    permit = led(flights, URL)
+    permit.begin(whole, TOTAL)
+
+    def silent(connection: socket.socket) -> None:
+        connection.sendall(REST)
+        until_gone(connection)
+
+    with Scripted([WHOLE + bytes(STORED + KB)], [silent]) as server:
+        origin, request = upstream(silence=60), get(server.url())
+
+        def again() -> Source:
+            transfer.end()
+            return Source(origin.send(request, Outcome()), TOTAL)
+
+        surroundings = Surroundings(store.index, store.blobs, flights, 0)
+        transfer = Transfer(
+            FetchOptions(),
+            store.space,
+            threading.Event(),
+            permit,
+            Source(origin.send(request, Outcome()), TOTAL),
+            again,
+            Limit(surroundings, permit.key, like),
+        )
+        running = threading.Thread(target=transfer.run, daemon=True)
+        running.start()
+        running.join(10)
+        assert not running.is_alive()
+    assert permit.flight.progress().end is End.LOST
+    flights.close()
+    store.database.close()
