@@ -17,9 +17,11 @@ _MOST_INTERIM = 100
 _BLANKS = " \t"
 _LONGEST_REMEMBERED = 1024
 _STATUS_LINE = re.compile(r"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?")
-# A blank before the colon has to be taken away, and a control character makes the field invalid
-# (RFC 9112 section 5.1, RFC 9110 section 5.5).
-_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:([^\x00-\x08\x0a-\x1f\x7f]*)")
+# A blank before the colon has to be taken away (RFC 9112 section 5.1).
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:([^\x00\r\n]*)")
+# Invalid, but not dangerous as those are that _FIELD leaves out (RFC 9110 section 5.5).
+_CONTROLS = re.compile(r"[\x01-\x08\x0b-\x1f\x7f]")
+_OF_FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,10 @@ def _field(line: str) -> tuple[str, str]:
     match = _FIELD.fullmatch(line)
     if match is None:
         raise UpstreamMalformed(f"{line[:40]!a} is no header field")
-    return match[1], match[2].strip(_BLANKS)
+    name, value = match[1], _CONTROLS.sub(" ", match[2])
+    if value != match[2] and name.lower() in _OF_FRAMING:
+        raise UpstreamMalformed(f"{line[:40]!a} has control characters")
+    return name, value.strip(_BLANKS)
 
 
 # An origin says the same of many things within one second.

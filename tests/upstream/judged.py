@@ -156,10 +156,13 @@ def _status_line_is_lenient(raw: bytes, _ours: Read, _theirs: Read) -> bool:
     return any(_STRICT_STATUS.fullmatch(line) is None for line in _LENIENT_STATUS.findall(raw))
 
 
+_CONTROLS = _matches(rb"[\x01-\x08\x0b-\x1f\x7f][^\n]")
+
 WE_READ: tuple[tuple[str, str, Explains], ...] = (
     ("words of the status line apart by blanks, any reason", "RFC 9112 section 4", _status_line_is_lenient),
     ("blanks before a colon are taken away", "RFC 9112 section 5.1", _matches(rb"^[^\s:]+[ \t]+:")),
     ("blanks before a chunk's extension", "RFC 9112 section 7.1.1", _matches(rb"^[0-9a-f]+[ \t]+;")),
+    ("a character in a field that is for control and a blank to h11", "RFC 9110 section 5.5", _CONTROLS),
     ("trailers are dropped, whatever they say", "RFC 9112 section 7.1.2", _are_trailers),
     (
         "a body in codings of no name ends with the connection",
@@ -175,12 +178,12 @@ WE_REFUSE: tuple[tuple[str, str, Explains], ...] = (
         "RFC 9112 section 6.1",
         _matches(_OLD_AND_CODED),
     ),
-    ("a control character in a field", "RFC 9110 section 5.5", _matches(rb"[\x01-\x08\x0b-\x1f\x7f][^\n]")),
     ("another HTTP", "RFC 9112 section 2.3", _matches(rb"^HTTP/[02-9]")),
 )
 """What we refuse and h11 reads."""
 
 BOTH_READ: tuple[tuple[str, str, Explains], ...] = (
+    ("a blank for a control character in a field", "RFC 9110 section 5.5", _CONTROLS),
     ("one blank for a folded line", "RFC 9112 section 5.2", _are_folds),
 )
 """What both read, and not the same."""

@@ -110,7 +110,9 @@ DIFFERENT = {
     "trailers are dropped, whatever they say": CHUNKED + b"1\r\na\r\n0\r\nno field\r\n\r\n",
     "a body in codings of no name ends with the connection": OK + b"Transfer-Encoding: x\r\n\r\na",
     "a coding in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
-    "a control character in a field": OK + b"X: a\x01b\r\nContent-Length: 1\r\n\r\na",
+    "a character in a field that is for control and a blank to h11": OK
+    + b"X: a\x0bb\r\nContent-Length: 1\r\n\r\na",
+    "a blank for a control character in a field": OK + b"X: a\x01b\r\nContent-Length: 1\r\n\r\na",
     "another HTTP": b"HTTP/2.0 200 OK\r\nContent-Length: 1\r\n\r\na",
     "one blank for a folded line": OK + b"X: a \r\n  b\r\nContent-Length: 1\r\n\r\na",
 }
