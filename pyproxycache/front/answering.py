@@ -26,6 +26,7 @@ from pyproxycache.front.repeats import Repeat, repeat_of
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import Halt, Sending
 from pyproxycache.front.simple import simple_request
+from pyproxycache.front.target import with_ascii_target
 from pyproxycache.interest import Interest
 from pyproxycache.outcome import Result
 from pyproxycache.rules.userinfo import without_userinfo
@@ -103,6 +104,7 @@ class Answering:
 
     def _parsed(self, connection: Connection) -> tuple[Received, InterimHeads, Parsed]:
         """A request that may have something behind its head."""
+        connection.buffer = with_ascii_target(connection.buffer)
         source = Source(connection)
         parser = get_parser(self._cfg, source, connection.address)
         request = _parsed(connection, source, parser)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from urllib.parse import urljoin
 
 from pyproxycache.errors import BadRequest, UpstreamError
-from pyproxycache.front.target import Wanted, wanted_url
+from pyproxycache.front.target import Wanted, quoted_url
 from pyproxycache.messages import Head, Request, Response, without_query
 from pyproxycache.outcome import Outcome
 from pyproxycache.rules.userinfo import basic_credentials
@@ -47,7 +47,7 @@ def _redirected(request: Request, head: Head) -> Wanted | None:
     if head.status not in _REDIRECTS or not locations:
         return None
     try:
-        return wanted_url(urljoin(str(request.url), locations[0].strip()).partition("#")[0])
+        return quoted_url(urljoin(str(request.url), locations[0].strip()).partition("#")[0])
     except (BadRequest, ValueError) as error:
         asked = without_query(str(request.url))
         raise UpstreamError(f"{asked} redirects to what cannot be fetched: {error}") from None

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from pyproxycache.errors import BadRequest, NotImplementedHere
 from pyproxycache.messages import Url
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.keys import parse_url, sendable
 from pyproxycache.rules.userinfo import split_userinfo
 
 _SERVER = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
@@ -18,7 +18,7 @@ _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 _PREFIXED = re.compile(r"/(https?)(?::|%3A)/{1,2}(?!/)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _ENCODED = re.compile(r"/(https?(?:%3A|:)(?:%2F){2}[^?]*)(\?.*)?", re.IGNORECASE | re.DOTALL)
 _UPWARD = re.compile(r"(?:/|%2F)(?:\.|%2E){2}(?:[/\\;]|%2F|%5C|\Z)", re.IGNORECASE)
-_URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=~-._"
+_ASCII = "".join(map(chr, range(128)))
 
 
 class Way(Enum):
@@ -47,6 +47,20 @@ class Local:
 
     path: str
     query: str
+
+
+def with_ascii_target(data: bytes) -> bytes:
+    """What begins with a request line, each byte of its target that is none of ASCII's percent-encoded.
+
+    Some clients send the bytes of a URL as they were typed, and servers take them for the same
+    (RFC 3986 section 2.1).
+    """
+    line, end, rest = data.partition(b"\n")
+    words = line.split(b" ")
+    if not end or len(words) != 3 or words[1].isascii():
+        return data
+    target = quote(words[1], safe=_ASCII).encode()
+    return b" ".join((words[0], target, words[2])) + end + rest
 
 
 def locate(target: str, upstream: Url | None, method: str = "GET") -> Wanted | Local:
@@ -85,12 +99,12 @@ def wanted_url(text: str, way: Way = Way.PROXY) -> Wanted:
 
 def decoded_url(text: str, rest: str = "") -> Wanted:
     """The URL that was percent-encoded as a whole; what cannot stand in a URL stays encoded."""
-    return wanted_url(quote(unquote_to_bytes(text), safe=_URL_CHARACTERS) + rest, Way.PREFIX)
+    return wanted_url(sendable(unquote_to_bytes(text)) + rest, Way.PREFIX)
 
 
 def quoted_url(text: str) -> Wanted:
-    """The URL in a form field decoded as Latin-1; what cannot stand in a URL is encoded."""
-    return wanted_url(quote(text, safe=_URL_CHARACTERS, encoding="latin-1"))
+    """The URL in a field decoded as Latin-1; what cannot stand in a URL is encoded."""
+    return wanted_url(sendable(text))
 
 
 def _with_colons(authority: str) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv6Address
+from urllib.parse import quote
 
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import DEFAULT_PORTS, Entry, Headers, Request, Url
@@ -19,6 +20,7 @@ _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
 _NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]")
+_URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=~-._"
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 
 FORWARDED = ("x-forwarded-host", "x-forwarded-proto")
@@ -49,6 +51,12 @@ def parse_url(text: str) -> Url:
     if not target.startswith("/"):
         target = "/" + target
     return Url(scheme, host, DEFAULT_PORTS[scheme] if port is None else port, target)
+
+
+def sendable(text: str | bytes) -> str:
+    """A URL, as bytes or decoded as Latin-1, with what cannot stand in it percent-encoded."""
+    data = text.encode("latin-1") if isinstance(text, str) else text
+    return quote(data, safe=_URL_CHARACTERS)
 
 
 def _host_and_port(authority: str) -> tuple[str, int | None]:

@@ -11,7 +11,7 @@ from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Entry, Head, Headers, Url
 from pyproxycache.rules.freshness import date_of
 from pyproxycache.rules.grammar import end_to_end, format_http_date, http_date, parse_content_range
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.keys import parse_url, sendable
 from pyproxycache.rules.negotiation import content_codings
 
 _VALIDATING = frozenset({"if-none-match", "if-modified-since"})
@@ -231,7 +231,7 @@ def resolved(base: Url, reference: str | None) -> Url | None:
     if reference is None:
         return None
     try:
-        return parse_url(urljoin(str(base), reference))
+        return parse_url(sendable(urljoin(str(base), reference)))
     except (ValueError, BadRequest):
         return None
 

@@ -54,7 +54,7 @@ HEADS = {
     "NUL in field": ("GET {url} HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n", 400),
     "CR in field": ("GET {url} HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n", 400),
     "method no token": ("G(T {url} HTTP/1.1\r\nHost: h\r\n\r\n", 400),
-    "latin-1 in target": ("GET {url}\xe9 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    "control character in target": ("GET {url}\x01 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "user in URL and no host": ("GET http://user:s3cret@/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "no port number": ("GET http://h:port/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "no host in URL": ("GET http:///x HTTP/1.1\r\nHost: h\r\n\r\n", 400),

@@ -175,6 +175,15 @@ def test_a_redirect_that_changes_is_seen_at_once(cache: Proxy, origin: Origin) -
 
 
 @pytest.mark.parametrize(
+    "location", ["/caf\xc3\xa9 au lait", "caf\xc3\xa9%20au lait", "/caf%C3%A9%20au%20lait"]
+)
+def test_an_address_that_is_not_encoded(cache: Proxy, origin: Origin, location: str) -> None:
+    origin.put("/start", status=302, headers=[("Location", location)])
+    origin.put("/caf%C3%A9%20au%20lait", b"coffee")
+    assert fetched(cache, origin.url("/start")).body == b"coffee"
+
+
+@pytest.mark.parametrize(
     ("location", "said"),
     [
         ("/start", b"circle"),

@@ -48,6 +48,25 @@ def test_every_way_leads_to_the_same_stored_response(cache: Proxy, origin: Origi
     assert [asked.target for asked in origin.requests] == ["/a%2Fb/~c/d%2Be?x=%26y"]
 
 
+@pytest.mark.parametrize(
+    "line", ["{url}", "/{url}", "/api/v1/fetch/?url={url}"], ids=["absolute form", "prefix", "KissCache"]
+)
+def test_a_url_as_it_was_typed(cache: Proxy, origin: Origin, line: str) -> None:
+    """curl sends the bytes of a path as they are on the command line; encoded they mean the same."""
+    encoded = "/caf%C3%A9/%E9?q=%E6%B5%8B"
+    origin.put(encoded, b"one", cache_control="max-age=60")
+    typed = origin.url("/").encode() + "café/".encode() + b"\xe9?q=" + "测".encode()
+    with Conversation(cache.address) as client:
+        for number in range(2):
+            target = line.encode().replace(b"{url}", typed)
+            client.send(b"GET " + target + b" HTTP/1.1\r\nHost: cache\r\n\r\n")
+            if not number:  # what comes behind it begins where it ends
+                client.send(request(f"GET {origin.url(encoded)}"))
+                assert client.reply().body == b"one"
+            assert client.reply().body == b"one"
+    assert [asked.target for asked in origin.requests] == [encoded]
+
+
 def test_kisscache_url_that_is_not_encoded(cache: Proxy, origin: Origin) -> None:
     origin.put("/plain/file.img", b"two", cache_control="max-age=60")
     url = origin.url("/plain/file.img")

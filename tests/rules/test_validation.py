@@ -233,6 +233,9 @@ def test_complete_length(lines: list[str], status: int, length: int | None) -> N
             "POST", 200, ["Content-Location: b.deb"], ["/pool/a.deb", "/pool/b.deb"], id="relative"
         ),
         pytest.param(
+            "POST", 200, ["Content-Location: é.deb"], ["/pool/a.deb", "/pool/%E9.deb"], id="not-encoded"
+        ),
+        pytest.param(
             "POST",
             201,
             ["Location: http://ORIGIN.example:80/x", "Content-Location: /y"],
