@@ -6,6 +6,7 @@ lifetime is the longest and the age the shortest that it allows.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -215,7 +216,8 @@ def lifetime_of(stored: Stored, reading: Reading) -> float:
             return reading.seconds(name) or 0
     headers = stored.head.headers
     date = parse_date(headers.get("date"), stored.received)
-    date = stored.received if date is None else date
+    # What is appended where there is none has whole seconds (RFC 9110 section 6.6.1).
+    date = math.floor(stored.received) if date is None else date
     if reading.expires and "expires" in headers:
         expires = parse_date(headers.lines("expires")[0], stored.received)
         return 0 if expires is None else expires - date
