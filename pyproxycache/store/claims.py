@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from pyproxycache.store.blobs import Blobs, Partial
 from pyproxycache.store.claim_locks import NOWHERE, ClaimLocks, Place
 from pyproxycache.store.commits import Commit, Commits
 from pyproxycache.store.database import Database
-from pyproxycache.store.rows import columns_of, entry_from
+from pyproxycache.store.rows import entry_as_text, entry_from_text
 from pyproxycache.store.schema import OF_CLAIMS
 
 _KNOWN = (
@@ -244,8 +243,9 @@ class Claims:
         """The claims with heads and files for the cache key, whatever they vary on, of the dead as well."""
         if self._database.versions.is_untouched(f"{OF_CLAIMS}{key}"):
             return []
-        rows = self._database.select(_BESIDE, (key, f"{key} ", f"{key}!"))
-        claims = [Claim(row[0], row[1], row[2], partial=row[3], entry=_entry(row[4])) for row in rows]
+        with self._database.read() as db:
+            rows = db.execute(_BESIDE, (key, f"{key} ", f"{key}!")).fetchall()
+            claims = [Claim(row[0], row[1], row[2], partial=row[3], entry=_entry(row[4])) for row in rows]
         return [claim for claim in claims if claim.entry is not None]
 
     def is_led(self, key: str) -> bool:
@@ -286,8 +286,8 @@ def _found(db: sqlite3.Connection, key: str) -> Claim | None:
 
 
 def _text(entry: Entry | None) -> str | None:
-    return None if entry is None else json.dumps(columns_of(entry))
+    return None if entry is None else entry_as_text(entry)
 
 
 def _entry(text: str | None) -> Entry | None:
-    return None if text is None else entry_from([*json.loads(text).values()])
+    return None if text is None else entry_from_text(text)

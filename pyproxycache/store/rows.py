@@ -89,9 +89,23 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
     )
 
 
-def columns_of(entry: Entry) -> dict[str, Any]:
+def _columns_of(entry: Entry) -> dict[str, Any]:
     """The same by the columns' names."""
     return dict(zip(COLUMNS, row_of(entry), strict=True))
+
+
+def entry_as_text(entry: Entry) -> str:
+    """The same as JSON, for a column of its own."""
+    return json.dumps(_columns_of(entry))
+
+
+def entry_from_text(text: str) -> Entry:
+    """The entry that `entry_as_text` wrote. Raises DamagedRow."""
+    try:
+        values = list(json.loads(text).values())
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamagedRow(f"a row is none of ours: {error}") from error
+    return entry_from(values)
 
 
 def entry_from(row: Sequence[Any]) -> Entry:
@@ -176,7 +190,7 @@ def _drop_least_used(db: sqlite3.Connection, rows: str, values: Sequence[Any], m
 
 def update_entry(db: sqlite3.Connection, entry: Entry) -> bool:
     """Give an entry another head and other times; False when its row is gone or has another body."""
-    changed = db.execute(_FRESHEN, {**columns_of(entry), "id": entry.id}).rowcount == 1
+    changed = db.execute(_FRESHEN, {**_columns_of(entry), "id": entry.id}).rowcount == 1
     if changed and entry.groups:
         _file_groups(db, entry.id, entry)
     return changed

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cachedir import URL, CacheDir
+from cachedir import URL, CacheDir, entry
 
 from pyproxycache.errors import StoreError
 from pyproxycache.options import StoreOptions
@@ -84,6 +84,28 @@ def test_a_row_that_is_none_of_ours_is_damage(cache: CacheDir, column: str) -> N
     # From here on nothing of it is given out.
     with pytest.raises(StoreError, match="damaged"):
         cache.index.usage()
+
+
+@pytest.mark.parametrize("garbage", ["gar\x01bage", "[1]", "{}"])
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda cache: cache.claims.beside(URL),
+        lambda cache: cache.claims.claim(URL, "token", 0.0),
+        lambda cache: cache.claims.leader(URL),
+    ],
+    ids=["beside", "claim", "leader"],
+)
+def test_so_is_a_download_of_which_nobody_can_tell(
+    cache: CacheDir, look: Callable[[CacheDir], object], garbage: str
+) -> None:
+    permit = cache.lead()
+    permit.begin(entry(), None)
+    with cache.database.write() as db:
+        db.execute("UPDATE flights SET entry = ?", (garbage,))
+    with pytest.raises(StoreError):
+        look(cache)
+    assert "damaged" in cache.database.damage
 
 
 def test_one_of_many_sets_it_aside(cache: CacheDir) -> None:
