@@ -127,10 +127,11 @@ class Flight:
             self._changed.notify_all()
 
     def content(self, size: int) -> bytes | None:
-        """So many bytes from the file; None where there is none, or where it has less."""
-        with self._changed:
+        """So many bytes from the file; None where there is none, or where the disk does not give them."""
+        with self._changed, contextlib.suppress(OSError):
             body = os.pread(self._fds[-1], size, 0) if self._fds else b""
-        return body if len(body) == size else None
+            return body if len(body) == size else None
+        return None
 
     def end_whole(self, body: bytes, progress: Progress) -> None:
         """The end of a body that came all at once, and is read from memory."""
@@ -351,7 +352,7 @@ class Flight:
             return None
         if now.end in (End.ORPHANED, End.LOST, End.PASSED):
             raise Orphaned(reader.offset)
-        raise now.error.another() if now.error is not None else BrokenOff("the origin broke off")
+        raise _why(now, "the origin broke off")
 
     def _piece(self, offset: int, stop: int) -> Piece:
         if self.body is not None:
@@ -442,7 +443,7 @@ class Reader:
     def start_anew(self, now: Progress) -> None:
         """Accept the new body, if none of the old was given out and the client's head fits it."""
         if self.given or not _same_head(self.answered, now):
-            raise now.error or BrokenOff("the origin broke off, and its new answer may differ from the old")
+            raise _why(now, "the origin broke off, and its new answer may differ from the old")
         self.answered = now
 
     def close(self) -> None:
@@ -457,6 +458,11 @@ class Reader:
 def _tells_head(now: Progress) -> bool:
     """Whether nobody has to wait for the head any more."""
     return now.entry is not None or now.end is not None
+
+
+def _why(now: Progress, otherwise: str) -> ProxyError:
+    """What ended the body, as an error of this thread's own."""
+    return BrokenOff(otherwise) if now.error is None else now.error.another()
 
 
 def _in_memory(body: bytes) -> int:

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from cachedir import URL, CacheDir, data, download, entry, whole
@@ -11,7 +12,7 @@ from cachedir import URL, CacheDir, data, download, entry, whole
 from pyproxycache.errors import BrokenOff, StoreError, UpstreamError
 from pyproxycache.messages import Piece
 from pyproxycache.store.claims import NotStorable
-from pyproxycache.store.flight import End, Flight, Orphaned
+from pyproxycache.store.flight import End, Flight, Orphaned, Progress
 from pyproxycache.store.flights import Follow, Lead, Permit
 
 
@@ -384,3 +385,27 @@ class TestWithoutRoom:
         assert not more.result()
         permit.finish(End.UNSTORED, total=17 << 20)
         assert cache.open_files() == set()
+
+
+def test_what_a_disk_does_not_give_is_no_content(tmp_path: Path) -> None:
+    """The end of a flight must be told, whatever the disk says."""
+    flight = Flight(URL, "token")
+    flight.open_file(os.open(tmp_path, os.O_RDONLY))  # to read from a folder is an error of the system's
+    assert flight.content(4) is None
+    flight.leave()
+
+
+def test_each_reader_gets_an_error_of_its_own(cache: CacheDir) -> None:
+    permit = begun(cache, b"old")
+    readers = [reader(permit.flight) for _ in range(2)]
+    for one in readers:
+        next(one)
+    flight = permit.flight
+    flight.publish(Progress(generation=1, end=End.BROKEN, error=UpstreamError("the origin's")))
+    raised = []
+    for one in readers:
+        with pytest.raises(UpstreamError, match="the origin's") as caught:
+            next(one)
+        raised.append(caught.value)
+    assert raised[0] is not raised[1]
+    permit.finish(End.BROKEN)
