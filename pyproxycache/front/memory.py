@@ -12,6 +12,7 @@ from pyproxycache.front.repeats import Arriving, Repeat, Stored
 from pyproxycache.front.s3fifo import S3Fifo
 from pyproxycache.front.simple import is_simple
 from pyproxycache.outcome import Outcome
+from pyproxycache.rules.keys import OVERRIDING
 
 _LONGEST_HEAD = 8 << 10
 _MOST_FIELDS = 100
@@ -38,8 +39,8 @@ DECIDING_FIELDS = frozenset(
             "trailer",
         ),
         *("via", "max-forwards"),
-        # What a proxy before this one says of the address that its client used.
-        *("forwarded", "x-forwarded-host", "x-forwarded-proto"),
+        # What a proxy before this one says of the address that its client used, and what is like it.
+        *OVERRIDING,
         # What the rules look at, beside the fields that Vary names.
         *("cache-control", "pragma", "range", "if-range", "if-match", "if-none-match"),
         *("if-modified-since", "if-unmodified-since", "authorization", "proxy-authorization"),

@@ -105,8 +105,9 @@ def below_upstream(upstream: Url) -> Address:
         path = found.target[len(base) :]
         if not path.startswith("/"):
             path = f"/{path}"
-        # Two slashes at the begin would name another host (RFC 3986 section 4.2).
-        path = f"/.{path}" if path.startswith("//") else path
+        # Two slashes at the begin would name another host (RFC 3986 section 4.2), and browsers take a
+        # backslash for one.
+        path = f"/.{path}" if path.startswith(("//", "/\\")) else path
         return f"{path}{hash_sign}{fragment}"
 
     return address

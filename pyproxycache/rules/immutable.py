@@ -29,8 +29,11 @@ _PATHS = (
     r"/nar/[0-9a-df-np-sv-z]{52}\.nar(?:\.[a-z0-9]+)?",
 )
 _IMMUTABLE = re.compile("(?:" + "|".join(_PATHS) + r")\Z")
+# Paths are of a client's choice, and what is searched backwards and forwards costs their length squared.
+_LONGEST = 512
 
 
 def is_immutable(path: str, content_type: str) -> bool:
     """Whether what a 200 for the path has never changes; a page in its place may be one to log in."""
-    return _IMMUTABLE.search(path) is not None and not content_type.lower().startswith("text/html")
+    is_page = content_type.lower().startswith("text/html")
+    return not is_page and _IMMUTABLE.search(path[-_LONGEST:]) is not None

@@ -26,11 +26,27 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 FORWARDED = ("x-forwarded-host", "x-forwarded-proto")
 """What a proxy tells the origin of the address that its client used, and origins put into their answers."""
 
+OVERRIDING = frozenset(
+    (
+        "forwarded",
+        *(f"x-forwarded-{part}" for part in ("host", "path", "port", "prefix", "proto", "protocol")),
+        *(f"x-forwarded-{part}" for part in ("scheme", "server", "ssl", "uri", "url")),
+        *("front-end-https", "x-host", "x-http-host-override", "x-original-host", "x-url-scheme"),
+        *("x-original-uri", "x-original-url", "x-rewrite-url"),
+        *("x-http-method", "x-http-method-override", "x-method-override"),
+    )
+)
+"""What makes origins take a request for one to another address, path or method, which few name in Vary."""
+
+_OF_FORWARDED = re.compile(r"(?:^|[;,])[ \t]*+((?:host|proto)=(?:\"[^\"]*\"|[^\s;,\"]+))", re.IGNORECASE)
+
 _LONGEST_VARY = 2048
 _MOST_VARY_NAMES = 64
 
 CONTENT = "(content)"
 """Stands beside the field names for a QUERY's content; no field can be called so."""
+OVERRIDES = "(overrides)"
+"""The same for all fields of OVERRIDING that a request has: as one name, so that there are few sets."""
 
 
 def parse_url(text: str) -> Url:
@@ -122,14 +138,34 @@ def vary_fields(headers: Headers) -> tuple[str, ...] | None:
 def selecting_fields(request: Request, response_headers: Headers) -> tuple[str, ...] | None:
     """What the response is filed under: the fields in Vary, and what else selects it.
 
-    That is CONTENT, first, for a QUERY, and FORWARDED where the cache tells the origin of its client.
+    That is CONTENT, first, for a QUERY, and what is implied.
     """
     fields = vary_fields(response_headers)
     if fields is None:
         return None
-    if request.is_forwarded:
-        fields = tuple(sorted({*fields, *FORWARDED}))
+    if implied := implied_fields(request):
+        fields = tuple(sorted({*fields, *implied}))
     return fields if request.content_key is None else (CONTENT, *fields)
+
+
+def implied_fields(request: Request) -> frozenset[str]:
+    """What selects the response whether the origin says so or not.
+
+    That is OVERRIDES where the request has any, and FORWARDED where the cache tells of its client.
+    """
+    told = frozenset(FORWARDED if request.is_forwarded else ())
+    return told | {OVERRIDES} if _overrides(request) else told
+
+
+def _overrides(request: Request) -> str | None:
+    """Those of the request, in a form that is the same whatever client they tell of."""
+    present = {name for name in OVERRIDING if name in request.headers}
+    if request.is_forwarded:
+        present -= {"forwarded", *FORWARDED}  # they are the cache's own
+    values = {name: request.headers.get(name) or "" for name in sorted(present)}
+    if "forwarded" in values:
+        values["forwarded"] = ";".join(_OF_FORWARDED.findall(values["forwarded"])).lower()
+    return "\n".join(f"{name}: {value}" for name, value in values.items() if value) or None
 
 
 def vary_values(fields: Sequence[str], request: Request) -> tuple[tuple[str, str | None], ...]:
@@ -140,6 +176,8 @@ def vary_values(fields: Sequence[str], request: Request) -> tuple[tuple[str, str
 def _value(name: str, request: Request) -> str | None:
     if name == CONTENT:
         return request.content_key
+    if name == OVERRIDES:
+        return _overrides(request)
     value = request.headers.get(name)
     return None if value is None else canonical(name, value)
 
@@ -148,6 +186,8 @@ def flight_key(key: str, varies: Sequence[str], request: Request) -> str:
     """What requests for one representation share: the cache key and, where known, what it varies on."""
     if request.content_key is not None and CONTENT not in varies:
         varies = (CONTENT, *varies)
+    if missing := implied_fields(request).difference(varies):
+        varies = (*varies, *sorted(missing))
     if not varies:
         return key
     return f"{key} {json.dumps(vary_values(varies, request))}"
@@ -182,7 +222,7 @@ def preferred(fitting: list[Entry]) -> list[Entry]:
 
     RFC 9111 section 4.1.
     """
-    implied = {CONTENT, *FORWARDED}
+    implied = {CONTENT, OVERRIDES, *FORWARDED}
     return [
         entry for entry in fitting if any(name not in implied for name, _value in entry.vary)
     ] or fitting
@@ -201,4 +241,8 @@ def of_same_content(entry: Entry, request: Request) -> bool:
 def fits(entry: Entry, request: Request) -> bool:
     """Whether the request has what the stored response was selected by."""
     fields = [name for name, _value in entry.vary]
-    return of_same_content(entry, request) and entry.vary == vary_values(fields, request)
+    return (
+        of_same_content(entry, request)
+        and entry.vary == vary_values(fields, request)
+        and implied_fields(request).issubset(fields)
+    )

@@ -93,3 +93,40 @@ def test_a_forward_proxy_that_is_told_to(make_proxy: MakeProxy, site: Origin) ->
         site.forget()
         proxy.get(way, [("Cache-Control", "no-cache")])
         assert site.requests[0].get("X-Forwarded-For") == "127.0.0.1"
+
+
+OVERRIDING = [
+    ("X-Forwarded-Host", "evil"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Port", "444"),
+    ("X-Forwarded-Prefix", "/evil"),
+    ("X-Original-URL", "/evil"),
+    ("X-Rewrite-Url", "/evil"),
+    ("X-Host", "evil"),
+    ("X-HTTP-Method-Override", "POST"),
+    ("Forwarded", "for=192.0.2.1;host=evil"),
+]
+
+
+@pytest.mark.parametrize("way", ["{}", "/{}", "/api/v1/fetch/?url={}", "reverse"])
+def test_what_makes_an_origin_answer_for_another_url_poisons_nothing(
+    make_proxy: MakeProxy, origin: Origin, way: str
+) -> None:
+    """Origins that read these seldom name them in Vary: the answer is only for who sends the same."""
+
+    def echo(asked: Asked) -> Resource:
+        found = [asked.get(name) for name, _value in OVERRIDING]
+        return Resource(repr(found).encode(), cache_control="max-age=600", etag='"one"')
+
+    origin.put("/echo", handler=echo)
+    is_reverse = way == "reverse"
+    proxy = make_proxy(arguments=["--upstream", origin.url()]) if is_reverse else make_proxy()
+    target = "/echo" if is_reverse else way.format(origin.url("/echo"))
+    for _ in range(3):
+        for field in [*OVERRIDING, ("Forwarded", "for=192.0.2.1;HOST=EVIL, for=192.0.2.2")]:
+            first = proxy.get(target, [field])
+            assert first.status == 200
+        plain = proxy.get(target)
+        assert not [word for word in (b"evil", b"POST", b"444") if word in plain.body]
+    asked_by_addresses = 3 if is_reverse else 0  # which the proxy replaces
+    assert origin.count("/echo") == len(OVERRIDING) + 1 - asked_by_addresses

@@ -1,5 +1,6 @@
 """What origins are told of clients, as a table."""
 
+import time
 from ipaddress import ip_network
 
 import pytest
@@ -84,3 +85,15 @@ def test_sent_by_none(client: str, is_reverse: bool, expected: object) -> None:
     assert told(client, *ALL, send=False, is_reverse=is_reverse) == expected
     if not is_reverse:
         assert told(client, *ALL, send=None, is_reverse=False) == expected
+
+
+@pytest.mark.parametrize("text", ["a", "a=", 'a="', ";a", "; ", '";', "host=x;", ","])
+def test_no_value_takes_long(text: str) -> None:
+    began = time.thread_time()
+    told(PROXY, ("Forwarded", text * 20_000))
+    assert time.thread_time() - began < 2.0
+
+
+def test_only_whole_names_count() -> None:
+    said = ("Forwarded", "x-host=evil;for=1.1.1.1;ghost=evil;host=site")
+    assert told(PROXY, said)[1] == "site"

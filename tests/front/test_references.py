@@ -89,6 +89,8 @@ def test_link(value: str, address: str) -> None:
         ("http://h:81", "/x", "/x"),
         ("http://h:81", "x", "/dir/x"),
         ("http://h:81", "http://h:81//evil/x", "/.//evil/x"),
+        ("http://h:81/dir", "http://h:81/dir//evil/x", "/.//evil/x"),
+        ("http://h:81/dir", "/dir/\\evil/x", "/./\\evil/x"),
         ("http://h:81", "https://h:81/x", "https://h:81/x"),
         ("http://h:81", "http://h:82/x", "http://h:82/x"),
         ("http://h:81", "http://other/x", "http://other/x"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -111,3 +112,18 @@ def test_only_no_cache_has_it_validated(asked: str, served: bool) -> None:
 )
 def test_what_the_operator_says_of_them(policies: Policies, fresh: bool) -> None:
     assert isinstance(judged(IMMUTABLE[0], head('ETag: "a"'), policies), Serve if fresh else Fetch)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/-/a-1.1." + "1" * 80_000 + ".tgz" * 5_000 + "x",
+        "/-/a" + ("-1.1." + "1" * 3_000) * 30,
+        "/v2/" * 20_000 + "/blobs/sha256:" * 5_000,
+        "/crates/a" * 20_000,
+    ],
+)
+def test_no_path_takes_long(path: str) -> None:
+    began = time.thread_time()
+    judged(path, head("ETag: x"))
+    assert time.thread_time() - began < 1.0

@@ -15,6 +15,7 @@ from pyproxycache.rules.keys import (
     newest,
     parse_url,
     select,
+    selecting_fields,
     vary_fields,
     vary_values,
 )
@@ -262,3 +263,27 @@ def test_of_fitting_ones_those_with_vary_win(asked: list[str], chosen: list[int]
 )
 def test_a_vary_that_costs_more_than_it_is_worth_is_as_good_as_any(vary: str, counts: bool) -> None:
     assert (vary_fields(fields(f"Vary: {vary}")) is not None) == counts
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "fitting"),
+    [
+        ([], ["X-Forwarded-Host: evil"], False),
+        (["X-Forwarded-Host: evil"], [], False),
+        (["X-Forwarded-Host: evil"], ["X-Forwarded-Host: evil"], True),
+        (["X-Original-URL: /a"], ["X-Original-URL: /b"], False),
+        (["X-Original-URL: /a"], ["X-Original-URL: /a", "X-Host: b"], False),
+        (["Forwarded: for=1.1.1.1"], [], True),
+        (["Forwarded: for=1.1.1.1;host=a"], ["Forwarded: host=A;by=_x"], True),
+        (["Forwarded: host=a"], ["Forwarded: host=b"], False),
+        (["X-Forwarded-For: 1.1.1.1"], [], True),
+    ],
+)
+def test_what_overrides_the_url_selects(stored: list[str], asked: list[str], fitting: bool) -> None:
+    """Also the flight is another one."""
+    one, other = get(*stored), get(*asked)
+    names = selecting_fields(one, fields())
+    assert names is not None
+    kept = replace(entry(), vary=vary_values(names, one))
+    assert bool(select([kept], str(URL), other)) is fitting
+    assert (flight_key("k", (), one) == flight_key("k", (), other)) is fitting
