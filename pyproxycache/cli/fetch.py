@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 import click
 import requests
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-from urllib3.exceptions import HTTPError
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column
+from rich.text import Text
+from urllib3.exceptions import HTTPError, IncompleteRead
 
-from pyproxycache import clock
+from pyproxycache import __version__, clock
+from pyproxycache.cli.address import cache_url, usable_address
 from pyproxycache.cli.common import (
     PROBLEMS,
     WRONG_USAGE,
@@ -28,8 +32,10 @@ from pyproxycache.cli.common import (
     load_config,
     print_json,
 )
-from pyproxycache.cli.serve import usable_address
+from pyproxycache.errors import BadRequest
+from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.structured import parse_list
+from pyproxycache.rules.userinfo import split_userinfo
 from pyproxycache.units import format_size
 
 _BLOCK = 1 << 20
@@ -54,12 +60,16 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class _Received:
-    """The answer that redirects led to, received to its end; `details` are those of Proxy-Status."""
+    """The answer that redirects led to, received to its end.
+
+    `details` are those of Proxy-Status; `by_us` is whether a pyproxycache was on its way.
+    """
 
     status: int
     bytes: int
     cache: str
     details: str = ""
+    by_us: bool = True
 
 
 @click.command()
@@ -79,7 +89,7 @@ class _Received:
     "--proxy",
     metavar="ADDR",
     envvar="PYPROXYCACHE_PROXY",
-    help="Where the cache listens.  [default: as configured]",
+    help="Where the cache listens, as in cache:3128.  [default: as configured]",
 )
 @config_option
 @json_option
@@ -91,18 +101,57 @@ def fetch(
     config_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Download URLs through the running cache, so that they are there when they are wanted."""
+    """Download URLs into the running cache.
+
+    Each URL's line says what became of it; redirects are followed through the cache.
+    """
     wanted = [*urls, *(line.strip() for file in files for line in file)]
     wanted = list(dict.fromkeys(url for url in wanted if url and not url.startswith("#")))
     if not wanted:
-        fail("name URLs to fetch, or a file of them with --input", WRONG_USAGE)
-    listen = tuple(os.environ.get("PYPROXYCACHE_LISTEN", "").split())
-    cache = proxy or usable_address(load_config(config_file, {"listen": listen}).listen)
-    fetched = _Fetching(f"http://{cache.removeprefix('http://')}", show=not as_json).run(wanted, jobs)
+        fail(
+            f"{'--input has no URLs' if files else 'no URLs'}: name some, or a file of them with --input",
+            WRONG_USAGE,
+        )
+    cache = _reached(_cache(proxy, config_file))
+    fetched = _Fetching(cache, show=not as_json).run(wanted, jobs)
     if as_json:
         print_json([asdict(one) for one in fetched])
     if any(one.error for one in fetched):
         sys.exit(PROBLEMS)
+
+
+def _cache(proxy: str | None, config_file: Path | None) -> str:
+    """The URL of the cache to ask; ends the command where what was written is none."""
+    if proxy is None:
+        listen = tuple(os.environ.get("PYPROXYCACHE_LISTEN", "").split())
+        return f"http://{usable_address(load_config(config_file, {'listen': listen}).listen)}"
+    try:
+        return cache_url(proxy)
+    except ValueError as error:
+        fail(f"--proxy: {error}", WRONG_USAGE)
+
+
+def _reached(cache: str) -> str:
+    """The URL, once somebody accepts connections there; ends the command in a line where nobody does."""
+    url = urlsplit(cache)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        socket.create_connection((url.hostname, port), _TIMEOUTS[0]).close()
+    except OSError as error:
+        why = error.strerror or str(error)
+        fail(
+            f"no cache answers at {cache} ({why}): start it with `pyproxycache serve`, or name another one"
+            " with --proxy",
+            PROBLEMS,
+        )
+    return cache
+
+
+class _Speed(ProgressColumn):
+    """Bytes a second, in the units of all other figures."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{format_size(int(task.speed or 0))}/s".rjust(12))
 
 
 class _Fetching:
@@ -114,15 +163,17 @@ class _Fetching:
         self._sessions = threading.local()
         self._console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+            # What a narrow terminal has no room for is cut from the name, and not from the figures.
+            TextColumn("{task.description}", markup=False, table_column=Column(ratio=2, no_wrap=True)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            DownloadColumn(binary_units=True),
+            _Speed(),
             console=self._console,
             disable=not (show and self._console.is_terminal),
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
+            expand=True,
         )
 
     def run(self, urls: list[str], jobs: int) -> list[Fetched]:
@@ -159,19 +210,19 @@ class _Fetching:
     def _fetch(self, url: str) -> Fetched:
         started = clock.steady()
         received, error = _Received(0, 0, ""), ""
-        bar = self._bar.add_task(url.rpartition("/")[2] or url, total=None)
+        bar = self._bar.add_task(_shown_name(url), total=None)
         try:
+            parse_url(split_userinfo(url)[0])
             received = self._receive(url, bar)
-            error = _why_not_kept(received)
+            error = _why_not_kept(received, self._cache)
+        except BadRequest as failure:
+            error = str(failure)
         except requests.ConnectionError:
-            error = (
-                f"no cache answers at {self._cache}: start it with `pyproxycache serve`, or name another"
-            )
-            error += " one with --proxy"
+            error = f"the cache at {self._cache} does not answer any more"
         except requests.Timeout:
             error = f"the cache at {self._cache} did not answer in time"
         except (HTTPError, OSError) as failure:
-            error = f"the connection to the cache broke off: {_plain(failure)}"
+            error = f"the connection to the cache broke off ({_plain(failure)}): its log says why"
         self._bar.remove_task(bar)
         seconds = clock.steady() - started
         return Fetched(url, received.status, received.bytes, seconds, received.cache, error)
@@ -187,7 +238,8 @@ class _Fetching:
                 said = response.headers
                 details = str(_last_params(said.get("Proxy-Status", "")).get("details", ""))
                 cache = said.get("Cache-Status", "")
-                received = _Received(response.status_code, size, cache, details)
+                by_us = "pyproxycache" in said.get("Via", "")
+                received = _Received(response.status_code, size, cache, details, by_us)
                 location = response.headers.get("Location")
             if location is None or not response.is_redirect:
                 return received
@@ -216,13 +268,21 @@ class _Fetching:
             session = requests.Session()
             session.trust_env = False  # the cache itself is asked, not what else the environment names
             session.headers["Accept-Encoding"] = "identity"
+            session.headers["User-Agent"] = f"pyproxycache/{__version__}"
             self._sessions.session = session
         found: requests.Session = self._sessions.session
         return found
 
 
-def _why_not_kept(received: _Received) -> str:
+def _shown_name(url: str) -> str:
+    """What stands before a URL's bar: its last part, without a query, which may be long or secret."""
+    return url.partition("?")[0].rstrip("/").rpartition("/")[2] or url
+
+
+def _why_not_kept(received: _Received, asked: str) -> str:
     """What the user has to know of an answer that is not in the cache now; "" where it is."""
+    if not received.by_us:
+        return f"what answers at {asked} is no pyproxycache: name where one listens with --proxy"
     if received.status >= 400:
         details = f": {received.details}" if received.details else ""
         return f"status {received.status}{details}"
@@ -255,4 +315,8 @@ def _plain(failure: Exception) -> str:
     """The innermost reason, without the layers of libraries around it."""
     while failure.__context__ is not None and isinstance(failure.__context__, Exception):
         failure = failure.__context__
+    if isinstance(failure, IncompleteRead):
+        return f"after {failure.partial} bytes, {failure.expected} before the end"
+    if isinstance(failure, OSError) and failure.strerror:
+        return failure.strerror
     return str(failure) or type(failure).__name__

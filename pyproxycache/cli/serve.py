@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from pyproxycache.cli.address import usable_address
 from pyproxycache.cli.common import (
-    PROBLEMS,
     WRONG_USAGE,
     cache_dir_option,
     config_option,
@@ -22,8 +22,6 @@ from pyproxycache.config import Config, load
 from pyproxycache.errors import ConfigError
 from pyproxycache.units import format_size
 from pyproxycache.wiring import build_server, set_up_logging
-
-_ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
 
 @click.command()
@@ -110,12 +108,3 @@ def greet(config: Config) -> None:
     else:
         click.echo(f"use it in a shell:  export http_proxy={url} no_proxy=localhost,127.0.0.1")
         click.echo(f"https by prefix:    curl {url}/https://HOST/PATH")
-
-
-def usable_address(listen: tuple[str, ...]) -> str:
-    """An address that a client on this machine can connect to."""
-    for address in listen:
-        if not address.startswith("unix:"):
-            host, _, port = address.rpartition(":")
-            return f"{_ANY.get(host, host)}:{port}"
-    return fail("the cache listens on Unix sockets only", PROBLEMS)

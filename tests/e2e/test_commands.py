@@ -348,12 +348,39 @@ def test_fetch_tells_what_failed(make_proxy: Callable[..., Proxy], origin: Origi
 
 
 def test_fetch_without_a_server_says_so_in_a_line(origin: Origin) -> None:
-    nobody = call("fetch", origin.url("/good"), "--proxy", "127.0.0.1:9")
+    nobody = call("fetch", origin.url("/good"), origin.url("/better"), "--proxy", "127.0.0.1:9")
     assert (nobody.status, nobody.stdout) == (PROBLEMS, "")
     assert "no cache answers at http://127.0.0.1:9" in nobody.stderr
+    assert len(nobody.stderr.splitlines()) == 1
     assert [
         word for word in ("urllib3", "Errno", "Max retries", "object at") if word in nobody.stderr
     ] == []
+
+
+def test_fetch_says_that_somebody_else_answers(origin: Origin) -> None:
+    origin.put("/good", b"good", cache_control="max-age=60")
+    (one,) = printed("fetch", origin.url("/good"), "--proxy", origin.url("/"), status=PROBLEMS)
+    assert "is no pyproxycache" in one["error"]
+
+
+@pytest.mark.parametrize("url", ["h/p", "-", "bad url", "ftp://h/p", "http://[", "http://[/x"])
+def test_fetch_of_what_is_no_url(proxy: Proxy, url: str) -> None:
+    (one,) = printed("fetch", url, "--proxy", proxy.netloc, status=PROBLEMS)
+    assert "URL" in one["error"]
+    assert one["status"] == 0
+
+
+def test_fetch_from_a_cache_that_ends(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
+    proxy = make_proxy()
+    origin.put("/slow", b"x" * 1000, hang_at=10)
+    command = [sys.executable, "-m", "pyproxycache", "fetch", origin.url("/slow"), "--proxy", proxy.netloc]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environment()) as fetching:
+        origin.wait_for("/slow")
+        proxy.kill9()
+        _, told = fetching.communicate(timeout=30)
+    assert fetching.returncode == PROBLEMS
+    assert [word for word in ("IncompleteRead", "Errno", "Traceback") if word in told] == []
+    assert told.startswith(f"{origin.url('/slow')}: the c")
 
 
 def test_fetch_follows_redirects_through_the_cache(proxy: Proxy, origin: Origin) -> None:
@@ -458,6 +485,9 @@ def test_fetch_ends_at_once_when_interrupted(make_proxy: Callable[..., Proxy], o
         ["show"],
         ["fetch"],
         ["fetch", "http://h/", "-j", "0"],
+        ["fetch", "-i", "/dev/null"],
+        ["fetch", "http://h/", "--proxy", "3128"],
+        ["fetch", "http://h/", "--proxy", "http://h/path"],
         ["gc", "--max-size", "large"],
         ["gc", "--unused", "long"],
         ["serve", "--workers", "0"],

@@ -1,0 +1,50 @@
+"""Where a cache is reached, from what it listens on and from what a user wrote."""
+
+import pytest
+
+from pyproxycache.cli.address import cache_url, usable_address
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        (("127.0.0.1:3128",), "127.0.0.1:3128"),
+        (("0.0.0.0:80",), "127.0.0.1:80"),
+        (("[::]:3128",), "[::1]:3128"),
+        (("[2001:db8::1]:3128",), "[2001:db8::1]:3128"),
+        (("unix:/run/x.sock", "localhost:1"), "localhost:1"),
+        (("192.0.2.7:1", "127.0.0.1:2"), "192.0.2.7:1"),
+    ],
+)
+def test_usable_address(listen: tuple[str, ...], address: str) -> None:
+    assert usable_address(listen) == address
+
+
+def test_no_address_to_connect_to(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        usable_address(("unix:/run/x.sock",))
+    assert "Unix sockets only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("cache:3128", "http://cache:3128"),
+        (":3128", "http://127.0.0.1:3128"),
+        ("0.0.0.0:3128", "http://127.0.0.1:3128"),
+        ("[::1]:3128", "http://[::1]:3128"),
+        ("http://cache:3128", "http://cache:3128"),
+        ("http://cache:3128/", "http://cache:3128"),
+        ("https://cache.example.org/", "https://cache.example.org"),
+    ],
+)
+def test_cache_url(text: str, url: str) -> None:
+    assert cache_url(text) == url
+
+
+@pytest.mark.parametrize(
+    "text", ["3128", "cache", "", "http://", "http://cache/path", "ftp://cache", "unix:/x", ":x"]
+)
+def test_no_cache_url(text: str) -> None:
+    with pytest.raises(ValueError, match=r"127\.0\.0\.1:3128|http://host:port"):
+        cache_url(text)
