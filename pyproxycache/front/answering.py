@@ -25,7 +25,7 @@ from pyproxycache.front.relay import Tunnel
 from pyproxycache.front.repeats import Repeat, repeat_of
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import Halt, Sending
-from pyproxycache.front.simple import simple_request
+from pyproxycache.front.simple import names_as_sent, simple_request
 from pyproxycache.front.target import with_ascii_target
 from pyproxycache.interest import Interest
 from pyproxycache.outcome import Result
@@ -108,13 +108,14 @@ class Answering:
         source = Source(connection)
         parser = get_parser(self._cfg, source, connection.address)
         request = _parsed(connection, source, parser)
+        sent = names_as_sent(connection.head or b"")
         interim = InterimHeads(source)
         body = RequestBody(request, interim)
         received = Received(
             request.method,
             request.uri,
             request.version,
-            tuple((name.title(), value) for name, value in request.headers),
+            tuple((sent.get(name, name.title()), value) for name, value in request.headers),
             connection.client,
             body,
             interim.forward if request.version >= (1, 1) else None,

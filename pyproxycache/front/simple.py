@@ -49,10 +49,16 @@ def simple_request(connection: Connection, cfg: Any) -> Received | None:
         method,
         target,
         (1, int(version[-1])),
-        tuple((name.title(), value) for name, value in fields),
+        tuple(fields),
         connection.client,
         io.BytesIO(),
     )
+
+
+def names_as_sent(head: bytes) -> dict[str, str]:
+    """The names of a head's fields by the same in upper case, which is all that gunicorn keeps of them."""
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    return {name.upper(): name for name, _colon, _value in map(_parts, lines)}
 
 
 def _parts(line: str) -> tuple[str, str, str]:

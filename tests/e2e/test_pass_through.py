@@ -115,6 +115,19 @@ def test_fields_go_on_as_they_are_but_for_those_of_the_hop(cache: Proxy, origin:
     assert (asked.get("Via") or "").startswith("1.1 pyproxycache-")
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_names_are_written_as_the_client_wrote_them(cache: Proxy, origin: Origin, method: str) -> None:
+    """They mean the same in any case, but not to every server (RFC 9110 section 5.1)."""
+    names = ["X-API-KEY", "x-lower", "DNT", "access_token", "Sec-WebSocket-Key"]
+    with Conversation(cache.address) as client:
+        fields = [f"{name}: 1" for name in names]
+        client.send(request(f"{method} {origin.url('/')}", "host: cache", *fields, "X-Two: a", "X-Two: b"))
+        assert client.reply().status == 200
+    assert [*names, "X-Two", "X-Two"] == [
+        name for name, _value in origin.requests[0].headers if name not in ("Host", "Via", "Content-Length")
+    ]
+
+
 def test_via_of_others_is_kept(cache: Proxy, origin: Origin) -> None:
     reply = cache.get(origin.url("/"), [("Via", "1.0 elsewhere")])
     ours = reply.get("Via")

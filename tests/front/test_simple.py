@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from inprocess import server_config
 
 from pyproxycache.front.connection import Connection
-from pyproxycache.front.simple import simple_request
+from pyproxycache.front.simple import names_as_sent, simple_request
 
 CFG = server_config()
 Parsed = tuple[str, str, tuple[int, int], tuple[tuple[str, str], ...]]
@@ -63,7 +63,8 @@ def simply(head: bytes, behind: bytes = b"") -> tuple[Parsed | None, bytes]:
 def by_gunicorn(head: bytes) -> Parsed:
     """The same by gunicorn, or its exception."""
     request: Any = next(get_parser(CFG, iter([head]), ("127.0.0.1", 1)))
-    fields = tuple((name.title(), value) for name, value in request.headers)
+    sent = names_as_sent(head)
+    fields = tuple((sent[name], value) for name, value in request.headers)
     return request.method, request.uri, request.version, fields
 
 
