@@ -8,7 +8,7 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 
 from pyproxycache.front.answering import Answering, Learn, MayAsk
@@ -157,6 +157,9 @@ class Clients:
 
     def _fail(self, connection: Connection) -> None:
         log.exception("the connection of %s failed inside the cache", connection.client)
+        if not self._is_in_thread(connection):
+            with suppress(Exception):  # what failed may do so again
+                self._answering.give_up(connection)
         self.close(connection)
 
     def tick(self) -> None:

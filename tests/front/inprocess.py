@@ -30,6 +30,9 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+MakeClients = Callable[[Post, Watch, float], Clients]
+
+
 def server_config() -> Any:
     """What the server tells gunicorn of parsing."""
     cfg = ServerConfig()
@@ -38,9 +41,7 @@ def server_config() -> Any:
     return cfg
 
 
-def clients_of(
-    app: App, threads: Threads, is_stopping: Callable[[], bool]
-) -> Callable[[Post, Watch, float], Clients]:
+def clients_of(app: App, threads: Threads, is_stopping: Callable[[], bool]) -> MakeClients:
     """What makes a worker's clients, once there is a poller."""
 
     def answering(learn: Learn, may_ask: MayAsk) -> Answering:
@@ -63,9 +64,13 @@ class Front:
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()
         self._alive = True
-        clients = clients_of(self.app, Threads(threads), lambda: not self._alive)
-        self.poller = Poller([self._listener], clients, 10_000)
+        self._make_clients = clients_of(self.app, Threads(threads), lambda: not self._alive)
+        self.serve_with(lambda make: make)
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def serve_with(self, changed: Callable[[MakeClients], MakeClients]) -> None:
+        """Have a poller whose clients are made in a changed way; before it runs."""
+        self.poller = Poller([self._listener], changed(self._make_clients), 10_000)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import random
 import select
 import socket
@@ -179,6 +180,30 @@ def test_a_long_silence_is_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert client.rest() == b"word"
         (outcome,) = front.told(0, 1)
     assert (outcome.bytes_sent, outcome.bytes_received, outcome.aborted) == (4, 4, False)
+
+
+def test_an_end_that_cannot_be_watched_lets_go_of_both(tmp_path: Path) -> None:
+    is_gone = threading.Event()
+
+    def switch(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 101 \r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+        until_gone(connection)
+        is_gone.set()
+
+    def refuse(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, "too many descriptors are watched")
+
+    with Scripted([switch]) as origin:
+        front = Front(tmp_path, upstream=origin.url(""))
+        front.serve_with(lambda make: lambda post, _watch, now: make(post, refuse, now))
+        with front, Conversation(front.address) as client:
+            client.send(request("GET /", "Connection: upgrade", "Upgrade: x"))
+            assert client.head().status == 101
+            with pytest.raises(ConnectionResetError):  # which no client takes for the end
+                client.rest()
+            assert is_gone.wait(10)
+            (outcome,) = front.told(0, 1)
+    assert outcome.aborted
 
 
 # TLS on the far side.
