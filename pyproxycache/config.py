@@ -84,11 +84,11 @@ class Config(Struct, frozen=True, kw_only=True):
         return Policies(tuple(_rule(options) for options in self.rules), self.targets, self.defaults)
 
 
-def load(path: Path | None, overrides: Mapping[str, object]) -> Config:
+def load(path: Path | None, overrides: Mapping[str, object], given_by: Mapping[str, str] = FLAGS) -> Config:
     """The configuration from a file (None: the defaults) and what was set on the command line.
 
     Overrides are keyed by dotted key ("store.max_size") and win over the file; None and () mean
-    not given. Raises ConfigError.
+    not given. Errors name them as `given_by` does. Raises ConfigError.
     """
     document: dict[Any, Any] = {}
     if path is not None:
@@ -100,9 +100,10 @@ def load(path: Path | None, overrides: Mapping[str, object]) -> Config:
             raise ConfigError(f"{path}: is not UTF-8 text: {error}") from error
         document = _document(text, str(path))
     given = {key: value for key, value in overrides.items() if value is not None and value != ()}
+    names = {key: given_by.get(key, key) for key in given}
     for key, value in given.items():
         _put(document, key, value)
-    return _build(document, str(path or "configuration"), given)
+    return _build(document, str(path or "configuration"), names)
 
 
 def parse(text: str, source: str) -> Config:
@@ -146,14 +147,30 @@ def _document(text: str, source: str) -> dict[Any, Any]:
         document = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{source}{line}: {error.problem}") from error
+        raise ConfigError(f"{source}{line}: {error.problem}{_yaml_hint(error)}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{source}: is not YAML: {error}") from error
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise ConfigError(f"{source}: {document!r} is not a configuration: keys and values are")
+        accepted = "write keys with values, as in listen: 0.0.0.0:3128"
+        raise ConfigError(f"{source}: {document!r} is not a configuration: {accepted}")
     return document
+
+
+_YAML_HINTS = {
+    "expected alphabetic or numeric character": "text that begins with * or & needs quotes",
+    "found unknown escape character": "in single quotes backslashes stay as they are",
+    "cannot start any token": "indent with spaces; text that begins with such a character needs quotes",
+    "mapping values are not allowed": "text with a colon and a space needs quotes",
+    "expected <block end>": "the keys of one section are indented alike",
+    "could not find expected ':'": "a key has a colon and a space behind it",
+}
+
+
+def _yaml_hint(error: yaml.MarkedYAMLError) -> str:
+    """What to do about it, for the mistakes that people make; "" for others."""
+    return next((f" ({hint})" for text, hint in _YAML_HINTS.items() if text in (error.problem or "")), "")
 
 
 def _put(document: dict[Any, Any], key: str, value: object) -> None:
@@ -200,7 +217,7 @@ class _Gathering:
             raise _Refused(*self.problems)
 
 
-def _build(document: dict[Any, Any], source: str, overrides: Mapping[str, object]) -> Config:
+def _build(document: dict[Any, Any], source: str, given_by: Mapping[str, str]) -> Config:
     store = document.get("store")
     if store is None or (isinstance(store, dict) and store.get("path") is None):
         _put(document, "store.path", default_store_path(os.environ))
@@ -208,16 +225,16 @@ def _build(document: dict[Any, Any], source: str, overrides: Mapping[str, object
         config: Config = _section(Config, document, ())
         _check(config)
     except _Refused as refused:
-        lines = [_line(path, text, source, overrides) for path, text in refused.problems]
+        lines = [_line(path, text, source, given_by) for path, text in refused.problems]
         raise ConfigError("\n".join(lines)) from refused
     return config
 
 
-def _line(path: KeyPath, text: str, source: str, overrides: Mapping[str, object]) -> str:
-    """What is wrong, behind the flag or the file and the key that it was given by."""
+def _line(path: KeyPath, text: str, source: str, given_by: Mapping[str, str]) -> str:
+    """What is wrong, behind the flag, the variable, or the file and the key that it was given by."""
     key = ".".join(str(part) for part in path if isinstance(part, str))
-    if key in overrides:
-        return f"{FLAGS.get(key, key)}: {text}"
+    if key in given_by:
+        return f"{given_by[key]}: {text}"
     dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     return f"{source}: {dotted}: {text}"
 

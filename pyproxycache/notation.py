@@ -19,6 +19,7 @@ _HOST = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za
 _EXCEPTION = re.compile(rf"\.?{_HOST}")
 _ADDRESS = re.compile(rf"(?P<host>{_HOST}|\[(?P<six>[^\]]*)\]|):(?P<port>\d{{1,5}})")
 _STATUS = re.compile(r"[1-5](?:\d\d|xx)")
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 _SIZE_UNITS = (("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10))
@@ -62,9 +63,10 @@ def _timeout(value: Any) -> float:
 
 
 def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    count = int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise _refusal(value, "a count: a whole number from 1")
-    return value
+    return count
 
 
 def _switch(value: Any) -> bool:
@@ -135,7 +137,7 @@ def _is_address(text: str) -> bool:
 def _address(value: Any) -> str:
     """An address to listen on, as gunicorn binds it; a port alone is every address, IPv4 and IPv6."""
     accepted = "127.0.0.1:3128, '[::1]:3128', ':3128' for all, or unix:/run/proxy.sock"
-    refusal = _refusal(value, f"an address: {accepted}")
+    refusal = _refusal(value, f"an address, as in {accepted}")
     if not isinstance(value, str):
         raise refusal
     if value.startswith("unix:/"):

@@ -118,7 +118,7 @@ def test_parent_and_its_exceptions() -> None:
         ("allow: [10.0.0.0/8, lan]", "allow[1]: 'lan' is not a network, as in 192.168.0.0/16"),
         ("allow: 10.1.2.3/8", "allow: '10.1.2.3/8' is not a network, but an address in 10.0.0.0/8"),
         ("allow: 10", "allow: 10 is not a network"),
-        ("listen: 3128", "listen: 3128 is not an address: 127.0.0.1:3128, '[::1]:3128', ':3128' for all"),
+        ("listen: 3128", "listen: 3128 is not an address, as in 127.0.0.1:3128, '[::1]"),
         ("listen: 127.0.0.1", "listen: '127.0.0.1' is not an address"),
         ("listen: host:70000", "listen: 'host:70000' is not an address"),
         ("listen: '[::g]:3128'", "listen: '[::g]:3128' is not an address"),
@@ -192,6 +192,10 @@ def test_values_that_do_not_go_together_are_told_at_once() -> None:
         ("store: {path: /a\n", "proxy.yaml, line 2: "),
         ("listen: [::1]:3128\n", "proxy.yaml, line 1: "),
         ("? [a]\n: 1\n", "proxy.yaml, line 1: "),
+        (
+            "upstream: *.deb\n",
+            "proxy.yaml, line 1: expected alphabetic or numeric character, but found '.'",
+        ),
         ("a: !!python/object/apply:os.getcwd []\n", "proxy.yaml, line 1: "),
         ("a: 2024-99-99\n", "proxy.yaml: is not YAML: "),
         ("a: \x00\n", "proxy.yaml: is not YAML: "),
@@ -201,6 +205,26 @@ def test_not_yaml(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(text)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("rules: [{match: {path: *.deb}}]", "needs quotes"),
+        ("rules: [{match: {path: *}}]", "needs quotes"),
+        ('rules: [{match: {path: "\\.deb$"}}]', "single quotes"),
+        ("\tlisten: a:1", "spaces"),
+        ("listen: @a:1", "quotes"),
+        ("log:\n  level: info\n format: squid", "indented alike"),
+        ("listen: a: 1", "needs quotes"),
+        ("listen\nworkers: 2", "colon and a space"),
+        ("just text", "keys with values"),
+    ],
+)
+def test_yaml_that_is_wrong_comes_with_what_to_do(text: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert hint in str(caught.value)
 
 
 def test_a_flag_wins_over_the_file(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
-from pyproxycache.config import Config, load
+from pyproxycache.config import FLAGS, Config, load
 from pyproxycache.errors import BadRequest, ConfigError, ProxyError
 from pyproxycache.rules.keys import cache_key, parse_url
 from pyproxycache.rules.policy import Policies
@@ -74,6 +75,69 @@ def max_size_option(command: Command) -> Command:
     )(command)
 
 
+def server_options(command: Command) -> Command:
+    """Adds all flags that `serve` takes, and hands the command the `config_file` and the `flags` by key."""
+
+    @config_option
+    @cache_dir_option
+    @max_size_option
+    @click.option(
+        "--listen",
+        metavar="ADDR",
+        multiple=True,
+        envvar="PYPROXYCACHE_LISTEN",
+        help="Address and port to listen on; several may be given.  [default: 127.0.0.1:3128]",
+    )
+    @click.option(
+        "--workers", metavar="N", envvar="PYPROXYCACHE_WORKERS", help="Worker processes.  [default: 2]"
+    )
+    @click.option(
+        "--threads",
+        metavar="N",
+        envvar="PYPROXYCACHE_THREADS",
+        help="Threads in each worker.  [default: 512]",
+    )
+    @click.option(
+        "--access-log",
+        metavar="PLACE",
+        envvar="PYPROXYCACHE_ACCESS_LOG",
+        help="Where a line for each request goes: a file, '-' for standard output, or 'syslog:'.",
+    )
+    @click.option(
+        "--upstream",
+        metavar="URL",
+        envvar="PYPROXYCACHE_UPSTREAM",
+        help="Be a reverse proxy for this origin.",
+    )
+    @functools.wraps(command)
+    def wrapped(config_file: Path | None, **options: Any) -> Any:
+        flags = {
+            key: options.pop(_parameter(flag)) for key, flag in FLAGS.items() if _parameter(flag) in options
+        }
+        return command(config_file=config_file, flags=flags, **options)
+
+    return wrapped
+
+
+def _parameter(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def given_by() -> dict[str, str]:
+    """By key, the flag that sets it, or the variable if that did so for the command that runs."""
+    return {key: flag_or_variable(flag) for key, flag in FLAGS.items()}
+
+
+def flag_or_variable(flag: str) -> str:
+    """What the user wrote for the command that runs: the flag, or the variable that stands for it."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if flag in option.opts:
+            source = context.get_parameter_source(str(option.name))
+            return str(option.envvar) if source is ParameterSource.ENVIRONMENT else flag
+    return flag
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -90,10 +154,15 @@ def on_cache(command: Command) -> Command:
     return wrapped
 
 
-def load_config(path: Path | None, overrides: dict[str, object]) -> Config:
-    """The configuration; ends the command with status 2 and a text where it is wrong."""
+def load_config(
+    path: Path | None, overrides: dict[str, object], names: dict[str, str] | None = None
+) -> Config:
+    """The configuration; ends the command with status 2 and a text where it is wrong.
+
+    The text names overrides by `names`, or else by their flag or variable.
+    """
     try:
-        return load(path, overrides)
+        return load(path, overrides, names or given_by())
     except ConfigError as error:
         fail(str(error), WRONG_USAGE)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pyproxycache.cli.common import (
     PROBLEMS,
-    cache_dir_option,
-    config_option,
     errors_for_people,
     fail,
     load_config,
+    server_options,
 )
 from pyproxycache.cli.running import running
 from pyproxycache.config import dump, load
@@ -36,12 +36,14 @@ def check(file: Path) -> None:
 
 
 @config.command()
-@config_option
-@cache_dir_option
+@server_options
 @click.option("--running", "of_server", is_flag=True, help="That of the server which uses the cache now.")
-def show(config_file: Path | None, cache_dir: str | None, of_server: bool) -> None:
-    """Print the configuration in force, every key with its value."""
-    loaded = load_config(config_file, {"store.path": cache_dir})
+def show(config_file: Path | None, flags: dict[str, Any], of_server: bool) -> None:
+    """Print the configuration, every key with its value.
+
+    It is what `serve` with the same flags and variables would use.
+    """
+    loaded = load_config(config_file, flags)
     if not of_server:
         click.echo(dump(loaded), nl=False)
         return

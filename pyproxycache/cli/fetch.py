@@ -28,6 +28,7 @@ from pyproxycache.cli.common import (
     WRONG_USAGE,
     config_option,
     fail,
+    flag_or_variable,
     json_option,
     load_config,
     print_json,
@@ -40,6 +41,7 @@ from pyproxycache.units import format_size
 
 _BLOCK = 1 << 20
 _INTERRUPTED = 130
+_LISTEN = "PYPROXYCACHE_LISTEN"
 _MOST_REDIRECTS = 10
 _IN_CACHE = re.compile(r"/https?(:|%3A)(/|%2F)", re.IGNORECASE)
 _TIMEOUTS = (10, 300)
@@ -123,12 +125,12 @@ def fetch(
 def _cache(proxy: str | None, config_file: Path | None) -> str:
     """The URL of the cache to ask; ends the command where what was written is none."""
     if proxy is None:
-        listen = tuple(os.environ.get("PYPROXYCACHE_LISTEN", "").split())
-        return f"http://{usable_address(load_config(config_file, {'listen': listen}).listen)}"
+        flags: dict[str, object] = {"listen": tuple(os.environ.get(_LISTEN, "").split())}
+        return f"http://{usable_address(load_config(config_file, flags, {'listen': _LISTEN}).listen)}"
     try:
         return cache_url(proxy)
     except ValueError as error:
-        fail(f"--proxy: {error}", WRONG_USAGE)
+        fail(f"{flag_or_variable('--proxy')}: {error}", WRONG_USAGE)
 
 
 def _reached(cache: str) -> str:

@@ -9,13 +9,7 @@ from typing import Any
 import click
 
 from pyproxycache.cli.address import usable_address
-from pyproxycache.cli.common import (
-    WRONG_USAGE,
-    cache_dir_option,
-    config_option,
-    fail,
-    max_size_option,
-)
+from pyproxycache.cli.common import WRONG_USAGE, fail, given_by, server_options
 from pyproxycache.cli.running import Running
 from pyproxycache.cli.trial import try_out
 from pyproxycache.config import Config, load
@@ -25,68 +19,19 @@ from pyproxycache.wiring import build_server, set_up_logging
 
 
 @click.command()
-@config_option
-@cache_dir_option
-@max_size_option
-@click.option(
-    "--listen",
-    metavar="ADDR",
-    multiple=True,
-    envvar="PYPROXYCACHE_LISTEN",
-    help="Address and port to listen on; several may be given.  [default: 127.0.0.1:3128]",
-)
-@click.option(
-    "--workers",
-    metavar="N",
-    type=click.IntRange(min=1),
-    envvar="PYPROXYCACHE_WORKERS",
-    help="Worker processes.  [default: 2]",
-)
-@click.option(
-    "--threads",
-    metavar="N",
-    type=click.IntRange(min=1),
-    envvar="PYPROXYCACHE_THREADS",
-    help="Threads in each worker.  [default: 512]",
-)
-@click.option(
-    "--access-log",
-    metavar="PLACE",
-    envvar="PYPROXYCACHE_ACCESS_LOG",
-    help="Where a line for each request goes: a file, '-' for standard output, or 'syslog:'.",
-)
-@click.option(
-    "--upstream", metavar="URL", envvar="PYPROXYCACHE_UPSTREAM", help="Be a reverse proxy for this origin."
-)
-def serve(
-    config_file: Path | None,
-    cache_dir: str | None,
-    max_size: str | None,
-    listen: tuple[str, ...],
-    workers: int | None,
-    threads: int | None,
-    access_log: str | None,
-    upstream: str | None,
-) -> None:
+@server_options
+def serve(config_file: Path | None, flags: dict[str, Any]) -> None:
     """Run the proxy until it is stopped.
 
     SIGTERM lets running downloads finish, SIGHUP reads the configuration again.
     """
-    flags: dict[str, Any] = {
-        "listen": listen,
-        "workers": workers,
-        "threads": threads,
-        "upstream": upstream,
-        "log.access": access_log,
-        "store.path": cache_dir,
-        "store.max_size": max_size,
-    }
+    names = given_by()
     set_up_logging("info")
     listens = "LISTEN_FDS" not in os.environ
 
     def load_usable() -> Config:
         nonlocal listens
-        config = try_out(load(config_file, flags), listens=listens)
+        config = try_out(load(config_file, flags, names), listens=listens)
         listens = False  # from now on the addresses are the server's own
         return config
 

@@ -38,7 +38,12 @@ def _try_store(config: Config) -> None:
 def _try_log(config: Config) -> None:
     if config.log.access is not None:
         access_log = sink(config.log.access)
-        access_log.open()
+        try:
+            access_log.open()
+        except OSError as error:
+            raise ConfigError(
+                f"log.access: {error.filename or config.log.access}: {error.strerror}"
+            ) from error
         access_log.close()
 
 

@@ -51,6 +51,8 @@ class Blobs:
             keep_private([self._blobs, self._partial])
             for folder in (self.root, self._blobs, self._partial):
                 note_none_below(folder)
+        except FileExistsError as error:
+            raise StoreError(f"cannot use the cache folder {self.root}: it is not a folder") from error
         except OSError as error:
             raise StoreError(f"cannot use the cache folder {self.root}: {error.strerror}") from error
 

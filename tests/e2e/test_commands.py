@@ -555,6 +555,25 @@ def test_config_show_is_a_configuration(tmp_path: Path) -> None:
     assert call("config", "check", str(file)).status == DONE
 
 
+def test_config_show_has_what_flags_and_variables_say(tmp_path: Path) -> None:
+    """As `serve` would use it, and refused as `serve` would refuse it."""
+    variables = {"PYPROXYCACHE_LISTEN": "127.0.0.1:1 127.0.0.1:2", "PYPROXYCACHE_WORKERS": "3"}
+    shown = call("config", "show", "--threads", "7", "--cache-dir", str(tmp_path), **variables)
+    values = yaml.safe_load(shown.stdout)
+    assert [values[key] for key in ("listen", "workers", "threads")] == [
+        ["127.0.0.1:1", "127.0.0.1:2"],
+        3,
+        7,
+    ]
+    refused = call("config", "show", PYPROXYCACHE_WORKERS="many")
+    assert (refused.status, refused.stdout) == (WRONG_USAGE, "")
+    assert refused.stderr.startswith("pyproxycache: PYPROXYCACHE_WORKERS: 'many' is not a count")
+    fetching = call("fetch", "http://h/", PYPROXYCACHE_LISTEN="x")
+    assert fetching.stderr.startswith("pyproxycache: PYPROXYCACHE_LISTEN: 'x' is not an address")
+    asking = call("fetch", "http://h/", PYPROXYCACHE_PROXY="x")
+    assert asking.stderr.startswith("pyproxycache: PYPROXYCACHE_PROXY: 'x' is not an address")
+
+
 def test_config_show_asks_the_running_server(make_proxy: Callable[..., Proxy]) -> None:
     proxy = make_proxy(config={"store": {"max_size": "5G"}})
     where = ("--cache-dir", str(proxy.cache_dir))

@@ -33,10 +33,11 @@ FAULTS = [
     ("listen: [TAKEN, 'no-such-host.invalid:1']", "cannot listen on no-such-host.invalid:1: "),
     ("listen: unix:/nonexistent/x.sock", "cannot listen on unix:/nonexistent/x.sock: No such file"),
     ("listen: unix:FILE", "cannot listen on unix:FILE: 'FILE' is not a socket"),
-    ("log: {access: /nonexistent/a.log}", "/nonexistent/a.log: No such file or directory"),
+    ("log: {access: /nonexistent/a.log}", "log.access: /nonexistent/a.log: No such file or directory"),
     ("fetch: {ca_file: FILE}", "fetch.ca_file: FILE: has no certificate in PEM form"),
     ("fetch: {ca_file: /nonexistent}", "fetch.ca_file: /nonexistent: No such file or directory"),
     ("store: {path: FILE/cache}", "cannot use the cache folder FILE/cache: Not a directory"),
+    ("store: {path: FILE}", "cannot use the cache folder FILE: it is not a folder"),
     ("store: {path: STRANGE}", "STRANGE/index.sqlite"),
     ("allow: nowhere", "allow: 'nowhere' is not"),
     ("workers: [", ", line "),
@@ -168,6 +169,32 @@ def test_variables_that_nobody_reads_are_named(tmp_path: Path) -> None:
     assert len(done) == 3
     assert "PYPROXYCACHE_LISTN is not known, and sets nothing; did you mean PYPROXYCACHE_LISTEN" in done[0]
     assert "PYPROXYCACHE_SERVICE_HOST is not known" in done[1]
+
+
+def test_errors_name_the_flag_or_the_variable_that_was_wrong(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pyproxycache", "serve", "--listen", "a", "--workers", "0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=clean_environment(
+            {
+                "PYPROXYCACHE_LISTEN": "b",
+                "PYPROXYCACHE_THREADS": "many",
+                "PYPROXYCACHE_MAX_SIZE": "1x",
+                "PYPROXYCACHE_UPSTREAM": "ftp://h",
+                "PYPROXYCACHE_CACHE_DIR": str(tmp_path),
+            }
+        ),
+    )
+    assert done.returncode == WRONG_USAGE
+    assert sorted(line.split(": ")[1] for line in done.stderr.splitlines()) == [
+        "--listen",
+        "--workers",
+        "PYPROXYCACHE_MAX_SIZE",
+        "PYPROXYCACHE_THREADS",
+        "PYPROXYCACHE_UPSTREAM",
+    ]
 
 
 def test_a_bad_file_on_a_reload_restarts_nothing(make_proxy: MakeProxy) -> None:
