@@ -79,20 +79,25 @@ class Names:
         begun = clock.steady()
         with self._changed:
             while (found := self._known.get(key)) is None or found.until < begun:
-                self._begin(key)
-                if not self._changed.wait(max(0.0, deadline - clock.steady())):
+                left = max(0.0, deadline - clock.steady())
+                if self._begin(key) and not self._changed.wait(left):
                     return None
             return found
 
-    def _begin(self, key: _Key) -> None:
-        """Have the name looked up, unless it is, or too many are (under the lock)."""
+    def _begin(self, key: _Key) -> bool:
+        """Have the name looked up, unless it is, or too many are; false where that has failed already.
+
+        Under the lock.
+        """
         if key in self._running or len(self._running) >= _AT_ONCE:
-            return
+            return True
         self._running.add(key)
         try:
             threading.Thread(target=self._look_up, args=(key,), name="names", daemon=True).start()
         except RuntimeError as error:  # there are no more threads
             self._learn(key, [], error)
+            return False
+        return True
 
     def _look_up(self, key: _Key) -> None:
         host, port = key
