@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import queue
@@ -67,19 +66,33 @@ class WriteLock:
         return self._fd[1]
 
     def _take(self, fd: int) -> None:
+        # While the thread waits, the file may be locked by it at any moment, and let go of a moment later:
+        # who tried it then would find it his.
+        waited = None if self._waiter is None else self._waiter.waited()
+        if waited is None:
+            if self._is_taken_at_once(fd):
+                return
+            waited = self._patience
+            if self._waiting(fd).wait(self._patience):
+                return
+        raise StoreError(f"another process has had {self._path} locked for {waited:.0f} seconds")
+
+    def _is_taken_at_once(self, fd: int) -> bool:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
         except BlockingIOError:
-            pass
+            return False
         except OSError as error:
-            if error.errno != errno.EINTR:
-                raise StoreError(f"cannot lock the index {self._path}: {error.strerror}") from error
+            raise StoreError(f"cannot lock the index {self._path}: {error.strerror}") from error
+        return True
+
+    def _waiting(self, fd: int) -> _Waiter:
         if self._waiter is None:
-            self._waiter = _Waiter(fd)
-        if not self._waiter.wait(self._patience):
-            seconds = self._waiter.waited()
-            raise StoreError(f"another process has had {self._path} locked for {seconds:.0f} seconds")
+            try:
+                self._waiter = _Waiter(fd)
+            except RuntimeError as error:  # there are no more threads
+                raise StoreError(f"nobody can wait for {self._path}: {error}") from error
+        return self._waiter
 
 
 class _Waiter:
@@ -94,20 +107,18 @@ class _Waiter:
         threading.Thread(target=self._run, name="write-lock", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
-        """Whether the lock was got, and is the caller's from here on."""
+        """Whether the lock was got, and is the caller's from here on. Not while it waits already."""
         with self._changed:
-            if self._since is not None:
-                return False
             self._since, self._is_granted, self._is_given_up = clock.steady(), False, False
             self._wanted.put(None)
             if not self._changed.wait_for(lambda: self._is_granted, timeout=seconds):
                 self._is_given_up = True
             return self._is_granted
 
-    def waited(self) -> float:
-        """For how many seconds it has been waiting."""
+    def waited(self) -> float | None:
+        """For how many seconds it has been waiting; None where it is not, and has not got the lock."""
         with self._changed:
-            return 0.0 if self._since is None else clock.steady() - self._since
+            return None if self._since is None else clock.steady() - self._since
 
     def _run(self) -> None:
         while True:

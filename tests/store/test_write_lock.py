@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,4 +77,37 @@ def test_an_error_gives_it_back(tmp_path: Path) -> None:
     with lock.held():
         pass
     with locked_elsewhere(tmp_path / "lock"):
+        pass
+
+
+def test_who_has_given_up_takes_it_from_nobody(tmp_path: Path) -> None:
+    """The thread that waits on gets it late, and lets it go again: not while another one has it."""
+    lock = WriteLock(tmp_path / "lock", patience=0.001)
+
+    def is_taken() -> bool:
+        try:
+            with lock.held():
+                time.sleep(0.001)  # the other thread has its chance
+                with (tmp_path / "lock").open() as other, pytest.raises(BlockingIOError):
+                    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except StoreError:
+            return False
+        return True
+
+    for _ in range(100):
+        with locked_elsewhere(tmp_path / "lock"):
+            assert not is_taken()
+        while not is_taken():
+            pass
+
+
+def test_without_a_thread_to_wait_in_its_place_one_gives_up(tmp_path: Path) -> None:
+    lock = WriteLock(tmp_path / "lock", patience=30)
+    before = threading.stack_size(1 << 47)  # no thread can have one
+    try:
+        with locked_elsewhere(tmp_path / "lock"), pytest.raises(StoreError), lock.held():
+            pass
+    finally:
+        threading.stack_size(before)
+    with lock.held():
         pass

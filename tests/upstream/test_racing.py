@@ -264,11 +264,10 @@ class TestNames:
         assert names.addresses("127.1", 80, 0.0) == (ipv4("127.0.0.1", 80),)
         assert [a.host for a in names.addresses("::1", 80, 0.0)] == ["::1"]
 
-
-def test_a_look_up_that_gets_no_thread_fails_at_once() -> None:
-    before = threading.stack_size(1 << 47)  # no thread can have one
-    try:
-        with pytest.raises(UpstreamUnreachable, match="does not resolve"):
-            Names().addresses("name.example", 80, clock.steady() + 5)
-    finally:
-        threading.stack_size(before)
+    def test_a_look_up_that_gets_no_thread_fails_at_once(self) -> None:
+        before = threading.stack_size(1 << 47)  # no thread can have one
+        try:
+            with pytest.raises(UpstreamUnreachable, match="does not resolve"):
+                Names().addresses("name.example", 80, clock.steady() + 5)
+        finally:
+            threading.stack_size(before)
