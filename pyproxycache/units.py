@@ -35,6 +35,11 @@ def format_size(size: float) -> str:
     return f"{size:.1f} TiB"
 
 
+def format_count(count: int, noun: str) -> str:
+    """As in "1 file" and "2 files": for nouns that take an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def format_age(seconds: float) -> str:
     """The age in its largest whole unit: "3d"."""
     for unit, factor in (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60)):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyproxycache.units import format_age, format_duration, format_size, parse_age, parse_size
+from pyproxycache.units import format_age, format_count, format_duration, format_size, parse_age, parse_size
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,7 @@ def test_a_size_for_people_reads_as_about_the_same_size(size: int) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+def test_counts() -> None:
+    assert [format_count(count, "file") for count in (0, 1, 2)] == ["0 files", "1 file", "2 files"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
+from typing import Any
 
 import click
 
 from pyproxycache import __version__
+from pyproxycache.cli.common import PROBLEMS, fail
 from pyproxycache.cli.config import config
 from pyproxycache.cli.fetch import fetch
 from pyproxycache.cli.inspect import ls, show, stats
@@ -15,7 +19,24 @@ from pyproxycache.cli.serve import serve
 from pyproxycache.cli.variables import unknown_variables
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Where what a command prints cannot be written, as on a full disk, that is said in a line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            found = super().invoke(ctx)
+            sys.stdout.flush()
+        except OSError as error:
+            # A reader that has gone away is click's to handle; what names a file is no matter of output.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG) or error.filename:
+                raise
+            # What is left in the buffer would fail again at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            fail(f"cannot write to standard output: {error.strerror}", PROBLEMS)
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pyproxycache")
 def main() -> None:
     """A caching proxy that downloads each resource once and streams it to everyone."""

@@ -22,7 +22,7 @@ from pyproxycache.cli.common import (
     print_json,
     print_json_list,
 )
-from pyproxycache.messages import Headers, Part, Request
+from pyproxycache.messages import Entry, Headers, Part, Request
 from pyproxycache.report.counters import hit_ratio
 from pyproxycache.rules.decide import freshness_left
 from pyproxycache.rules.keys import parse_url
@@ -30,7 +30,6 @@ from pyproxycache.store.index import Access
 from pyproxycache.store.listing import Listed
 from pyproxycache.store.verifying import present_round
 from pyproxycache.units import format_age, format_duration, format_size
-from pyproxycache.wiring import Store
 
 _SHOWN = 10
 
@@ -40,7 +39,11 @@ _SHOWN = 10
 @json_option
 @on_cache
 def ls(cache: Cache, pattern: str, as_json: bool) -> None:
-    """List the URLs that match PATTERN (a glob) and have stored responses, least recently used first."""
+    """List what is stored.
+
+    A line for each URL that matches PATTERN, a glob for the whole URL as in '*.deb': status, size, time
+    since it was last used, how often it came from the cache, URL. The least recently used one comes first.
+    """
     with errors_for_people():
         if as_json:
             print_json_list(_summary(access) for access in cache.store.index.walk(pattern))
@@ -83,16 +86,19 @@ def _extent(url: Listed) -> str:
 @json_option
 @on_cache
 def show(cache: Cache, url: str, as_json: bool) -> None:
-    """Show what is stored for URL, the newest first: head, times, and where the body lies."""
+    """Show what is stored for URL.
+
+    Head, times, and where the body lies; of several variants or parts the newest comes first.
+    """
     store, key = cache.store, cache.key(url)
     with errors_for_people():
         found = store.index.accesses(key)
     if not found:
         fail(f"nothing is stored for {key}", PROBLEMS)
-    if as_json:
-        print_json([_details(store, access) for access in found])
-        return
     now = clock.wall()
+    if as_json:
+        print_json([_details(cache, access, now) for access in found])
+        return
     for access in found[:_SHOWN]:
         _show(cache, access, now)
     if found[_SHOWN:]:
@@ -123,11 +129,15 @@ def _show(cache: Cache, access: Access, now: float) -> None:
 
 def _freshness(cache: Cache, access: Access, now: float) -> str:
     """What is left of it to a plain GET, by HTTP's rules and the configuration's."""
-    entry = access.entry
-    left = freshness_left(Request("GET", parse_url(entry.key), Headers()), entry, cache.policies, now)
+    left = _fresh_for(cache, access.entry, now)
     if left > 0:
         return f"fresh for {format_duration(left)} more"
     return "stale: the origin is asked before it is used"
+
+
+def _fresh_for(cache: Cache, entry: Entry, now: float) -> float:
+    """Seconds; none are left below zero."""
+    return freshness_left(Request("GET", parse_url(entry.key), Headers()), entry, cache.policies, now)
 
 
 def _when(moment: float, now: float) -> str:
@@ -142,7 +152,7 @@ def _when(moment: float, now: float) -> str:
 @json_option
 @on_cache
 def stats(cache: Cache, as_json: bool) -> None:
-    """Figures of the cache since it was made."""
+    """Show figures of the cache since it was made."""
     store = cache.store
     with errors_for_people():
         usage, counters = store.index.usage(), store.index.counters()
@@ -190,15 +200,16 @@ def _summary(access: Access) -> dict[str, Any]:
     }
 
 
-def _details(store: Store, access: Access) -> dict[str, Any]:
+def _details(cache: Cache, access: Access, now: float) -> dict[str, Any]:
     entry = access.entry
     return {
         **_summary(access),
         "headers": list(entry.headers),
         "requested": entry.request_time,
         "received": entry.response_time,
-        "ttl": entry.ttl,
+        "fresh_for": round(_fresh_for(cache, entry, now), 3),
+        "kisscache_ttl": entry.ttl,
         "from": entry.peer,
         "sha256": entry.digest,
-        "file": str(store.blobs.path(entry.digest)),
+        "file": str(cache.store.blobs.path(entry.digest)),
     }

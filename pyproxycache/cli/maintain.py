@@ -30,7 +30,7 @@ from pyproxycache.errors import BadRequest
 from pyproxycache.rules.keys import parse_url
 from pyproxycache.store.fsck import Finding
 from pyproxycache.store.space import Collected
-from pyproxycache.units import format_size
+from pyproxycache.units import format_count, format_size
 
 
 @click.command()
@@ -52,7 +52,10 @@ def purge(
     origin: str | None,
     as_json: bool,
 ) -> None:
-    """Forget stored responses; the next request on any worker fetches anew."""
+    """Forget what is stored for URLs.
+
+    The next request for one of them, on any worker, fetches anew.
+    """
     chosen = (bool(urls), everything, group is not None).count(True)
     if (
         chosen != 1
@@ -65,6 +68,8 @@ def purge(
             " (with --origin, if wanted)",
             WRONG_USAGE,
         )
+    if prefix:
+        _refuse_no_prefix(urls)
     index, blobs, space = cache.store.index, cache.store.blobs, cache.store.space
     with errors_for_people():
         if group is not None:
@@ -78,7 +83,17 @@ def purge(
     if as_json:
         print_json({"purged": count})
     else:
-        click.echo(f"purged {count} stored responses")
+        click.echo(f"purged {format_count(count, 'stored response')}")
+
+
+def _refuse_no_prefix(prefixes: tuple[str, ...]) -> None:
+    """Ends the command where one begins no URL (it would purge nothing), or is empty and begins all."""
+    for prefix in prefixes:
+        if not prefix.startswith(("http://", "https://")):
+            fail(
+                f"--prefix {prefix!r}: it has to start with http:// or https://; for all there is --all",
+                WRONG_USAGE,
+            )
 
 
 def _origin(text: str) -> str:
@@ -121,13 +136,18 @@ def gc(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Remove what is unused for too long, then what is worth least until the size fits."""
+    """Make room in the cache.
+
+    Removes what nobody asked for in too long, then what is worth least until the size fits.
+    """
     flags: dict[str, Any] = {"store.path": cache_dir, "store.max_size": max_size, "store.unused": unused}
     store = open_existing(load_config(config_file, flags))
     with errors_for_people(), _console().status("collecting") as status:
 
         def report(collected: Collected) -> None:
-            status.update(f"collecting: {collected.entries} responses, {format_size(collected.bytes)}")
+            status.update(
+                f"collecting: {format_count(collected.entries, 'response')}, {format_size(collected.bytes)}"
+            )
 
         # Before anything counts as unused that was not used by a wrong clock only.
         store.clock_changes.look()
@@ -138,8 +158,8 @@ def gc(
         )
         return
     click.echo(
-        f"{'would remove' if dry_run else 'removed'} {collected.entries} stored responses, "
-        f"{format_size(collected.bytes)}; {collected.leftovers} leftover files"
+        f"{'would remove' if dry_run else 'removed'} {format_count(collected.entries, 'stored response')}, "
+        f"{format_size(collected.bytes)}; {format_count(collected.leftovers, 'leftover file')}"
     )
 
 
@@ -148,7 +168,10 @@ def gc(
 @json_option
 @on_cache
 def fsck(cache: Cache, fix: bool, as_json: bool) -> None:
-    """Check that every stored response has its whole body."""
+    """Check every stored body.
+
+    Reads all of them and compares them with their digests; a line for each problem.
+    """
     store = cache.store
     found: list[_Damage] = []
     with errors_for_people(), Bar(console=_console(), transient=True) as bar:
@@ -176,7 +199,9 @@ def fsck(cache: Cache, fix: bool, as_json: bool) -> None:
             path, problem = store.blobs.path(one.finding.digest), one.finding.problem.value
             for about in one.urls or ("no URL",):
                 click.echo(f"{about}: {problem}: {path}{' (removed)' if fix else ''}")
-        click.echo("clean" if not found else f"{len(found)} problems{' fixed' if fix else ''}")
+        click.echo(
+            "clean" if not found else f"{format_count(len(found), 'problem')}{' fixed' if fix else ''}"
+        )
     if found and not fix:
         raise SystemExit(PROBLEMS)
 

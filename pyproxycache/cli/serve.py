@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from pyproxycache.wiring import build_server, set_up_logging
 @click.command()
 @server_options
 def serve(config_file: Path | None, flags: dict[str, Any]) -> None:
-    """Run the proxy until it is stopped.
+    """Run the proxy.
 
-    SIGTERM lets running downloads finish, SIGHUP reads the configuration again.
+    SIGTERM ends it once running downloads have finished, Ctrl-C at once. SIGHUP has it read the
+    configuration again.
     """
     names = given_by()
     set_up_logging("info")
@@ -43,7 +45,12 @@ def serve(config_file: Path | None, flags: dict[str, Any]) -> None:
 
 
 def greet(config: Config) -> None:
-    """Where it listens, where the cache is, and how a shell uses it."""
+    """Where it listens, where the cache is, and how a shell uses it; a server does not need to be heard."""
+    with contextlib.suppress(OSError):
+        _greet(config)
+
+
+def _greet(config: Config) -> None:
     url = f"http://{usable_address(config.listen)}"
     limit = format_size(config.store.max_size) if config.store.max_size is not None else "the disk's size"
     click.echo(f"pyproxycache listens on {', '.join(config.listen)}")

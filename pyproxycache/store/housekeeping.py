@@ -12,6 +12,7 @@ from pyproxycache.background import Background
 from pyproxycache.errors import StoreError
 from pyproxycache.store.index import Index
 from pyproxycache.store.space import Space
+from pyproxycache.units import format_count, format_size
 
 log = logging.getLogger("pyproxycache.store")
 
@@ -80,4 +81,8 @@ class Housekeeper:
             self._collected = clock.steady()
             done = self._space.collect()
             if done is not None and done.entries:
-                log.info("collected %d entries of %d bytes", done.entries, done.bytes)
+                log.info(
+                    "made room: removed %s, %s",
+                    format_count(done.entries, "stored response"),
+                    format_size(done.bytes),
+                )

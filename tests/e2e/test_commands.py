@@ -448,9 +448,14 @@ def test_show_says_what_is_left_of_the_freshness(filled: Filled) -> None:
     assert re.search(r"^freshness: fresh for 59 min \d+ s more$", shown, re.MULTILINE)
     assert re.search(r"^received: \d{4}-\d\d-\d\d \d\d:.* \(\d+ s ago\)$", shown, re.MULTILINE)
 
+    (one,) = printed("show", filled.url("/same"), *filled.where)
+    assert 3500 < one["fresh_for"] < 3600
+    assert one["kisscache_ttl"] is None
+
 
 def test_show_of_what_is_stale(where: tuple[str, str]) -> None:
     assert "freshness: stale" in call("show", f"{ORIGIN}/a", *where).stdout
+    assert printed("show", f"{ORIGIN}/a", *where)[0]["fresh_for"] <= 0
 
 
 def test_fetch_ends_at_once_when_interrupted(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
@@ -474,6 +479,8 @@ def test_fetch_ends_at_once_when_interrupted(make_proxy: Callable[..., Proxy], o
         ["purge", "--all", "http://h/"],
         ["purge", "--prefix", "--pattern", "x"],
         ["purge", "not-a-url"],
+        ["purge", "--prefix", "example.org/"],
+        ["purge", "--prefix", ""],
         ["purge", "--group", "a", "http://h/"],
         ["purge", "--group", "a", "--all"],
         ["purge", "--group", "a", "--prefix"],
@@ -503,6 +510,21 @@ def test_wrong_usage(arguments: list[str], filled_once: Proxy) -> None:
     assert (done.status, done.stdout) == (WRONG_USAGE, "")
     assert done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["ls --json", "stats", "stats --json", "fsck", "config show", "gc"])
+def test_output_that_cannot_be_written(command: str, filled_once: Proxy) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pyproxycache", *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env=clean_environment({"PYPROXYCACHE_CACHE_DIR": str(filled_once.cache_dir)}),
+        )
+    assert done.returncode == PROBLEMS
+    assert done.stderr == "pyproxycache: cannot write to standard output: No space left on device\n"
 
 
 @pytest.fixture(scope="module")
