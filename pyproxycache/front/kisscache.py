@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, quote, unquote
 
 from pyproxycache import __version__, clock
 from pyproxycache.errors import BadRequest, MethodNotAllowed
+from pyproxycache.front import cookies
 from pyproxycache.front.references import Present, mapped, through_kisscache
 from pyproxycache.front.target import Local, Wanted, quoted_url
 from pyproxycache.messages import Head, Headers, Request, Response
@@ -66,7 +67,7 @@ class KissCache:
         name = unquote(local.path[len(_FETCH) :])
 
         def shown(head: Head) -> Head:
-            head = mapped(head, request.url, address)
+            head = mapped(head, request.url, address, cookies.none)
             if not name or head.status not in (200, 206):
                 return head
             disposition = f"attachment; filename={_filename(name)}"

@@ -20,7 +20,7 @@ Address = Callable[[str], str | None]
 Present = Callable[[Head], Head]
 """Makes the head that a client is shown out of the one that the cache has."""
 
-_WITH_REFERENCES = frozenset({"location", "content-location", "refresh", "link"})
+_MAPPED = frozenset({"location", "content-location", "refresh", "link", "set-cookie"})
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 # Seconds, and what to load then (the "shared declarative refresh steps" of HTML).
 _REFRESH = re.compile(r"\s*[0-9.]+[;,\s]+(?:url\s*=\s*)?(?P<quote>[\"']?)", re.IGNORECASE)
@@ -36,12 +36,13 @@ def as_it_is(head: Head) -> Head:
     return head
 
 
-def mapped(head: Head, base: Url, address: Address) -> Head:
+def mapped(head: Head, base: Url, address: Address, cookie: Callable[[str], str | None]) -> Head:
     """The head with the references that a client may follow leading it through the cache.
 
-    `base` is the URL that relative ones are resolved against. What has no address stays as it is.
+    `base` is the URL that relative ones are resolved against. What has no address stays as it is. `cookie`
+    shows a Set-Cookie, or gives None where it is to be left out.
     """
-    if _WITH_REFERENCES.isdisjoint(head.headers.names()):
+    if _MAPPED.isdisjoint(head.headers.names()):
         return head
 
     def shown(reference: str) -> str:
@@ -52,7 +53,11 @@ def mapped(head: Head, base: Url, address: Address) -> Head:
         found = address(absolute) if _HTTP.match(absolute) else None
         return reference if found is None else found
 
-    fields = [(name, _value(name.lower(), value, shown)) for name, value in head.headers]
+    fields = []
+    for name, value in head.headers:
+        found = cookie(value) if name.lower() == "set-cookie" else _value(name.lower(), value, shown)
+        if found is not None:
+            fields.append((name, found))
     return Head(head.status, head.reason, Headers(fields))
 
 

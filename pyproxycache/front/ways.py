@@ -8,6 +8,7 @@ from functools import partial
 
 from pyproxycache.engine import Engine
 from pyproxycache.errors import Forbidden, NotFound, NotImplementedHere
+from pyproxycache.front import cookies
 from pyproxycache.front.forwarded import Forwarding
 from pyproxycache.front.kisscache import KissCache
 from pyproxycache.front.max_forwards import counted_down
@@ -105,10 +106,13 @@ class Ways:
         return Answered(from_text(200 if found else 404, text), is_of_cache=False)
 
     def _present(self, wanted: Wanted) -> Present:
+        base = wanted.url
         if wanted.way is Way.PREFIX:
-            return partial(mapped, base=wanted.url, address=behind_prefix(wanted.url, wanted.userinfo))
-        if self._upstream is not None:
-            return partial(mapped, base=wanted.url, address=below_upstream(self._upstream))
+            address, cookie = behind_prefix(base, wanted.userinfo), cookies.behind_prefix(base)
+            return partial(mapped, base=base, address=address, cookie=cookie)
+        if (upstream := self._upstream) is not None:
+            address, cookie = below_upstream(upstream), cookies.below_upstream(upstream)
+            return partial(mapped, base=base, address=address, cookie=cookie)
         return as_it_is
 
     def _of_the_cache(self, received: Received, local: Local, outcome: Outcome) -> Steps[Answered]:

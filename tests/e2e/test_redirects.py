@@ -1,6 +1,7 @@
 """Redirects and other references: they lead through the cache, whichever way its client came."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -264,3 +265,32 @@ def test_real_clients_arrive(cache: Proxy, site: Origin, run: Callable[..., byte
 def test_curl_ends_at_the_caches_address(cache: Proxy, site: Origin, run: Callable[..., bytes]) -> None:
     said = run("curl", "-sSL", "-o", "/dev/null", "-w", "%{json}", f"{cache.url}/{site.url('/absolute')}")
     assert json.loads(said)["url_effective"] == f"{cache.url}/{site.url('/dir/file')}"
+
+
+# Cookies: of the origin that set them.
+
+
+def test_what_one_origin_sets_no_other_one_gets(cache: Proxy, origin: Origin, tmp_path: Path) -> None:
+    origin.put("/login", b"in", headers=[("Set-Cookie", "session=s3cret; Path=/"), ("Set-Cookie", "b=2")])
+    origin.put("/file", b"file")
+    jar = tmp_path / "jar"
+
+    def asks(target: str) -> None:
+        command = ["curl", "-sS", "-b", str(jar), "-c", str(jar), "-o", os.devnull, f"{cache.url}{target}"]
+        subprocess.run(command, check=True, timeout=30, env=clean_environment())
+
+    asks(f"/{origin.url('/login')}")
+    with Origin() as other:
+        other.put("/file", b"other")
+        asks(f"/{other.url('/file')}")
+        asks(f"/api/v1/fetch/?url={other.url('/file')}")
+        assert [asked.get("Cookie") for asked in other.requests] == [None, None]
+    asks(f"/{origin.url('/file')}")
+    assert set((origin.requests[-1].get("Cookie") or "").split("; ")) == {"session=s3cret", "b=2"}
+    assert fetched(cache, origin.url("/login")).get("Set-Cookie") is None
+
+
+def test_a_reverse_proxys_cookies_are_its_own(make_proxy: Callable[..., Proxy], origin: Origin) -> None:
+    proxy = make_proxy(arguments=("--upstream", origin.url("/base")))
+    origin.put("/base/login", headers=[("Set-Cookie", "a=1; Domain=127.0.0.1; Path=/base/x")])
+    assert proxy.get("/login").get("Set-Cookie") == "a=1; Path=/x"

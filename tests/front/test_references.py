@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from pyproxycache.front import cookies
 from pyproxycache.front.references import Address, behind_prefix, below_upstream, mapped, through_kisscache
 from pyproxycache.messages import Head, Headers
 from pyproxycache.rules.keys import parse_url
@@ -14,7 +15,7 @@ PREFIX = behind_prefix(BASE, "")
 
 def shown(name: str, value: str, address: Address = PREFIX) -> str:
     head = Head(200, "OK", Headers([("ETag", '"/x"'), (name, value), ("X-Other", "/x")]))
-    fields = dict(mapped(head, BASE, address).headers)
+    fields = dict(mapped(head, BASE, address, cookies.none).headers)
     assert (fields["ETag"], fields["X-Other"]) == ('"/x"', "/x")
     return fields[name]
 
@@ -128,13 +129,13 @@ def test_kisscache() -> None:
 
 def test_all_lines_of_a_field() -> None:
     head = Head(200, "OK", Headers([("Link", "<a>"), ("Link", "<b>")]))
-    lines = mapped(head, BASE, PREFIX).headers.lines("link")
+    lines = mapped(head, BASE, PREFIX, cookies.none).headers.lines("link")
     assert lines == ("</http://h:81/dir/a>", "</http://h:81/dir/b>")
 
 
 def test_head_without_references_is_the_same() -> None:
     head = Head(200, "OK", Headers([("ETag", '"/x"')]))
-    assert mapped(head, BASE, PREFIX) is head
+    assert mapped(head, BASE, PREFIX, cookies.none) is head
 
 
 @pytest.mark.parametrize("text", ["<", '"', '"\\', '\\"', ';anchor="', "; ", "1 ", " ", "1;url ="])
