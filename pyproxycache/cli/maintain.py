@@ -32,6 +32,9 @@ from pyproxycache.store.fsck import Finding
 from pyproxycache.store.space import Collected
 from pyproxycache.units import format_count, format_size
 
+_PATIENCE = 600.0
+"""Seconds that gc waits for a server that collects."""
+
 
 @click.command()
 @click.argument("urls", metavar="URL...", nargs=-1)
@@ -151,7 +154,7 @@ def gc(
 
         # Before anything counts as unused that was not used by a wrong clock only.
         store.clock_changes.look()
-        collected = store.space.collect(wait=True, dry_run=dry_run, progress=report) or Collected()
+        collected = store.space.collect(wait=_PATIENCE, dry_run=dry_run, progress=report) or Collected()
     if as_json:
         print_json(
             {"entries": collected.entries, "bytes": collected.bytes, "leftovers": collected.leftovers}

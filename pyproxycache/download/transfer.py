@@ -20,7 +20,7 @@ from pyproxycache.rules.extents import shortened
 from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.store.flight import End, Orphaned
 from pyproxycache.store.flights import Permit
-from pyproxycache.store.space import Space
+from pyproxycache.store.space import FOR_A_CLIENT, Space
 from pyproxycache.upstream.exchange import Exchange
 
 log = logging.getLogger("pyproxycache.download")
@@ -214,7 +214,7 @@ class Transfer:
             try:
                 file.write(data)
             except NoSpace:
-                self._space.collect(wait=True, extra=len(data))
+                self._space.collect(wait=FOR_A_CLIENT, extra=len(data))
                 file.write(data)
         except (StoreError, OSError) as error:
             return str(error)

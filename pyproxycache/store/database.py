@@ -18,12 +18,12 @@ from pyproxycache.messages import without_query
 from pyproxycache.store import eviction
 from pyproxycache.store.claim_locks import ClaimLocks
 from pyproxycache.store.damage import Identity, identity, is_damage, set_aside
+from pyproxycache.store.file_lock import FileLock
 from pyproxycache.store.footprint import LARGEST_LOG
 from pyproxycache.store.private import create_private, keep_private
 from pyproxycache.store.rows import DamagedRow
 from pyproxycache.store.schema import SCHEMA_VERSION, WATCHES, migrate
 from pyproxycache.store.versions import Versions
-from pyproxycache.store.write_lock import WriteLock
 
 log = logging.getLogger("pyproxycache.store")
 
@@ -49,6 +49,8 @@ _FOR_A_CONNECTION = 3  # descriptors
 _WRITERS_CACHE = "PRAGMA cache_size = -8192"
 _MOST_IDLE = 16
 _LOCKED_SECONDS = 10.0
+# Seconds: longer than any transaction of ours, and short beside a client's own patience.
+_PATIENCE = 5.0
 _ROWS_TO_SETTLE = 10_000
 
 _IS_USED = (
@@ -81,7 +83,7 @@ class Database:
         self._identity: Identity | None = None
         self._locked_until = 0.0  # steady seconds
         # Held for each write transaction; guards what follows.
-        self._lock = WriteLock(path.with_suffix(".lock"))
+        self._lock = FileLock(path.with_suffix(".lock"))
         self._writer: tuple[int, sqlite3.Connection] | None = None  # the process it is of
         self._changed: set[int] = set()  # slots of the keys that this transaction changes
         self._unsettled = 0  # rows changed since the log was brought into the file
@@ -209,7 +211,7 @@ class Database:
         if self.damage:
             raise StoreError(self.damage)
         self._refuse_while_locked()
-        with self._lock.held(), self._errors("write to"):
+        with self._lock.held(_PATIENCE), self._errors("write to"):
             yield
 
     def _refuse_while_locked(self) -> None:
@@ -242,7 +244,7 @@ class Database:
         if not self.damage:
             return
         try:
-            with self._lock.held():
+            with self._lock.held(_PATIENCE):
                 # Somebody else may have done it meanwhile.
                 if identity(self.path) == self._identity:
                     set_aside(self.path)
@@ -292,7 +294,7 @@ class Database:
     def close(self) -> None:
         """Close what nobody uses; the next use opens it again."""
         self.close_readers()
-        with contextlib.suppress(StoreError), self._lock.held():
+        with contextlib.suppress(StoreError), self._lock.held(_PATIENCE):
             pid = os.getpid()
             if self._writer is not None and self._writer[0] == pid:
                 self._writer[1].close()

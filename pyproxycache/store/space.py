@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -15,9 +13,9 @@ from pyproxycache.store.ballast import Ballast
 from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claims import Claims
 from pyproxycache.store.eviction import Candidate
+from pyproxycache.store.file_lock import FileLock, LockBusy
 from pyproxycache.store.footprint import Disk, Footprint, room_beside_log
 from pyproxycache.store.index import Index
-from pyproxycache.store.locks import open_lock
 
 _HIGH_WATER = 0.95
 _LOW_WATER = 0.90
@@ -30,6 +28,9 @@ _ARRIVING = 2
 _STEP = 64
 _MOMENT = 0.25
 _LEAST_STEP, _MOST_STEP = 64 << 10, 8 << 20
+
+FOR_A_CLIENT = 10.0
+"""Seconds that a download waits for another one's collecting, before its body is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Space:
         most = options.max_size
         self._max_size = None if most is None else room_beside_log(most)
         self._ballast = Ballast(options.path)
+        self._lock = FileLock(blobs.root / "collect.lock")
 
     # Whether and how far a body may be stored.
 
@@ -90,7 +92,7 @@ class Space:
         if self._missing(taken, disk, 1.0):
             # More is stored than the housekeeper gets away: whoever stores is to help.
             with contextlib.suppress(StoreError):
-                self.collect(wait=True, extra=self._capacity(taken, disk) // _STEP)
+                self.collect(wait=FOR_A_CLIENT, extra=self._capacity(taken, disk) // _STEP)
         return True
 
     def allow(self, size: int, count: int) -> int:
@@ -110,7 +112,7 @@ class Space:
         if self._missing(taken, disk, 1.0, ahead):
             is_judged = size > capacity // _UNJUDGED or taken.arriving > capacity // _ARRIVING // 2
             below = self._index.priority_of_new(size + count) if is_judged else None
-            self.collect(wait=True, extra=ahead, below=below)
+            self.collect(wait=FOR_A_CLIENT, extra=ahead, below=below)
             if self._missing(*self._measured(), 1.0, count):
                 raise NoSpace("what would have to go for it is worth more, or the disk is full otherwise")
         return min(size + ahead, largest)
@@ -146,7 +148,7 @@ class Space:
     def collect(
         self,
         *,
-        wait: bool = False,
+        wait: float = 0.0,
         dry_run: bool = False,
         extra: int = 0,
         below: float | None = None,
@@ -155,7 +157,8 @@ class Space:
         """Remove what is unused for too long, then what is worth least, down to 90 % of the size.
 
         With `extra`, only so that so many more bytes fit; with `below`, only what has a lower priority.
-        None when another process is collecting and `wait` is false.
+        None when another one is collecting. With `wait`, its end is waited for, so many seconds: raises
+        StoreError after them.
         """
         with self._only_collector(wait) as alone:
             if not alone:
@@ -260,22 +263,16 @@ class Space:
         )
 
     @contextlib.contextmanager
-    def _only_collector(self, wait: bool) -> Iterator[bool]:
-        try:
-            lock = open_lock(self._blobs.root / "collect.lock")
-        except OSError as error:
-            raise StoreError(f"cannot collect in {self._blobs.root}: {error.strerror}") from error
-        try:
+    def _only_collector(self, wait: float) -> Iterator[bool]:
+        with contextlib.ExitStack() as holding:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            except OSError as error:
-                raise StoreError(f"cannot collect in {self._blobs.root}: {error.strerror}") from error
-            yield True
-        finally:
-            os.close(lock)
+                holding.enter_context(self._lock.held(wait))
+                is_held = True
+            except LockBusy:
+                if wait:
+                    raise
+                is_held = False
+            yield is_held
 
 
 def _up_to(batch: Iterable[Candidate], excess: _Excess, below: float | None) -> Iterator[Candidate]:

@@ -1,5 +1,6 @@
 """What goes when there is too much, and what stays."""
 
+import fcntl
 import os
 from collections.abc import Callable
 
@@ -7,7 +8,7 @@ import pytest
 from cachedir import CacheDir
 from storeprocess import StoreProcess
 
-from pyproxycache.errors import NoSpace
+from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.store.space import Collected, Space
 
@@ -96,6 +97,22 @@ def test_one_collects_at_a_time(cache: CacheDir, make_process: Callable[..., Sto
     cache.space(max_size=0).collect(progress=lambda _: asked.append(other.call("collect", 0)))
     assert asked == [False]
     assert other.call("collect", 0)
+
+
+def test_a_collector_that_does_not_get_on_holds_up_nobody(cache: CacheDir) -> None:
+    fill(cache, 10)
+    space = cache.space(max_size=2 * KB)
+    with (cache.path / "collect.lock").open("w") as lock:  # as of a command that was suspended
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert space.collect() is None
+        with pytest.raises(StoreError, match="another process has had"):
+            space.collect(wait=0.01)
+        # From here on nobody waits at all.
+        with pytest.raises(StoreError):
+            space.allow(0, 100)
+    while space.collect() is None:  # until the thread that waited has had it
+        continue
+    assert cache.index.usage().entries < 10
 
 
 @pytest.mark.parametrize(

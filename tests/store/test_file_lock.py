@@ -1,4 +1,4 @@
-"""The lock of those who write: waited for, but not for ever."""
+"""A lock on a file: waited for, but not for ever."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyproxycache.errors import StoreError
-from pyproxycache.store.write_lock import WriteLock
+from pyproxycache.store.file_lock import FileLock
 
 
 @contextmanager
@@ -28,36 +28,36 @@ def locked_elsewhere(path: Path) -> Iterator[None]:
 
 
 def test_it_is_free(tmp_path: Path) -> None:
-    lock = WriteLock(tmp_path / "lock")
+    lock = FileLock(tmp_path / "lock")
     for _ in range(2):
-        with lock.held():
+        with lock.held(30):
             pass
     lock.close()
-    with lock.held():
+    with lock.held(30):
         pass
 
 
 def test_who_finds_it_held_gives_up_and_then_nobody_waits(tmp_path: Path) -> None:
-    lock = WriteLock(tmp_path / "lock", patience=0.05)
+    lock = FileLock(tmp_path / "lock")
     with locked_elsewhere(tmp_path / "lock"):
-        with pytest.raises(StoreError, match="another process has had"), lock.held():
+        with pytest.raises(StoreError, match="another process has had"), lock.held(0.05):
             pass
-        with pytest.raises(StoreError, match="locked for"), lock.held():
+        with pytest.raises(StoreError, match="locked for"), lock.held(0.05):
             pass
     done = threading.Event()
     while not done.is_set():  # as soon as the thread that waits has had it
         try:
-            with lock.held():
+            with lock.held(0.05):
                 done.set()
         except StoreError:
             continue
 
 
 def test_who_waits_gets_it(tmp_path: Path) -> None:
-    lock, had = WriteLock(tmp_path / "lock", patience=30), []
+    lock, had = FileLock(tmp_path / "lock"), []
 
     def work(number: int) -> None:
-        with lock.held():
+        with lock.held(30):
             had.append(number)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
@@ -71,10 +71,10 @@ def test_who_waits_gets_it(tmp_path: Path) -> None:
 
 
 def test_an_error_gives_it_back(tmp_path: Path) -> None:
-    lock = WriteLock(tmp_path / "lock", patience=0.05)
-    with pytest.raises(ValueError, match="x"), lock.held():
+    lock = FileLock(tmp_path / "lock")
+    with pytest.raises(ValueError, match="x"), lock.held(0.05):
         raise ValueError("x")
-    with lock.held():
+    with lock.held(0.05):
         pass
     with locked_elsewhere(tmp_path / "lock"):
         pass
@@ -82,11 +82,11 @@ def test_an_error_gives_it_back(tmp_path: Path) -> None:
 
 def test_who_has_given_up_takes_it_from_nobody(tmp_path: Path) -> None:
     """The thread that waits on gets it late, and lets it go again: not while another one has it."""
-    lock = WriteLock(tmp_path / "lock", patience=0.001)
+    lock = FileLock(tmp_path / "lock")
 
     def is_taken() -> bool:
         try:
-            with lock.held():
+            with lock.held(0.001):
                 time.sleep(0.001)  # the other thread has its chance
                 with (tmp_path / "lock").open() as other, pytest.raises(BlockingIOError):
                     fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,12 +102,12 @@ def test_who_has_given_up_takes_it_from_nobody(tmp_path: Path) -> None:
 
 
 def test_without_a_thread_to_wait_in_its_place_one_gives_up(tmp_path: Path) -> None:
-    lock = WriteLock(tmp_path / "lock", patience=30)
+    lock = FileLock(tmp_path / "lock")
     before = threading.stack_size(1 << 47)  # no thread can have one
     try:
-        with locked_elsewhere(tmp_path / "lock"), pytest.raises(StoreError), lock.held():
+        with locked_elsewhere(tmp_path / "lock"), pytest.raises(StoreError), lock.held(30):
             pass
     finally:
         threading.stack_size(before)
-    with lock.held():
+    with lock.held(30):
         pass

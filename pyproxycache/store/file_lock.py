@@ -1,4 +1,4 @@
-"""The lock of those who write to the index, over all processes, for which nobody waits for ever."""
+"""Locks on files, over all processes, for which nobody waits for ever."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.store.locks import open_lock
 
-PATIENCE = 5.0
-"""Seconds: longer than any transaction of ours, and short beside a client's own patience."""
+
+class LockBusy(StoreError):
+    """Somebody else has the lock."""
 
 
-class WriteLock:
-    """The file's lock (flock) and this process's turn at it: the kernel wakes who waits.
+class FileLock:
+    """A file's lock (flock) and this process's turn at it: the kernel wakes who waits.
 
     Who finds it held by another process has a thread wait in his place, which a time limit cannot end, and
-    gives up after `patience` seconds. Until that thread has got it, everybody else gives up at once.
+    gives up when he has waited long enough. Until that thread has got it, everybody else gives up at once.
     """
 
-    def __init__(self, path: Path, patience: float = PATIENCE) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._patience = patience
         # Held with the file's lock; guards the descriptor and the waiter.
         self._turn = threading.Lock()
         self._fd: tuple[int, int] | None = None  # the process it is of, and the descriptor
         self._waiter: _Waiter | None = None
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """While nobody else has it; raises StoreError where it cannot be had in time."""
-        if not self._turn.acquire(timeout=self._patience):
-            raise StoreError(f"{self._path} was not free for {self._patience:g} seconds")
+    def held(self, patience: float) -> Iterator[None]:
+        """While nobody else has it; raises LockBusy after so many seconds, or StoreError."""
+        if not self._turn.acquire(timeout=patience):
+            raise LockBusy(f"{self._path} was not free for {patience:g} seconds")
         try:
             fd = self._descriptor()
-            self._take(fd)
+            self._take(fd, patience)
             try:
                 yield
             finally:
@@ -62,20 +62,20 @@ class WriteLock:
             try:
                 self._fd, self._waiter = (pid, open_lock(self._path)), None
             except OSError as error:
-                raise StoreError(f"cannot lock the index {self._path}: {error.strerror}") from error
+                raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
         return self._fd[1]
 
-    def _take(self, fd: int) -> None:
+    def _take(self, fd: int, patience: float) -> None:
         # While the thread waits, the file may be locked by it at any moment, and let go of a moment later:
         # who tried it then would find it his.
         waited = None if self._waiter is None else self._waiter.waited()
         if waited is None:
             if self._is_taken_at_once(fd):
                 return
-            waited = self._patience
-            if self._waiting(fd).wait(self._patience):
+            waited = patience
+            if patience and self._waiting(fd).wait(patience):
                 return
-        raise StoreError(f"another process has had {self._path} locked for {waited:.0f} seconds")
+        raise LockBusy(f"another process has had {self._path} locked for {waited:.0f} seconds")
 
     def _is_taken_at_once(self, fd: int) -> bool:
         try:
@@ -83,7 +83,7 @@ class WriteLock:
         except BlockingIOError:
             return False
         except OSError as error:
-            raise StoreError(f"cannot lock the index {self._path}: {error.strerror}") from error
+            raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
         return True
 
     def _waiting(self, fd: int) -> _Waiter:
@@ -104,7 +104,7 @@ class _Waiter:
         self._changed = threading.Condition()  # guards the rest
         self._since: float | None = None  # when it began to wait (steady); None: it does not
         self._is_granted = self._is_given_up = False
-        threading.Thread(target=self._run, name="write-lock", daemon=True).start()
+        threading.Thread(target=self._run, name="file-lock", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
         """Whether the lock was got, and is the caller's from here on. Not while it waits already."""
