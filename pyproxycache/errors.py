@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Self
+
+_LIBRARY_NOISE = re.compile(r"^\[[A-Z]+: \w+\] | \(_ssl\.c:\d+\)$")
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, as one reads it: without numbers of errors and places in libraries."""
+    told = error.strerror if isinstance(error, OSError) else None
+    return _LIBRARY_NOISE.sub("", told or str(error)) or type(error).__name__
 
 
 class Fault(Enum):

@@ -33,7 +33,7 @@ from pyproxycache.cli.common import (
     load_config,
     print_json,
 )
-from pyproxycache.errors import BadRequest
+from pyproxycache.errors import BadRequest, reason
 from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.structured import parse_list
 from pyproxycache.rules.userinfo import split_userinfo
@@ -140,7 +140,7 @@ def _reached(cache: str) -> str:
     try:
         socket.create_connection((url.hostname, port), _TIMEOUTS[0]).close()
     except OSError as error:
-        why = error.strerror or str(error)
+        why = reason(error)
         fail(
             f"no cache answers at {cache} ({why}): start it with `pyproxycache serve`, or name another one"
             " with --proxy",
@@ -319,6 +319,4 @@ def _plain(failure: Exception) -> str:
         failure = failure.__context__
     if isinstance(failure, IncompleteRead):
         return f"after {failure.partial} bytes, {failure.expected} before the end"
-    if isinstance(failure, OSError) and failure.strerror:
-        return failure.strerror
-    return str(failure) or type(failure).__name__
+    return reason(failure)

@@ -59,16 +59,21 @@ class KissCache:
         return self._fetch(local, request)
 
     def present(self, local: Local, request: Request) -> Present:
-        """How the answer to the request is shown: as a download under the name in the path, if any.
+        """How the answer to the request is shown: as a download under the name in the path.
 
-        What its references lead to is fetched in the same way.
+        Without one there it is the origin's name for it, or else the last part of its URL, so that
+        `curl -OJ` and `wget --content-disposition` have a name. What its references lead to is fetched in
+        the same way.
         """
         address = through_kisscache(f"{_FETCH}?ttl={int(request.ttl or 0)}s&url=")
-        name = unquote(local.path[len(_FETCH) :])
+        asked = unquote(local.path[len(_FETCH) :])
+        name = asked or unquote(request.url.path).rpartition("/")[2]
 
         def shown(head: Head) -> Head:
             head = mapped(head, request.url, address, cookies.none)
             if not name or head.status not in (200, 206):
+                return head
+            if not asked and "Content-Disposition" in head.headers:
                 return head
             disposition = f"attachment; filename={_filename(name)}"
             return Head(

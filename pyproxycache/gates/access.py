@@ -62,7 +62,9 @@ class Guard:
         for own, own_port in self._listening:
             if port != own_port or not any(_is_ours(target, own) for target in _targets(address)):
                 continue
-            raise LoopDetected(f"{address} port {port} is this proxy itself")
+            raise LoopDetected(
+                f"{address} port {port} is this proxy itself: ask it directly, with its name in no_proxy"
+            )
         self.admit_peer(client, address)
 
     def admit_peer(self, client: str, address: str) -> None:

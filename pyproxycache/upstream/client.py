@@ -15,6 +15,7 @@ from pyproxycache.errors import (
     UpstreamMalformed,
     UpstreamTimeout,
     UpstreamUnreachable,
+    reason,
 )
 from pyproxycache.login import Login
 from pyproxycache.messages import Head, Request, Url
@@ -226,7 +227,7 @@ class _ClosingOnErrors:
         if isinstance(error, OSError | EOFError):
             if connection.used and connection.reader.received == self._before:
                 raise ClosedWhileIdle from error
-            text = f"{authority} broke off before it had answered: {error}"
+            text = f"{authority} broke off before it had answered: {reason(error)}"
             raise UpstreamUnreachable(text, "connection_terminated") from error
 
 

@@ -15,6 +15,7 @@ from pyproxycache.errors import (
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnreachable,
+    reason,
 )
 from pyproxycache.options import FetchOptions
 from pyproxycache.upstream.connection import Connection, Route
@@ -131,7 +132,9 @@ class Dialler:
             if isinstance(error, OSError | ValueError):
                 certificate = isinstance(error, ssl.SSLCertVerificationError)
                 kind = "tls_certificate_error" if certificate else "tls_protocol_error"
-                raise UpstreamUnreachable(f"no TLS with {_far_end(route)}: {error}", kind) from error
+                raise UpstreamUnreachable(
+                    f"no TLS with {_far_end(route)}: {reason(error)}", kind
+                ) from error
             raise
 
     def _open_tunnel(self, sock: socket.socket, host: str, port: int, deadline: float) -> None:
@@ -143,7 +146,9 @@ class Dialler:
         try:
             head = Heads(reader, self._options.head_timeout).final().head
         except (EOFError, UpstreamError) as error:
-            raise UpstreamUnreachable(f"the parent opens no tunnel to {authority}: {error}") from error
+            raise UpstreamUnreachable(
+                f"the parent opens no tunnel to {authority}: {reason(error)}"
+            ) from error
         if not 200 <= head.status < 300 or reader.is_ready():
             raise UpstreamUnreachable(
                 f"the parent opens no tunnel to {authority}: {head.status} {head.reason}"

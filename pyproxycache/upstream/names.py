@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyproxycache import clock
-from pyproxycache.errors import UpstreamTimeout, UpstreamUnreachable
+from pyproxycache.errors import UpstreamTimeout, UpstreamUnreachable, reason
 
 _FOUND_SECONDS = 10.0
 _FAILED_SECONDS = 1.0
@@ -66,7 +66,7 @@ class Names:
         if found is None:
             raise UpstreamTimeout(f"the name {host} was not looked up in time", "dns_timeout")
         if found.error is not None:
-            text = f"the name {host} does not resolve: {found.error}"
+            text = f"the name {host} does not resolve: {reason(found.error)}"
             raise UpstreamUnreachable(text, "dns_error") from found.error
         return found.addresses
 

@@ -103,6 +103,25 @@ def test_name(path: str, status: int, disposition: str | None) -> None:
     assert present(head).headers.lines("content-disposition") == (disposition or "inline",)
 
 
+@pytest.mark.parametrize(
+    ("url", "fields", "disposition"),
+    [
+        ("http://h/dir/a.img", [], "attachment; filename=a.img"),
+        ("http://h/dir/a.img?sig=secret", [], "attachment; filename=a.img"),
+        ("http://h/two%20words", [], "attachment; filename=\"two words\"; filename*=UTF-8''two%20words"),
+        ("http://h/dir%2F..%2Fa.img", [], "attachment; filename=a.img"),
+        ("http://h/dir/", [], None),
+        ("http://h/a", [("content-disposition", 'inline; filename="b"')], 'inline; filename="b"'),
+    ],
+)
+def test_name_without_one_in_the_path(
+    url: str, fields: list[tuple[str, str]], disposition: str | None
+) -> None:
+    present = kisscache().present(Local(FETCH, ""), Request("GET", parse_url(url), ttl=60.0))
+    lines = present(Head(200, "", Headers(fields))).headers.lines("Content-Disposition")
+    assert lines == (() if disposition is None else (disposition,))
+
+
 def unused(wanted: Wanted) -> Request:
     raise AssertionError(f"{wanted.url}: nothing was to be fetched")
 
