@@ -6,6 +6,9 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
+from typing import TypeVar
+
+_Name = TypeVar("_Name")
 
 _NETWORK_OF_ONE = 64
 """Bits of an IPv6 address that one customer is given: all addresses behind them are one client."""
@@ -27,6 +30,11 @@ class Shares:
     origin: int
     client: int
     total: int
+
+    @property
+    def one_of_both(self) -> int:
+        """How many of one origin's may be of one client: the others reach it all the same."""
+        return max(1, self.origin - self.origin // 4)
 
 
 def shares_of(threads: int, origin: int | None, client: int | None) -> Shares:
@@ -53,6 +61,7 @@ class Turns:
         self._total = 0
         self._origins: Counter[str] = Counter()
         self._clients: Counter[str] = Counter()
+        self._pairs: Counter[tuple[str, str]] = Counter()
         self._waiting: dict[tuple[str, str], OrderedDict[Task, None]] = {}
         self._clients_of: dict[str, OrderedDict[str, None]] = {}
         self._origins_of: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
@@ -69,6 +78,7 @@ class Turns:
         self._total += 1
         self._origins[task.origin] += 1
         self._clients[task.client] += 1
+        self._pairs[task.client, task.origin] += 1
 
     def wait(self, task: Task) -> None:
         """Have it come in its turn."""
@@ -91,10 +101,9 @@ class Turns:
         """The task waits for its origin no more; gives those that may do so in its place."""
         held_up = self._held_up_by(task)
         self._total -= 1
-        for counter, name in ((self._origins, task.origin), (self._clients, task.client)):
-            counter[name] -= 1
-            if not counter[name]:
-                del counter[name]
+        _count_down(self._origins, task.origin)
+        _count_down(self._clients, task.client)
+        _count_down(self._pairs, (task.client, task.origin))
         following = []
         for group in held_up:
             found = next((pair for pair in group if not self._is_full(*pair)), None)
@@ -111,6 +120,9 @@ class Turns:
             groups.append(self._of_origin(task.origin))
         if self._clients[task.client] >= self._shares.client:
             groups.append(self._of_client(task.client))
+        pair = task.client, task.origin
+        if not groups and pair in self._waiting and self._pairs[pair] >= self._shares.one_of_both:
+            groups.append(iter((pair,)))
         return groups
 
     def _of_origin(self, origin: str) -> Iterator[tuple[str, str]]:
@@ -154,7 +166,11 @@ class Turns:
 
     def _is_full(self, client: str, origin: str) -> bool:
         shares = self._shares
-        return self._origins[origin] >= shares.origin or self._clients[client] >= shares.client
+        return (
+            self._origins[origin] >= shares.origin
+            or self._clients[client] >= shares.client
+            or self._pairs[client, origin] >= shares.one_of_both
+        )
 
 
 class Queue:
@@ -186,6 +202,12 @@ class Queue:
         else:
             del self._of[client]
         return task
+
+
+def _count_down(counter: Counter[_Name], name: _Name) -> None:
+    counter[name] -= 1
+    if not counter[name]:
+        del counter[name]
 
 
 def who(address: str) -> str:

@@ -176,6 +176,26 @@ def test_a_client_that_floods_holds_up_no_other_one(make_proxy: MakeProxy, origi
             answers_others(proxy, origin)
 
 
+@pytest.mark.parametrize("upload", [False, True])
+def test_a_client_that_floods_an_origin_keeps_nobody_from_it(
+    make_proxy: MakeProxy, origin: Origin, *, upload: bool
+) -> None:
+    """Neither by what the origin does not answer, nor by content that it does not send."""
+    proxy = make_proxy(threads=8)
+    origin.put("/slow", b"slow", cache_control="no-store")
+    gate = origin.gate("/slow")
+    url = origin.url("/slow")
+    line = request(f"POST {url}", "Content-Length: 9", body=b"" if upload else b"123456789")
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            sock = socket.create_connection(proxy.address, 10, source_address=("127.0.0.2", 0))
+            stack.enter_context(sock).sendall(line)
+        if not upload:
+            gate.wait_reached()
+        answers_others(proxy, origin)
+        gate.open()
+
+
 LEAVING = {"limits": {"half_closed": "0.1s"}}
 
 
@@ -183,7 +203,7 @@ def test_a_client_that_leaves_holds_no_thread(make_proxy: MakeProxy) -> None:
     proxy = make_proxy(threads=8, config=LEAVING)
     with Accepting() as origin:
         with asking(proxy, [f"{origin.url}/{number}" for number in range(40)]):
-            origin.wait(lambda it: it.accepted == 4)  # the share of an origin
+            origin.wait(lambda it: it.accepted == 3)  # a client's share of an origin
         origin.wait(lambda it: it.gone == it.accepted)
         wait_for_connections(proxy, 0)
         # Those that waited for their turn have left as well, and were never asked for.

@@ -27,8 +27,9 @@ names: dict[Task, str] = {}
         (Shares(2, 9, 9), "a1 X,a2 X,a3 X,b1 X,b2 Y", "a1 X,a2 X,b2 Y"),
         (Shares(9, 2, 9), "a1 X,a2 Y,a3 Z,b1 X", "a1 X,a2 Y,b1 X"),
         (Shares(9, 9, 2), "a1 X,b2 Y,c3 Z", "a1 X,b2 Y"),
+        (Shares(4, 9, 9), "a1 X,a2 X,a3 X,a4 X,a5 Y,b1 X,c1 X", "a1 X,a2 X,a3 X,a5 Y,b1 X"),
     ],
-    ids=["an origin's", "a client's", "all"],
+    ids=["an origin's", "a client's", "all", "a client's of an origin's"],
 )
 def test_shares(shares: Shares, came: str, run: str) -> None:
     turns = Turns(shares)
@@ -59,6 +60,17 @@ def test_order(shares: Shares, running: str, waiting: str, order: str) -> None:
     assert came == order.split(",")
     assert turns.give_back(now) == []
     assert turns.take(task("z9 X"))
+
+
+def test_a_client_that_has_its_share_of_an_origin_goes_on() -> None:
+    turns = Turns(Shares(4, 9, 9))
+    running = [task(f"a{number} X") for number in range(3)]
+    assert all(map(turns.take, running))
+    waits = task("a9 X")
+    assert not turns.take(waits)
+    turns.wait(waits)
+    assert turns.give_back(running[0]) == [waits]
+    assert turns.give_back(waits) == []
 
 
 def test_one_end_can_make_room_for_two() -> None:
