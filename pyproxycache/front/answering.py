@@ -314,7 +314,7 @@ def _is_read(source: Source, parser: Any) -> bool:
 
 def _connection_options(received: Received) -> set[str]:
     """The options in all lines of Connection, in lower case (RFC 9110 section 7.6.1)."""
-    lines = [value for name, value in received.fields if name == "Connection"]
+    lines = [value for name, value in received.fields if name.lower() == "connection"]
     return {option.strip().lower() for line in lines for option in line.split(",")}
 
 

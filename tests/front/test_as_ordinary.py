@@ -362,6 +362,19 @@ def test_a_body_that_looks_like_a_request_is_none(fronts: tuple[Front, Front], o
     front.told(before, 7)
 
 
+@pytest.mark.parametrize("field", ["Connection: close", "connection: Close", "CONNECTION: x, close"])
+def test_who_wants_the_connection_to_end_is_obeyed(
+    fronts: tuple[Front, Front], origin: Origin, field: str
+) -> None:
+    origin.put("/end", b"body", cache_control="max-age=100")
+    for front in fronts:
+        for method in ("GET", "GET", "POST"):
+            with Conversation(front.address) as client:
+                client.send(request(f"{method} {origin.url('/end')}", field))
+                assert client.reply().body == b"body"
+                assert client.rest() == b""
+
+
 def test_a_client_that_ends_behind_its_request_is_let_go(
     fronts: tuple[Front, Front], origin: Origin
 ) -> None:
