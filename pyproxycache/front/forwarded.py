@@ -13,6 +13,7 @@ from pyproxycache.rules.grammar import split_list
 
 _FOR, _HOST, _PROTO, _ALL = "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"
 _NAMES = (_FOR, _HOST, _PROTO, _ALL)
+_LOWER_NAMES = frozenset(map(str.lower, _NAMES))
 _OF_THE_ADDRESS = (_HOST, _PROTO, _ALL)
 # Each begins where the one before ends: a search from within a name costs its length squared.
 _PARAMETER = re.compile(r"(?:^|;)[ \t]*+([A-Za-z]++)=(?:\"([^\"]*)\"|([^\s;,\"]+))")
@@ -35,7 +36,8 @@ class Forwarding:
         """
         if not (self._sends or self._is_reverse):
             return request
-        given = request.headers if self._is_trusted(request.client) else request.headers.without(*_NAMES)
+        given = _without_nominations(request.headers)
+        given = given if self._is_trusted(request.client) else given.without(*_NAMES)
         headers = _told(given, request.client) if self._sends else given
         return replace(request, headers=headers, is_forwarded=True)
 
@@ -47,6 +49,20 @@ class Forwarding:
 
     def _is_trusted(self, client: str) -> bool:
         return self._trusts is not None and self._trusts(client)
+
+
+def _without_nominations(headers: Headers) -> Headers:
+    """The fields without those of ours that Connection names, and without their names there.
+
+    They are for this proxy alone (RFC 9110 section 7.6.1), and what it says itself must not go with them.
+    """
+    options = split_list(headers.get("connection") or "")
+    ours = [option for option in options if option.lower() in _LOWER_NAMES]
+    if not ours:
+        return headers
+    others = ", ".join(option for option in options if option not in ours)
+    headers = headers.without("Connection", *ours)
+    return headers.with_field("Connection", others) if others else headers
 
 
 def _told(headers: Headers, client: str) -> Headers:

@@ -58,6 +58,9 @@ def test_a_clients_own_word_changes_nothing(make_proxy: MakeProxy, site: Origin)
                 assert asked_as(proxy, "front", (field, "evil")).body == b"http://front/"
             said = ("Forwarded", "host=evil;proto=https")
             assert asked_as(proxy, "front", said).body == b"http://front/"
+        names = "X-Forwarded-Host, X-Forwarded-Proto, Forwarded"  # as if they were for this hop alone
+        assert asked_as(proxy, "other", ("Connection", names)).body == b"http://other/"
+        assert asked_as(proxy, "other").body == b"http://other/"
         assert asked_as(proxy, "front").body == b"http://front/"
 
 

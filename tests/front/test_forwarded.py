@@ -8,6 +8,7 @@ import pytest
 from pyproxycache.front.forwarded import Forwarding
 from pyproxycache.messages import Headers, Request
 from pyproxycache.options import ForwardedOptions
+from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.keys import parse_url
 
 NAMES = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded")
@@ -29,7 +30,8 @@ def told(
     request = Request("GET", parse_url("http://h/p"), headers, client)
     passed = Forwarding(options, is_reverse=is_reverse).told(request)
     assert passed.headers.get("host") == "front:80"
-    return tuple(passed.headers.get(name) for name in NAMES)
+    sent = end_to_end(passed.headers)
+    return tuple(sent.get(name) for name in NAMES)
 
 
 ALL = tuple(zip(NAMES, GIVEN, strict=True))
@@ -40,6 +42,15 @@ ALL = tuple(zip(NAMES, GIVEN, strict=True))
     [
         pytest.param(CLIENT, (), OWN, id="said-by-the-cache"),
         pytest.param(CLIENT, ALL, OWN, id="a-client-vouches-for-nothing"),
+        pytest.param(
+            CLIENT, (("Connection", ", ".join(NAMES)),), OWN, id="nor-has-it-what-is-said-taken-away"
+        ),
+        pytest.param(
+            PROXY,
+            (*ALL, ("Connection", "keep-alive, x-forwarded-for"), ("Connection", "Forwarded, close")),
+            (PROXY, "site.example", "https", ADDED),
+            id="what-was-for-this-proxy-alone",
+        ),
         pytest.param(
             PROXY,
             ALL,
