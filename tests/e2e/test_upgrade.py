@@ -78,7 +78,7 @@ def test_both_ways_are_open_until_the_client_ends(
     lines = origin.heads[0].decode().split("\r\n")
     assert lines[0] == "GET /base/chat?x HTTP/1.1"
     assert {"Connection: upgrade", "Upgrade: websocket"} <= set(lines)
-    assert "Sec-Websocket-Key: abc" in lines
+    assert "Sec-WebSocket-Key: abc" in lines
 
 
 def test_it_ends_with_the_origin(make_proxy: MakeProxy) -> None:
