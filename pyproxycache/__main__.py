@@ -1,5 +1,18 @@
-"""`python -m pyproxycache` is the command."""
+"""The command, also as `python -m pyproxycache`."""
 
-from pyproxycache.cli import main
+import sys
 
-main()
+_INTERRUPTED = 130
+
+
+def run() -> None:
+    """Run the command; Ctrl-C while it is being loaded ends it without a traceback, as it does later."""
+    try:
+        from pyproxycache.cli import main
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    main()
+
+
+if __name__ == "__main__":
+    run()

@@ -15,12 +15,13 @@ from gunicorn.http import get_parser
 from gunicorn.util import http_date
 
 from pyproxycache import clock
-from pyproxycache.errors import BadRequest, ClientGone, NotImplementedHere, ProxyError
+from pyproxycache.errors import ClientGone, ProxyError
 from pyproxycache.front.app import Answer, App
 from pyproxycache.front.connection import Connection, Parsed, Source, UnderWay
 from pyproxycache.front.heads import Framing, framing, head_bytes
 from pyproxycache.front.interim import InterimHeads
 from pyproxycache.front.received import Received
+from pyproxycache.front.refusals import as_ours, reason_of_refusal, refusal, refused_with
 from pyproxycache.front.relay import Tunnel
 from pyproxycache.front.repeats import Repeat, repeat_of
 from pyproxycache.front.request_body import RequestBody
@@ -29,7 +30,6 @@ from pyproxycache.front.simple import names_as_sent, simple_request
 from pyproxycache.front.target import with_ascii_target
 from pyproxycache.interest import Interest
 from pyproxycache.outcome import Result
-from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.serving.status_fields import proxy_status
 from pyproxycache.steps import Asks, Awaited, Steps
 
@@ -265,9 +265,9 @@ class Answering:
     def _refuse(self, connection: Connection, error: Exception) -> None:
         """Refuse what is not HTTP, with the reason, and close."""
         if isinstance(error, http_errors.ParseException):
-            status, text = _refusal(error), f"{type(error).__name__}: {without_userinfo(str(error))}"
+            status, text = refused_with(error), refusal(error)
             # Without the text: it quotes the request, which may hold secrets.
-            log.info("Refused a request of %s: %s", connection.client, type(error).__name__)
+            log.info("refused a request of %s: %s", connection.client, reason_of_refusal(error))
         else:
             status, text = "500 Internal Server Error", "the cache failed; its log says more"
             log.error("Error handling a request of %s", connection.client, exc_info=error)
@@ -276,7 +276,7 @@ class Answering:
         head = (
             f"HTTP/1.1 {status}\r\nDate: {http_date()}\r\nConnection: close\r\n"
             f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-            f"Via: 1.1 {name}\r\nProxy-Status: {proxy_status(_as_ours(error), name)}\r\n\r\n"
+            f"Via: 1.1 {name}\r\nProxy-Status: {proxy_status(as_ours(error), name)}\r\n\r\n"
         ).encode("latin-1")
         self._forget(connection)
         if connection.answer is not None:
@@ -316,20 +316,3 @@ def _connection_options(received: Received) -> set[str]:
     """The options in all lines of Connection, in lower case (RFC 9110 section 7.6.1)."""
     lines = [value for name, value in received.fields if name.lower() == "connection"]
     return {option.strip().lower() for line in lines for option in line.split(",")}
-
-
-def _refusal(error: Exception) -> str:
-    if isinstance(error, http_errors.UnsupportedTransferCoding):
-        return "501 Not Implemented"
-    if isinstance(error, http_errors.ExpectationFailed):
-        return "417 Expectation Failed"
-    return "400 Bad Request"
-
-
-def _as_ours(error: BaseException) -> ProxyError:
-    """The error as one of our own, for what is said of it."""
-    if isinstance(error, http_errors.UnsupportedTransferCoding):
-        return NotImplementedHere(type(error).__name__)
-    if isinstance(error, http_errors.ParseException):
-        return BadRequest(type(error).__name__)
-    return ProxyError(type(error).__name__)

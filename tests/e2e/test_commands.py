@@ -468,6 +468,18 @@ def test_fetch_ends_at_once_when_interrupted(make_proxy: Callable[..., Proxy], o
         assert fetching.wait(5.0) != DONE
 
 
+def test_interrupted_while_it_is_being_loaded(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pyproxycache", "ls"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=clean_environment({"PYTHONPATH": str(tmp_path)}),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 # What is wrong.
 
 

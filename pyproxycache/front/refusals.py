@@ -1,0 +1,50 @@
+"""What is said of a request that is no HTTP, or of a kind that is not spoken here."""
+
+from __future__ import annotations
+
+from gunicorn.http import errors as http_errors
+
+from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
+from pyproxycache.rules.userinfo import without_userinfo
+
+_OTHER_PROTOCOLS = {
+    "\x16\x03": "it begins TLS, and this port speaks plain HTTP: ask it with http://",
+    "PRI * HTTP/2": "it begins HTTP/2, and this port speaks HTTP/1.1",
+}
+
+
+def refused_with(error: http_errors.ParseException) -> str:
+    """The status line's status and reason."""
+    if isinstance(error, http_errors.UnsupportedTransferCoding):
+        return "501 Not Implemented"
+    if isinstance(error, http_errors.ExpectationFailed):
+        return "417 Expectation Failed"
+    return "400 Bad Request"
+
+
+def refusal(error: http_errors.ParseException) -> str:
+    """What is wrong, for the one who sent it; may quote the request."""
+    return _other_protocol(error) or without_userinfo(str(error))
+
+
+def reason_of_refusal(error: http_errors.ParseException) -> str:
+    """The same for others to read; quotes nothing, for requests may hold secrets."""
+    return _other_protocol(error) or type(error).__name__
+
+
+def as_ours(error: BaseException) -> ProxyError:
+    """The error as one of our own, for what is said of it; quotes nothing."""
+    if isinstance(error, http_errors.UnsupportedTransferCoding):
+        return NotImplementedHere(type(error).__name__)
+    if isinstance(error, http_errors.ParseException):
+        return BadRequest(reason_of_refusal(error))
+    return ProxyError(type(error).__name__)
+
+
+def _other_protocol(error: http_errors.ParseException) -> str:
+    if isinstance(error, http_errors.InvalidRequestLine | http_errors.InvalidRequestMethod):
+        line = str(getattr(error, "req", "") or getattr(error, "method", ""))
+        for begin, text in _OTHER_PROTOCOLS.items():
+            if line.startswith(begin):
+                return text
+    return ""

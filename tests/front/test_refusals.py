@@ -1,0 +1,26 @@
+"""What is said of requests that are no HTTP, for the one who sent them and for the log."""
+
+import pytest
+from gunicorn.http import errors
+
+from pyproxycache.front.refusals import as_ours, reason_of_refusal, refusal, refused_with
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told", "logged"),
+    [
+        (errors.InvalidRequestLine("secret"), "400", "request line: 'secret'", "InvalidRequestLine"),
+        (errors.InvalidRequestLine("\x16\x03\x01\x02"), "400", "http://", "begins TLS"),
+        (errors.InvalidRequestLine("PRI * HTTP/2.0"), "400", "HTTP/1.1", "begins HTTP/2"),
+        (errors.InvalidRequestMethod("\x16\x03\x01"), "400", "http://", "begins TLS"),
+        (errors.UnsupportedTransferCoding("x"), "501", "coding", "UnsupportedTransferCoding"),
+        (errors.InvalidRequestLine("x http://u:p@h/"), "400", "h/", "InvalidRequestLine"),
+    ],
+)
+def test_refusals(error: errors.ParseException, status: str, told: str, logged: str) -> None:
+    assert refused_with(error).startswith(status)
+    assert told in refusal(error)
+    assert logged in reason_of_refusal(error)
+    assert as_ours(error).status == int(status)
+    assert "u:p" not in refusal(error)
+    assert "secret" not in reason_of_refusal(error) + str(as_ours(error))
