@@ -157,9 +157,10 @@ class Clients:
 
     def _fail(self, connection: Connection) -> None:
         log.exception("the connection of %s failed inside the cache", connection.client)
-        if not self._is_in_thread(connection):
-            with suppress(Exception):  # what failed may do so again
-                self._answering.give_up(connection)
+        if self._is_in_thread(connection):
+            return  # it stays the thread's: closed now, its number would be another connection's
+        with suppress(Exception):  # what failed may do so again
+            self._answering.give_up(connection)
         self.close(connection)
 
     def tick(self) -> None:
@@ -357,6 +358,7 @@ class Clients:
 
     def _returned(self, connection: Connection) -> None:
         """A thread is done with the connection, for now."""
+        connection.task = None
         if connection.halt is Halt.NO_ANSWER:
             self._await(connection)
             return
@@ -420,9 +422,7 @@ class Clients:
 
     def _is_in_thread(self, connection: Connection) -> bool:
         """Whether a thread has the connection; one that was to have it in its turn does not get it."""
-        if connection.state is State.QUEUED:
-            return connection.task is not None and not self.threads.withdraw(connection.task)
-        return connection.state is State.WORKING
+        return connection.task is not None and not self.threads.withdraw(connection.task)
 
     def _woken(self, connection: Connection) -> None:
         if connection.state is State.SENDING:
