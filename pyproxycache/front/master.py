@@ -36,6 +36,7 @@ class Master(Arbiter):  # type: ignore[misc]
             return
         self.app.adopt(setup)
         self._adopt_listeners(listeners, list(setup.options.listen))
+        log.info("the configuration was read again and is in force; the workers are replaced")
         super().reload()
 
     def murder_workers(self) -> None:

@@ -88,6 +88,7 @@ def test_a_reload_that_fails_changes_nothing(
     proxy.configure(f"{listen}{store}allow: 192.0.2.0/24")
     proxy.reload()
     until(lambda: proxy.get(origin.url("/a")).status == 403)
+    assert proxy.log().count("the configuration was read again and is in force") == 1
     assert proxy.terminate() == 0
 
 
