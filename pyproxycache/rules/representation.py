@@ -48,7 +48,7 @@ def is_cut(head: Head) -> bool:
     if head.status in (206, 416) or "content-range" not in head.headers:
         return False
     span = parse_content_range(head.headers.get("content-range") or "")
-    return span is None or span[0] != 0 or span[2] != span[1] + 1
+    return span is not None and (span[0] != 0 or span[2] != span[1] + 1)
 
 
 def _codings(head: Head) -> tuple[str, ...]:

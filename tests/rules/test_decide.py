@@ -265,6 +265,14 @@ COOKIE = "Set-Cookie: a=b"
         ),
         pytest.param(get(ttl=60), head(), id="ttl"),
         pytest.param(get("Range: bytes=0-1"), head("Cache-Control: max-age=60"), id="whole-for-a-range"),
+        pytest.param(
+            get(), head("Cache-Control: max-age=60", "Content-Range: a"), id="content-range-of-none"
+        ),
+        pytest.param(
+            get(),
+            head("Cache-Control: max-age=60", "Content-Range: bytes 0-8/9"),
+            id="content-range-of-all",
+        ),
     ],
 )
 def test_stored(request_: Request, answer: Head) -> None:
@@ -354,9 +362,6 @@ def test_stored_under_the_fields_that_vary_names() -> None:
             "partial",
             False,
             id="a-part-that-is-called-200",
-        ),
-        pytest.param(
-            get(), head("Cache-Control: max-age=9", "Content-Range: 0-9/9"), "partial", False, id="no-range"
         ),
         pytest.param(get(), head("Cache-Control: max-age=9", status=103), "partial", False, id="interim"),
         pytest.param(
