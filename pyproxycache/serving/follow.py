@@ -8,14 +8,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from pyproxycache.download.leading import Downloader, Downloading, Passed, Whole
+from pyproxycache.download.leading import Downloader
 from pyproxycache.download.surroundings import Surroundings, read
 from pyproxycache.errors import BrokenOff, StoreError
 from pyproxycache.messages import (
     Entry,
     FileSlice,
     Head,
-    Headers,
     Piece,
     Request,
     Waits,
@@ -23,14 +22,13 @@ from pyproxycache.messages import (
 )
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.rules.decisions import Fetch
-from pyproxycache.rules.grammar import end_to_end
-from pyproxycache.rules.parts import filling, range_of
+from pyproxycache.rules.parts import filling
 from pyproxycache.rules.ranges import continues, range_text
 from pyproxycache.rules.representation import is_cut, resumption_validator, same_representation
 from pyproxycache.rules.validation import (
     complete_length,
-    strip_conditionals,
 )
+from pyproxycache.serving.resuming import FirstBytes, asking_for, begun, plain_headers
 from pyproxycache.serving.span import Span, Wanted
 from pyproxycache.store.blobs import BlobReader, Blobs, Damaged
 from pyproxycache.store.claims import NotStorable
@@ -246,20 +244,17 @@ class FollowedBody:
     def _lead(self, permit: Permit) -> Iterator[Piece]:
         """Lead from here on, with this client's request; its own body comes through the flight."""
         entry = self._read.entry
-        headers = _asking_for(entry, _plain(self._request))
+        headers = asking_for(entry, self._request)
         plan = None if entry.part is None else filling(entry.head, entry.part)
         fetch = Fetch(headers, None, Forward.PARTIAL, plan=plan)
         led = self._follower.downloader.lead(permit, self._request, fetch, self._outcome)
-        if isinstance(led, Passed | Whole):
-            led.exchange.close()
-            if isinstance(led, Whole):
-                permit.finish(End.LOST)
+        downloading = begun(led, permit)
+        if downloading is None:
             return self._alone()
-        assert isinstance(led, Downloading), "there is no stale copy to fall back to"
         try:
             return self._follow(permit.flight)
         finally:
-            led.start()
+            downloading.start()
 
     def _follow(self, flight: Flight) -> Iterator[Piece]:
         old = self._read
@@ -285,7 +280,7 @@ class FollowedBody:
             raise BrokenOff("the download ended, and without a strong validator it cannot go on")
         base = entry.first_byte
         last = None if self._stop is None else base + self._stop - 1
-        headers = _plain(self._request).with_field("Range", range_text(base + self.offset, last))
+        headers = plain_headers(self._request).with_field("Range", range_text(base + self.offset, last))
         request = self._request.with_headers(headers.with_field("If-Range", validator))
         exchange = self._follower.upstream.send(request, self._outcome)
         if entry.part is None and _is_whole(exchange.head, entry.head):
@@ -294,20 +289,7 @@ class FollowedBody:
         if not continues(exchange.head, entry.head, base + self.offset) or end is None:
             exchange.close()
             raise BrokenOff("the download ended, and the origin has something else now")
-        return _first_bytes(exchange, end - base - self.offset)
-
-
-def _plain(request: Request) -> Headers:
-    return strip_conditionals(end_to_end(request.headers))
-
-
-def _asking_for(entry: Entry, headers: Headers) -> Headers:
-    """The fields of a request for what the entry is: all of a representation, or a part of it."""
-    validator = resumption_validator(entry.head)
-    if entry.part is None or validator is None:
-        return headers
-    headers = headers.with_field("Range", range_of(entry.part))
-    return headers.with_field("If-Range", validator)
+        return FirstBytes(exchange, end - base - self.offset)
 
 
 def _is_same(old: Entry, new: Entry) -> bool:
@@ -332,14 +314,3 @@ def _from_byte(exchange: Exchange, offset: int, stop: int | None) -> Iterator[by
                 return
         if place < (offset if stop is None else stop):
             raise BrokenOff(f"the origin's body ended at {place}")
-
-
-def _first_bytes(exchange: Exchange, count: int) -> Iterator[bytes]:
-    """So many bytes of the body; raises BrokenOff where there are fewer."""
-    with contextlib.closing(exchange):
-        for data in exchange:
-            yield data[:count]
-            count -= len(data)
-            if count <= 0:
-                return
-        raise BrokenOff(f"the origin left out the last {count} bytes")

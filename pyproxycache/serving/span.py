@@ -7,22 +7,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from pyproxycache.download.leading import Downloader, Downloading, Passed, Whole
+from pyproxycache.download.leading import Downloader
 from pyproxycache.download.surroundings import Pieces, Surroundings, read
 from pyproxycache.errors import BrokenOff, StoreError
 from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request, Waits, without_query
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.rules.decisions import Fetch
-from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.keys import flight_key, part_key
-from pyproxycache.rules.parts import filling, range_of
+from pyproxycache.rules.parts import filling
 from pyproxycache.rules.ranges import continues, range_text
-from pyproxycache.rules.validation import strip_conditionals, strong_validator
+from pyproxycache.rules.validation import strong_validator
+from pyproxycache.serving.resuming import FirstBytes, asking_for, begun, plain_headers
 from pyproxycache.store.claims import NotStorable
 from pyproxycache.store.flight import End, Orphaned
 from pyproxycache.store.flights import Flights, Lead, Permit
 from pyproxycache.upstream.client import Upstream
-from pyproxycache.upstream.exchange import Exchange
 
 log = logging.getLogger("pyproxycache.span")
 
@@ -131,7 +130,7 @@ class Span:
     def _fetched(self) -> Pieces:
         """From the origin, by a download that goes on from a dead one, or that is to fill the gap."""
         key, like = self._sources.surroundings.left_at(self._wanted.like, self.offset) or self._gap()
-        headers = _asking_for(like, self._wanted.request)
+        headers = asking_for(like, self._wanted.request)
         try:
             joined = self._sources.flights.join(key)
         except StoreError as error:
@@ -158,7 +157,7 @@ class Span:
         stop = self._stop if ahead is None else min(ahead, self._stop)
         gap = replace(like, id=0, digest="", size=0, part=Part(self.offset, stop - 1, like.part.total))
         whole = flight_key(like.key, [name for name, _value in like.vary], request)
-        return part_key(whole, _asking_for(gap, request)), gap
+        return part_key(whole, asking_for(gap, request)), gap
 
     def _lead(self, permit: Permit, like: Entry, headers: Headers) -> Pieces:
         """Lead, with this client's request; its own bytes come through the flight."""
@@ -166,16 +165,13 @@ class Span:
         wanted = self._wanted
         fetch = Fetch(headers, None, Forward.PARTIAL, plan=filling(like.head, like.part))
         led = self._sources.downloader.lead(permit, wanted.request, fetch, wanted.outcome)
-        if isinstance(led, Passed | Whole):
-            led.exchange.close()
-            if isinstance(led, Whole):
-                permit.finish(End.LOST)
+        downloading = begun(led, permit)
+        if downloading is None:
             return self._alone()
-        assert isinstance(led, Downloading), "there is no stale copy to fall back to"
         try:
             pieces = read(permit.flight, like, self.offset, self._stop, self._admit)
         finally:
-            led.start()
+            downloading.start()
         return pieces or self._alone()
 
     def _alone(self) -> Pieces:
@@ -183,46 +179,10 @@ class Span:
         like, request = self._wanted.like, self._wanted.request
         validator = strong_validator(like.head)
         assert validator is not None, "as_part() gives a part that has one"
-        headers = _plain(request).with_field("Range", range_text(self.offset, self._stop - 1))
+        headers = plain_headers(request).with_field("Range", range_text(self.offset, self._stop - 1))
         asked = request.with_headers(headers.with_field("If-Range", validator))
         exchange = self._sources.upstream.send(asked, self._wanted.outcome)
         if not continues(exchange.head, like.head, self.offset):
             exchange.close()
             raise BrokenOff("the download ended, and the origin has something else now")
-        return _FirstBytes(exchange, self._stop - self.offset)
-
-
-class _FirstBytes:
-    """So many bytes of an answer; raises BrokenOff where there are fewer."""
-
-    def __init__(self, exchange: Exchange, count: int) -> None:
-        self._exchange = exchange
-        self._count = count
-
-    def __iter__(self) -> Iterator[Piece]:
-        return self
-
-    def __next__(self) -> Piece:
-        data = self._exchange.read()[: self._count]
-        if not data:
-            raise BrokenOff(f"the origin left out the last {self._count} bytes")
-        self._count -= len(data)
-        return data
-
-    def take(self, _wake: Callable[[], None]) -> Piece | None:
-        raise Waits
-
-    def close(self) -> None:
-        self._exchange.close()
-
-
-def _plain(request: Request) -> Headers:
-    return strip_conditionals(end_to_end(request.headers))
-
-
-def _asking_for(part: Entry, request: Request) -> Headers:
-    """The fields of a request for the part."""
-    validator = strong_validator(part.head)
-    assert validator is not None, "as_part() gives a part that has one"
-    assert part.part is not None, "as_part() gives a part"
-    return _plain(request).with_field("Range", range_of(part.part)).with_field("If-Range", validator)
+        return FirstBytes(exchange, self._stop - self.offset)

@@ -1,0 +1,68 @@
+"""What is asked of an origin for a body that is to go on, and what of its answer is one client's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pyproxycache.download.leading import Downloading, Led, Passed, Whole
+from pyproxycache.errors import BrokenOff
+from pyproxycache.messages import Entry, Headers, Piece, Request, Waits
+from pyproxycache.rules.grammar import end_to_end
+from pyproxycache.rules.parts import range_of
+from pyproxycache.rules.representation import resumption_validator
+from pyproxycache.rules.validation import strip_conditionals
+from pyproxycache.store.flight import End
+from pyproxycache.store.flights import Permit
+from pyproxycache.upstream.exchange import Exchange
+
+
+def plain_headers(request: Request) -> Headers:
+    """The request's fields as for a whole response, whatever the client has already."""
+    return strip_conditionals(end_to_end(request.headers))
+
+
+def asking_for(entry: Entry, request: Request) -> Headers:
+    """The fields of a request for what the entry is: all of a representation, or a part of it."""
+    headers, validator = plain_headers(request), resumption_validator(entry.head)
+    if entry.part is None or validator is None:
+        return headers
+    return headers.with_field("Range", range_of(entry.part)).with_field("If-Range", validator)
+
+
+def begun(led: Led, permit: Permit) -> Downloading | None:
+    """The download that a request for more has begun; None where its answer is of no use to the flight."""
+    if isinstance(led, Passed | Whole):
+        led.exchange.close()
+        if isinstance(led, Whole):
+            permit.finish(End.LOST)
+        return None
+    assert isinstance(led, Downloading), "there is no stale copy to fall back to"
+    return led
+
+
+class FirstBytes:
+    """So many bytes of an answer; raises BrokenOff where there are fewer."""
+
+    def __init__(self, exchange: Exchange, count: int) -> None:
+        self._exchange = exchange
+        self._left = count
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        if self._left <= 0:
+            self.close()
+            raise StopIteration
+        data = self._exchange.read()[: self._left]
+        if not data:
+            raise BrokenOff(f"the origin left out the last {self._left} bytes")
+        self._left -= len(data)
+        return data
+
+    def take(self, _wake: Callable[[], None]) -> Piece | None:
+        """Raises Waits: an origin has to be waited for."""
+        raise Waits
+
+    def close(self) -> None:
+        self._exchange.close()
