@@ -112,7 +112,9 @@ class Dialler:
             if not isinstance(error, TimeoutError):
                 text = f"no connection to {host}:{port}: {error.strerror or error}"
                 raise UpstreamUnreachable(text, _CONNECTING.get(error.errno)) from error
-        raise UpstreamTimeout(f"no connection to {host}:{port} in time", "connection_timeout")
+        raise UpstreamTimeout(
+            f"no connection to {host}:{port} in time (fetch.connect_timeout)", "connection_timeout"
+        )
 
     def _opened(self, sock: socket.socket, route: Route, deadline: float) -> socket.socket:
         """The connected socket, through the parent's tunnel and by TLS where the route has that."""
@@ -127,14 +129,14 @@ class Dialler:
         except BaseException as error:
             sock.close()
             if isinstance(error, TimeoutError):
-                text = f"{route.host}:{route.port} did not let us in in time"
+                text = f"{route.host}:{route.port} did not get further in time (fetch.connect_timeout)"
                 raise UpstreamTimeout(text, "connection_timeout") from error
             if isinstance(error, OSError | ValueError):
                 certificate = isinstance(error, ssl.SSLCertVerificationError)
                 kind = "tls_certificate_error" if certificate else "tls_protocol_error"
-                raise UpstreamUnreachable(
-                    f"no TLS with {_far_end(route)}: {reason(error)}", kind
-                ) from error
+                hint = " (fetch.ca_file names the authorities to trust)" if certificate else ""
+                text = f"no TLS with {_far_end(route)}: {reason(error)}{hint}"
+                raise UpstreamUnreachable(text, kind) from error
             raise
 
     def _open_tunnel(self, sock: socket.socket, host: str, port: int, deadline: float) -> None:

@@ -64,7 +64,9 @@ class Names:
         literal = _literal(host, port)
         found = _Found(literal, None, deadline) if literal else self._found((host, port), deadline)
         if found is None:
-            raise UpstreamTimeout(f"the name {host} was not looked up in time", "dns_timeout")
+            raise UpstreamTimeout(
+                f"the name {host} was not looked up in time (fetch.connect_timeout)", "dns_timeout"
+            )
         if found.error is not None:
             text = f"the name {host} does not resolve: {reason(found.error)}"
             raise UpstreamUnreachable(text, "dns_error") from found.error

@@ -468,6 +468,26 @@ def test_fetch_ends_at_once_when_interrupted(make_proxy: Callable[..., Proxy], o
         assert fetching.wait(5.0) != DONE
 
 
+def test_closed_standard_streams_become_nobody_elses(tmp_path: Path) -> None:
+    """Else what is opened next has their numbers, and what is printed goes into it."""
+    told = tmp_path / "told"
+    (tmp_path / "click.py").write_text(
+        "import os\n"
+        "links = [os.readlink(f'/proc/self/fd/{fd}') for fd in (0, 1, 2)]\n"
+        f"open({str(told)!r}, 'w').write(' '.join(links))\n"
+        "print('nowhere')\n"
+        "raise KeyboardInterrupt\n"
+    )
+    closed = '"$0" -m pyproxycache ls <&- >&- 2>&-'
+    done = subprocess.run(
+        ["sh", "-c", closed, sys.executable],
+        check=False,
+        timeout=60,
+        env=clean_environment({"PYTHONPATH": str(tmp_path)}),
+    )
+    assert (done.returncode, told.read_text()) == (130, "/dev/null /dev/null /dev/null")
+
+
 def test_interrupted_while_it_is_being_loaded(tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
     done = subprocess.run(
