@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -41,14 +42,20 @@ class Inbox(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Inbox) as server:
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join(10)
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with serving(Inbox) as url:
+        yield url
 
 
 @pytest.mark.parametrize("scheme", ["NTLM", "Negotiate"])
@@ -98,12 +105,8 @@ class Handshake(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def handshaking() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handshake) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join(10)
+    with serving(Handshake) as url:
+        yield url
 
 
 def logged_in(client: Conversation, url: str, user: str) -> None:
