@@ -342,7 +342,8 @@ class Downloader:
         def on_change(is_read: bool) -> None:
             if is_read:
                 abandoned.forget(flight)
-            elif not abandoned.admits(flight):
+            # Somebody may have come in this moment, who would be left with half a body.
+            elif not abandoned.admits(flight) and flight.close_if_left():
                 transfer.end()
 
         flight.tell_of_readers(on_change)
