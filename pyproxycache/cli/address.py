@@ -1,11 +1,50 @@
-"""Where a cache is reached: from what it listens on, or from what a user wrote."""
+"""Where a cache is reached, and how it is asked for a URL there."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
 from pyproxycache.cli.common import PROBLEMS, fail
+from pyproxycache.errors import BadRequest
+from pyproxycache.messages import Url
 from pyproxycache.notation import NOTATIONS
+from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.userinfo import split_userinfo
 
 _ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+_BY_PREFIX = re.compile(r"/https?(:|%3A)(/|%2F)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The cache at a URL without a path; `upstream` is the one origin of a reverse proxy."""
+
+    cache: str
+    upstream: Url | None = None
+
+    def address_of(self, url: str) -> str:
+        """What to ask the cache for to have the URL.
+
+        Raises BadRequest where it is no URL, or none of the upstream's.
+        """
+        parsed = parse_url(split_userinfo(url)[0])
+        if self.upstream is None:
+            # Encoded as a whole: nothing on the way then writes it in another form.
+            return f"{self.cache}/{quote(url, safe='')}"
+        below = f"{self.upstream.origin}{self.upstream.path.rstrip('/')}"
+        path = f"{parsed.origin}{parsed.target}".removeprefix(below)
+        if not path.startswith("/"):
+            raise BadRequest(f"it is not below {below}, which the cache at {self.cache} stands before")
+        return f"{self.cache}{path}"
+
+    def leads_to_a_url(self, address: str) -> bool:
+        """Whether what a redirect leads to, as seen from the cache, is already an address of that kind."""
+        path = address.removeprefix(self.cache)
+        if self.upstream is not None:
+            return path.startswith("/")
+        return _BY_PREFIX.match(path) is not None
 
 
 def usable_address(listen: tuple[str, ...]) -> str:

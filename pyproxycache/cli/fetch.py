@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import sys
 import threading
@@ -11,7 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import click
 import requests
@@ -22,7 +21,7 @@ from rich.text import Text
 from urllib3.exceptions import HTTPError, IncompleteRead
 
 from pyproxycache import __version__, clock
-from pyproxycache.cli.address import cache_url, usable_address
+from pyproxycache.cli.address import Asked, cache_url, usable_address
 from pyproxycache.cli.common import (
     PROBLEMS,
     WRONG_USAGE,
@@ -34,16 +33,13 @@ from pyproxycache.cli.common import (
     print_json,
 )
 from pyproxycache.errors import BadRequest, reason
-from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.structured import parse_list
-from pyproxycache.rules.userinfo import split_userinfo
 from pyproxycache.units import format_size
 
 _BLOCK = 1 << 20
 _INTERRUPTED = 130
-_LISTEN = "PYPROXYCACHE_LISTEN"
+_LISTEN, _UPSTREAM = "PYPROXYCACHE_LISTEN", "PYPROXYCACHE_UPSTREAM"
 _MOST_REDIRECTS = 10
-_IN_CACHE = re.compile(r"/https?(:|%3A)(/|%2F)", re.IGNORECASE)
 _TIMEOUTS = (10, 300)
 """Seconds to connect, and for each wait for bytes."""
 
@@ -114,39 +110,41 @@ def fetch(
             f"{'--input has no URLs' if files else 'no URLs'}: name some, or a file of them with --input",
             WRONG_USAGE,
         )
-    cache = _reached(_cache(proxy, config_file))
-    fetched = _Fetching(cache, show=not as_json).run(wanted, jobs)
+    asked = _asked(proxy, config_file)
+    _look_for(asked.cache)
+    fetched = _Fetching(asked, show=not as_json).run(wanted, jobs)
     if as_json:
         print_json([asdict(one) for one in fetched])
     if any(one.error for one in fetched):
         sys.exit(PROBLEMS)
 
 
-def _cache(proxy: str | None, config_file: Path | None) -> str:
-    """The URL of the cache to ask; ends the command where what was written is none."""
-    if proxy is None:
+def _asked(proxy: str | None, config_file: Path | None) -> Asked:
+    """The cache to ask; ends the command where what was written is none."""
+    if proxy is None or config_file is not None:
         flags: dict[str, object] = {"listen": tuple(os.environ.get(_LISTEN, "").split())}
-        return f"http://{usable_address(load_config(config_file, flags, {'listen': _LISTEN}).listen)}"
+        flags["upstream"] = os.environ.get(_UPSTREAM) or None
+        config = load_config(config_file, flags, {"listen": _LISTEN, "upstream": _UPSTREAM})
+        if proxy is None:
+            return Asked(f"http://{usable_address(config.listen)}", config.upstream)
     try:
-        return cache_url(proxy)
+        return Asked(cache_url(proxy), config.upstream if config_file is not None else None)
     except ValueError as error:
         fail(f"{flag_or_variable('--proxy')}: {error}", WRONG_USAGE)
 
 
-def _reached(cache: str) -> str:
-    """The URL, once somebody accepts connections there; ends the command in a line where nobody does."""
+def _look_for(cache: str) -> None:
+    """Ends the command, in a line, where nobody accepts connections there."""
     url = urlsplit(cache)
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
         socket.create_connection((url.hostname, port), _TIMEOUTS[0]).close()
     except OSError as error:
-        why = reason(error)
         fail(
-            f"no cache answers at {cache} ({why}): start it with `pyproxycache serve`, or name another one"
-            " with --proxy",
+            f"no cache answers at {cache} ({reason(error)}): start it with `pyproxycache serve`, or name"
+            " another one with --proxy",
             PROBLEMS,
         )
-    return cache
 
 
 class _Speed(ProgressColumn):
@@ -159,8 +157,8 @@ class _Speed(ProgressColumn):
 class _Fetching:
     """Downloads in threads; `_sessions` has one session for each of them."""
 
-    def __init__(self, cache: str, *, show: bool) -> None:
-        self._cache = cache
+    def __init__(self, asked: Asked, *, show: bool) -> None:
+        self._asked = asked
         self._show = show
         self._sessions = threading.local()
         self._console = Console(stderr=True)
@@ -214,15 +212,14 @@ class _Fetching:
         received, error = _Received(0, 0, ""), ""
         bar = self._bar.add_task(_shown_name(url), total=None)
         try:
-            parse_url(split_userinfo(url)[0])
             received = self._receive(url, bar)
-            error = _why_not_kept(received, self._cache)
+            error = _why_not_kept(received, self._asked.cache)
         except BadRequest as failure:
             error = str(failure)
         except requests.ConnectionError:
-            error = f"the cache at {self._cache} does not answer any more"
+            error = f"the cache at {self._asked.cache} does not answer any more"
         except requests.Timeout:
-            error = f"the cache at {self._cache} did not answer in time"
+            error = f"the cache at {self._asked.cache} did not answer in time"
         except (HTTPError, OSError) as failure:
             error = f"the connection to the cache broke off ({_plain(failure)}): its log says why"
         self._bar.remove_task(bar)
@@ -231,7 +228,7 @@ class _Fetching:
 
     def _receive(self, url: str, bar: TaskID) -> _Received:
         """Download through the cache, redirects included: each of them is asked for there as well."""
-        target = self._in_cache(url)
+        target = self._asked.address_of(url)
         for _ in range(_MOST_REDIRECTS):
             with self._session().get(
                 target, stream=True, timeout=_TIMEOUTS, allow_redirects=False
@@ -246,14 +243,10 @@ class _Fetching:
             if location is None or not response.is_redirect:
                 return received
             target = urljoin(target, location)
-            if not _IN_CACHE.match(target.removeprefix(self._cache)):
+            if not self._asked.leads_to_a_url(target):
                 url = urljoin(url, location)
-                target = self._in_cache(url)
+                target = self._asked.address_of(url)
         return received
-
-    def _in_cache(self, url: str) -> str:
-        """The URL by prefix, encoded as a whole: nothing on the way then writes it in another form."""
-        return f"{self._cache}/{quote(url, safe='')}"
 
     def _drain(self, response: requests.Response, bar: TaskID) -> int:
         length = response.headers.get("Content-Length")

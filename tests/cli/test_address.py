@@ -2,7 +2,9 @@
 
 import pytest
 
-from pyproxycache.cli.address import cache_url, usable_address
+from pyproxycache.cli.address import Asked, cache_url, usable_address
+from pyproxycache.errors import BadRequest
+from pyproxycache.rules.keys import parse_url
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,29 @@ def test_cache_url(text: str, url: str) -> None:
 def test_no_cache_url(text: str) -> None:
     with pytest.raises(ValueError, match=r"127\.0\.0\.1:3128|http://host:port"):
         cache_url(text)
+
+
+CACHE = "http://127.0.0.1:3128"
+
+
+@pytest.mark.parametrize(
+    ("upstream", "url", "address"),
+    [
+        (None, "http://h/a?b", f"{CACHE}/http%3A%2F%2Fh%2Fa%3Fb"),
+        (None, "https://u:p@h/a", f"{CACHE}/https%3A%2F%2Fu%3Ap%40h%2Fa"),
+        ("https://h", "https://h/a?b", f"{CACHE}/a?b"),
+        ("https://h", "https://H:443", f"{CACHE}/"),
+        ("https://h/base/", "https://h/base/a", f"{CACHE}/a"),
+        ("https://h/base", "https://h/base/", f"{CACHE}/"),
+    ],
+)
+def test_how_a_cache_is_asked(upstream: str | None, url: str, address: str) -> None:
+    assert Asked(CACHE, parse_url(upstream) if upstream else None).address_of(url) == address
+
+
+@pytest.mark.parametrize(
+    "url", ["https://other/a", "http://h/base/a", "https://h/", "https://h/basement", "a"]
+)
+def test_what_a_reverse_proxy_does_not_have(url: str) -> None:
+    with pytest.raises(BadRequest):
+        Asked(CACHE, parse_url("https://h/base")).address_of(url)

@@ -363,6 +363,21 @@ def test_fetch_says_that_somebody_else_answers(origin: Origin) -> None:
     assert "is no pyproxycache" in one["error"]
 
 
+def test_fetch_into_a_reverse_proxy(
+    make_proxy: Callable[..., Proxy], origin: Origin, tmp_path: Path
+) -> None:
+    proxy = make_proxy(config={"upstream": origin.url("")})
+    origin.put("/there", b"", status=302, headers=[("Location", "/good")])
+    origin.put("/good", b"good", cache_control="max-age=60")
+    file = tmp_path / "proxy.yaml"
+    file.write_text(f"listen: {proxy.netloc}\nupstream: {origin.url('')}\n")
+    got = printed("fetch", origin.url("/there"), "http://h/else", "-c", str(file), status=PROBLEMS)
+    assert [(one["bytes"], bool(one["error"])) for one in got] == [(4, False), (0, True)]
+    assert "stands before" in got[1]["error"]
+    assert printed("fetch", origin.url("/good"), "-c", str(file), "--proxy", proxy.netloc)[0]["bytes"] == 4
+    assert [asked.target for asked in origin.requests] == ["/there", "/good"]
+
+
 @pytest.mark.parametrize("url", ["h/p", "-", "bad url", "ftp://h/p", "http://[", "http://[/x"])
 def test_fetch_of_what_is_no_url(proxy: Proxy, url: str) -> None:
     (one,) = printed("fetch", url, "--proxy", proxy.netloc, status=PROBLEMS)
