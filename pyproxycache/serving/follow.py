@@ -29,7 +29,7 @@ from pyproxycache.rules.validation import (
     complete_length,
 )
 from pyproxycache.serving.resuming import FirstBytes, asking_for, begun, plain_headers
-from pyproxycache.serving.span import Span, Wanted
+from pyproxycache.serving.span import Span, SpanRequest
 from pyproxycache.store.blobs import BlobReader, Blobs, Damaged
 from pyproxycache.store.claims import NotStorable
 from pyproxycache.store.database import going_on_unwritten
@@ -96,7 +96,7 @@ class Follower:
     ) -> Span:
         """Bytes `start` up to `stop` of what a part is of, the first ones out of the flight."""
         first = None if flight is None else read(flight, like, start, stop)
-        return Span(self, Wanted(request, outcome, like), start, stop, first)
+        return Span(self, SpanRequest(request, outcome, like), start, stop, first)
 
     def stored_body(self, entry: Entry, start: int, stop: int | None) -> Iterator[Piece]:
         """A blob's bytes; raises FileNotFoundError where it is gone, after forgetting what names it."""

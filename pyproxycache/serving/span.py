@@ -45,7 +45,7 @@ class Sources(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SpanRequest:
     """A client's request, and a part, as from as_part(), of the representation it is answered with."""
 
     request: Request
@@ -60,7 +60,7 @@ class Span:
     """
 
     def __init__(
-        self, sources: Sources, wanted: Wanted, offset: int, stop: int, pieces: Pieces | None = None
+        self, sources: Sources, wanted: SpanRequest, offset: int, stop: int, pieces: Pieces | None = None
     ) -> None:
         self.offset = offset
         self._stop = stop

@@ -1,32 +1,28 @@
-"""Body files: whole ones under their sha256, growing ones under their flight's token."""
+"""The folder of bodies: whole ones under their sha256, growing ones under their flight's token."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pyproxycache.descriptors import make_sure_of, opened
-from pyproxycache.errors import NoSpace, StoreError
+from pyproxycache.descriptors import opened
+from pyproxycache.errors import StoreError
 from pyproxycache.messages import FileSlice, Piece
 from pyproxycache.store.access_times import note_none_below
 from pyproxycache.store.damage import discard, remove_discarded
 from pyproxycache.store.footprint import Disk
 from pyproxycache.store.intent import Intent
 from pyproxycache.store.private import is_ours_alone, keep_private
+from pyproxycache.store.writing import as_store_error, as_store_errors, write_all
 
-_BLOCK = 1 << 20
 _ST_BLOCK = 512
-_FOR_A_BODY = 2  # descriptors: to write, and to read
 # 256 folders: some thousand files in each where a million are stored, and all made soon.
 _PREFIX = 2
 _VERIFIED_AT_ONCE = 64 << 10
 _MOST_VERIFIED = 1 << 16
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Blobs:
@@ -58,7 +54,7 @@ class Blobs:
 
     def discard(self) -> None:
         """Take all bodies out of use, for there is nothing that names them; raises StoreError."""
-        with _as_store_errors(self._blobs):
+        with as_store_errors(self._blobs):
             discard(self._blobs)
 
     def remove_discarded(self) -> None:
@@ -101,7 +97,7 @@ class Blobs:
         Of the old one nobody knows whether the disk still has it as it was.
         """
         path = self.path(digest)
-        with _as_store_errors(path):
+        with as_store_errors(path):
             try:
                 _link(partial, path)
             except FileExistsError:
@@ -123,11 +119,11 @@ class Blobs:
                 Path(path).unlink()  # damaged
                 fd = _create(path, folder)
             try:
-                _write_all(fd, data, 0)
+                write_all(fd, data, 0)
             finally:
                 os.close(fd)
         except OSError as error:
-            raise _as_store_error(path, error) from error
+            raise as_store_error(path, error) from error
 
     @property
     def intent(self) -> Intent:
@@ -139,7 +135,7 @@ class Blobs:
     def remove(self, digest: str) -> None:
         """Unlink a blob; readers that have it open keep it until they are done. Raises StoreError."""
         path = self.path(digest)
-        with _as_store_errors(path):
+        with as_store_errors(path):
             path.unlink(missing_ok=True)
 
     def partial_path(self, token: str) -> Path:
@@ -147,7 +143,7 @@ class Blobs:
 
     def partial_tokens(self) -> Iterator[str]:
         """The tokens of all growing files on the disk; raises StoreError."""
-        with _as_store_errors(self._partial), os.scandir(self._partial) as found:
+        with as_store_errors(self._partial), os.scandir(self._partial) as found:
             yield from (item.name for item in found)
 
     def digests(self) -> Iterator[tuple[str, int]]:
@@ -168,7 +164,7 @@ class Blobs:
 
     def disk(self) -> Disk:
         """The disk of the cache; raises StoreError."""
-        with _as_store_errors(self.root):
+        with as_store_errors(self.root):
             return Disk.of(self.root)
 
     def arriving_bytes(self) -> int:
@@ -176,7 +172,7 @@ class Blobs:
         count = 0
         with (
             contextlib.suppress(FileNotFoundError),  # the next one makes it
-            _as_store_errors(self._partial),
+            as_store_errors(self._partial),
             os.scandir(self._partial) as found,
         ):
             for item in found:
@@ -192,126 +188,6 @@ class Blobs:
 
 class Damaged(Exception):
     """A blob that is not what its row says."""
-
-
-class Partial:
-    """A growing body file, locked (flock) for as long as its writer lives.
-
-    The kernel drops the lock with the process, so whoever gets the lock knows that the former
-    writer is dead. Only the flight's leader thread writes. Letting go of the object closes the file.
-    """
-
-    def __init__(self, path: Path, fd: int) -> None:
-        self.path = path
-        self.size = os.fstat(fd).st_size
-        self._fd = fd
-        self._hash: hashlib._Hash | None = None if self.size else hashlib.sha256()
-
-    @classmethod
-    def create(cls, path: Path) -> Partial:
-        """A new, empty, locked file; raises StoreError."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with _as_store_errors(path):
-            make_sure_of(_FOR_A_BODY)
-            try:
-                fd = os.open(path, flags, 0o600)
-            except FileNotFoundError:
-                path.parent.mkdir(exist_ok=True, mode=0o700)
-                fd = os.open(path, flags, 0o600)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(fd)
-                path.unlink(missing_ok=True)
-                raise
-        return cls(path, fd)
-
-    @classmethod
-    def take_over(cls, path: Path) -> Partial | None:
-        """The file of a writer that is gone, locked for us; None while its writer lives.
-
-        Raises FileNotFoundError where there is no such file, StoreError where it cannot be had.
-        """
-        fd = -1
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            if fd >= 0:
-                os.close(fd)
-            if isinstance(error, BlockingIOError):
-                return None
-            raise _as_store_error(path, error) from error
-        return cls(path, fd)
-
-    @property
-    def is_blob(self) -> bool:
-        """Whether the file has a digest's name as well, and must not change any more."""
-        return os.fstat(self._fd).st_nlink > 1
-
-    def last_written(self, now: float) -> float:
-        """When it was last written to (epoch seconds); `now` where a wrong clock has noted a later time.
-
-        That is noted then, so that it grows old from here on.
-        """
-        noted = os.fstat(self._fd).st_mtime
-        if noted > now:
-            os.utime(self._fd, (now, now))
-        return min(noted, now)
-
-    def open_reader(self) -> int:
-        """A descriptor for readers, on an open file of its own: it does not carry the lock."""
-        with _as_store_errors(self.path):
-            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def write(self, data: bytes) -> None:
-        """Append; raises NoSpace when the disk is full, with nothing of `data` counted."""
-        if self._hash is None:
-            self._hash = self._rehash()
-        with _as_store_errors(self.path):
-            _write_all(self._fd, data, self.size)
-        self._hash.update(data)
-        self.size += len(data)
-
-    def digest(self) -> str:
-        """The sha256 of what was written so far, in hex."""
-        return self.sha256().hexdigest()
-
-    def sha256(self) -> hashlib._Hash:
-        """The hash of what was written so far, to go on with elsewhere."""
-        if self._hash is None:
-            self._hash = self._rehash()
-        return self._hash.copy()
-
-    def _rehash(self) -> hashlib._Hash:
-        digest = hashlib.sha256()
-        for block in self.blocks():
-            digest.update(block)
-        return digest
-
-    def blocks(self) -> Iterator[bytes]:
-        """What was written so far, read back."""
-        offset = 0
-        while offset < self.size:
-            block = os.pread(self._fd, min(_BLOCK, self.size - offset), offset)
-            yield block
-            offset += len(block)
-
-    def release(self) -> None:
-        """Leave the file for whoever takes it over."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def discard(self) -> None:
-        """Remove the file's own name (a blob made of it stays) and let go of it."""
-        self.path.unlink(missing_ok=True)
-        self.release()
-
-    def __del__(self) -> None:
-        self.release()
 
 
 class BlobReader:
@@ -351,19 +227,6 @@ class BlobReader:
         self.close()
 
 
-@contextlib.contextmanager
-def _as_store_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _as_store_error(path, error) from error
-
-
-def _as_store_error(path: Path | str, error: OSError) -> StoreError:
-    kind = NoSpace if error.errno in _NO_SPACE else StoreError
-    return kind(f"{path}: {error.strerror}")
-
-
 def _link(existing: Path, new: Path) -> None:
     try:
         os.link(existing, new)
@@ -379,9 +242,3 @@ def _create(path: str, folder: str) -> int:
     except FileNotFoundError:
         Path(folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         return os.open(path, flags, 0o600)
-
-
-def _write_all(fd: int, data: bytes, offset: int) -> None:
-    written = os.pwrite(fd, data, offset)
-    while written < len(data):
-        written += os.pwrite(fd, data[written:], offset + written)

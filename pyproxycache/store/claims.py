@@ -8,10 +8,11 @@ import sqlite3
 from dataclasses import dataclass, replace
 
 from pyproxycache.messages import Entry
-from pyproxycache.store.blobs import Blobs, Partial
+from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claim_locks import NOWHERE, ClaimLocks, Place
 from pyproxycache.store.commits import Commit, Commits
 from pyproxycache.store.database import Database
+from pyproxycache.store.partial import Partial
 from pyproxycache.store.rows import entry_as_text, entry_from_text
 from pyproxycache.store.schema import OF_CLAIMS
 

@@ -11,8 +11,9 @@ from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry
 from pyproxycache.store.batches import Batches
-from pyproxycache.store.blobs import Blobs, Partial
+from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.database import Database
+from pyproxycache.store.partial import Partial
 from pyproxycache.store.rows import insert_entry
 
 

@@ -287,14 +287,16 @@ class Flight:
         if self._closed or (not self._fds and self.body is None):
             raise Orphaned(start)
 
-    def read(self, answered: Progress, start: int, stop: int | None, *, given: bool = False) -> Reader:
+    def read(
+        self, answered: Progress, start: int, stop: int | None, *, given: bool = False
+    ) -> FlightReader:
         """The body from `start` up to `stop` (or its end) as it arrives.
 
         `answered` is what the client's head was made of; `given` says that bytes before `start` went to
         the client already. The file is held from this call on. Raises BrokenOff when the body ended
         short or began anew too late for this reader, Orphaned when its leader is gone.
         """
-        return Reader(self, answered, start, stop, given)
+        return FlightReader(self, answered, start, stop, given)
 
     def _join_reader(self, start: int) -> int:
         with self._changed:
@@ -309,7 +311,9 @@ class Flight:
         self._note_readers(before)
         return number
 
-    def _next_piece(self, reader: Reader, wake: Callable[[], None] | None) -> tuple[bool, Piece | None]:
+    def _next_piece(
+        self, reader: FlightReader, wake: Callable[[], None] | None
+    ) -> tuple[bool, Piece | None]:
         """Whether there is something, and the piece, None at the end of a whole body.
 
         With `wake` it waits for nothing: that is called once there may be something.
@@ -323,14 +327,14 @@ class Flight:
                 self._changed.wait()
             return True, self._piece_for(reader)
 
-    def _note_place(self, reader: Reader) -> None:
+    def _note_place(self, reader: FlightReader) -> None:
         if reader.number in self._left_behind:
             return
         self._readers[reader.number] = reader.offset
         if self._tail is not None:
             self._changed.notify_all()
 
-    def _can_go_on(self, reader: Reader) -> bool:
+    def _can_go_on(self, reader: FlightReader) -> bool:
         """Whether there is a piece or an end; a body begun anew is accepted on the way."""
         if not reader.can_go_on(self._progress):
             return False
@@ -339,7 +343,7 @@ class Flight:
             return reader.can_go_on(self._progress)
         return True
 
-    def _piece_for(self, reader: Reader) -> Piece | None:
+    def _piece_for(self, reader: FlightReader) -> Piece | None:
         """What the reader gets now; None at the end of a whole body."""
         now = self._progress
         if reader.number in self._left_behind and self._tail and reader.offset >= self._tail.file_end:
@@ -387,7 +391,7 @@ class Orphaned(Exception):
         self.offset = offset
 
 
-class Reader:
+class FlightReader:
     """Iterates over one reader's pieces; leaves the flight at the end, on an error, or when closed."""
 
     def __init__(

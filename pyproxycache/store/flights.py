@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pyproxycache import clock
 from pyproxycache.errors import ProxyError, StoreError
 from pyproxycache.messages import Entry
-from pyproxycache.store.blobs import Partial
 from pyproxycache.store.claims import Claim, Claims, NotStorable, Taken, Won
 from pyproxycache.store.database import going_on_unwritten
 from pyproxycache.store.feed import Feed, Mirror, Terms
 from pyproxycache.store.flight import End, Flight, Progress
+from pyproxycache.store.partial import Partial
 
 # Of what a dead leader left, whose whole may have to match a digest.
 _UNCHECKED = 1

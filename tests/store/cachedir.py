@@ -12,7 +12,7 @@ from pathlib import Path
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, FileSlice, Head, Headers, Piece
 from pyproxycache.options import Share, StoreOptions
-from pyproxycache.store.blobs import Blobs, Partial
+from pyproxycache.store.blobs import Blobs
 from pyproxycache.store.claims import Claim, Claims, Won
 from pyproxycache.store.database import Database
 from pyproxycache.store.eviction import Candidate
@@ -20,6 +20,7 @@ from pyproxycache.store.feed import Terms
 from pyproxycache.store.flights import Flights, Follow, Lead, Permit
 from pyproxycache.store.fsck import Fsck
 from pyproxycache.store.index import Index
+from pyproxycache.store.partial import Partial
 from pyproxycache.store.rows import insert_entry
 from pyproxycache.store.space import Space
 from pyproxycache.store.variants import VaryValues

@@ -1,0 +1,35 @@
+"""Bytes to the disk, and what it says when it takes none, as the store's own errors."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyproxycache.errors import NoSpace, StoreError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def write_all(fd: int, data: bytes, offset: int) -> None:
+    """All of the data, from the offset on; raises OSError."""
+    written = os.pwrite(fd, data, offset)
+    while written < len(data):
+        written += os.pwrite(fd, data[written:], offset + written)
+
+
+@contextlib.contextmanager
+def as_store_errors(path: Path) -> Iterator[None]:
+    """Raises StoreError, with the path, where the block raises OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise as_store_error(path, error) from error
+
+
+def as_store_error(path: Path | str, error: OSError) -> StoreError:
+    """The error as one of the store's, NoSpace for a full disk."""
+    kind = NoSpace if error.errno in _NO_SPACE else StoreError
+    return kind(f"{path}: {error.strerror}")
