@@ -64,7 +64,7 @@ def _nothing_matches(pattern: str) -> str:
     if pattern == "*":
         return "nothing is stored yet"
     hint = "PATTERN is a glob for the whole URL"
-    if not set(pattern) & set("*?["):
+    if pattern and not set(pattern) & set("*?["):
         hint += f", as in '*{pattern}*'"
     return f"nothing that is stored matches {pattern!r}: {hint}"
 

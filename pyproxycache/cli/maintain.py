@@ -189,7 +189,7 @@ def fsck(cache: Cache, fix: bool, as_json: bool) -> None:
         print_json(
             [
                 {
-                    "problem": one.finding.problem.value,
+                    "problem": one.finding.problem.name.lower(),
                     "sha256": one.finding.digest,
                     "urls": one.urls,
                     "fixed": fix,

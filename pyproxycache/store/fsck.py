@@ -20,12 +20,12 @@ _NOT_THE_BLOBS = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.E
 class Problem(Enum):
     """What can be wrong."""
 
-    MISSING = "blob is missing"
-    SIZE = "blob has another size than its row"
-    DIGEST = "blob's bytes do not have its digest"
-    UNREADABLE = "blob cannot be read from the disk"
-    UNBACKED = "entry names a blob that has no row"
-    STRAY = "file that no row names"
+    MISSING = "its body is missing"
+    SIZE = "its body has another size than the index says"
+    DIGEST = "its body is not what its digest says"
+    UNREADABLE = "its body cannot be read from the disk"
+    UNBACKED = "the index names a body that it does not have"
+    STRAY = "a file that the index does not name"
 
 
 @dataclass(frozen=True, slots=True)

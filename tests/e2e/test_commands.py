@@ -269,9 +269,9 @@ def damage(filled: Filled) -> dict[str, str]:
     spoilt.chmod(0o600)
     spoilt.write_bytes(content)
     return {
-        blobs["/a/1"]["sha256"]: "blob is missing",
-        blobs["/a/2"]["sha256"]: "blob has another size than its row",
-        blobs["/[odd]"]["sha256"]: "blob's bytes do not have its digest",
+        blobs["/a/1"]["sha256"]: "missing",
+        blobs["/a/2"]["sha256"]: "size",
+        blobs["/[odd]"]["sha256"]: "digest",
     }
 
 
@@ -284,7 +284,7 @@ def test_fsck(filled: Filled) -> None:
         filled.url(name) for name in ("/a/1", "/a/2", "/[odd]")
     )
     text = run("fsck", *filled.where)
-    assert f"{filled.url('/a/1')}: blob is missing" in text.stdout
+    assert f"{filled.url('/a/1')}: its body is missing" in text.stdout
     assert (text.status, text.stdout.splitlines()[-1]) == (PROBLEMS, "3 problems")
     fixed = call("fsck", "--fix", *filled.where)
     assert (fixed.status, fixed.stdout.splitlines()[-1]) == (DONE, "3 problems fixed")
