@@ -177,21 +177,24 @@ class _Fetching:
         )
 
     def run(self, urls: list[str], jobs: int) -> list[Fetched]:
-        with self._bar, ThreadPoolExecutor(jobs) as threads:
-            tasks = {threads.submit(self._fetch, url): url for url in urls}
-            left = dict.fromkeys(urls)
-            try:
+        left = dict.fromkeys(urls)
+        threads = ThreadPoolExecutor(jobs)
+        try:
+            with self._bar:
+                tasks = {threads.submit(self._fetch, url): url for url in urls}
                 for task in as_completed(tasks):
                     self._print(task.result())
                     del left[tasks[task]]
-            except KeyboardInterrupt:
-                # Threads are in reads that nothing interrupts; the cache goes on downloading without them.
-                self._bar.stop()
+        except KeyboardInterrupt:
+            try:
                 for url in left if self._show else ():
                     click.echo(
                         f"{url}: interrupted; a download that has begun goes on in the cache", err=True
                     )
+            finally:
+                # Threads are in reads that nothing interrupts; the cache goes on downloading without them.
                 os._exit(_INTERRUPTED)
+        threads.shutdown()
         return [task.result() for task in tasks]
 
     def _print(self, one: Fetched) -> None:
