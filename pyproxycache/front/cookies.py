@@ -62,8 +62,8 @@ def _path(attributes: list[str]) -> str | None:
 
 
 def _default_path(base: Url) -> str:
-    """Up to the last slash (RFC 6265 section 5.1.4)."""
-    return f"{base.path.rpartition('/')[0]}/"
+    """Up to the last slash (RFC 6265 section 5.1.4), or that before a semicolon, which would end it."""
+    return f"{base.path.partition(';')[0].rpartition('/')[0]}/"
 
 
 def _name(attribute: str) -> str:

@@ -25,6 +25,13 @@ def test_by_prefix_it_is_for_its_origin_alone(value: str, shown: str | None) -> 
     assert behind_prefix(BASE)(value) == shown
 
 
+@pytest.mark.parametrize(
+    "path", ["/dir/a;Path=/;/page", "/dir/;Domain=example.org;Path=//page", "/dir/x;/y/z"]
+)
+def test_a_url_adds_no_attribute(path: str) -> None:
+    assert behind_prefix(parse_url(f"http://h{path}"))("a=1") == "a=1; Path=/http://h/dir/"
+
+
 def test_a_port_that_goes_without_saying() -> None:
     assert behind_prefix(parse_url("https://H/"))("a=1; Path=/") == "a=1; Path=/https://h/"
 

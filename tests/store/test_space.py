@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Callable
 
 import pytest
@@ -110,8 +111,9 @@ def test_a_collector_that_does_not_get_on_holds_up_nobody(cache: CacheDir) -> No
         # From here on nobody waits at all.
         with pytest.raises(StoreError):
             space.allow(0, 100)
+    end = time.monotonic() + 30
     while space.collect() is None:  # until the thread that waited has had it
-        continue
+        assert time.monotonic() < end
     assert cache.index.usage().entries < 10
 
 
