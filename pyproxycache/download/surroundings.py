@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from pyproxycache import clock
-from pyproxycache.messages import Entry, FileSlice, Piece
+from pyproxycache.errors import StoreError
+from pyproxycache.messages import Entry, FileSlice, Piece, without_query
 from pyproxycache.rules.extents import are_of_one, as_part, comes_soon, extent_of, first_ahead
 from pyproxycache.store.blobs import BlobReader, Blobs, Damaged
 from pyproxycache.store.claims import Claim
@@ -16,6 +18,8 @@ from pyproxycache.store.flight import Flight, Orphaned
 from pyproxycache.store.flights import Flights
 from pyproxycache.store.index import Index
 from pyproxycache.store.schema import OF_CLAIMS
+
+log = logging.getLogger("pyproxycache.download")
 
 _BLOCK = 1 << 20
 
@@ -44,7 +48,8 @@ def _anyone(_entry: Entry) -> None:
 class Surroundings:
     """Finds stored parts and running downloads, of this process and of others.
 
-    Entries that it is asked about are parts as from as_part(), and name the representation meant.
+    Entries that it is asked about are parts as from as_part(), and name the representation meant. An index
+    that cannot be read knows of nothing: what runs goes on alone.
     """
 
     def __init__(self, index: Index, blobs: Blobs, flights: Flights, ahead: int) -> None:
@@ -61,7 +66,9 @@ class Surroundings:
         ]
 
     def _claimed(self, key: str) -> list[tuple[Claim, Entry]]:
-        claims = self._flights.claims.beside(key)
+        claims: list[Claim] = []
+        with _nothing_where_broken(key):
+            claims = self._flights.claims.beside(key)
         found = [(claim, as_part(claim.entry)) for claim in claims if claim.entry is not None]
         return [(claim, part) for claim, part in found if part is not None]
 
@@ -108,9 +115,11 @@ class Surroundings:
 
     def _stored(self, like: Entry, since: float) -> list[Entry]:
         values = dict(like.vary)
-        found = self._index.lookup(
-            like.key, lambda names: tuple((name, values.get(name)) for name in names)
-        )
+        found: list[Entry] = []
+        with _nothing_where_broken(like.key):
+            found = self._index.lookup(
+                like.key, lambda names: tuple((name, values.get(name)) for name in names)
+            )
         parts = [as_part(entry) for entry in found if entry.response_time >= since]
         return [part for part in parts if part is not None and are_of_one(like, part)]
 
@@ -125,7 +134,7 @@ class Surroundings:
         having = [part for part in self._stored(like, since) if extent_of(part).has(offset)]
         for part in sorted(having, key=lambda part: extent_of(part).stop, reverse=True):
             admit(part)
-            with contextlib.suppress(FileNotFoundError, Damaged):
+            with contextlib.suppress(OSError, Damaged):
                 fd, start = self._blobs.open(part.digest, part.size), part.first_byte
                 return BlobReader(fd, offset - start, min(stop, extent_of(part).stop) - start)
         return None
@@ -136,8 +145,18 @@ class Surroundings:
         """The same out of a download that has them or will soon; they may end early, and raise Orphaned."""
         running = [(claim, part) for claim, part in self.running(like.key) if are_of_one(like, part)]
         key = self.soon_at(offset, running, but=but)
-        followed = self._flights.follow(key) if key is not None else None
+        followed = None
+        with _nothing_where_broken(like.key):
+            followed = self._flights.follow(key) if key is not None else None
         return None if followed is None else read(followed.flight, like, offset, stop, admit)
+
+
+@contextlib.contextmanager
+def _nothing_where_broken(key: str) -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        log.warning("others with parts of %s are looked for in vain: %s", without_query(key), error)
 
 
 def read(flight: Flight, like: Entry, offset: int, stop: int, admit: Admit = _anyone) -> Pieces | None:

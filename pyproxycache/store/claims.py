@@ -254,10 +254,10 @@ class Claims:
         return self.locks.holder(self.locks.place(key)) is not None
 
     def arrived(self, claim: Claim) -> int:
-        """Bytes of the claim's body that are in its file; 0 where that is gone."""
+        """Bytes of the claim's body that are in its file; 0 where that is gone, or out of reach."""
         try:
             return self._blobs.partial_path(claim.partial).stat().st_size
-        except FileNotFoundError:
+        except OSError:
             return 0
 
     def running(self) -> list[tuple[str, float]]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import socket
+import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from scripted import Scripted, get, until_gone, upstream
 
 from pyproxycache.download.surroundings import Limit, Surroundings
@@ -84,5 +88,33 @@ def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_pat
         running.join(10)
         assert not running.is_alive()
     assert permit.flight.progress().end is End.LOST
+    flights.close()
+    store.database.close()
+
+
+@pytest.mark.parametrize("fault", ["no tables", "no folder"])
+def test_a_store_that_breaks_knows_of_no_others(tmp_path: Path, fault: str) -> None:
+    """What is asked of it while a body comes in fails nothing."""
+    store = open_store(StoreOptions(path=tmp_path, reserve=Share()))
+    flights = Flights(store.claims, Terms(60, 60))
+    whole = entry(200, TOTAL, at=1000.0)
+    like = as_part(whole)
+    assert like is not None
+    led(flights, URL).begin(whole, TOTAL)
+    part = Part(0, STORED - 1, TOTAL)
+    content_range = ("Content-Range", f"bytes 0-{STORED - 1}/{TOTAL}")
+    led(flights, f"{URL} part").begin(entry(206, STORED, content_range, at=2000.0, part=part), STORED)
+    surroundings = Surroundings(store.index, store.blobs, flights, 0)
+    assert surroundings.running(URL)
+    if fault == "no tables":
+        with closing(sqlite3.connect(tmp_path / "index.sqlite")) as db:
+            db.executescript("DROP TABLE flights; DROP TABLE entries")
+        assert surroundings.running(URL) == []
+    else:
+        shutil.rmtree(tmp_path / "partial")
+        (tmp_path / "partial").write_text("no folder")
+    assert surroundings.first_ahead(like, 0, but=URL) in (None, 0)
+    assert surroundings.stored(like, 0, TOTAL) is None
+    assert surroundings.left_at(like, 0) is None
     flights.close()
     store.database.close()

@@ -54,17 +54,19 @@ class Clients:
             if turn % 4 == 0:
                 self._origin.put(new, body_of(new), cache_control="max-age=3600")
             path = new if turn % 4 == 0 else PATHS[(number + turn) % len(PATHS)]
-            self._ask(path)
+            self._ask(path, first=(turn % 3) * 1000)
 
-    def _ask(self, path: str) -> None:
+    def _ask(self, path: str, first: int) -> None:
+        """All of it, or what is there from the `first` byte on."""
+        fields = [("Range", f"bytes={first}-")] if first else []
         try:
-            reply = fetch(self._proxy.address, self._origin.url(path), timeout=30)
+            reply = fetch(self._proxy.address, self._origin.url(path), fields, timeout=30)
         except OSError as error:
             self.wrong.append(f"{path}: {error!r}")
             return
         self.answers += 1
-        if reply.status != 200 or reply.body != body_of(path):
-            self.wrong.append(f"{path}: {reply.status} {reply.body[:60]!r} {reply.error}")
+        if reply.status != (206 if first else 200) or reply.body != body_of(path)[first:]:
+            self.wrong.append(f"{path} {first}: {reply.status} {reply.body[:60]!r} {reply.error}")
 
     def wait_for(self, count: int) -> None:
         """Until so many more answers have come."""
