@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import ssl
 from collections.abc import Callable, Iterator
 
 from pyproxycache.errors import BrokenOff
-from pyproxycache.front.sending import Halt
+from pyproxycache.front.sending import FULL, Halt
 from pyproxycache.messages import Piece
 from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.racing import probe_when_silent
@@ -35,13 +34,11 @@ class Flow:
     """One direction; `early` is what was read of the source before. The sockets must not block.
 
     `passed` counts bytes that the sink took. `over`: the source has ended, and the sink was told.
-    `waits_for` is the socket, and what poll has to see of it, that held up the last `move`.
     """
 
     def __init__(self, source: socket.socket, sink: socket.socket, early: bytes = b"") -> None:
         self.passed = 0
         self.over = False
-        self.waits_for = (source, select.POLLIN)
         self._source = source
         self._sink = sink
         self._held = memoryview(early)
@@ -53,7 +50,7 @@ class Flow:
 
     def move(self) -> bool:
         """Read or pass on what can be without waiting; false if nothing. Raises Broken."""
-        place = (self._sink, select.POLLOUT) if self._held else (self._source, select.POLLIN)
+        used = self._sink if self._held else self._source
         try:
             if self._held:
                 count = self._sink.send(self._held)
@@ -61,17 +58,10 @@ class Flow:
                 self.passed += count
             else:
                 self._receive()
-        except BlockingIOError:
-            self.waits_for = place
-            return False
-        except ssl.SSLWantReadError:
-            self.waits_for = (place[0], select.POLLIN)
-            return False
-        except ssl.SSLWantWriteError:
-            self.waits_for = (place[0], select.POLLOUT)
+        except FULL:
             return False
         except OSError as error:
-            raise Broken(place[0], error) from error
+            raise Broken(used, error) from error
         return True
 
     def _receive(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import select
 from email.parser import BytesParser
 from typing import Any
 
@@ -107,8 +106,7 @@ def check_flow(pieces: list[bytes], early: bytes, seed: int) -> None:
         flow = Flow(source, sink, early)
         with cpu_within(5.0):
             for _ in range(TURNS):
-                moved = flow.move()
-                assert moved or flow.waits_for[1] in (select.POLLIN, select.POLLOUT)
+                flow.move()
                 if flow.over:
                     break
         assert sink.feed.sent() == early + b"".join(pieces)
