@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from pyproxycache.cli.common import PROBLEMS, fail
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Url
 from pyproxycache.notation import NOTATIONS
@@ -47,13 +46,13 @@ class Asked:
         return _BY_PREFIX.match(path) is not None
 
 
-def usable_address(listen: tuple[str, ...]) -> str:
-    """An address that a client on this machine can connect to."""
+def usable_address(listen: tuple[str, ...]) -> str | None:
+    """An address that a client on this machine can connect to by TCP; None where all are Unix sockets."""
     for address in listen:
         if not address.startswith("unix:"):
             host, _, port = address.rpartition(":")
             return f"{_ANY.get(host, host)}:{port}"
-    return fail("the cache listens on Unix sockets only", PROBLEMS)
+    return None
 
 
 def cache_url(text: str) -> str:

@@ -126,7 +126,10 @@ def _asked(proxy: str | None, config_file: Path | None) -> Asked:
         flags["upstream"] = os.environ.get(_UPSTREAM) or None
         config = load_config(config_file, flags, {"listen": _LISTEN, "upstream": _UPSTREAM})
         if proxy is None:
-            return Asked(f"http://{usable_address(config.listen)}", config.upstream)
+            address = usable_address(config.listen)
+            if address is None:
+                fail("the cache listens on Unix sockets only, which fetch cannot ask", PROBLEMS)
+            return Asked(f"http://{address}", config.upstream)
     try:
         return Asked(cache_url(proxy), config.upstream if config_file is not None else None)
     except ValueError as error:

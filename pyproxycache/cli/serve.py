@@ -15,6 +15,7 @@ from pyproxycache.cli.running import Running
 from pyproxycache.cli.trial import try_out
 from pyproxycache.config import Config, load
 from pyproxycache.errors import ConfigError
+from pyproxycache.options import LOOPBACK
 from pyproxycache.units import format_size
 from pyproxycache.wiring import build_server, set_up_logging
 
@@ -45,18 +46,33 @@ def serve(config_file: Path | None, flags: dict[str, Any]) -> None:
 
 
 def greet(config: Config) -> None:
-    """Where it listens, where the cache is, and how a shell uses it; a server does not need to be heard."""
+    """Say what `greeting` has; a server does not need to be heard."""
     with contextlib.suppress(OSError):
-        _greet(config)
+        click.echo("\n".join(greeting(config)))
 
 
-def _greet(config: Config) -> None:
-    url = f"http://{usable_address(config.listen)}"
+def greeting(config: Config) -> list[str]:
+    """Where it listens, where the cache is, and how a shell uses it."""
     limit = format_size(config.store.max_size) if config.store.max_size is not None else "the disk's size"
-    click.echo(f"pyproxycache listens on {', '.join(config.listen)}")
-    click.echo(f"cache: {config.store.path} (up to {limit})")
+    lines = [
+        f"pyproxycache listens on {', '.join(config.listen)}",
+        f"cache: {config.store.path} (up to {limit})",
+    ]
+    if config.allow == LOOPBACK and any(map(_is_reached_from_elsewhere, config.listen)):
+        lines.append("clients: those on this machine alone; `allow` in the configuration is for others")
     if config.upstream:
-        click.echo(f"origin: {config.upstream}")
-    else:
-        click.echo(f"use it in a shell:  export http_proxy={url} no_proxy=localhost,127.0.0.1")
-        click.echo(f"https by prefix:    curl {url}/https://HOST/PATH")
+        return [*lines, f"origin: {config.upstream}"]
+    address = usable_address(config.listen)
+    if address is None:
+        path = config.listen[0].removeprefix("unix:")
+        return [*lines, f"use it:  curl --unix-socket {path} http://cache/https://HOST/PATH"]
+    url = f"http://{address}"
+    return [
+        *lines,
+        f"use it in a shell:  export http_proxy={url} no_proxy=localhost,127.0.0.1",
+        f"https by prefix:    curl {url}/https://HOST/PATH",
+    ]
+
+
+def _is_reached_from_elsewhere(listen: str) -> bool:
+    return not listen.startswith(("unix:", "127.", "localhost:", "[::1]:"))

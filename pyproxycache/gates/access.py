@@ -33,7 +33,7 @@ class Access:
         """Raises Forbidden for a client from elsewhere."""
         if not self.admits(client):
             raise Forbidden(
-                f"{client} is not among the networks whose request this cache answers: its operator can "
+                f"{client} is not among the networks whose requests this cache takes: its operator can "
                 f"add it to '{self._key}'"
             )
 

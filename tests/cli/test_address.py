@@ -22,10 +22,8 @@ def test_usable_address(listen: tuple[str, ...], address: str) -> None:
     assert usable_address(listen) == address
 
 
-def test_no_address_to_connect_to(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="1"):
-        usable_address(("unix:/run/x.sock",))
-    assert "Unix sockets only" in capsys.readouterr().err
+def test_no_address_to_connect_to() -> None:
+    assert usable_address(("unix:/run/x.sock",)) is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -355,6 +356,29 @@ def test_fetch_without_a_server_says_so_in_a_line(origin: Origin) -> None:
     assert [
         word for word in ("urllib3", "Errno", "Max retries", "object at") if word in nobody.stderr
     ] == []
+
+
+def test_a_server_on_a_unix_socket_alone(tmp_path: Path, origin: Origin) -> None:
+    """It starts; an address to greet with, or to fetch from, there is none."""
+    path, origin_url = tmp_path / "p.sock", origin.url("/a")
+    origin.put("/a", b"a", cache_control="max-age=60")
+    command = [sys.executable, "-m", "pyproxycache", "serve", "--listen", f"unix:{path}"]
+    environment = clean_environment({"PYPROXYCACHE_CACHE_DIR": str(tmp_path / "cache")})
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as serving:
+        try:
+            assert serving.stdout is not None
+            greeting = iter(serving.stdout.readline, "")
+            assert any(f"--unix-socket {path}" in line for line in greeting)
+            with socket.socket(socket.AF_UNIX) as client:
+                until(lambda: path.exists())
+                client.connect(str(path))
+                client.sendall(f"GET /{origin_url} HTTP/1.0\r\n\r\n".encode())
+                assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+            asking = call("fetch", origin_url, PYPROXYCACHE_LISTEN=f"unix:{path}")
+            assert (asking.status, "Unix sockets only" in asking.stderr) == (PROBLEMS, True)
+        finally:
+            serving.terminate()
+            serving.wait(60)
 
 
 def test_fetch_says_that_somebody_else_answers(origin: Origin) -> None:
