@@ -132,10 +132,17 @@ def _forbidden(request: Request, head: Head, policy: Policy, directives: Respons
         return "private"
     if request.logs_in or head.logs_in:
         return "authorization"  # who may have it was told to the connection, and not in any field
+    if policy.immutable and "cookie" in request.headers and not _is_shared(directives):
+        return "request"  # whatever the path looks like, it may be a page of that client's own
     shareable = directives.public or directives.must_revalidate or directives.s_maxage is not None
     if "authorization" in request.headers and not shareable:
         return "authorization"
     return None
+
+
+def _is_shared(directives: ResponseDirectives) -> bool:
+    """Whether the origin says that it is for all."""
+    return directives.public or directives.s_maxage is not None
 
 
 def _method_allows(request: Request, head: Head) -> bool:

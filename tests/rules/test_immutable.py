@@ -95,6 +95,25 @@ def test_what_is_no_such_content_is_left_to_http(lines: list[str], status: int) 
     assert isinstance(judged(IMMUTABLE[0], head(*lines, status=status)), Pass)
 
 
+@pytest.mark.parametrize(
+    ("line", "stored"),
+    [
+        ("X: 1", False),
+        ('ETag: "a"', False),
+        ("Cache-Control: max-age=60", False),
+        ("Cache-Control: public", True),
+        ("Cache-Control: s-maxage=60", True),
+    ],
+)
+def test_what_a_client_with_a_cookie_got_may_be_its_own(line: str, stored: bool) -> None:
+    """Many sites answer /account/-/x-1.2.3.tgz with the account: a link there would store it for all."""
+    for path in IMMUTABLE:
+        decision = judged(path, head("Content-Type: application/json", line), DEFAULTS, "Cookie: session=1")
+        assert isinstance(decision, Serve) is stored
+        assert stored or decision == Pass("request", remember=False)
+    assert isinstance(judged(MUTABLE[0], head("Cache-Control: max-age=60"), DEFAULTS, "Cookie: a=b"), Fetch)
+
+
 @pytest.mark.parametrize(("asked", "served"), [("max-age=0", True), ("no-cache", False)])
 def test_only_no_cache_has_it_validated(asked: str, served: bool) -> None:
     decision = judged(IMMUTABLE[0], head('ETag: "a"'), DEFAULTS, f"Cache-Control: {asked}")
