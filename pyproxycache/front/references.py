@@ -21,6 +21,8 @@ Present = Callable[[Head], Head]
 """Makes the head that a client is shown out of the one that the cache has."""
 
 _MAPPED = frozenset({"location", "content-location", "refresh", "link", "set-cookie"})
+# More than any page has that is meant well: each costs some time.
+_MOST_LINKS = 1000
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 # Seconds, and what to load then (the "shared declarative refresh steps" of HTML).
 _REFRESH = re.compile(r"\s*[0-9.]+[;,\s]+(?:url\s*=\s*)?(?P<quote>[\"']?)", re.IGNORECASE)
@@ -39,8 +41,8 @@ def as_it_is(head: Head) -> Head:
 def mapped(head: Head, base: Url, address: Address, cookie: Callable[[str], str | None]) -> Head:
     """The head with the references that a client may follow leading it through the cache.
 
-    `base` is the URL that relative ones are resolved against. What has no address stays as it is. `cookie`
-    shows a Set-Cookie, or gives None where it is to be left out.
+    `base` is the URL that relative ones are resolved against. What has no address stays as it is, and so do
+    links behind the first thousand. `cookie` shows a Set-Cookie, or gives None where it is to be left out.
     """
     if _MAPPED.isdisjoint(head.headers.names()):
         return head
@@ -53,9 +55,15 @@ def mapped(head: Head, base: Url, address: Address, cookie: Callable[[str], str 
         found = address(absolute) if _HTTP.match(absolute) else None
         return reference if found is None else found
 
+    links = iter(range(_MOST_LINKS))
+
+    def linked(reference: str) -> str:
+        return reference if next(links, None) is None else shown(reference)
+
     fields = []
     for name, value in head.headers:
-        found = cookie(value) if name.lower() == "set-cookie" else _value(name.lower(), value, shown)
+        show = linked if name.lower() == "link" else shown
+        found = cookie(value) if name.lower() == "set-cookie" else _value(name.lower(), value, show)
         if found is not None:
             fields.append((name, found))
     return Head(head.status, head.reason, Headers(fields))

@@ -138,6 +138,13 @@ def test_head_without_references_is_the_same() -> None:
     assert mapped(head, BASE, PREFIX, cookies.none) is head
 
 
+def test_a_head_full_of_links_costs_no_more_than_some() -> None:
+    began = time.thread_time()
+    links = shown("Link", "<a>," * 200_000).split(",")
+    assert time.thread_time() - began < 1.0
+    assert (links[0], links[-2]) == ("</http://h:81/dir/a>", "<a>")
+
+
 @pytest.mark.parametrize("text", ["<", '"', '"\\', '\\"', ';anchor="', "; ", "1 ", " ", "1;url ="])
 @pytest.mark.parametrize("name", ["Link", "Refresh", "Location"])
 def test_no_value_takes_long(name: str, text: str) -> None:
