@@ -244,12 +244,26 @@ def _check(config: Config) -> None:
     gathering = _Gathering()
     if not config.listen:
         gathering.refuse(("listen",), "[] is not accepted: name an address at least")
+    for number, address in enumerate(config.listen):
+        wider = next((other for other in config.listen[:number] if _overlap(address, other)), None)
+        if wider is not None:
+            text = f"{address!r} and {wider!r} are the same port of the same addresses: leave one out"
+            gathering.refuse(("listen", number), text)
     for number, rule in enumerate(config.rules):
         # The key is made before there is a response: such a rule would never apply.
         if rule.query != "keep" and (rule.match.status or rule.match.content_type):
             text = f"{rule.query!r} is accepted only without match.status and match.content_type"
             gathering.refuse(("rules", number, "query"), text)
     gathering.end()
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether only one of them can be listened on: the same, or one is of all that the other is of."""
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    if "unix:" in (one[:5], other[:5]) or port != other_port or int(port) == 0:
+        return one == other and not one.endswith(":0")
+    hosts = {host, other_host}
+    return len(hosts) == 1 or "[::]" in hosts or ("0.0.0.0" in hosts and not any("[" in h for h in hosts))
 
 
 def _read(kind: Any, value: Any, path: KeyPath) -> Any:

@@ -124,6 +124,10 @@ def test_parent_and_its_exceptions() -> None:
         ("listen: '[::g]:3128'", "listen: '[::g]:3128' is not an address"),
         ("listen: unix:relative", "listen: 'unix:relative' is not an address"),
         ("listen: []", "listen: [] is not accepted: name an address at least"),
+        ("listen: ['h:1', 'h:1']", "listen[1]: 'h:1' and 'h:1' are the same port"),
+        ("listen: ['127.0.0.1:1', '0.0.0.0:1']", "listen[1]: '0.0.0.0:1' and '127.0.0.1:1' are"),
+        ("listen: [':1', 'h:2', '127.0.0.1:1']", "listen[2]: '127.0.0.1:1' and '[::]:1' are"),
+        ("listen: ['unix:/a', 'unix:/a']", "listen[1]: 'unix:/a' and 'unix:/a' are"),
         ("upstream: example.org", "upstream: 'example.org' is not a URL, as in http://host:port ("),
         ("upstream: ftp://example.org", "upstream: 'ftp://example.org' is not a URL"),
         ("upstream: 80", "upstream: 80 is not a URL"),
@@ -155,6 +159,20 @@ def test_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(text)
     assert str(caught.value).startswith(f"proxy.yaml: {message}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "['h:1', 'h:2']",
+        "['127.0.0.1:1', '[::1]:1']",
+        "['0.0.0.0:1', '[::1]:1']",
+        "['h:0', 'h:0']",
+        "['unix:/a', 'unix:/b']",
+    ],
+)
+def test_addresses_side_by_side(text: str) -> None:
+    assert len(read(f"listen: {text}").listen) == 2
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:

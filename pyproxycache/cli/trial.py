@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pyproxycache.config import Config
 from pyproxycache.errors import ConfigError, ProxyError
+from pyproxycache.front.unix_sockets import check_is_free
 from pyproxycache.report.sinks import sink
 from pyproxycache.upstream.dialling import trusting
 from pyproxycache.wiring import listen_addresses, mend_store
@@ -67,6 +68,8 @@ def _listening_problems(config: Config) -> list[str]:
     problems = []
     for address in config.listen:
         try:
+            if address.startswith("unix:"):
+                check_is_free(address.removeprefix("unix:"))
             for host, port in listen_addresses((address,)):
                 _bind(host, port)
         except OSError as error:

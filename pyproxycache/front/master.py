@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import socket
+from pathlib import Path
 from typing import Any
 
 from gunicorn import sock, util
 from gunicorn.arbiter import Arbiter
 
 from pyproxycache.errors import ConfigError, ProxyError
+from pyproxycache.front.unix_sockets import check_is_free
 
 log = logging.getLogger("pyproxycache")
 
@@ -38,6 +40,11 @@ class Master(Arbiter):  # type: ignore[misc]
         self._adopt_listeners(listeners, list(setup.options.listen))
         log.info("the configuration was read again and is in force; the workers are replaced")
         super().reload()
+
+    def stop(self, graceful: bool = True) -> None:
+        """End the workers and the listeners; a Unix socket's file may have gone before."""
+        self.LISTENERS = _with_files(self.LISTENERS)
+        super().stop(graceful)
 
     def murder_workers(self) -> None:
         """What the master does every second; also has workers replaced that are outdated."""
@@ -80,16 +87,29 @@ class Master(Arbiter):  # type: ignore[misc]
     def _adopt_listeners(self, listeners: list[Listener], listen: list[str]) -> None:
         """Close those that are not wanted any more; for gunicorn nothing has changed then."""
         dropped = [listener for listener in self.LISTENERS if listener not in listeners]
-        sock.close_sockets(dropped)
+        sock.close_sockets(_with_files(dropped))
         if listeners != self.LISTENERS:
             log.info("listening on %s", ", ".join(listen))
         self.LISTENERS = listeners
         self.cfg.set("bind", listen)
 
 
+def _with_files(listeners: list[Listener]) -> list[Listener]:
+    """All but Unix sockets whose file is gone, which are closed: gunicorn would fail to remove it."""
+    found = []
+    for listener in listeners:
+        name = listener.getsockname()
+        if isinstance(name, str) and not Path(name).exists():
+            listener.close()
+        else:
+            found.append(listener)
+    return found
+
+
 def _bound(address: str | tuple[str, int], master: Master) -> Listener:
     """A new listener; raises OSError, or ValueError where a file of that name is no socket."""
     if isinstance(address, str):
+        check_is_free(address)
         return sock.UnixSocket(address, master.cfg, master.log)
     is_v6 = ":" in address[0]
     kind = sock.TCP6Socket if is_v6 else sock.TCPSocket

@@ -33,6 +33,7 @@ FAULTS = [
     ("listen: [TAKEN, 'no-such-host.invalid:1']", "cannot listen on no-such-host.invalid:1: "),
     ("listen: unix:/nonexistent/x.sock", "cannot listen on unix:/nonexistent/x.sock: No such file"),
     ("listen: unix:FILE", "cannot listen on unix:FILE: 'FILE' is not a socket"),
+    ("listen: unix:SOCKET", "cannot listen on unix:SOCKET: Address already in use"),
     ("log: {access: /nonexistent/a.log}", "log.access: /nonexistent/a.log: No such file or directory"),
     ("fetch: {ca_file: FILE}", "fetch.ca_file: FILE: has no certificate in PEM form"),
     ("fetch: {ca_file: /nonexistent}", "fetch.ca_file: /nonexistent: No such file or directory"),
@@ -46,21 +47,25 @@ FAULTS = [
 
 
 @pytest.fixture
-def filled_in(tmp_path: Path, taken: str) -> Callable[[str, str], str]:
+def filled_in(tmp_path: Path, taken: str) -> Iterator[Callable[..., str]]:
     """The text with the names that are true here."""
     file = tmp_path / "file"
     file.write_text("nothing of use")
     later = tmp_path / "strange"
     later.mkdir()
     (later / "index.sqlite").mkdir()
-    names = {"TAKEN": taken, "FILE": str(file), "STRANGE": str(later)}
+    names = {"TAKEN": taken, "FILE": str(file), "STRANGE": str(later), "SOCKET": str(tmp_path / "socket")}
 
     def fill(text: str, ours: str = "") -> str:
         for name, value in (names | {"OURS": ours}).items():
             text = text.replace(name, value)
         return text
 
-    return fill
+    with socket.socket(socket.AF_UNIX) as others:
+        others.bind(names["SOCKET"])
+        others.listen()
+        yield fill
+    assert (tmp_path / "socket").exists()
 
 
 def test_a_reload_that_fails_changes_nothing(
@@ -114,6 +119,26 @@ def test_addresses_come_and_go_with_a_reload(make_proxy: MakeProxy, origin: Orig
         assert proxy.get(origin.url("/a")).status == 200
 
 
+def test_a_unix_socket_whose_file_is_gone_ends_in_peace(make_proxy: MakeProxy, tmp_path: Path) -> None:
+    path = tmp_path / "p.sock"
+    proxy = make_proxy(config="")
+    proxy.command[-8:-6] = []
+    proxy.terminate()
+    proxy.configure(f"listen: ['{proxy.netloc}', 'unix:{path}']")
+    proxy.start()
+    for way in ("a reload", "a stop"):
+        until(path.exists)
+        path.unlink()
+        if way == "a reload":
+            proxy.configure(f"listen: '{proxy.netloc}'\n")
+            proxy.reload()
+            until(lambda: proxy.log().count("in force") == 1)
+            proxy.configure(f"listen: ['{proxy.netloc}', 'unix:{path}']")
+            proxy.reload()
+    assert proxy.terminate() in (0, -signal.SIGTERM)
+    assert "Traceback" not in proxy.log()
+
+
 def can_connect(address: tuple[str, int]) -> bool:
     try:
         socket.create_connection(address, 1.0).close()
@@ -138,7 +163,7 @@ def serve(tmp_path: Path, config: str, **variables: str) -> subprocess.Completed
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [fault for fault in FAULTS if "OURS" not in fault[0] and "unix:" not in fault[0]],
+    [fault for fault in FAULTS if "OURS" not in fault[0]],
     ids=lambda value: value if ": " in value else None,
 )
 def test_a_start_that_fails_says_why(
