@@ -21,6 +21,7 @@ LAYERS = (
         "steps",
         "interest",
         "login",
+        "one_client",
         "background",
         "descriptors",
     },

@@ -19,9 +19,10 @@ from pyproxycache.front.received import Received
 from pyproxycache.front.relay import Tunnel
 from pyproxycache.front.request_body import RequestBody
 from pyproxycache.front.sending import FULL, Halt, Sending
-from pyproxycache.front.turns import Task, who
+from pyproxycache.front.turns import Task
 from pyproxycache.interest import Interest
 from pyproxycache.login import Login
+from pyproxycache.one_client import who
 from pyproxycache.steps import Asks, Awaited, Steps
 
 _SILENCE = 60.0

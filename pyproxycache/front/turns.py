@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import TypeVar
 
 _Name = TypeVar("_Name")
-
-_NETWORK_OF_ONE = 64
-"""Bits of an IPv6 address that one customer is given: all addresses behind them are one client."""
 
 
 @dataclass(eq=False, slots=True)
@@ -208,14 +204,3 @@ def _count_down(counter: Counter[_Name], name: _Name) -> None:
     counter[name] -= 1
     if not counter[name]:
         del counter[name]
-
-
-def who(address: str) -> str:
-    """The client whose address this is, for what each client has a share of."""
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
-        return str(int(found) >> (128 - _NETWORK_OF_ONE))
-    return address

@@ -17,6 +17,7 @@ from pyproxycache.errors import (
     UpstreamUnreachable,
     reason,
 )
+from pyproxycache.one_client import who
 from pyproxycache.options import FetchOptions
 from pyproxycache.upstream.connection import Connection, Route
 from pyproxycache.upstream.heads import Heads
@@ -82,7 +83,7 @@ class Dialler:
 
     def _admitted(self, route: Route, client: str, deadline: float) -> list[Address]:
         """The addresses of the route's host that the client may reach; raises Forbidden or LoopDetected."""
-        found = self._names.addresses(route.host, route.port, deadline)
+        found = self._names.addresses(route.host, route.port, deadline, who(client))
         if route.through_parent:  # which is the operator's choice
             return self._suspects.last(found)
         admitted: list[Address] = []

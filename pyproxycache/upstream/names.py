@@ -16,6 +16,8 @@ _FOUND_SECONDS = 10.0
 _FAILED_SECONDS = 1.0
 _MOST = 1024
 _AT_ONCE = 256
+_OF_ONE_CLIENT = 64
+"""Names that nobody answers for take long: those of one client leave room for the others'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +49,22 @@ class Names:
     """Looks names up in threads of their own, for the system's look-up cannot be told when to give up.
 
     What was found is remembered for a short time, as the system does not tell the time to live. `_known`
-    and `_running` are guarded by `_changed`.
+    and `_running`, the clients for whom names are being looked up, are guarded by `_changed`.
     """
 
     def __init__(self, remembered: float = _FOUND_SECONDS) -> None:
         self._remembered = remembered
         self._changed = threading.Condition()
         self._known: dict[_Key, _Found] = {}
-        self._running: set[_Key] = set()
+        self._running: dict[_Key, str] = {}
 
-    def addresses(self, host: str, port: int, deadline: float) -> Sequence[Address]:
+    def addresses(self, host: str, port: int, deadline: float, client: str = "") -> Sequence[Address]:
         """The host's addresses in the system's order; waits for them until the deadline (monotonic).
 
         Raises UpstreamUnreachable and UpstreamTimeout.
         """
         literal = _literal(host, port)
-        found = _Found(literal, None, deadline) if literal else self._found((host, port), deadline)
+        found = _Found(literal, None, deadline) if literal else self._found((host, port), deadline, client)
         if found is None:
             raise UpstreamTimeout(
                 f"the name {host} was not looked up in time (fetch.connect_timeout)", "dns_timeout"
@@ -77,29 +79,33 @@ class Names:
         with self._changed:
             self._known.pop((host, port), None)
 
-    def _found(self, key: _Key, deadline: float) -> _Found | None:
+    def _found(self, key: _Key, deadline: float, client: str) -> _Found | None:
         begun = clock.steady()
         with self._changed:
             while (found := self._known.get(key)) is None or found.until < begun:
                 left = max(0.0, deadline - clock.steady())
-                if self._begin(key) and not self._changed.wait(left):
+                if self._begin(key, client) and not self._changed.wait(left):
                     return None
             return found
 
-    def _begin(self, key: _Key) -> bool:
+    def _begin(self, key: _Key, client: str) -> bool:
         """Have the name looked up, unless it is, or too many are; false where that has failed already.
 
         Under the lock.
         """
-        if key in self._running or len(self._running) >= _AT_ONCE:
+        if key in self._running or self._is_full(client):
             return True
-        self._running.add(key)
+        self._running[key] = client
         try:
             threading.Thread(target=self._look_up, args=(key,), name="names", daemon=True).start()
         except RuntimeError as error:  # there are no more threads
             self._learn(key, [], error)
             return False
         return True
+
+    def _is_full(self, client: str) -> bool:
+        running = self._running.values()
+        return len(running) >= _AT_ONCE or sum(one == client for one in running) >= _OF_ONE_CLIENT
 
     def _look_up(self, key: _Key) -> None:
         host, port = key
@@ -111,7 +117,7 @@ class Names:
             self._learn(key, addresses, error)
 
     def _learn(self, key: _Key, addresses: Sequence[Address], error: Exception | None) -> None:
-        self._running.discard(key)
+        self._running.pop(key, None)
         self._known.pop(key, None)
         if len(self._known) >= _MOST:
             del self._known[next(iter(self._known))]

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from pyproxycache.front.threads import Threads
-from pyproxycache.front.turns import Queue, Shares, Task, Turns, shares_of, who
+from pyproxycache.front.turns import Queue, Shares, Task, Turns, shares_of
+from pyproxycache.one_client import who
 
 
 def task(name: str) -> Task:

@@ -230,6 +230,31 @@ class TestNames:
         assert names.addresses("slow.test", 80, clock.steady() + LONG) == (ipv4("192.0.2.1", 80),)
         assert asked == ["slow.test"]  # all wait for one
 
+    def test_names_that_take_long_for_one_client_hold_up_no_other(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hung = threading.Event()
+
+        def resolve(host: str, port: int, flags: int = 0, **_options: object) -> list[object]:
+            if flags & socket.AI_NUMERICHOST:
+                raise socket.gaierror("a name")
+            if host.startswith("slow"):
+                hung.wait(10 * LONG)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.2.1", port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        names = Names()
+        try:
+            for number in range(300):
+                with pytest.raises(UpstreamTimeout):
+                    names.addresses(f"slow{number}.test", 80, clock.steady(), "192.0.2.9")
+            with pytest.raises(UpstreamTimeout):
+                names.addresses("a.test", 80, clock.steady() + 0.1, "192.0.2.9")
+            assert names.addresses("a.test", 80, clock.steady() + LONG, "192.0.2.8")
+        finally:
+            hung.set()
+        assert names.addresses("b.test", 80, clock.steady() + LONG, "192.0.2.9")
+
     @pytest.mark.parametrize(("remembered", "again"), [(LONG, False), (0.0, True)])
     def test_what_was_found_is_remembered_for_a_while(
         self, monkeypatch: pytest.MonkeyPatch, remembered: float, again: bool
