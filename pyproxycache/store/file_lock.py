@@ -31,7 +31,7 @@ class FileLock:
         # Held with the file's lock; guards the descriptor and the waiter.
         self._turn = threading.Lock()
         self._fd: tuple[int, int] | None = None  # the process it is of, and the descriptor
-        self._waiter: _Waiter | None = None
+        self._waiter: LockWaiter | None = None
 
     @contextlib.contextmanager
     def held(self, patience: float) -> Iterator[None]:
@@ -73,8 +73,11 @@ class FileLock:
             if self._is_taken_at_once(fd):
                 return
             waited = patience
-            if patience and self._waiting(fd).wait(patience):
-                return
+            try:
+                if patience and self._waiting(fd).wait(patience):
+                    return
+            except OSError as error:
+                raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
         raise LockBusy(f"another process has had {self._path} locked for {waited:.0f} seconds")
 
     def _is_taken_at_once(self, fd: int) -> bool:
@@ -86,16 +89,16 @@ class FileLock:
             raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
         return True
 
-    def _waiting(self, fd: int) -> _Waiter:
+    def _waiting(self, fd: int) -> LockWaiter:
         if self._waiter is None:
             try:
-                self._waiter = _Waiter(fd)
+                self._waiter = LockWaiter(fd)
             except RuntimeError as error:  # there are no more threads
                 raise StoreError(f"nobody can wait for {self._path}: {error}") from error
         return self._waiter
 
 
-class _Waiter:
+class LockWaiter:
     """A thread that waits for the lock in another's place; who calls has the turn."""
 
     def __init__(self, fd: int) -> None:
@@ -104,15 +107,22 @@ class _Waiter:
         self._changed = threading.Condition()  # guards the rest
         self._since: float | None = None  # when it began to wait (steady); None: it does not
         self._is_granted = self._is_given_up = False
+        self._failure: OSError | None = None
         threading.Thread(target=self._run, name="file-lock", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
-        """Whether the lock was got, and is the caller's from here on. Not while it waits already."""
+        """Whether the lock was got, and is the caller's from here on. Not while it waits already.
+
+        Raises OSError where the system gives no lock.
+        """
         with self._changed:
             self._since, self._is_granted, self._is_given_up = clock.steady(), False, False
             self._wanted.put(None)
-            if not self._changed.wait_for(lambda: self._is_granted, timeout=seconds):
+            if not self._changed.wait_for(lambda: self._since is None, timeout=seconds):
                 self._is_given_up = True
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
             return self._is_granted
 
     def waited(self) -> float | None:
@@ -123,11 +133,15 @@ class _Waiter:
     def _run(self) -> None:
         while True:
             self._wanted.get()
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            failure = None
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+            except OSError as error:
+                failure = error
             with self._changed:
                 self._since = None
-                if self._is_given_up:
-                    fcntl.flock(self._fd, fcntl.LOCK_UN)
-                else:
-                    self._is_granted = True
+                if not self._is_given_up:
+                    self._is_granted, self._failure = failure is None, failure
                     self._changed.notify_all()
+                elif failure is None:
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)

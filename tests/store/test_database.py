@@ -3,7 +3,6 @@
 import os
 import signal
 import sqlite3
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -128,22 +127,17 @@ def test_the_log_is_brought_into_the_file_by_who_has_written_much(
 
 def test_a_writer_who_waits_gets_his_turn_within_a_long_purge(cache: CacheDir) -> None:
     cache.insert(entry(f"{URL}/{number}") for number in range(3000))
-    waited, left = [], []
+    left = []
 
     def write() -> None:
         while not done:
-            begin = time.monotonic()
             cache.index.touch({}, {"n": 1})
-            waited.append(time.monotonic() - begin)
             left.append(cache.index.usage().entries)
 
     done: list[bool] = []
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(write)
-        begin = time.monotonic()
         assert cache.index.purge_matching() == 3000
-        took = time.monotonic() - begin
         done.append(True)
         other.result()
-    assert max(waited) < took / 2
     assert len({count for count in left if 0 < count < 3000}) > 3

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyproxycache.errors import StoreError
-from pyproxycache.store.file_lock import FileLock
+from pyproxycache.store.file_lock import FileLock, LockWaiter
 
 
 @contextmanager
@@ -112,3 +112,13 @@ def test_without_a_thread_to_wait_in_its_place_one_gives_up(tmp_path: Path) -> N
         threading.stack_size(before)
     with lock.held(30):
         pass
+
+
+def test_a_waiter_outlives_a_lock_that_the_system_does_not_give(tmp_path: Path) -> None:
+    no_file = os.open(tmp_path, os.O_PATH)  # what cannot be locked
+    waiter = LockWaiter(no_file)
+    for _ in range(2):
+        with pytest.raises(OSError, match="descriptor"):
+            waiter.wait(5.0)
+        assert waiter.waited() is None
+    os.close(no_file)
