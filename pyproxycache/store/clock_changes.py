@@ -21,7 +21,10 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Reading(NamedTuple):
-    """What the clock shows (epoch seconds), and how long ago the machine named by `boot` was started."""
+    """What the clock shows (epoch seconds), and how long ago the machine was started.
+
+    `boot` names that start; "" where it is not known, which is no other's name.
+    """
 
     wall: float
     since_boot: float
@@ -38,9 +41,12 @@ def reading() -> Reading:
     return Reading(clock.wall(), clock.since_boot(), boot_id())
 
 
-def boot_id() -> str:
-    """The kernel's name for this run of the machine."""
-    return _BOOT_ID.read_text().strip()
+def boot_id(told: Path = _BOOT_ID) -> str:
+    """The kernel's name for this run of the machine; "" where /proc hides it."""
+    try:
+        return told.read_text().strip()
+    except OSError:
+        return ""
 
 
 class ClockChanges:
@@ -69,11 +75,11 @@ class ClockChanges:
             self._mend(now.wall, change)
 
     def _take_over(self, now: Reading) -> float | None:
-        """By how much the clock was set since anyone looked; None where the machine was started since."""
+        """By how much the clock was set since anyone looked; None where a start may lie between."""
         with self._database.write() as db:
             found = db.execute("SELECT value FROM facts WHERE name = ?", (_FACT,)).fetchone()
             boot, _, booted = found[0].partition(" ") if found else ("", "", "")
-            change = now.booted - float(booted) if boot == now.boot else None
+            change = now.booted - float(booted) if boot and boot == now.boot else None
             if change is None or abs(change) >= _LEAST:
                 value = f"{now.boot} {now.booted}"
                 db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_FACT, value))

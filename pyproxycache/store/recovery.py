@@ -27,11 +27,14 @@ class Recovery:
         self._fsck = fsck
 
     def run(self, boot: str | None = None) -> None:
-        """Mend the store; `boot` names this run of the machine (None: ask the kernel)."""
-        boot = boot or boot_id()
+        """Mend the store; `boot` names this run of the machine (None: ask the kernel).
+
+        Where that is unknown (""), each start may be the first one after the power went.
+        """
+        boot = boot_id() if boot is None else boot
         self._space.recover()
         before = self._index.fact("boot")
-        if before != boot:
+        if before != boot or not boot:
             if before is not None:
                 self._index.distrust_versions()
                 self._check_last_written(clock.wall())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from cachedir import URL, CacheDir, entry, whole
 
-from pyproxycache.store.clock_changes import ClockChanges, Reading
+from pyproxycache.store.clock_changes import ClockChanges, Reading, boot_id
 from pyproxycache.store.flight import End
 
 DAY = 86400.0
@@ -78,12 +79,20 @@ def test_time_that_goes_by_is_no_change(cache: CacheDir) -> None:
 
 
 @pytest.mark.parametrize("wall", [-365 * DAY, 40 * DAY], ids=["a-year-behind", "later"])
-def test_a_machine_that_was_off_tells_nothing_of_its_clock(cache: CacheDir, wall: float) -> None:
+@pytest.mark.parametrize(("boot", "next_boot"), [("one", "two"), ("", "")], ids=["named", "not-named"])
+def test_a_machine_that_was_off_tells_nothing_of_its_clock(
+    cache: CacheDir, wall: float, boot: str, next_boot: str
+) -> None:
     """It may be right now, or soon: what came is left as it is, and is of unknown age until its time."""
-    ClockChanges(cache.database).look(at(0))
+    ClockChanges(cache.database).look(at(0, boot=boot))
     put(cache, "a", -DAY)
-    ClockChanges(cache.database).look(at(wall, since_boot=10, boot="two"))
+    ClockChanges(cache.database).look(at(wall, since_boot=10, boot=next_boot))
     assert times(cache) == {"a": (-DAY, min(-DAY, wall))}
+
+
+def test_where_the_kernel_hides_its_name_for_this_run_it_is_unknown(tmp_path: Path) -> None:
+    assert boot_id(tmp_path / "hidden") == ""
+    assert boot_id()
 
 
 def test_many_entries(cache: CacheDir) -> None:
