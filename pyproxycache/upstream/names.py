@@ -111,7 +111,7 @@ class Names:
         host, port = key
         try:
             addresses, error = _resolved(host, port), None
-        except (OSError, UnicodeError) as failure:
+        except Exception as failure:  # too little memory as well: those who wait have to be told
             addresses, error = [], failure
         with self._changed:
             self._learn(key, addresses, error)

@@ -284,6 +284,27 @@ class TestNames:
         with pytest.raises((UpstreamUnreachable, UpstreamTimeout)):
             Names().addresses(host, 80, clock.steady() + 5)
 
+    @pytest.mark.parametrize(
+        "failure", [socket.gaierror("none"), MemoryError(), RuntimeError("odd")], ids=repr
+    )
+    def test_a_look_up_that_fails_in_any_way_is_told_and_over(
+        self, monkeypatch: pytest.MonkeyPatch, failure: Exception
+    ) -> None:
+        failures = [failure]
+
+        def resolve(host: str, port: int, flags: int = 0, **_options: object) -> list[object]:
+            if flags & socket.AI_NUMERICHOST:
+                raise socket.gaierror("a name")
+            if failures:
+                raise failures.pop()
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.2.1", port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        names = Names(0.0)
+        with pytest.raises(UpstreamUnreachable, match="does not resolve"):
+            names.addresses("a.test", 80, clock.steady() + LONG)
+        assert names.addresses("a.test", 80, clock.steady() + LONG) == (ipv4("192.0.2.1", 80),)
+
     def test_addresses_need_no_thread(self) -> None:
         names = Names()
         assert names.addresses("127.1", 80, 0.0) == (ipv4("127.0.0.1", 80),)
