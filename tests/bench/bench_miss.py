@@ -36,7 +36,7 @@ from pyproxycache.outcome import Outcome, Result
 from pyproxycache.rules import decide
 from pyproxycache.serving import delivery
 from pyproxycache.steps import finished
-from pyproxycache.store import blobs, claims, commits, flight, flights, housekeeping, space
+from pyproxycache.store import blobs, claims, commits, flight, flights, housekeeping, partial, space
 from pyproxycache.upstream import client, exchange
 
 # What belongs to which line of the table: a function's own time, without that of others in the table.
@@ -52,7 +52,7 @@ LAYERS: dict[str, list[tuple[object, str]]] = {
         (flights.Permit, "finish"),
         (flight.Flight, "publish"),
         (flight.Flight, "read"),
-        (flight._Reader, "__next__"),
+        (flight.FlightReader, "__next__"),
     ],
     "claims: locks, reads, transactions": [
         (claims.Claims, "claim"),
@@ -62,10 +62,10 @@ LAYERS: dict[str, list[tuple[object, str]]] = {
     ],
     "rows put in place": [(commits, "insert_entry")],
     "files": [
-        (blobs.Partial, "create"),
-        (blobs.Partial, "write"),
-        (blobs.Partial, "open_reader"),
-        (blobs.Partial, "discard"),
+        (partial.Partial, "create"),
+        (partial.Partial, "write"),
+        (partial.Partial, "open_reader"),
+        (partial.Partial, "discard"),
         (blobs.Blobs, "keep"),
         (blobs.Blobs, "write"),
     ],
@@ -165,7 +165,9 @@ def parts(folder: Path) -> tuple[engine.Engine, housekeeping.Housekeeper]:
     config = Config(store=StoreOptions(path=folder, reserve=Share()))
     store = wiring.open_store(config.store)
     housekeeper = housekeeping.Housekeeper(store.index, store.space)
-    components, *_ = wiring._build_components(config, store, housekeeper, "bench")
+    guard = wiring._guard(config)
+    upstream = wiring._upstream(config, guard, "bench")
+    components, *_ = wiring._build_components(config, store, housekeeper, upstream, guard)
     return engine.Engine(components), housekeeper
 
 

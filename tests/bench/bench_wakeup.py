@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument("--followers", type=int, default=3, help="processes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        leader, *followers = (StoreProcess(Path(folder), 60.0) for _ in range(options.followers + 1))
+        leader, *followers = (
+            StoreProcess(Path(folder), lease=60.0, silence=60.0) for _ in range(options.followers + 1)
+        )
         try:
             delays = measure(leader, followers, options.times)
         finally:
