@@ -105,10 +105,11 @@ class Answering:
     def _parsed(self, connection: Connection) -> tuple[Received, InterimHeads, Parsed]:
         """A request that may have something behind its head."""
         connection.buffer = with_ascii_target(connection.buffer)
+        head, _end, _behind = connection.buffer.partition(b"\r\n\r\n")
+        sent = names_as_sent(head)
         source = Source(connection)
         parser = get_parser(self._cfg, source, connection.address)
         request = _parsed(connection, source, parser)
-        sent = names_as_sent(connection.head or b"")
         interim = InterimHeads(source)
         body = RequestBody(request, interim)
         received = Received(

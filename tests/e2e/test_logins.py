@@ -69,6 +69,24 @@ def test_nobody_else_is_let_in(proxy: Proxy, url: str, scheme: str, method: str)
     assert proxy.get(f"{url}/inbox", [("Authorization", f"{scheme} bob")]).body == b"the inbox of bob"
 
 
+class FieldNames(Inbox):
+    """Shows the names of the fields that it got."""
+
+    def answer(self) -> None:
+        body = "\n".join(self.headers.keys()).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_field_names_stay_as_they_are_sent_behind_a_login(proxy: Proxy) -> None:
+    with serving(FieldNames) as url, Conversation(proxy.address) as alice:
+        for fields in (("Authorization: NTLM alice", "x-OWN: 1"), ("x-OWN: 1",), ("x-OWN: 1", "A: b")):
+            reply = alice.send(request(f"GET {url}/a", *fields)).reply()
+            assert b"x-OWN" in reply.body.split(b"\n"), fields
+
+
 class Handshake(BaseHTTPRequestHandler):
     """Lets a connection in by three messages, all of which have to come over the same one."""
 
