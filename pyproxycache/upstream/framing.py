@@ -11,6 +11,7 @@ from pyproxycache.upstream.heads import Received
 from pyproxycache.upstream.reader import Reader
 
 _LARGEST_READ = 1 << 30
+_AT_ONCE = 16 << 10
 _LONGEST_LINE = 16 << 10
 _TRAILER_LIMIT = 64 << 10
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
@@ -73,6 +74,8 @@ class Chunked(Body):
 
     def read(self) -> bytes:
         if not self._left:
+            if whole := self._whole_chunks():
+                return whole
             self._left = self._next_size()
         if self._left == 0:
             # With the last chunk the body is whole, whatever becomes of the connection.
@@ -93,6 +96,19 @@ class Chunked(Body):
             self._reader.read_ahead()
             self.ended = True
         return body
+
+    def _whole_chunks(self) -> bytes:
+        """The content of the small chunks that are wholly here; b"" where the next one is not."""
+        ahead = self._reader.ahead(_AT_ONCE)
+        place = 0 if self._left is None else 2
+        if place and not ahead.startswith(b"\r\n"):
+            return b""
+        chunks, place = _chunks(ahead, place)
+        if chunks:
+            # As if each were read by itself: the end of the last one is looked at with the next.
+            self._reader.skip(place - 2)
+            self._left = 0
+        return b"".join(chunks)
 
     def _next_size(self) -> int:
         if self._left is not None and self._reader.line(_LONGEST_LINE) != b"\r\n":
@@ -115,17 +131,24 @@ class Chunked(Body):
 
 def _dechunked(data: bytes) -> bytes | None:
     """The body that the chunks make, where they are that and nothing else."""
+    chunks, place = _chunks(data, 0)
+    match = _CHUNK.match(data, place)
+    if match is None or int(match[1], 16) or data[match.end() :] != b"\r\n":
+        return None
+    return b"".join(chunks)
+
+
+def _chunks(data: bytes, place: int) -> tuple[list[bytes], int]:
+    """What the whole chunks from `place` on hold, but for the last one of all, and where they end."""
     chunks: list[bytes] = []
-    place = 0
     while (match := _CHUNK.match(data, place)) is not None:
         start, size = match.end(), int(match[1], 16)
-        place = start + size + 2
-        if data[place - 2 : place] != b"\r\n":
-            return None
-        if size == 0:
-            return b"".join(chunks) if place == len(data) else None
-        chunks.append(data[start : place - 2])
-    return None
+        end = start + size
+        if size == 0 or data[end : end + 2] != b"\r\n":
+            break
+        chunks.append(data[start:end])
+        place = end + 2
+    return chunks, place
 
 
 class UntilClose(Body):

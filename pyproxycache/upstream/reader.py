@@ -111,9 +111,13 @@ class Reader:
         """What was received and not read yet."""
         return self._taken(len(self._buffer))
 
-    def ahead(self) -> bytes:
-        """The same, without reading it."""
-        return bytes(self._buffer)
+    def ahead(self, limit: int | None = None) -> bytes:
+        """The same, `limit` bytes at most, without reading it."""
+        return bytes(self._buffer[:limit])
+
+    def skip(self, count: int) -> None:
+        """Let go of so many bytes of what was read ahead."""
+        del self._buffer[:count]
 
     def pending(self) -> int:
         """Bytes that have come and were not read yet, about; of TLS those that are decrypted."""

@@ -10,6 +10,8 @@ from scripted import OK, Scripted, get, until_gone, upstream
 
 from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout, UpstreamUnreachable
 from pyproxycache.outcome import Outcome
+from pyproxycache.upstream.framing import Chunked
+from pyproxycache.upstream.reader import Reader
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 MANY = b"".join(b"X-%d: value\r\n" % number for number in range(300))
@@ -218,6 +220,22 @@ def test_a_body_that_is_not_framed_as_it_says_breaks_off(raw: bytes) -> None:
         exchange = upstream().send(get(origin.url()), Outcome())
         with pytest.raises(BrokenOff):
             list(exchange)
+
+
+@pytest.mark.parametrize("size", [1, 7, 300])
+def test_chunks_that_are_here_are_read_at_once(size: int) -> None:
+    """Each by itself, a million chunks of a byte would take the processor for seconds."""
+    count = 40_000 // (size + 6)
+    raw = (b"%x\r\n%b\r\n" % (size, b"x" * size)) * count + b"0\r\n\r\n"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(raw)
+        body = Chunked(Reader(ours, 5.0))
+        pieces = list(iter(body.read, b""))
+    assert b"".join(pieces) == b"x" * size * count
+    assert len(pieces) < 10
+    assert body.ended
+    assert not body.trails
 
 
 def test_many_small_chunks_in_large_and_small_reads() -> None:
