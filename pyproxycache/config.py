@@ -260,8 +260,8 @@ def _check(config: Config) -> None:
 def _overlap(one: str, other: str) -> bool:
     """Whether only one of them can be listened on: the same, or one is of all that the other is of."""
     (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
-    if "unix:" in (one[:5], other[:5]) or port != other_port or int(port) == 0:
-        return one == other and not one.endswith(":0")
+    if "unix:" in (one[:5], other[:5]) or port != other_port:
+        return one == other
     hosts = {host, other_host}
     return len(hosts) == 1 or "[::]" in hosts or ("0.0.0.0" in hosts and not any("[" in h for h in hosts))
 

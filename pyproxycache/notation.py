@@ -145,6 +145,9 @@ def _address(value: Any) -> str:
     match = _ADDRESS.fullmatch(value)
     if match is None or int(match["port"]) > 65535:
         raise refusal
+    if int(match["port"]) == 0:
+        # Neither clients nor the guard, which knows the cache's own addresses, would know it.
+        raise ValueError(f"{value!r} leaves the port to the system: name one, from 1 to 65535")
     if match["six"] is not None:
         try:
             IPv6Address(match["six"])

@@ -746,7 +746,11 @@ def test_workers_end_with_their_master(make_proxy: Callable[..., Proxy], origin:
 
 def test_cache_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = run("serve", "--cache-dir", str(tmp_path / "file" / "cache"), "--listen", "127.0.0.1:0")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    listen = f"127.0.0.1:{port}"
+    done = run("serve", "--cache-dir", str(tmp_path / "file" / "cache"), "--listen", listen)
     assert done.status == WRONG_USAGE
     assert "Traceback" not in done.stderr
     assert str(tmp_path) in done.stderr
