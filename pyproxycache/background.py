@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pyproxycache import clock
 from pyproxycache.errors import ProxyError
 
 _QUIET_SECONDS = 60.0
+_ROUND_SECONDS = 2.0
 _EXPECTED = (OSError, sqlite3.Error, ProxyError)
 
 Count = Callable[[dict[str, int]], None]
+Chore = Callable[[], object]
 
 
 class Background:
@@ -49,6 +51,30 @@ class Background:
         # What a full disk or a lost folder says is enough; all else is ours to mend.
         trace = None if isinstance(error, _EXPECTED) else error
         self._log.error("%s failed%s: %s", step, before, str(error) or type(error).__name__, exc_info=trace)
+
+
+class Rounds:
+    """A thread that does chores every two seconds, in this order; one that fails stops no other."""
+
+    def __init__(self, chores: Sequence[Chore], background: Background) -> None:
+        self._chores = chores
+        self._background = background
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Returns once the chore that is being done is over."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(_ROUND_SECONDS):
+            for chore in self._chores:
+                self._background.survives(chore)
 
 
 def tell_of_lost_threads(log: logging.Logger) -> None:

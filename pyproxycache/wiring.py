@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pyproxycache import descriptors
-from pyproxycache.background import Count, tell_of_lost_threads
+from pyproxycache.background import Background, Count, Rounds, tell_of_lost_threads
 from pyproxycache.config import Config
 from pyproxycache.download.leading import Downloader
 from pyproxycache.download.surroundings import Surroundings
@@ -185,7 +185,6 @@ def _build_app(config: Config) -> app.App:
     components, downloader = _build_components(config, store, housekeeper, upstream, guard)
     access_log = _access_log(config.log, housekeeper.count)
     verifier = Verifier(config.store.verify, store.index, store.blobs, store.fsck, housekeeper.count)
-    verifier.start()
     finish_logs = _finishing(access_log)
 
     def close(seconds: float) -> None:
@@ -197,7 +196,7 @@ def _build_app(config: Config) -> app.App:
         housekeeper.close()
         finish_logs()
 
-    return app.App(
+    made = app.App(
         app.Options(name, _tells_key(config), config.memory, _shares(config), config.limits.half_closed),
         Access(config.allow),
         guard,
@@ -206,6 +205,10 @@ def _build_app(config: Config) -> app.App:
         store.database.versions.counters,
         app.Around(access_log.reopen if access_log else _ignore, finish_logs, close),
     )
+    # Last: what fails before leaves no thread beside the app without a store.
+    housekeeper.start()
+    verifier.start()
+    return made
 
 
 def _build_passing_app(config: Config, why: str) -> app.App:
@@ -215,20 +218,26 @@ def _build_passing_app(config: Config, why: str) -> app.App:
     access_log = _access_log(config.log, _ignore)
     finish_logs = _finishing(access_log)
 
+    rounds = Rounds((upstream.close_unwanted, HeapTrim().trim), Background("housekeeping", log, _ignore))
+
     def figures() -> Figures:
         raise StoreError(why)
 
-    return app.App(
+    def close(_seconds: float) -> None:
+        rounds.close()
+        finish_logs()
+
+    made = app.App(
         app.Options(name, _tells_key(config), 0, _shares(config), config.limits.half_closed),
         Access(config.allow),
         guard,
         _ways(config, PassingEngine(upstream, why), upstream, figures),
         Reporter(_ignore, _ignore, access_log),
         memoryview(bytearray(8)).cast("Q"),  # of no key: nothing is given again
-        app.Around(
-            access_log.reopen if access_log else _ignore, finish_logs, lambda _seconds: finish_logs()
-        ),
+        app.Around(access_log.reopen if access_log else _ignore, finish_logs, close),
     )
+    rounds.start()
+    return made
 
 
 def _upstream(config: Config, guard: Guard, name: str) -> Upstream:

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from origin import Origin
-from scripted import Scripted
+from scripted import OK, Scripted
 
 from pyproxycache.config import Config, parse
 from pyproxycache.front.app import App
@@ -51,6 +51,21 @@ rules:
 
     with Scripted([late]) as server:
         assert get(app, f"http://127.0.0.1:{server.port}/slow") == b"body"
+
+
+def test_without_a_store_only_connections_and_heap_are_seen_to_until_the_end(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    app = build_app(Config(store=StoreOptions(path=no_folder)))
+    try:
+        begun = [thread.name for thread in threading.enumerate() if thread not in before]
+        assert begun == ["housekeeping"]
+        with Scripted([OK]) as server:
+            assert get(app, f"http://127.0.0.1:{server.port}/") == b"right"
+    finally:
+        app.around.close(0)
+    assert [thread for thread in threading.enumerate() if thread not in before] == []
 
 
 def test_what_waits_to_be_refreshed_does_not_begin_after_the_end(origin: Origin, tmp_path: Path) -> None:

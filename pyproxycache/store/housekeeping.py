@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pyproxycache import clock
-from pyproxycache.background import Background
+from pyproxycache.background import Background, Chore, Rounds
 from pyproxycache.errors import StoreError
 from pyproxycache.store.index import Index
 from pyproxycache.store.space import Space
@@ -16,31 +16,29 @@ from pyproxycache.units import format_count, format_size
 
 log = logging.getLogger("pyproxycache.store")
 
-Chore = Callable[[], object]
-
-_FLUSH_SECONDS = 2.0
 _COLLECT_SECONDS = 600.0
 
 
 class Housekeeper:
-    """Gathers what requests note in memory; one thread a process writes it in batches.
+    """Gathers what requests note in memory; one thread a process, begun by `start`, writes it in batches.
 
     `_accesses` and `_counters` are guarded by `_lock`. A crash loses at most what came in since the last
-    flush. `chores` are done every two seconds, in this order, before anything is collected; one that fails
-    keeps nobody from the others. `_collected` (monotonic) is the thread's.
+    flush. `chores` are done in each of its rounds, before anything is collected. `_collected` (monotonic)
+    is the thread's.
     """
 
     def __init__(self, index: Index, space: Space, chores: Sequence[Chore] = ()) -> None:
         self._index = index
         self._space = space
-        self._chores = chores
         self._lock = threading.Lock()
         self._accesses: dict[int, tuple[float, int]] = {}
         self._counters: Counter[str] = Counter()
-        self._stopped = threading.Event()
         self._collected = clock.steady()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
-        self._thread.start()
+        every = (self.flush, *chores, index.settle, space.restock, self._collect_if_due)
+        self._rounds = Rounds(every, Background("housekeeping", log, self.count))
+
+    def start(self) -> None:
+        self._rounds.start()
 
     def note_access(self, entry_id: int, now: float, times: int = 1) -> None:
         """An entry was served so many times, at last `now`."""
@@ -64,16 +62,8 @@ class Housekeeper:
                 log.warning("access times and counters of the last seconds are lost: %s", error)
 
     def close(self) -> None:
-        self._stopped.set()
-        self._thread.join()
+        self._rounds.close()
         self.flush()
-
-    def _run(self) -> None:
-        background = Background("housekeeping", log, self.count)
-        chores = (self.flush, *self._chores, self._index.settle, self._space.restock, self._collect_if_due)
-        while not self._stopped.wait(_FLUSH_SECONDS):
-            for chore in chores:
-                background.survives(chore)
 
     def _collect_if_due(self) -> None:
         due = clock.steady() - self._collected > _COLLECT_SECONDS

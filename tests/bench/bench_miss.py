@@ -165,6 +165,7 @@ def parts(folder: Path) -> tuple[engine.Engine, housekeeping.Housekeeper]:
     config = Config(store=StoreOptions(path=folder, reserve=Share()))
     store = wiring.open_store(config.store)
     housekeeper = housekeeping.Housekeeper(store.index, store.space)
+    housekeeper.start()
     guard = wiring._guard(config)
     upstream = wiring._upstream(config, guard, "bench")
     components, *_ = wiring._build_components(config, store, housekeeper, upstream, guard)

@@ -72,6 +72,7 @@ def test_housekeeping_goes_on_after_any_error_and_shows_it(cache: CacheDir, erro
     for number in range(4):
         cache.put(f"{URL}/{number}", bytes([number]) * 4096)
     housekeeper = Housekeeper(cache.index, cache.space(max_size=2 * 4096), [fail])
+    housekeeper.start()
     try:
         for _ in range(3):
             assert turns.acquire(timeout=60)
