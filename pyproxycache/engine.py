@@ -9,18 +9,17 @@ from pyproxycache.errors import ClientGone, Fault, ProxyError
 from pyproxycache.fetching.fetcher import Fetched, Fetcher, Miss
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
+from pyproxycache.fetching.repeatable import repeatable_of
 from pyproxycache.lookup import Found, LookUp, with_content_key
-from pyproxycache.messages import Entry, Repeatable, Request, Response, Url
+from pyproxycache.messages import Entry, Request, Response, Url
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
-from pyproxycache.rules.freshness import CLOCK_TOLERANCE, current_age
 from pyproxycache.rules.keys import cache_key, of_same_content
 from pyproxycache.rules.policy import Policies
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.steps import Asks, Steps
 from pyproxycache.store.index import Index
-from pyproxycache.store.versions import Stamp
 from pyproxycache.upstream.client import Upstream
 
 _ATTEMPTS = 6
@@ -110,7 +109,8 @@ class Engine:
             self._refresh(request, key, looked.entries, serve.entry)
         if serve.stale or looked.stamp is None or serve.entry.key != key:
             return response
-        repeatable = self._repeatable(request, serve.entry, looked, looked.stamp)
+        policies = self._components.policies
+        repeatable = repeatable_of(request, serve.entry, policies, looked.stamp, looked.varies)
         return replace(response, repeatable=repeatable)
 
     def _refresh(self, request: Request, key: str, found: list[Entry], entry: Entry) -> None:
@@ -121,19 +121,6 @@ class Engine:
         varies = tuple(name for name, _value in entry.vary)
         miss = Miss(plain, key, found, fetch, Outcome(), varies)
         self._components.refresher.start(key, lambda: self._components.fetcher.refresh(miss))
-
-    def _repeatable(self, request: Request, entry: Entry, looked: Found, stamp: Stamp) -> Repeatable:
-        policies, now = self._components.policies, clock.wall()
-        return Repeatable(
-            entry,
-            stamp.slot,
-            stamp.version,
-            since=now - CLOCK_TOLERANCE,
-            until=decide.good_until(request, entry, policies, now),
-            born=now - current_age(entry, now),
-            expires=now + decide.freshness_left(request, entry, policies, now),
-            varies=looked.varies,
-        )
 
     def _fetch(self, miss: Miss) -> Steps[Fetched]:
         """Fetch, with what is known of other variants of the response."""

@@ -10,13 +10,13 @@ from pyproxycache.download.leading import Downloader, Downloading, Freshened, Pa
 from pyproxycache.download.surroundings import Surroundings
 from pyproxycache.errors import Fault, StoreError, UpstreamError
 from pyproxycache.fetching.forwarder import Forwarder, with_own
+from pyproxycache.fetching.repeatable import repeatable_of
 from pyproxycache.lookup import LookUp
-from pyproxycache.messages import Entry, Head, Part, Repeatable, Request, Response, without_query
+from pyproxycache.messages import Entry, Head, Part, Request, Response, without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.extents import are_of_one, as_part, extent_of, first_ahead
-from pyproxycache.rules.freshness import CLOCK_TOLERANCE, current_age
 from pyproxycache.rules.keys import fits, flight_key, newest, part_key, select, vary_values
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import if_range_holds, range_specs, range_text, select_ranges
@@ -304,16 +304,11 @@ class Fetcher:
             outcome.collapsed, outcome.result = True, Result.COLLAPSED
             return self._delivery.arriving(request, outcome, flight, current)
 
-        until = now
-        if decide.is_usable(miss.request, entry, self._policies, now):
-            until = decide.good_until(miss.request, entry, self._policies, now)
-        age = current_age(entry, now)
         varies = tuple(name for name, _value in entry.vary)
-        since = now - CLOCK_TOLERANCE
-        repeatable = Repeatable(
-            entry, stamp.slot, stamp.version, since, until, now - age, until, varies, again
-        )
-        return replace(response, repeatable=repeatable)
+        repeatable = repeatable_of(miss.request, entry, self._policies, stamp, varies)
+        is_usable = decide.is_usable(miss.request, entry, self._policies, now)
+        until = repeatable.until if is_usable else now
+        return replace(response, repeatable=replace(repeatable, until=until, again=again))
 
     def _comes_soon(self, request: Request, progress: Progress) -> bool:
         """Whether this download of the whole will sooner have what is asked for than a new one."""
