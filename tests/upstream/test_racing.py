@@ -195,7 +195,9 @@ class TestDialling:
             if client != "127.0.0.1":
                 raise Forbidden(address)
 
-        with Scripted([OK], [OK]) as origin:
+        # A kept connection's address would be judged once more.
+        last = OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+        with Scripted([last], [OK]) as origin:
             resolving(monkeypatch, "127.0.0.1")
             client = upstream(admit=admit)
             request = get(origin.url(host="many.test"))
