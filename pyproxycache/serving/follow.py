@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -28,7 +29,7 @@ from pyproxycache.rules.representation import is_cut, resumption_validator, same
 from pyproxycache.rules.validation import (
     complete_length,
 )
-from pyproxycache.serving.resuming import FirstBytes, asking_for, begun, plain_headers
+from pyproxycache.serving.resuming import FirstBytes, GivenBytes, asking_for, begun, is_alike, plain_headers
 from pyproxycache.serving.span import Span, SpanRequest
 from pyproxycache.store.blobs import BlobReader, Blobs, Damaged
 from pyproxycache.store.claims import NotStorable
@@ -160,6 +161,7 @@ class FollowedBody:
         self._stop = stop
         self._successions = 0
         self._pieces: Iterator[Piece] | None = pieces
+        self._given: GivenBytes | None = None
 
     def __iter__(self) -> Iterator[Piece]:
         return self
@@ -189,6 +191,9 @@ class FollowedBody:
         return piece and self._counted(piece)
 
     def _counted(self, piece: Piece) -> Piece:
+        if self._given is None and isinstance(piece, FileSlice) and self._goes_on_by_bytes():
+            with contextlib.suppress(OSError):  # then it cannot go on by itself
+                self._given = GivenBytes(os.dup(piece.fd))
         self.offset += piece.count if isinstance(piece, FileSlice) else len(piece)
         return piece
 
@@ -196,6 +201,11 @@ class FollowedBody:
         close = getattr(self._pieces, "close", None)
         if close is not None:
             close()
+
+    def _goes_on_by_bytes(self) -> bool:
+        """Whether nothing but the bytes themselves can tell that another answer goes on with this one."""
+        entry = self._read.entry
+        return entry.part is None and resumption_validator(entry.head) is None
 
     def _succeeding(self) -> Iterator[Piece]:
         """Go on from somewhere else: the store, a flight, or the origin."""
@@ -277,7 +287,7 @@ class FollowedBody:
         entry = self._read.entry
         validator = resumption_validator(entry.head)
         if validator is None:
-            raise BrokenOff("the download ended, and without a strong validator it cannot go on")
+            return self._alone_by_bytes(entry)
         base = entry.first_byte
         last = None if self._stop is None else base + self._stop - 1
         headers = plain_headers(self._request).with_field("Range", range_text(base + self.offset, last))
@@ -290,6 +300,18 @@ class FollowedBody:
             exchange.close()
             raise BrokenOff("the download ended, and the origin has something else now")
         return FirstBytes(exchange, end - base - self.offset)
+
+    def _alone_by_bytes(self, entry: Entry) -> Iterator[Piece]:
+        """The whole once more, which is the same as far as it was given; raises BrokenOff."""
+        if self._given is None or not self._given.reach_to(self.offset):
+            raise BrokenOff("the download ended, and without a strong validator it cannot go on")
+        request = self._request.with_headers(plain_headers(self._request))
+        exchange = self._follower.upstream.send(request, self._outcome)
+        length = self._read.answered.length
+        if exchange.length != length or not is_alike(entry.head, exchange.head):
+            exchange.close()
+            raise BrokenOff("the download ended, and the origin has something else now")
+        return self._given.gone_on(exchange, self.offset, self._stop)
 
 
 def _is_same(old: Entry, new: Entry) -> bool:

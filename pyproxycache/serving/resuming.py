@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator
 
 from pyproxycache.download.leading import Downloading, Led, Passed, Whole
 from pyproxycache.errors import BrokenOff
-from pyproxycache.messages import Entry, Headers, Piece, Request, Waits
+from pyproxycache.messages import Entry, Head, Headers, Piece, Request, Waits
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.parts import range_of
 from pyproxycache.rules.representation import resumption_validator
@@ -66,3 +68,50 @@ class FirstBytes:
 
     def close(self) -> None:
         self._exchange.close()
+
+
+_ALIKE = ("content-type", "content-encoding", "last-modified", "etag")
+
+
+def is_alike(known: Head, now: Head) -> bool:
+    """Whether the new answer can be the body of the head that a client has, if the bytes agree."""
+    return known.status == now.status == 200 and all(
+        known.headers.get(name) == now.headers.get(name) for name in _ALIKE
+    )
+
+
+class GivenBytes:
+    """What a client was given of a body that has no strong validator, in the file that it came from.
+
+    The descriptor is its own from here on.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def reach_to(self, offset: int) -> bool:
+        """Whether the file has all up to the offset: what came without it is known to nobody any more."""
+        return os.fstat(self._fd).st_size >= offset
+
+    def gone_on(self, exchange: Exchange, offset: int, stop: int | None) -> Iterator[bytes]:
+        """The bytes from the offset up to `stop`, or the end, of an answer that begins as the file does.
+
+        Raises BrokenOff where it does not, or is shorter.
+        """
+        place = 0
+        with contextlib.closing(exchange):
+            for data in exchange:
+                given = min(len(data), max(0, offset - place))
+                if given and os.pread(self._fd, given, place) != data[:given]:
+                    raise BrokenOff("the download ended, and the origin has something else now")
+                rest = data[given : None if stop is None else max(0, stop - place)]
+                place += len(data)
+                if rest:
+                    yield rest
+                if stop is not None and place >= stop:
+                    return
+            if place < (offset if stop is None else stop):
+                raise BrokenOff(f"the origin's body ended at {place}")
+
+    def __del__(self) -> None:
+        os.close(self._fd)

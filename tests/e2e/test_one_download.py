@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable
 
 import pytest
-from harness import Proxy
+from harness import Proxy, until
 from load import Download
-from origin import Generated, Origin
+from origin import Gate, Generated, Origin
 from scripted import Scripted
 
 MB = 1_000_000
@@ -267,3 +269,63 @@ def test_an_object_over_its_limit_is_served_but_not_stored(origin: Origin, make_
             assert client.complete
             assert client.correct
         assert origin.count(path) == 2
+
+
+class TestFollowersElsewhere:
+    """A body turns out to be too large for the store while clients of another worker follow its file."""
+
+    BODY = Generated(3 * MB, seed=16)
+
+    @pytest.fixture
+    def clients(self, origin: Origin, make_proxy: MakeProxy) -> Callable[..., tuple[list[Download], Gate]]:
+        """The leader's client, and three that follow in another worker; all have some of the body."""
+
+        def begin(**options: object) -> tuple[list[Download], Gate]:
+            origin.put("/a", self.BODY, **options, chunked=True)
+            gate = origin.gate("/a", at=500_000)
+            proxy = make_proxy(workers=2, config={"store": {"max_object": "1M"}})
+            first, *others = (proxy.download(origin.url("/a"), expected=self.BODY) for _ in range(4))
+            first.open()
+            gate.wait_reached()
+            leaders: list[int] = []
+            # The kernel's list may leave a connection out while others come and go.
+            until(lambda: leaders.extend(p for p in proxy.worker_pids() if proxy.connections(p)) or leaders)
+            leader = leaders[0]
+            os.kill(leader, signal.SIGSTOP)
+            try:
+                for other in others:
+                    other.open()
+                (elsewhere,) = {*proxy.worker_pids()} - {leader}
+                until(lambda: proxy.connections(elsewhere) >= len(others))
+            finally:
+                os.kill(leader, signal.SIGCONT)
+            for client in (first, *others):
+                client.take(100_000)
+            assert origin.count("/a") == 1
+            gate.position = None
+            return [first, *others], gate
+
+        return begin
+
+    @pytest.mark.parametrize("tag", [{"etag": '"1"'}, {}], ids=["tagged", "untagged"])
+    def test_they_go_on(
+        self, origin: Origin, clients: Callable[..., tuple[list[Download], Gate]], tag: dict[str, str]
+    ) -> None:
+        """By Range, or without a tag where another answer begins with what they were given."""
+        begun, gate = clients(cache_control="max-age=60", **tag)
+        for client in begun:
+            client.start()
+        gate.open()
+        assert [(one.join().error, one.complete, one.correct) for one in begun] == [(None, True, True)] * 4
+        assert origin.count("/a") == 4
+
+    def test_bytes_of_two_bodies_are_never_put_together(
+        self, origin: Origin, clients: Callable[..., tuple[list[Download], Gate]]
+    ) -> None:
+        (first, *others), gate = clients(cache_control="max-age=60")
+        origin.put("/a", Generated(3 * MB, seed=17), cache_control="max-age=60", chunked=True)
+        for client in (first, *others):
+            client.start()
+        gate.open()
+        assert first.join().complete
+        assert [one.join().complete for one in others] == [False] * 3
