@@ -287,10 +287,8 @@ class TestFollowersElsewhere:
             first, *others = (proxy.download(origin.url("/a"), expected=self.BODY) for _ in range(4))
             first.open()
             gate.wait_reached()
-            leaders: list[int] = []
-            # The kernel's list may leave a connection out while others come and go.
-            until(lambda: leaders.extend(p for p in proxy.worker_pids() if proxy.connections(p)) or leaders)
-            leader = leaders[0]
+            until(lambda: len(proxy.worker_pids()) == 2)
+            (leader,) = (pid for pid in proxy.worker_pids() if proxy.connections(pid))
             os.kill(leader, signal.SIGSTOP)
             try:
                 for other in others:
