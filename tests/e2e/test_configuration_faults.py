@@ -170,7 +170,8 @@ def test_a_start_that_fails_says_why(
     tmp_path: Path, filled_in: Callable[..., str], text: str, message: str
 ) -> None:
     section = filled_in(text)
-    done = serve(tmp_path, section if text.startswith("listen") else f"listen: 127.0.0.1:0\n{section}")
+    listen = "" if text.startswith("listen") else f"listen: unix:{tmp_path}/s\n"
+    done = serve(tmp_path, listen + section)
     assert done.returncode == WRONG_USAGE
     assert filled_in(message) in done.stderr
     assert "Traceback" not in done.stderr

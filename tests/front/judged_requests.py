@@ -74,6 +74,11 @@ WE_REFUSE: tuple[tuple[str, str, Explains], ...] = (
     ("content of GET and HEAD", "RFC 9110 section 9.3.1", _matches(_CONTENT_OF_GET)),
     ("a line feed alone", "RFC 9112 section 2.2", _matches(rb"(?<!\r)\n")),
     ("a field's line that goes on in the next", "RFC 9112 section 5.2", _matches(rb"\n[ \t]")),
+    (
+        "a chunk's extension without a name",
+        "RFC 9112 section 7.1.1",
+        _matches(rb"^[0-9a-f]+[ \t]*;[ \t]*\r?\n"),
+    ),
     ("another expectation", "RFC 9110 section 10.1.1", _matches(rb"^Expect:", 417)),
     (
         "a path that is none of the ways in",

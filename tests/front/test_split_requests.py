@@ -116,6 +116,7 @@ DIFFERENT = {
     "content of GET and HEAD": GET + b"Content-Length: 1\r\n\r\nx",
     "a line feed alone": POST + b"X: y\n\r\n",
     "a field's line that goes on in the next": POST + b"X: y\r\n z\r\n\r\n",
+    "a chunk's extension without a name": POST + b"Transfer-Encoding: chunked\r\n\r\n0;\r\n\r\n",
     "another expectation": POST + b"Expect: wonders\r\n\r\n",
     "a path that is none of the ways in": POST + b"Content-Length: 70000\r\n\r\n" + b"x" * 70000,
 }
