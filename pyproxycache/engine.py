@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 
 from pyproxycache import clock
 from pyproxycache.errors import ClientGone, Fault, ProxyError
-from pyproxycache.fetching.fetcher import Fetched, Fetcher, Miss
+from pyproxycache.fetching.fetcher import Fetched, Fetcher, FetchJob
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
-from pyproxycache.fetching.repeatable import repeatable_of
-from pyproxycache.lookup import Found, LookUp, with_content_key
+from pyproxycache.fetching.reuse_terms import reuse_terms_of
 from pyproxycache.messages import Entry, Request, Response, Url
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules import decide, decisions
@@ -18,8 +17,9 @@ from pyproxycache.rules.keys import cache_key, of_same_content
 from pyproxycache.rules.policy import Policies
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
+from pyproxycache.serving.lookup import Lookup, LookupResult, with_content_key
 from pyproxycache.steps import Asks, Steps
-from pyproxycache.store.index import Index
+from pyproxycache.store.index.index import Index
 from pyproxycache.upstream.client import Upstream
 
 _ATTEMPTS = 6
@@ -33,7 +33,7 @@ class Components:
     upstream: Upstream
     policies: Policies
     index: Index
-    look_up: LookUp
+    lookup: Lookup
     delivery: Delivery
     fetcher: Fetcher
     forwarder: Forwarder
@@ -64,41 +64,43 @@ class Engine:
         return self._components.index.purge([cache_key(url, policies.query_mode(url))]) > 0
 
     def _answer(self, request: Request, outcome: Outcome) -> Steps[Response]:
-        its = self._components
-        key = cache_key(request.url, its.policies.query_mode(request.url))
+        components = self._components
+        key = cache_key(request.url, components.policies.query_mode(request.url))
         outcome.key = key
         varies: tuple[str, ...] = ()
         lost: list[Entry] = []  # what was found, and could not be served
         # A follower whose flight turns out not to be for it asks again: the one bounded loop.
         for _ in range(_ATTEMPTS):
             _begin_again(outcome)
-            looked = its.look_up.look(key, request)
-            found = looked.entries
+            looked_up = components.lookup.find(key, request)
+            found = looked_up.entries
             if lost and found == lost:
                 break  # nor can it be forgotten now
-            match decide.on_request(request, found, its.policies, clock.wall()):
+            match decide.on_request(request, found, components.policies, clock.wall()):
                 case decisions.Refuse(status, text):
                     outcome.result = Result.REFUSED
                     return answer.from_text(status, text)
                 case decisions.Bypass(reason):
                     yield Asks(request.url.authority)
-                    return its.forwarder.forward(request, outcome, reason, found)
+                    return components.forwarder.forward(request, outcome, reason, found)
                 case decisions.Serve() as serve:
-                    response, lost = self._serve(request, key, looked, serve, outcome), found
+                    response, lost = self._serve(request, key, looked_up, serve, outcome), found
                 case decisions.Assemble(plan, ttl):
-                    response, lost = its.delivery.assembled(request, plan, outcome), found
+                    response, lost = components.delivery.assembled(request, plan, outcome), found
                     outcome.result, outcome.ttl = Result.HIT, ttl
                 case decisions.Fetch() as fetch:
                     response, varies = yield from self._fetch(
-                        Miss(request, key, found, fetch, outcome, varies, looked.stamp, looked.is_known)
+                        FetchJob(
+                            request, key, found, fetch, outcome, varies, looked_up.stamp, looked_up.is_known
+                        )
                     )
             if response is not None:
                 return response
         yield Asks(request.url.authority)
-        return its.forwarder.forward(request, outcome, Forward.MISS, found)
+        return components.forwarder.forward(request, outcome, Forward.MISS, found)
 
     def _serve(
-        self, request: Request, key: str, looked: Found, serve: decisions.Serve, outcome: Outcome
+        self, request: Request, key: str, looked_up: LookupResult, serve: decisions.Serve, outcome: Outcome
     ) -> Response | None:
         response = self._components.delivery.stored(request, serve.entry, outcome, serve.ttl)
         outcome.result = Result.STALE if serve.stale else Result.HIT
@@ -106,12 +108,12 @@ class Engine:
             return None
         if serve.refresh:
             outcome.detail = "stale-while-revalidate"
-            self._refresh(request, key, looked.entries, serve.entry)
-        if serve.stale or looked.stamp is None or serve.entry.key != key:
+            self._refresh(request, key, looked_up.entries, serve.entry)
+        if serve.stale or looked_up.stamp is None or serve.entry.key != key:
             return response
         policies = self._components.policies
-        repeatable = repeatable_of(request, serve.entry, policies, looked.stamp, looked.varies)
-        return replace(response, repeatable=repeatable)
+        reuse_terms = reuse_terms_of(request, serve.entry, policies, looked_up.stamp, looked_up.varies)
+        return replace(response, reuse_terms=reuse_terms)
 
     def _refresh(self, request: Request, key: str, found: list[Entry], entry: Entry) -> None:
         plain = replace(request, interim=None, interest=None, login=None)
@@ -119,20 +121,20 @@ class Engine:
             plain = replace(plain, method="GET")
         fetch = decide.validating(plain, entry, Forward.STALE)
         varies = tuple(name for name, _value in entry.vary)
-        miss = Miss(plain, key, found, fetch, Outcome(), varies)
-        self._components.refresher.start(key, lambda: self._components.fetcher.refresh(miss))
+        job = FetchJob(plain, key, found, fetch, Outcome(), varies)
+        self._components.refresher.start(key, lambda: self._components.fetcher.refresh(job))
 
-    def _fetch(self, miss: Miss) -> Steps[Fetched]:
+    def _fetch(self, job: FetchJob) -> Steps[Fetched]:
         """Fetch, with what is known of other variants of the response."""
-        known = miss.fetch.stale or next(iter(miss.found), None)
-        if known is None and miss.is_known:
-            variants = self._components.index.variants(miss.key, _VARIANTS)
-            alike = [entry for entry in variants if of_same_content(entry, miss.request)]
-            miss = replace(miss, fetch=decide.with_variants(miss.request, miss.fetch, alike))
+        known = job.fetch.stale or next(iter(job.found), None)
+        if known is None and job.is_known:
+            variants = self._components.index.variants(job.key, _VARIANTS)
+            alike = [entry for entry in variants if of_same_content(entry, job.request)]
+            job = replace(job, fetch=decide.with_variants(job.request, job.fetch, alike))
             known = next(iter(alike), None)
-        if known is not None and not miss.varies:
-            miss = replace(miss, varies=tuple(name for name, _value in known.vary))
-        return self._components.fetcher.fetch(miss)
+        if known is not None and not job.varies:
+            job = replace(job, varies=tuple(name for name, _value in known.vary))
+        return self._components.fetcher.fetch(job)
 
 
 def failed(error: ProxyError, outcome: Outcome) -> Response:

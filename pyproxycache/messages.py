@@ -150,7 +150,7 @@ Piece = bytes | FileSlice
 see store.flight."""
 
 
-class Waits(Exception):
+class WouldBlock(Exception):
     """The next piece of a body is only to be had by a thread that may wait for it."""
 
 
@@ -210,17 +210,17 @@ class Head:
 class Response:
     """An answer to a client; `length` is that of the body (bytes), None where its end will tell.
 
-    `repeatable` is there where the next request of the same bytes may get it again.
+    `reuse_terms` is there where the next request of the same bytes may get it again.
     """
 
     head: Head
     body: Iterable[Piece] = field(default=(), compare=False)
     length: int | None = 0
-    repeatable: Repeatable | None = field(default=None, compare=False)
+    reuse_terms: ReuseTerms | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Repeatable:
+class ReuseTerms:
     """Why the same answer is right again: while the key has that version, from `since` until `until`.
 
     Times are seconds since the epoch: the response was `born` when its Age was 0, and is fresh until it

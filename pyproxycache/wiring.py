@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from pyproxycache import descriptors
 from pyproxycache.background import Background, Count, Rounds, tell_of_lost_threads
 from pyproxycache.config import Config
 from pyproxycache.download.leading import Downloader
@@ -22,15 +21,15 @@ from pyproxycache.fetching.fetcher import Fetcher
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.front import app
-from pyproxycache.front.forwarded import Forwarding
-from pyproxycache.front.heap import HeapTrim
-from pyproxycache.front.kisscache import Figures, KissCache
-from pyproxycache.front.server import Server, Setup
-from pyproxycache.front.turns import Shares, shares_of
-from pyproxycache.front.upgrade import pass_through
-from pyproxycache.front.ways import Ways
+from pyproxycache.front.handlers.forwarded import Forwarding
+from pyproxycache.front.handlers.kisscache import Figures, KissCache
+from pyproxycache.front.handlers.upgrade import pass_through
+from pyproxycache.front.handlers.ways import Ways
+from pyproxycache.front.loop.turns import Shares, shares_of
+from pyproxycache.front.processes.heap import HeapTrim
+from pyproxycache.front.processes.server import Server, Setup
 from pyproxycache.gates.access import Access, Guard
-from pyproxycache.lookup import LookUp
+from pyproxycache.net import descriptors
 from pyproxycache.options import GuardOptions, LogOptions, ServerOptions, StoreOptions
 from pyproxycache.passing import PassingEngine
 from pyproxycache.report import counters
@@ -41,21 +40,22 @@ from pyproxycache.report.seldom import Seldom
 from pyproxycache.report.sinks import sink
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.follow import Follower
-from pyproxycache.store.ballast import Ballast
-from pyproxycache.store.blobs import Blobs
-from pyproxycache.store.claims import Claims
-from pyproxycache.store.clock_changes import ClockChanges
-from pyproxycache.store.database import Database
-from pyproxycache.store.feed import Terms
-from pyproxycache.store.flights import Flights
-from pyproxycache.store.footprint import largest_log
-from pyproxycache.store.fsck import Fsck
-from pyproxycache.store.housekeeping import Housekeeper
-from pyproxycache.store.index import Index
-from pyproxycache.store.recovery import Recovery
-from pyproxycache.store.space import Space
-from pyproxycache.store.verifying import Verifier
-from pyproxycache.store.watch import StoreWatch
+from pyproxycache.serving.lookup import Lookup
+from pyproxycache.store.bodies.blobs import Blobs
+from pyproxycache.store.files.footprint import largest_log
+from pyproxycache.store.flights.claims import Claims
+from pyproxycache.store.flights.feed import Terms
+from pyproxycache.store.flights.flights import Flights
+from pyproxycache.store.index.database import Database
+from pyproxycache.store.index.index import Index
+from pyproxycache.store.upkeep.ballast import Ballast
+from pyproxycache.store.upkeep.clock_changes import ClockChanges
+from pyproxycache.store.upkeep.fsck import Fsck
+from pyproxycache.store.upkeep.housekeeping import Housekeeper
+from pyproxycache.store.upkeep.recovery import Recovery
+from pyproxycache.store.upkeep.space import Space
+from pyproxycache.store.upkeep.verifying import Verifier
+from pyproxycache.store.upkeep.watch import StoreWatch
 from pyproxycache.upstream.client import Upstream
 
 log = logging.getLogger("pyproxycache")
@@ -66,7 +66,7 @@ _LOG_TIME = "%Y-%m-%d %H:%M:%S %z"
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class OpenStore:
     """The parts of one cache folder."""
 
     database: Database
@@ -79,7 +79,7 @@ class Store:
     clock_changes: ClockChanges
 
 
-def open_store(options: StoreOptions) -> Store:
+def open_store(options: StoreOptions) -> OpenStore:
     """The cache in its folder, made or migrated where needed; raises StoreError."""
     blobs = Blobs(options.path)
     blobs.create_folders()
@@ -101,7 +101,7 @@ def open_store(options: StoreOptions) -> Store:
     space, fsck = Space(options, index, claims, blobs), Fsck(index, blobs)
     space.restock()
     recovery = Recovery(space, index, blobs, fsck)
-    return Store(database, blobs, index, claims, space, fsck, recovery, ClockChanges(database))
+    return OpenStore(database, blobs, index, claims, space, fsck, recovery, ClockChanges(database))
 
 
 def build_server(
@@ -197,13 +197,13 @@ def _build_app(config: Config) -> app.App:
         finish_logs()
 
     made = app.App(
-        app.Options(name, _tells_key(config), config.memory, _shares(config), config.limits.half_closed),
+        app.AppOptions(name, _tells_key(config), config.memory, _shares(config), config.limits.half_closed),
         Access(config.allow),
         guard,
         _ways(config, Engine(components), upstream, lambda: _figures(config, store)),
         Reporter(housekeeper.count, housekeeper.note_access, access_log),
         store.database.versions.counters,
-        app.Around(access_log.reopen if access_log else _ignore, finish_logs, close),
+        app.WorkerHooks(access_log.reopen if access_log else _ignore, finish_logs, close),
     )
     # Last: what fails before leaves no thread beside the app without a store.
     housekeeper.start()
@@ -228,13 +228,13 @@ def _build_passing_app(config: Config, why: str) -> app.App:
         finish_logs()
 
     made = app.App(
-        app.Options(name, _tells_key(config), 0, _shares(config), config.limits.half_closed),
+        app.AppOptions(name, _tells_key(config), 0, _shares(config), config.limits.half_closed),
         Access(config.allow),
         guard,
         _ways(config, PassingEngine(upstream, why), upstream, figures),
         Reporter(_ignore, _ignore, access_log),
         memoryview(bytearray(8)).cast("Q"),  # of no key: nothing is given again
-        app.Around(access_log.reopen if access_log else _ignore, finish_logs, close),
+        app.WorkerHooks(access_log.reopen if access_log else _ignore, finish_logs, close),
     )
     rounds.start()
     return made
@@ -293,7 +293,7 @@ def _guard(config: Config) -> Guard:
 
 
 def _build_components(
-    config: Config, store: Store, housekeeper: Housekeeper, upstream: Upstream, guard: Guard
+    config: Config, store: OpenStore, housekeeper: Housekeeper, upstream: Upstream, guard: Guard
 ) -> tuple[Components, Downloader]:
     fetch, policies = config.fetch, config.policies()
     longest = policies.longest_silence(fetch.silence)
@@ -312,13 +312,13 @@ def _build_components(
     )
     delivery = Delivery(store.index, follower, guard.admit_peer, housekeeper.note_access)
     forwarder = Forwarder(policies, store.index, flights, downloader, delivery, upstream)
-    look_up = LookUp(store.index)
-    fetcher = Fetcher(fetch, policies, look_up, flights, surroundings, downloader, delivery, forwarder)
+    lookup = Lookup(store.index)
+    fetcher = Fetcher(fetch, policies, lookup, flights, surroundings, downloader, delivery, forwarder)
     components = Components(
         upstream=upstream,
         policies=policies,
         index=store.index,
-        look_up=look_up,
+        lookup=lookup,
         delivery=delivery,
         fetcher=fetcher,
         forwarder=forwarder,
@@ -327,7 +327,7 @@ def _build_components(
     return components, downloader
 
 
-def _figures(config: Config, store: Store) -> Figures:
+def _figures(config: Config, store: OpenStore) -> Figures:
     usage = store.index.usage()
     return Figures(
         used=usage.bytes,

@@ -21,12 +21,12 @@ LAYERS = (
         "steps",
         "interest",
         "login",
-        "one_client",
         "background",
-        "descriptors",
     },
-    {"rules", "store", "upstream", "mirrors"},
-    {"download", "lookup", "gates", "report"},
+    {"rules", "net"},
+    {"http1"},
+    {"store", "upstream", "mirrors"},
+    {"download", "gates", "report"},
     {"serving"},
     {"fetching"},
     {"engine", "passing"},
@@ -37,7 +37,13 @@ LAYERS = (
 LAYER = {component: number for number, layer in enumerate(LAYERS) for component in layer}
 
 # These know nothing of one another: what joins them is above.
-APART = LAYERS[1]
+APART = {"rules", "store", "upstream", "mirrors"}
+
+# The rooms of a large component, from the bottom up.
+ROOMS = {
+    "store": ("files", "index", "bodies", "flights", "upkeep"),
+    "front": ("requests", "loop", "handlers", "app", "memory", "http1", "processes"),
+}
 
 # The configuration stands beside the layers: what it may import, and who may import it.
 CONFIGURATION = {"config", "notation"}
@@ -187,6 +193,61 @@ def cycle(sources: dict[str, str], packages: set[str]) -> list[str]:
     except CycleError as error:
         return list(error.args[1])
     return []
+
+
+def upward(sources: dict[str, str]) -> list[str]:
+    """Imports of a room above within one component, as "module imports room"."""
+    found = []
+    for module, source in sources.items():
+        component, room, *_rest = [*module.split("."), ""]
+        rooms = ROOMS.get(component, ())
+        if room not in rooms:
+            continue
+        for _line, name in imports(module, source, is_package=False):
+            target = name.split(".")
+            if target[:2] == ["pyproxycache", component] and target[2] in rooms[rooms.index(room) + 1 :]:
+                found.append(f"{module} imports {target[2]}")
+    return found
+
+
+def test_rooms_within_a_component_point_down() -> None:
+    assert upward({name: path.read_text() for name, path in module_names().items()}) == []
+
+
+def test_a_room_that_imports_the_one_above_is_named() -> None:
+    source = "from pyproxycache.store.upkeep.fsck import Fsck"
+    assert upward({"store.index.rows": source}) == ["store.index.rows imports upkeep"]
+
+
+def test_every_room_has_its_place() -> None:
+    for component, rooms in ROOMS.items():
+        there = {name.split(".")[1] for name in module_names() if name.startswith(f"{component}.")}
+        assert there <= set(rooms), component
+
+
+MOST_FILES = 13
+
+
+def test_no_package_is_crowded() -> None:
+    crowded = {
+        str(path.parent.relative_to(PACKAGE)): count
+        for path in PACKAGE.rglob("__init__.py")
+        if (count := len(list(path.parent.glob("*.py"))) - 1) > MOST_FILES and path.parent.name not in MANY
+    }
+    assert crowded == {}
+
+
+# Flat on purpose: one file for each subject of the RFCs, one for each word of the vocabulary.
+MANY = {"rules", "pyproxycache"}
+
+
+def test_no_class_name_stands_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for name, path in module_names().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name.lstrip("_"), []).append(name)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def test_no_cycles() -> None:

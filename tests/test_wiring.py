@@ -12,7 +12,7 @@ from scripted import OK, Scripted
 
 from pyproxycache.config import Config, parse
 from pyproxycache.front.app import App
-from pyproxycache.front.received import Received
+from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.steps import finished
 from pyproxycache.wiring import build_app
@@ -22,7 +22,7 @@ STALE = "max-age=0, stale-while-revalidate=100"
 
 def get(app: App, url: str) -> bytes:
     fields = (("Host", "origin.example"),)
-    answer = finished(app(Received("GET", url, (1, 1), fields, "127.0.0.1", io.BytesIO())))
+    answer = finished(app(RawRequest("GET", url, (1, 1), fields, "127.0.0.1", io.BytesIO())))
     try:
         return b"".join(piece if isinstance(piece, bytes) else piece.read() for piece in answer.body)
     finally:

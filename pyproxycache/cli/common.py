@@ -20,7 +20,7 @@ from pyproxycache.errors import BadRequest, ConfigError, ProxyError
 from pyproxycache.rules.keys import cache_key, parse_url
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.userinfo import split_userinfo
-from pyproxycache.wiring import Store, open_store
+from pyproxycache.wiring import OpenStore, open_store
 
 Command = Callable[..., Any]
 
@@ -34,7 +34,7 @@ PROBLEMS = 1
 class Cache:
     """The cache that a command works on, and the rules that its keys follow."""
 
-    store: Store
+    store: OpenStore
     policies: Policies
 
     def key(self, url: str) -> str:
@@ -167,7 +167,7 @@ def load_config(
         fail(str(error), WRONG_USAGE)
 
 
-def open_existing(config: Config) -> Store:
+def open_existing(config: Config) -> OpenStore:
     """The cache that is there; none is made by asking about it."""
     path = config.store.path
     try:

@@ -57,7 +57,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class _Received:
+class _Shown:
     """The answer that redirects led to, received to its end.
 
     `details` are those of Proxy-Status; `by_us` is whether a pyproxycache was on its way.
@@ -215,7 +215,7 @@ class _Fetching:
 
     def _fetch(self, url: str) -> Fetched:
         started = clock.steady()
-        received, error = _Received(0, 0, ""), ""
+        received, error = _Shown(0, 0, ""), ""
         bar = self._bar.add_task(_shown_name(url), total=None)
         try:
             received = self._receive(url, bar)
@@ -232,7 +232,7 @@ class _Fetching:
         seconds = clock.steady() - started
         return Fetched(url, received.status, received.bytes, seconds, received.cache, error)
 
-    def _receive(self, url: str, bar: TaskID) -> _Received:
+    def _receive(self, url: str, bar: TaskID) -> _Shown:
         """Download through the cache, redirects included: each of them is asked for there as well."""
         target = self._asked.address_of(url)
         for _ in range(_MOST_REDIRECTS):
@@ -244,7 +244,7 @@ class _Fetching:
                 details = str(_last_params(said.get("Proxy-Status", "")).get("details", ""))
                 cache = said.get("Cache-Status", "")
                 by_us = "pyproxycache" in said.get("Via", "")
-                received = _Received(response.status_code, size, cache, details, by_us)
+                received = _Shown(response.status_code, size, cache, details, by_us)
                 location = response.headers.get("Location")
             if location is None or not response.is_redirect:
                 return received
@@ -280,7 +280,7 @@ def _shown_name(url: str) -> str:
     return url.partition("?")[0].rstrip("/").rpartition("/")[2] or url
 
 
-def _why_not_kept(received: _Received, asked: str) -> str:
+def _why_not_kept(received: _Shown, asked: str) -> str:
     """What the user has to know of an answer that is not in the cache now; "" where it is."""
     if not received.by_us:
         return f"what answers at {asked} is no pyproxycache: name where one listens with --proxy"

@@ -26,9 +26,9 @@ from pyproxycache.messages import Entry, Headers, Part, Request
 from pyproxycache.report.counters import hit_ratio
 from pyproxycache.rules.decide import freshness_left
 from pyproxycache.rules.keys import parse_url
-from pyproxycache.store.index import Access
-from pyproxycache.store.listing import Listed
-from pyproxycache.store.verifying import present_round
+from pyproxycache.store.index.index import AccessNote
+from pyproxycache.store.index.listing import Listed
+from pyproxycache.store.upkeep.verifying import present_round
 from pyproxycache.units import format_age, format_duration, format_size
 
 _SHOWN = 10
@@ -105,7 +105,7 @@ def show(cache: Cache, url: str, as_json: bool) -> None:
         click.echo(f"and {len(found) - _SHOWN} more; --json shows them all")
 
 
-def _show(cache: Cache, access: Access, now: float) -> None:
+def _show(cache: Cache, access: AccessNote, now: float) -> None:
     entry = access.entry
     click.echo(f"{entry.key}\n{entry.status} {entry.head.reason}")
     for name, value in entry.headers:
@@ -127,7 +127,7 @@ def _show(cache: Cache, access: Access, now: float) -> None:
             click.echo(f"{name}: {value}")
 
 
-def _freshness(cache: Cache, access: Access, now: float) -> str:
+def _freshness(cache: Cache, access: AccessNote, now: float) -> str:
     """What is left of it to a plain GET, by HTTP's rules and the configuration's."""
     left = _fresh_for(cache, access.entry, now)
     if left > 0:
@@ -186,7 +186,7 @@ def _bytes(part: Part) -> str:
     return f"bytes {part.start}-{part.end}/{'*' if part.total is None else part.total}"
 
 
-def _summary(access: Access) -> dict[str, Any]:
+def _summary(access: AccessNote) -> dict[str, Any]:
     entry = access.entry
     return {
         "url": entry.key,
@@ -200,7 +200,7 @@ def _summary(access: Access) -> dict[str, Any]:
     }
 
 
-def _details(cache: Cache, access: Access, now: float) -> dict[str, Any]:
+def _details(cache: Cache, access: AccessNote, now: float) -> dict[str, Any]:
     entry = access.entry
     return {
         **_summary(access),

@@ -28,8 +28,8 @@ from pyproxycache.cli.common import (
 )
 from pyproxycache.errors import BadRequest
 from pyproxycache.rules.keys import parse_url
-from pyproxycache.store.fsck import Finding
-from pyproxycache.store.space import Collected
+from pyproxycache.store.upkeep.fsck import Finding
+from pyproxycache.store.upkeep.space import Collected
 from pyproxycache.units import format_count, format_size
 
 _PATIENCE = 600.0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pyproxycache.config import Config
 from pyproxycache.errors import ConfigError, ProxyError
-from pyproxycache.front.unix_sockets import check_is_free
+from pyproxycache.front.processes.unix_sockets import check_is_free
 from pyproxycache.report.sinks import sink
 from pyproxycache.upstream.dialling import trusting
 from pyproxycache.wiring import listen_addresses, mend_store

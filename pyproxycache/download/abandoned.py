@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 
 from pyproxycache.options import FetchOptions
-from pyproxycache.store.flight import Flight
+from pyproxycache.store.flights.flight import Flight
 
 
 class Abandoned:

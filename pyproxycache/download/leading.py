@@ -13,8 +13,8 @@ from functools import partial
 from pyproxycache import clock
 from pyproxycache.download.abandoned import Abandoned
 from pyproxycache.download.advice import Advice
+from pyproxycache.download.kept_threads import KeptThreads
 from pyproxycache.download.surroundings import Limit, Surroundings
-from pyproxycache.download.threads import Threads
 from pyproxycache.download.transfer import Source, Transfer, give_up
 from pyproxycache.errors import BrokenOff, ClientGone, ProxyError, StoreError, UpstreamError
 from pyproxycache.messages import Entry, Request, without_query
@@ -31,11 +31,11 @@ from pyproxycache.rules.validation import (
     strip_conditionals,
     strip_validators,
 )
-from pyproxycache.store.database import going_on_unwritten
-from pyproxycache.store.flight import End, Flight
-from pyproxycache.store.flights import Permit
-from pyproxycache.store.index import Index
-from pyproxycache.store.space import Space
+from pyproxycache.store.flights.flight import End, Flight
+from pyproxycache.store.flights.flights import DownloadWriter
+from pyproxycache.store.index.database import logging_store_errors
+from pyproxycache.store.index.index import Index
+from pyproxycache.store.upkeep.space import Space
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
 
@@ -85,7 +85,7 @@ class Stale:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class WholeInstead:
     """A part was asked for and the whole is coming: it goes into that flight, and this one is to be ended.
 
     `request` is the one that was sent, at the time `asked`.
@@ -97,7 +97,7 @@ class Whole:
     asked: float
 
 
-Led = Downloading | Passed | Freshened | Stale | Whole
+Led = Downloading | Passed | Freshened | Stale | WholeInstead
 
 
 class Downloader:
@@ -127,55 +127,59 @@ class Downloader:
         self._stopping = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
-        self._threads = Threads("download")
+        self._threads = KeptThreads("download")
         self._abandoned = Abandoned(options)
 
-    def lead(self, permit: Permit, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
+    def lead(
+        self, writer: DownloadWriter, request: Request, fetch: decisions.Fetch, outcome: Outcome
+    ) -> Led:
         """Ask the origin and act on the head of its answer; the flight ends if nothing is to come of it.
 
         Raises the ProxyError that everyone gets who waits for this flight.
         """
         try:
-            with _while_wanted(request, permit.flight):
-                return self._lead(permit, request, fetch, outcome)
+            with _while_wanted(request, writer.flight):
+                return self._lead(writer, request, fetch, outcome)
         except ClientGone:
-            if not permit.ended:
-                give_up(permit, End.LOST, None)  # who has come in this moment asks for itself
+            if not writer.ended:
+                give_up(writer, End.LOST, None)  # who has come in this moment asks for itself
             raise
         except BaseException as error:
-            if not permit.ended:
-                give_up(permit, End.FAILED, _as_known(error))
+            if not writer.ended:
+                give_up(writer, End.FAILED, _as_known(error))
             raise
 
-    def _lead(self, permit: Permit, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
+    def _lead(
+        self, writer: DownloadWriter, request: Request, fetch: decisions.Fetch, outcome: Outcome
+    ) -> Led:
         plain = request.with_headers(fetch.headers)
         asked = clock.wall()
         patience = self._options.stale_after if fetch.stale else None
         try:
-            exchange, resumes = self._ask(permit, plain, outcome, patience)
+            exchange, resumes = self._ask(writer, plain, outcome, patience)
         except UpstreamError as error:
             stand_in = decide.on_error(fetch.stale, self._policies, request.url, clock.wall(), request)
             if stand_in is None:
                 raise
-            give_up(permit, End.STALE, error)
+            give_up(writer, End.STALE, error)
             return Stale(stand_in.entry, stand_in.detail)
         outcome.forward_status = exchange.head.status
         try:
-            if resumes and permit.entry is not None:
-                return self._go_on(permit, plain, permit.entry, _rest(exchange, permit.entry))
-            return self._decide(permit, plain, fetch, exchange, asked, outcome)
+            if resumes and writer.entry is not None:
+                return self._go_on(writer, plain, writer.entry, _rest(exchange, writer.entry))
+            return self._decide(writer, plain, fetch, exchange, asked, outcome)
         except BaseException:
             exchange.close()
             raise
 
     def _ask(
-        self, permit: Permit, request: Request, outcome: Outcome, patience: float | None = None
+        self, writer: DownloadWriter, request: Request, outcome: Outcome, patience: float | None = None
     ) -> tuple[Exchange, bool]:
         """The rest of the body (then true) where it can be asked for and comes; else the plain answer."""
-        resuming = _resuming(request, permit.entry, permit.size)
-        if resuming is not None and permit.entry is not None:
+        resuming = _resuming(request, writer.entry, writer.size)
+        if resuming is not None and writer.entry is not None:
             exchange = self._upstream.send(resuming, outcome, patience=patience)
-            if _goes_on(exchange, permit.entry, permit.size):
+            if _goes_on(exchange, writer.entry, writer.size):
                 return exchange, True
             if exchange.head.status not in (206, 416) and not is_cut(exchange.head):
                 return exchange, False
@@ -184,7 +188,7 @@ class Downloader:
 
     def _decide(
         self,
-        permit: Permit,
+        writer: DownloadWriter,
         request: Request,
         fetch: decisions.Fetch,
         exchange: Exchange,
@@ -196,33 +200,33 @@ class Downloader:
             case decisions.Freshen(entry, siblings, kept, own):
                 exchange.close()
                 self._note_fresh(kept)
-                permit.finish(End.FRESHENED if kept else End.PASSED)
+                writer.finish(End.FRESHENED if kept else End.PASSED)
                 return Freshened(entry, siblings, own)
             case decisions.FetchAnew(anew):
                 exchange.close()
-                return self._lead(permit, request, anew, outcome)
+                return self._lead(writer, request, anew, outcome)
             case decisions.ServeStale(entry, detail):
                 exchange.close()
-                give_up(permit, End.STALE, None)
+                give_up(writer, End.STALE, None)
                 return Stale(entry, detail)
             case decisions.Pass(reason, remember):
-                return self._pass(permit, exchange, reason, remember=remember)
+                return self._pass(writer, exchange, reason, remember=remember)
             case decisions.Store() as store:
                 try:
                     is_admitted = self.admits(exchange, store)
                 except StoreError as error:
-                    log.warning("%s is served but not stored: %s", without_query(permit.key), error)
-                    return self._pass(permit, exchange, "", remember=False)
+                    log.warning("%s is served but not stored: %s", without_query(writer.key), error)
+                    return self._pass(writer, exchange, "", remember=False)
                 if not is_admitted:
-                    return self._pass(permit, exchange, "size", remember=True)
+                    return self._pass(writer, exchange, "size", remember=True)
                 if exchange.head.status == 200 and "range" in request.headers:
                     plain = request.with_headers(strip_conditionals(request.headers))
-                    return Whole(exchange, store, plain, asked)
+                    return WholeInstead(exchange, store, plain, asked)
                 self._note_fresh(store.siblings)
                 if store.outdated is not None:
-                    with going_on_unwritten("forget what was stored of", permit.key):
+                    with logging_store_errors("forget what was stored of", writer.key):
                         self._index.forget(store.outdated)
-                return self.adopt(permit, request, exchange, store, asked)
+                return self.adopt(writer, request, exchange, store, asked)
 
     def admits(self, exchange: Exchange, store: decisions.Store) -> bool:
         """Whether there may be room for the answer, as far as its length is known. Raises StoreError."""
@@ -230,7 +234,12 @@ class Downloader:
         return self._space.admits(length or 0, store.head.size)
 
     def adopt(
-        self, permit: Permit, request: Request, exchange: Exchange, store: decisions.Store, asked: float
+        self,
+        writer: DownloadWriter,
+        request: Request,
+        exchange: Exchange,
+        store: decisions.Store,
+        asked: float,
     ) -> Downloading | Passed:
         """Store the answer in hand; `request` is the one that was sent, at the time `asked`.
 
@@ -238,30 +247,30 @@ class Downloader:
         file, in which case it is passed on.
         """
         try:
-            body = self._at_hand(permit, exchange, store)
-            entry = self._entry(permit, request, exchange, store, asked, body)
+            body = self._at_hand(writer, exchange, store)
+            entry = self._entry(writer, request, exchange, store, asked, body)
             if body is not None:
-                self._store_at_once(permit, entry, body)
+                self._store_at_once(writer, entry, body)
                 return Downloading(_nothing, store.own)
             length = _length(exchange, entry)
-            if permit.size:
-                permit.begin_anew(entry, length)
+            if writer.size:
+                writer.begin_anew(entry, length)
             else:
-                permit.begin(entry, length)
+                writer.begin(entry, length)
         except StoreError as error:
-            log.warning("%s is served but not stored: %s", without_query(permit.key), error)
-            permit.finish(End.PASSED)
+            log.warning("%s is served but not stored: %s", without_query(writer.key), error)
+            writer.finish(End.PASSED)
             return Passed(exchange, "")
         except BaseException as error:
             exchange.close()
-            if not permit.ended:
-                give_up(permit, End.FAILED, _as_known(error))
+            if not writer.ended:
+                give_up(writer, End.FAILED, _as_known(error))
             raise
-        return replace(self._downloading(permit, request, Source(exchange, length)), own=store.own)
+        return replace(self._downloading(writer, request, Source(exchange, length)), own=store.own)
 
-    def _at_hand(self, permit: Permit, exchange: Exchange, store: decisions.Store) -> bytes | None:
+    def _at_hand(self, writer: DownloadWriter, exchange: Exchange, store: decisions.Store) -> bytes | None:
         """The body where all of it has come with its head and nothing is to be checked or resumed."""
-        if permit.size or store.groups or expected_digests(store.head):
+        if writer.size or store.groups or expected_digests(store.head):
             return None
         if exchange.length is None and not self._space.admits(_SMALL):
             return None  # it may be larger than what may be stored
@@ -269,21 +278,21 @@ class Downloader:
             return None
         return exchange.at_hand(_SMALL)
 
-    def _store_at_once(self, permit: Permit, entry: Entry, body: bytes) -> None:
+    def _store_at_once(self, writer: DownloadWriter, entry: Entry, body: bytes) -> None:
         """Commit a body that is here, without a file that grows or a thread that waits."""
         try:
-            permit.store_at_once(entry, body)
+            writer.store_at_once(entry, body)
         except StoreError as error:
-            log.warning("%s is served but not stored: %s", without_query(permit.key), error)
+            log.warning("%s is served but not stored: %s", without_query(writer.key), error)
 
     def _note_fresh(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            with going_on_unwritten("note the freshness of", entry.key):
+            with logging_store_errors("note the freshness of", entry.key):
                 self._index.freshen(entry)
 
     def _entry(
         self,
-        permit: Permit,
+        writer: DownloadWriter,
         request: Request,
         exchange: Exchange,
         store: decisions.Store,
@@ -291,7 +300,7 @@ class Downloader:
         body: bytes | None = None,
     ) -> Entry:
         return Entry(
-            key=permit.key.partition(" ")[0],
+            key=writer.key.partition(" ")[0],
             head=store.head,
             request_time=asked,
             response_time=clock.wall(),
@@ -305,39 +314,39 @@ class Downloader:
             search=store.search,
         )
 
-    def _pass(self, permit: Permit, exchange: Exchange, reason: str, *, remember: bool) -> Passed:
-        self._advice.give(permit.key, reason)
+    def _pass(self, writer: DownloadWriter, exchange: Exchange, reason: str, *, remember: bool) -> Passed:
+        self._advice.give(writer.key, reason)
         if remember:
-            permit.finish(End.PASSED, not_storable_until=clock.wall() + self._options.not_storable_for)
+            writer.finish(End.PASSED, not_storable_until=clock.wall() + self._options.not_storable_for)
         else:
             # It says nothing about the next answer, so what there is to resume stays.
-            give_up(permit, End.PASSED, None)
+            give_up(writer, End.PASSED, None)
         return Passed(exchange, reason)
 
-    def _go_on(self, permit: Permit, request: Request, entry: Entry, source: Source) -> Downloading:
-        permit.begin(entry, source.end)
-        return self._downloading(permit, request, source)
+    def _go_on(self, writer: DownloadWriter, request: Request, entry: Entry, source: Source) -> Downloading:
+        writer.begin(entry, source.end)
+        return self._downloading(writer, request, source)
 
-    def _downloading(self, permit: Permit, request: Request, source: Source) -> Downloading:
+    def _downloading(self, writer: DownloadWriter, request: Request, source: Source) -> Downloading:
         # What is asked for again is what a GET gets, and no client waits for hints of it any more.
         headers = strip_validators(request.headers)
         plain = replace(request, headers=headers, interim=None, interest=None, login=None)
-        return Downloading(lambda: self._start(permit, plain, source))
+        return Downloading(lambda: self._start(writer, plain, source))
 
     # The body.
 
-    def _start(self, permit: Permit, request: Request, source: Source) -> None:
+    def _start(self, writer: DownloadWriter, request: Request, source: Source) -> None:
         # The body may outlast the request that began it, whose outcome is reported by then.
         received = Outcome()
         source.exchange.count_in(received)
 
         def again() -> Source | None:
-            return self._continue(permit, request, received)
+            return self._continue(writer, request, received)
 
-        like = as_part(permit.entry) if permit.entry is not None else None
-        limit = None if like is None else Limit(self._surroundings, permit.key, like)
-        transfer = Transfer(self._options, self._space, self._stopping, permit, source, again, limit)
-        flight, abandoned = permit.flight, self._abandoned
+        like = as_part(writer.entry) if writer.entry is not None else None
+        limit = None if like is None else Limit(self._surroundings, writer.key, like)
+        transfer = Transfer(self._options, self._space, self._stopping, writer, source, again, limit)
+        flight, abandoned = writer.flight, self._abandoned
 
         def on_change(is_read: bool) -> None:
             if is_read:
@@ -365,30 +374,30 @@ class Downloader:
                 self._running -= 1
                 self._idle.notify_all()
 
-    def _continue(self, permit: Permit, request: Request, outcome: Outcome) -> Source | None:
+    def _continue(self, writer: DownloadWriter, request: Request, outcome: Outcome) -> Source | None:
         """The rest of the body, or the body again where no client has any of it; None when neither."""
-        assert permit.entry is not None, "a body follows a head"
+        assert writer.entry is not None, "a body follows a head"
         asked = clock.wall()
-        exchange, resumes = self._ask(permit, request, outcome)
+        exchange, resumes = self._ask(writer, request, outcome)
         try:
             if resumes:
-                return _rest(exchange, permit.entry)
+                return _rest(exchange, writer.entry)
             fetch = decisions.Fetch(request.headers, None, Forward.MISS)
             now = clock.wall()
             found = decide.on_response(request, exchange.head, fetch, self._policies, asked, now)
-            old = permit.entry
+            old = writer.entry
             fits = isinstance(found, decisions.Store) and (found.vary, found.part) == (old.vary, old.part)
             if not fits or exchange.head.status != old.status:
                 raise UpstreamError(f"the origin has another answer now ({exchange.head.status})")
             assert isinstance(found, decisions.Store), "nothing else fits"
-            entry = self._entry(permit, request, exchange, found, asked)
-            if permit.begin_anew(entry, _length(exchange, entry)):
+            entry = self._entry(writer, request, exchange, found, asked)
+            if writer.begin_anew(entry, _length(exchange, entry)):
                 return Source(exchange, _length(exchange, entry))
         except BaseException:
             exchange.close()
             raise
         exchange.close()
-        permit.finish(End.BROKEN, error=BrokenOff("the origin broke off and cannot go on where it did"))
+        writer.finish(End.BROKEN, error=BrokenOff("the origin broke off and cannot go on where it did"))
         return None
 
     # Stopping.

@@ -12,12 +12,12 @@ from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, FileSlice, Piece, without_query
 from pyproxycache.rules.extents import are_of_one, as_part, comes_soon, extent_of, first_ahead
-from pyproxycache.store.blobs import BlobReader, Blobs, Damaged
-from pyproxycache.store.claims import Claim
-from pyproxycache.store.flight import Flight, Orphaned
-from pyproxycache.store.flights import Flights
-from pyproxycache.store.index import Index
-from pyproxycache.store.schema import OF_CLAIMS
+from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
+from pyproxycache.store.flights.claims import Claim
+from pyproxycache.store.flights.flight import Flight, Orphaned
+from pyproxycache.store.flights.flights import Flights
+from pyproxycache.store.index.index import Index
+from pyproxycache.store.index.schema import OF_CLAIMS
 
 log = logging.getLogger("pyproxycache.download")
 

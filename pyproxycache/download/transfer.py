@@ -18,9 +18,9 @@ from pyproxycache.options import FetchOptions
 from pyproxycache.rules.digests import IntegrityCheck
 from pyproxycache.rules.extents import shortened
 from pyproxycache.rules.representation import resumption_validator
-from pyproxycache.store.flight import End, Orphaned
-from pyproxycache.store.flights import Permit
-from pyproxycache.store.space import FOR_A_CLIENT, Space
+from pyproxycache.store.flights.flight import End, Orphaned
+from pyproxycache.store.flights.flights import DownloadWriter
+from pyproxycache.store.upkeep.space import FOR_A_CLIENT, Space
 from pyproxycache.upstream.exchange import Exchange
 
 log = logging.getLogger("pyproxycache.download")
@@ -55,7 +55,7 @@ class Transfer:
         options: FetchOptions,
         space: Space,
         stopping: threading.Event,
-        permit: Permit,
+        writer: DownloadWriter,
         source: Source,
         again: Callable[[], Source | None],
         limit: Limit | None,
@@ -63,14 +63,14 @@ class Transfer:
         self._options = options
         self._space = space
         self._stopping = stopping
-        self._permit = permit
+        self._permit = writer
         self._source: Source | None = source
         self._again = again
         self._limit = limit
-        self._what = without_query(permit.key)
+        self._what = without_query(writer.key)
         self._tried = 1
         self._fruitless = 0
-        self._furthest = permit.size
+        self._furthest = writer.size
         self._published = clock.steady()
         self._unpublished = 0  # bytes that followers have not been told of
         self._allowed = 0  # bytes that the file may have
@@ -108,26 +108,26 @@ class Transfer:
 
         Raises UpstreamError when the body ends short.
         """
-        permit = self._permit
+        writer = self._permit
         check = self._integrity_check()
         source.exchange.before_wait(self._publish)
         if source.end is not None:
-            source.exchange.expect(source.end - permit.size)
+            source.exchange.expect(source.end - writer.size)
         for received in source.exchange:
             stop = self._stop(check)
-            data = received if stop is None else received[: stop - permit.size]
-            if obstacle := self._append(data):
-                self._spill(source.exchange, received, obstacle, check)
+            data = received if stop is None else received[: stop - writer.size]
+            if why_not_storable := self._append(data):
+                self._spill(source.exchange, received, why_not_storable, check)
                 return True
             check.update(data)
             self._unpublished += len(data)
-            if permit.size == source.end:
+            if writer.size == source.end:
                 break  # the last bytes go out with the end, so that who has them all finds them stored
             if not self._ebbs and self._is_left(check):
                 self._ebbs = True
                 source.exchange.narrow()
             run_dry = self._ebbs and not source.exchange.pending()
-            if self._limit is not None and (permit.size == stop or run_dry):
+            if self._limit is not None and (writer.size == stop or run_dry):
                 source.exchange.close()
                 return self._leave_to_others(self._limit, check)
             late = clock.steady() - self._published > _UNPUBLISHED_SECONDS
@@ -146,11 +146,11 @@ class Transfer:
 
     def _is_left(self, check: IntegrityCheck) -> bool:
         """Whether it is a part that nobody reads any more, nor can from here on, far from its end."""
-        permit = self._permit
-        part = permit.entry.part if permit.entry is not None else None
-        if part is None or part.length - permit.size <= _FINISHED or not self._may_end_early(check):
+        writer = self._permit
+        part = writer.entry.part if writer.entry is not None else None
+        if part is None or part.length - writer.size <= _FINISHED or not self._may_end_early(check):
             return False
-        return permit.flight.close_if_left()
+        return writer.flight.close_if_left()
 
     def _may_end_early(self, check: IntegrityCheck) -> bool:
         """Whether less than all of the body can be kept, or all of it be had from others."""
@@ -159,34 +159,34 @@ class Transfer:
 
     def _leave_to_others(self, limit: Limit, check: IntegrityCheck) -> bool:
         """A part ends here; a whole goes on behind what others have. Gives whether it is over."""
-        permit = self._permit
-        assert permit.entry is not None, "a body follows a head"
+        writer = self._permit
+        assert writer.entry is not None, "a body follows a head"
         self._publish()
-        if permit.entry.part is None:
+        if writer.entry.part is None:
             self._take_over(limit, check)
-            if permit.size != limit.total:
+            if writer.size != limit.total:
                 return False
-        elif permit.size:
-            permit.end_here(shortened(permit.entry, permit.size))
+        elif writer.size:
+            writer.end_here(shortened(writer.entry, writer.size))
         else:
-            permit.finish(End.LOST)
+            writer.finish(End.LOST)
             return True
         self._store(check)
         return True
 
     def _take_over(self, limit: Limit, check: IntegrityCheck) -> None:
         """Copy what others have, or are bringing in, up to where that ends."""
-        permit = self._permit
+        writer = self._permit
         before = -1
-        while permit.size > before and (pieces := limit.pieces(permit.size)) is not None:
-            before = permit.size
+        while writer.size > before and (pieces := limit.pieces(writer.size)) is not None:
+            before = writer.size
             with closing(pieces), suppress(Orphaned, ProxyError, OSError):
                 for data in in_blocks(pieces):
                     if self._append(data):
                         return  # the origin's next bytes meet the same obstacle, and are passed on
                     check.update(data)
-                    if permit.size != limit.total:
-                        permit.publish_size()
+                    if writer.size != limit.total:
+                        writer.publish_size()
 
     def _publish(self) -> None:
         """Tell the followers, if there is anything new."""
@@ -196,12 +196,12 @@ class Transfer:
 
     def _integrity_check(self) -> IntegrityCheck:
         """The check of the body, which has gone through what is there of it already."""
-        permit = self._permit
-        assert permit.entry is not None, "a body follows a head"
-        check = IntegrityCheck(permit.entry.head)
-        permit.withheld = 1 if check.expected else 0
+        writer = self._permit
+        assert writer.entry is not None, "a body follows a head"
+        check = IntegrityCheck(writer.entry.head)
+        writer.withheld = 1 if check.expected else 0
         if check.reads_the_body:
-            for block in permit.file.blocks():
+            for block in writer.file.blocks():
                 check.update(block)
         return check
 
@@ -221,40 +221,42 @@ class Transfer:
         return ""
 
     def _store(self, check: IntegrityCheck) -> None:
-        permit = self._permit
-        assert permit.entry is not None, "a body follows a head"
-        digest = permit.file.digest()
+        writer = self._permit
+        assert writer.entry is not None, "a body follows a head"
+        digest = writer.file.digest()
         if wrong := check.mismatch(digest):
             # The origin's fault, which the next try would only repeat.
             log.warning("%s is not stored: the body does not match its %s", self._what, wrong)
-            permit.finish(End.BROKEN, error=_unlike(wrong))
+            writer.finish(End.BROKEN, error=_unlike(wrong))
             return
         try:
-            permit.store(replace(permit.entry, digest=digest, size=permit.size))
+            writer.store(replace(writer.entry, digest=digest, size=writer.size))
         except StoreError as error:
             log.warning("%s is served but not stored: %s", self._what, error)
-            permit.finish(End.UNSTORED)
+            writer.finish(End.UNSTORED)
 
-    def _spill(self, exchange: Exchange, first: bytes, obstacle: str, check: IntegrityCheck) -> None:
+    def _spill(
+        self, exchange: Exchange, first: bytes, why_not_storable: str, check: IntegrityCheck
+    ) -> None:
         """Go on without the file: those who read already get the rest through memory, at their pace."""
-        permit = self._permit
-        log.warning("%s is served but not stored: %s", self._what, obstacle)
-        permit.withheld = 0  # more bytes follow
-        permit.publish_size()
+        writer = self._permit
+        log.warning("%s is served but not stored: %s", self._what, why_not_storable)
+        writer.withheld = 0  # more bytes follow
+        writer.publish_size()
         self._unpublished = 0
-        permit.unlist(clock.wall() + self._options.not_storable_for)
-        total = permit.size
+        writer.unlist(clock.wall() + self._options.not_storable_for)
+        total = writer.size
         rest: Iterable[bytes] = chain((first,), exchange)
         if check.expected:
-            rest = _checked(rest, check, permit.file.sha256())
+            rest = _checked(rest, check, writer.file.sha256())
         try:
             for data in rest:
                 total += len(data)
-                if not permit.feed_without_file(data, total):
+                if not writer.feed_without_file(data, total):
                     break
-            permit.finish(End.UNSTORED, total=total)
+            writer.finish(End.UNSTORED, total=total)
         except UpstreamError as error:
-            permit.finish(End.BROKEN, error=error, total=total)
+            writer.finish(End.BROKEN, error=error, total=total)
 
     def _note_gain(self) -> None:
         """Judge the try that has just broken off by how much further it came than those before."""
@@ -266,23 +268,23 @@ class Transfer:
 
     def _next_source(self, error: ProxyError) -> Source | None:
         """Another answer to read from, after growing pauses; None when the flight has ended."""
-        options, permit = self._options, self._permit
+        options, writer = self._options, self._permit
         if self._left.is_set():
             self._leave()
             return None
-        if is_resumable(permit):  # else those who are given nothing more can begin anew
-            permit.publish_size()
+        if is_resumable(writer):  # else those who are given nothing more can begin anew
+            writer.publish_size()
         while self._tried < options.tries and self._fruitless < _FRUITLESS:
             pause = min(options.pause * 2 ** min(self._tried - 1, 30), options.max_pause)
             if self._stopping.wait(pause):
                 break
             self._tried += 1
-            log.info("%s broke off at %d bytes (%s), try %d", self._what, permit.size, error, self._tried)
+            log.info("%s broke off at %d bytes (%s), try %d", self._what, writer.size, error, self._tried)
             try:
                 return self._another()
             except ProxyError as next_error:
                 error = next_error
-        give_up(permit, End.BROKEN, error)
+        give_up(writer, End.BROKEN, error)
         return None
 
     def _another(self) -> Source | None:
@@ -329,16 +331,16 @@ def _unlike(wrong: str) -> BrokenOff:
     return BrokenOff(f"the body the origin sent does not match its {wrong}")
 
 
-def give_up(permit: Permit, end: End, error: ProxyError | None) -> None:
+def give_up(writer: DownloadWriter, end: End, error: ProxyError | None) -> None:
     """End the flight; what a successor can resume is left to it."""
-    if is_resumable(permit):
-        permit.leave_for_successor(end, error)
+    if is_resumable(writer):
+        writer.leave_for_successor(end, error)
     else:
-        permit.finish(end, error=error)
+        writer.finish(end, error=error)
 
 
-def is_resumable(permit: Permit) -> bool:
+def is_resumable(writer: DownloadWriter) -> bool:
     """Whether the rest of the body can be asked for."""
     return (
-        permit.entry is not None and permit.size > 0 and resumption_validator(permit.entry.head) is not None
+        writer.entry is not None and writer.size > 0 and resumption_validator(writer.entry.head) is not None
     )

@@ -6,12 +6,11 @@ import logging
 from dataclasses import dataclass, replace
 
 from pyproxycache import clock
-from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale, Whole
+from pyproxycache.download.leading import Downloader, Downloading, Freshened, Passed, Stale, WholeInstead
 from pyproxycache.download.surroundings import Surroundings
 from pyproxycache.errors import Fault, StoreError, UpstreamError
 from pyproxycache.fetching.forwarder import Forwarder, with_own
-from pyproxycache.fetching.repeatable import repeatable_of
-from pyproxycache.lookup import LookUp
+from pyproxycache.fetching.reuse_terms import reuse_terms_of
 from pyproxycache.messages import Entry, Head, Part, Request, Response, without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome, Result
@@ -21,17 +20,18 @@ from pyproxycache.rules.keys import fits, flight_key, newest, part_key, select, 
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import if_range_holds, range_specs, range_text, select_ranges
 from pyproxycache.serving.delivery import Delivery
+from pyproxycache.serving.lookup import Lookup
 from pyproxycache.steps import Asks, Steps, finished, until_there
-from pyproxycache.store.claims import Claim, NotStorable
-from pyproxycache.store.flight import End, Flight, Progress
-from pyproxycache.store.flights import Flights, Follow, Lead, Permit
-from pyproxycache.store.versions import Stamp
+from pyproxycache.store.flights.claims import Claim, NotStorable
+from pyproxycache.store.flights.flight import End, Flight, Progress
+from pyproxycache.store.flights.flights import DownloadWriter, Flights, JoinFlight, LeadFlight
+from pyproxycache.store.index.versions import Stamp
 
 log = logging.getLogger("pyproxycache.fetching")
 
 
 @dataclass(frozen=True, slots=True)
-class Miss:
+class FetchJob:
     """A request that needs the origin: what was found, and what is to be fetched.
 
     `varies` are the fields that the response varies on, as far as that is known; `stamp` is the key's
@@ -59,7 +59,7 @@ class Fetcher:
         self,
         options: FetchOptions,
         policies: Policies,
-        look_up: LookUp,
+        lookup: Lookup,
         flights: Flights,
         surroundings: Surroundings,
         downloader: Downloader,
@@ -68,229 +68,231 @@ class Fetcher:
     ) -> None:
         self._options = options
         self._policies = policies
-        self._look_up = look_up
+        self._lookup = lookup
         self._flights = flights
         self._surroundings = surroundings
         self._downloader = downloader
         self._delivery = delivery
         self._forwarder = forwarder
 
-    def fetch(self, miss: Miss) -> Steps[Fetched]:
+    def fetch(self, job: FetchJob) -> Steps[Fetched]:
         """The answer; None to look again, then with the fields that the response varies on."""
-        outcome = miss.outcome
-        outcome.forward = miss.fetch.reason
+        outcome = job.outcome
+        outcome.forward = job.fetch.reason
         try:
-            joined = yield from self._join(miss)
+            joined = yield from self._join(job)
         except StoreError as error:
-            log.warning("%s is served but not stored: %s", without_query(miss.key), error)
-            return self._forward(miss), miss.varies
+            log.warning("%s is served but not stored: %s", without_query(job.key), error)
+            return self._forward(job), job.varies
         if isinstance(joined, NotStorable):
-            return self._not_storable(miss), miss.varies
-        if isinstance(joined, Lead):
-            if self._is_outdated(joined.permit, miss):
-                return None, miss.varies
-            return (yield from self._lead(self._up_to_others(miss), joined.permit))
-        return (yield from self._follow(miss, joined.flight))
+            return self._not_storable(job), job.varies
+        if isinstance(joined, LeadFlight):
+            if self._is_outdated(joined.writer, job):
+                return None, job.varies
+            return (yield from self._lead(self._up_to_others(job), joined.writer))
+        return (yield from self._follow(job, joined.flight))
 
-    def refresh(self, miss: Miss) -> None:
+    def refresh(self, job: FetchJob) -> None:
         """Fetch for nobody in particular; raises ProxyError where the origin fails."""
-        joined = finished(self._join(miss))
-        if isinstance(joined, Lead) and not self._is_outdated(joined.permit, miss):
-            match self._downloader.lead(joined.permit, miss.request, miss.fetch, miss.outcome):
+        joined = finished(self._join(job))
+        if isinstance(joined, LeadFlight) and not self._is_outdated(joined.writer, job):
+            match self._downloader.lead(joined.writer, job.request, job.fetch, job.outcome):
                 case Downloading(start):
                     start()
                 case Passed(exchange):
                     exchange.close()
 
-    def _join(self, miss: Miss) -> Steps[Lead | Follow | NotStorable]:
-        flight = _flight_of_the_whole(miss)
-        if "range" not in miss.fetch.headers:
-            return (yield from self._join_in_turn(miss, flight))
+    def _join(self, job: FetchJob) -> Steps[LeadFlight | JoinFlight | NotStorable]:
+        flight = _flight_of_the_whole(job)
+        if "range" not in job.fetch.headers:
+            return (yield from self._join_in_turn(job, flight))
         # A download of the whole that runs already has the part, or will have it soon.
-        running = self._flights.follow(flight) if miss.fetch.plan is None else None
+        running = self._flights.follow(flight) if job.fetch.plan is None else None
         if running is not None:
             yield from until_there(running.flight)
             progress = running.flight.progress()
-            if progress.entry is not None and self._comes_soon(miss.request, progress):
+            if progress.entry is not None and self._comes_soon(job.request, progress):
                 return running
-        start = _first_missing(miss)
-        nearby = None if start is None else self._surroundings.soon_at(start, self._running(miss))
+        start = _first_missing(job)
+        nearby = None if start is None else self._surroundings.soon_at(start, self._running(job))
         shared = None if nearby is None else self._flights.follow(nearby)
-        return shared or (yield from self._join_in_turn(miss, part_key(flight, miss.fetch.headers)))
+        return shared or (yield from self._join_in_turn(job, part_key(flight, job.fetch.headers)))
 
-    def _running(self, miss: Miss) -> list[tuple[Claim, Entry]]:
+    def _running(self, job: FetchJob) -> list[tuple[Claim, Entry]]:
         """The downloads of parts of what the request asks for, as far as is known."""
-        known = miss.fetch.plan.parts[0] if miss.fetch.plan is not None else None
+        known = job.fetch.plan.parts[0] if job.fetch.plan is not None else None
         return [
             (claim, part)
-            for claim, part in self._surroundings.running(miss.key)
-            if (are_of_one(known, part) if known is not None else fits(part, miss.request))
+            for claim, part in self._surroundings.running(job.key)
+            if (are_of_one(known, part) if known is not None else fits(part, job.request))
         ]
 
-    def _up_to_others(self, miss: Miss) -> Miss:
+    def _up_to_others(self, job: FetchJob) -> FetchJob:
         """The same without what is being downloaded already behind what it lacks."""
-        start = _first_missing(miss)
+        start = _first_missing(job)
         ahead = None
         if start is not None:
-            ahead = first_ahead(start, [extent_of(part) for _claim, part in self._running(miss)])
+            ahead = first_ahead(start, [extent_of(part) for _claim, part in self._running(job)])
         if start is None or ahead is None:
-            return miss
-        (_first, last), *_others = range_specs(miss.fetch.headers)
+            return job
+        (_first, last), *_others = range_specs(job.fetch.headers)
         if last is not None and last < ahead:
-            return miss
-        headers = miss.fetch.headers.with_field("Range", range_text(start, ahead - 1))
-        return replace(miss, fetch=replace(miss.fetch, headers=headers))
+            return job
+        headers = job.fetch.headers.with_field("Range", range_text(start, ahead - 1))
+        return replace(job, fetch=replace(job.fetch, headers=headers))
 
-    def _join_in_turn(self, miss: Miss, flight: str) -> Steps[Lead | Follow | NotStorable]:
+    def _join_in_turn(self, job: FetchJob, flight: str) -> Steps[LeadFlight | JoinFlight | NotStorable]:
         """Join, with the right to ask the origin where nobody here does so already."""
         if not self._flights.runs_here(flight):
-            yield Asks(miss.request.url.authority)
+            yield Asks(job.request.url.authority)
         joined = self._flights.join(flight)
-        if isinstance(joined, NotStorable) and miss.request.ttl is not None:
+        if isinstance(joined, NotStorable) and job.request.ttl is not None:
             # What has no freshness of its own can be stored for those who bring one.
             return self._flights.join(f"{flight} ttl")
         return joined
 
-    def _is_outdated(self, permit: Permit, miss: Miss) -> bool:
+    def _is_outdated(self, writer: DownloadWriter, job: FetchJob) -> bool:
         """Whether another leader finished between our look and our claim, which is given up then."""
         try:
-            outdated = self._has_changed(miss)
+            outdated = self._has_changed(job)
         except BaseException:
-            permit.finish(End.LOST)
+            writer.finish(End.LOST)
             raise
         if outdated:
-            permit.finish(End.LOST)
+            writer.finish(End.LOST)
         return outdated
 
-    def _has_changed(self, miss: Miss) -> bool:
+    def _has_changed(self, job: FetchJob) -> bool:
         """Whether what is stored now asks for something else than this fetch."""
-        if self._look_up.is_unchanged(miss.key, miss.stamp):
+        if self._lookup.is_unchanged(job.key, job.stamp):
             return False
-        found = self._look_up(miss.key, miss.request)
-        if found == miss.found:
+        found = self._lookup(job.key, job.request)
+        if found == job.found:
             return False
-        now = decide.on_request(miss.request, found, self._policies, clock.wall())
-        headers = miss.fetch.headers.without("If-None-Match") if miss.fetch.variants else miss.fetch.headers
+        now = decide.on_request(job.request, found, self._policies, clock.wall())
+        headers = job.fetch.headers.without("If-None-Match") if job.fetch.variants else job.fetch.headers
         return not (isinstance(now, decisions.Fetch) and now.headers == headers)
 
-    def _lead(self, miss: Miss, permit: Permit) -> Steps[Fetched]:
-        request, outcome = miss.request, miss.outcome
-        match self._downloader.lead(permit, request, miss.fetch, outcome):
+    def _lead(self, job: FetchJob, writer: DownloadWriter) -> Steps[Fetched]:
+        request, outcome = job.request, job.outcome
+        match self._downloader.lead(writer, request, job.fetch, outcome):
             case Downloading() as begun:
-                response = self._begin(miss, permit, begun)
-            case Whole() as whole:
-                return (yield from self._lead_whole(miss, permit, whole))
+                response = self._begin(job, writer, begun)
+            case WholeInstead() as whole:
+                return (yield from self._lead_whole(job, writer, whole))
             case Passed() as passed:
-                response = self._passed(miss, passed)
+                response = self._passed(job, passed)
             case Freshened(entry, siblings, own):
-                if miss.fetch.plan is not None:
-                    plan = miss.fetch.plan.with_entries((entry, *siblings))
+                if job.fetch.plan is not None:
+                    plan = job.fetch.plan.with_entries((entry, *siblings))
                     response = self._delivery.assembled(request, plan, outcome)
                 else:
                     response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
                 response = with_own(response, own)
                 outcome.result = Result.REVALIDATED
             case Stale(entry, detail):
-                response = self._stale(miss, entry, detail)
-        return response, miss.varies
+                response = self._stale(job, entry, detail)
+        return response, job.varies
 
-    def _passed(self, miss: Miss, passed: Passed) -> Response:
-        miss.outcome.result, miss.outcome.detail = Result.PASSED, passed.reason
-        return self._forwarder.relay(miss.request, passed.exchange, miss.fetch, miss.outcome)
+    def _passed(self, job: FetchJob, passed: Passed) -> Response:
+        job.outcome.result, job.outcome.detail = Result.PASSED, passed.reason
+        return self._forwarder.relay(job.request, passed.exchange, job.fetch, job.outcome)
 
     def _begin(
-        self, miss: Miss, permit: Permit, begun: Downloading, *, however_far: bool = False
+        self, job: FetchJob, writer: DownloadWriter, begun: Downloading, *, however_far: bool = False
     ) -> Response | None:
         """The answer to the one who leads; the body comes in whatever becomes of this client."""
-        miss.outcome.stored, miss.outcome.result = True, Result.FETCHED
-        progress = permit.flight.progress()
-        if not self._suits(miss, progress, however_far=however_far):
+        job.outcome.stored, job.outcome.result = True, Result.FETCHED
+        progress = writer.flight.progress()
+        if not self._suits(job, progress, however_far=however_far):
             begun.start()  # first: an origin may take one request at a time
-            return self._forward(miss, reason=Forward.PARTIAL)
+            return self._forward(job, reason=Forward.PARTIAL)
         try:
-            return with_own(self._arriving(miss, permit.flight, progress), begun.own)
+            return with_own(self._arriving(job, writer.flight, progress), begun.own)
         finally:
             begun.start()  # from here on the body may be over at any moment
 
-    def _lead_whole(self, miss: Miss, permit: Permit, whole: Whole) -> Steps[Fetched]:
+    def _lead_whole(self, job: FetchJob, writer: DownloadWriter, whole: WholeInstead) -> Steps[Fetched]:
         """Where the origin gives the whole instead of a part: all who asked for parts share it."""
         exchange = whole.exchange
         try:
-            joined = self._flights.join(_flight_of_the_whole(miss))
+            joined = self._flights.join(_flight_of_the_whole(job))
         except StoreError as error:
-            log.warning("%s is served but not stored: %s", without_query(miss.key), error)
-            return self._forwarder.relay(miss.request, exchange, miss.fetch, miss.outcome), miss.varies
+            log.warning("%s is served but not stored: %s", without_query(job.key), error)
+            return self._forwarder.relay(job.request, exchange, job.fetch, job.outcome), job.varies
         finally:
-            permit.finish(End.LOST)  # those who wait look again, and find it
-        if isinstance(joined, Lead):
-            begun = self._downloader.adopt(joined.permit, whole.request, exchange, whole.store, whole.asked)
+            writer.finish(End.LOST)  # those who wait look again, and find it
+        if isinstance(joined, LeadFlight):
+            begun = self._downloader.adopt(joined.writer, whole.request, exchange, whole.store, whole.asked)
             if isinstance(begun, Passed):
-                return self._passed(miss, begun), miss.varies
-            return self._begin(miss, joined.permit, begun, however_far=True), miss.varies
+                return self._passed(job, begun), job.varies
+            return self._begin(job, joined.writer, begun, however_far=True), job.varies
         exchange.close()
         if isinstance(joined, NotStorable):
-            return self._not_storable(miss), miss.varies
-        return (yield from self._follow(miss, joined.flight, however_far=True))
+            return self._not_storable(job), job.varies
+        return (yield from self._follow(job, joined.flight, however_far=True))
 
-    def _follow(self, miss: Miss, flight: Flight, *, however_far: bool = False) -> Steps[Fetched]:
-        miss.outcome.collapsed = True
+    def _follow(self, job: FetchJob, flight: Flight, *, however_far: bool = False) -> Steps[Fetched]:
+        job.outcome.collapsed = True
         waits = flight.progress().entry is None
         yield from until_there(flight)
         progress = flight.progress()
         if progress.entry is None:
             if progress.end is End.PASSED:
-                yield Asks(miss.request.url.authority)
-            return self._after(miss, progress), miss.varies
+                yield Asks(job.request.url.authority)
+            return self._after(job, progress), job.varies
         varies = tuple(name for name, _ in progress.entry.vary)
-        if progress.entry.vary != vary_values(varies, miss.request):
+        if progress.entry.vary != vary_values(varies, job.request):
             return None, varies
         entry, now = progress.entry, clock.wall()
         # Who waited for the head shares it; who came later gets only what may be used again.
         shares = waits and not flight.head_was_known
-        if not shares and not decide.is_usable(miss.request, entry, self._policies, now):
-            yield Asks(miss.request.url.authority)
-            other = self._forwarder.confirm(miss.request, entry, miss.outcome)
+        if not shares and not decide.is_usable(job.request, entry, self._policies, now):
+            yield Asks(job.request.url.authority)
+            other = self._forwarder.confirm(job.request, entry, job.outcome)
             if other is not None:
                 return other, varies
-        miss.outcome.result = Result.COLLAPSED
-        if not self._suits(miss, progress, however_far=however_far):
-            yield Asks(miss.request.url.authority)
-            return self._forward(miss, reason=Forward.PARTIAL), varies
-        return self._arriving(miss, flight, progress), varies
+        job.outcome.result = Result.COLLAPSED
+        if not self._suits(job, progress, however_far=however_far):
+            yield Asks(job.request.url.authority)
+            return self._forward(job, reason=Forward.PARTIAL), varies
+        return self._arriving(job, flight, progress), varies
 
-    def _suits(self, miss: Miss, progress: Progress, *, however_far: bool) -> bool:
+    def _suits(self, job: FetchJob, progress: Progress, *, however_far: bool) -> bool:
         """Whether the client's answer can be made of a flight whose head fits the request's fields."""
         entry = progress.entry
         assert entry is not None, "the head is known"
         if entry.part is None:
-            return however_far or not self._is_far(miss.request, progress)
-        plan = miss.fetch.plan
+            return however_far or not self._is_far(job.request, progress)
+        plan = job.fetch.plan
         if plan is not None and plan.missing:
             return plan.is_continued_by(entry)
         # A part is for who asked for it as such, and for none whose own copy is of something else.
-        if not if_range_holds(miss.request.headers, entry.head):
+        if not if_range_holds(job.request.headers, entry.head):
             return False
         if as_part(entry) is None:
-            return _is_asked_for(miss.request, entry.head, entry.part)
-        return bool(range_specs(miss.request.headers))
+            return _is_asked_for(job.request, entry.head, entry.part)
+        return bool(range_specs(job.request.headers))
 
-    def _arriving(self, miss: Miss, flight: Flight, progress: Progress) -> Response | None:
+    def _arriving(self, job: FetchJob, flight: Flight, progress: Progress) -> Response | None:
         """The answer out of a flight that suits."""
-        entry, plan = progress.entry, miss.fetch.plan
+        entry, plan = progress.entry, job.fetch.plan
         if entry is not None and plan is not None and plan.is_continued_by(entry):
             renewed = plan.renewed_by(entry)
-            return self._delivery.assembled(miss.request, renewed, miss.outcome, (flight, progress))
-        response = self._delivery.arriving(miss.request, miss.outcome, flight, progress)
+            return self._delivery.assembled(job.request, renewed, job.outcome, (flight, progress))
+        response = self._delivery.arriving(job.request, job.outcome, flight, progress)
         if response is None or progress.end is not None:
             return response
-        return self._with_others(response, miss, flight, progress)
+        return self._with_others(response, job, flight, progress)
 
-    def _with_others(self, response: Response, miss: Miss, flight: Flight, progress: Progress) -> Response:
+    def _with_others(
+        self, response: Response, job: FetchJob, flight: Flight, progress: Progress
+    ) -> Response:
         """The answer, which others who send the same request may get as well while it arrives."""
-        entry, stamp, now = progress.entry, miss.stamp, clock.wall()
-        if entry is None or stamp is None or entry.part is not None or entry.key != miss.key:
+        entry, stamp, now = progress.entry, job.stamp, clock.wall()
+        if entry is None or stamp is None or entry.part is not None or entry.key != job.key:
             return response
-        if miss.request.body is not None:
+        if job.request.body is not None:
             return response  # which only this client has sent
         if response.head.status != entry.status:
             return response  # it answers a condition, or a range, whose distance was judged for now
@@ -299,16 +301,16 @@ class Fetcher:
             current = flight.progress()
             if current.generation != progress.generation or not self._flights.is_current(flight):
                 return None
-            request = replace(miss.request, client=client, interim=None, interest=None, login=None)
-            outcome.key, outcome.forward = miss.key, miss.fetch.reason
+            request = replace(job.request, client=client, interim=None, interest=None, login=None)
+            outcome.key, outcome.forward = job.key, job.fetch.reason
             outcome.collapsed, outcome.result = True, Result.COLLAPSED
             return self._delivery.arriving(request, outcome, flight, current)
 
         varies = tuple(name for name, _value in entry.vary)
-        repeatable = repeatable_of(miss.request, entry, self._policies, stamp, varies)
-        is_usable = decide.is_usable(miss.request, entry, self._policies, now)
-        until = repeatable.until if is_usable else now
-        return replace(response, repeatable=replace(repeatable, until=until, again=again))
+        reuse_terms = reuse_terms_of(job.request, entry, self._policies, stamp, varies)
+        is_usable = decide.is_usable(job.request, entry, self._policies, now)
+        until = reuse_terms.until if is_usable else now
+        return replace(response, reuse_terms=replace(reuse_terms, until=until, again=again))
 
     def _comes_soon(self, request: Request, progress: Progress) -> bool:
         """Whether this download of the whole will sooner have what is asked for than a new one."""
@@ -322,25 +324,25 @@ class Fetcher:
         ahead = self._options.range_ahead
         return any(start > progress.size + ahead for start in _starts(request, progress))
 
-    def _after(self, miss: Miss, progress: Progress) -> Response | None:
+    def _after(self, job: FetchJob, progress: Progress) -> Response | None:
         """What a flight that ended without a body means for those who waited; None to look again."""
-        request, outcome = miss.request, miss.outcome
+        request, outcome = job.request, job.outcome
         match progress.end:
             case End.FRESHENED:
-                found = select(self._look_up(miss.key, request), miss.key, request)
+                found = select(self._lookup(job.key, request), job.key, request)
                 entry = newest([entry for entry in found if entry.part is None])
-                if entry is None or miss.fetch.plan is not None:
+                if entry is None or job.fetch.plan is not None:
                     return None
                 response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
                 outcome.result = Result.REVALIDATED
                 return response
             case End.PASSED:
-                return self._forward(miss)
+                return self._forward(job)
             case End.STALE:
-                stale = miss.fetch.stale
+                stale = job.fetch.stale
                 stand_in = decide.on_error(stale, self._policies, request.url, clock.wall(), request)
                 if stand_in is not None:
-                    return self._stale(miss, stand_in.entry, stand_in.detail)
+                    return self._stale(job, stand_in.entry, stand_in.detail)
             case End.FAILED | End.BROKEN:
                 error = progress.error or UpstreamError("the download failed")
                 if error.fault is not Fault.CLIENT:
@@ -348,9 +350,9 @@ class Fetcher:
         # What the leader was refused, or may not have, this client may.
         return None
 
-    def _stale(self, miss: Miss, entry: Entry, detail: str) -> Response | None:
+    def _stale(self, job: FetchJob, entry: Entry, detail: str) -> Response | None:
         """The stored answer in place of one that the origin failed to give; `detail` says how."""
-        request, outcome, plan = miss.request, miss.outcome, miss.fetch.plan
+        request, outcome, plan = job.request, job.outcome, job.fetch.plan
         if plan is None:
             response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
         else:
@@ -365,27 +367,25 @@ class Fetcher:
     def _ttl(self, request: Request, entry: Entry) -> int:
         return decide.time_to_live(request, entry, self._policies, clock.wall())
 
-    def _forward(self, miss: Miss, *, reason: Forward | None = None) -> Response:
-        reason = reason or miss.fetch.reason
-        return self._forwarder.forward(miss.request, miss.outcome, reason, miss.found)
+    def _forward(self, job: FetchJob, *, reason: Forward | None = None) -> Response:
+        reason = reason or job.fetch.reason
+        return self._forwarder.forward(job.request, job.outcome, reason, job.found)
 
-    def _not_storable(self, miss: Miss) -> Response:
+    def _not_storable(self, job: FetchJob) -> Response:
         """Nobody waits for what could not be stored a while ago, but perhaps it can be now."""
-        flight = _flight_of_the_whole(miss)
-        response = self._forwarder.forward(
-            miss.request, miss.outcome, miss.fetch.reason, miss.found, flight
-        )
-        if not miss.outcome.stored:
-            miss.outcome.detail = "not-storable"
+        flight = _flight_of_the_whole(job)
+        response = self._forwarder.forward(job.request, job.outcome, job.fetch.reason, job.found, flight)
+        if not job.outcome.stored:
+            job.outcome.detail = "not-storable"
         return response
 
 
-def _first_missing(miss: Miss) -> int | None:
+def _first_missing(job: FetchJob) -> int | None:
     """Where the part begins that is to be fetched; None where that is not known or nothing is missing."""
-    plan = miss.fetch.plan
+    plan = job.fetch.plan
     if plan is not None:
         return plan.missing[0].start if plan.missing else None
-    specs = range_specs(miss.fetch.headers)
+    specs = range_specs(job.fetch.headers)
     return specs[0][0] if len(specs) == 1 else None
 
 
@@ -403,5 +403,5 @@ def _is_asked_for(request: Request, head: Head, part: Part) -> bool:
     return select_ranges(request.headers, replace(head, status=200), part.total) == (part,)
 
 
-def _flight_of_the_whole(miss: Miss) -> str:
-    return flight_key(miss.key, miss.varies, miss.request)
+def _flight_of_the_whole(job: FetchJob) -> str:
+    return flight_key(job.key, job.varies, job.request)

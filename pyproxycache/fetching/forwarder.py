@@ -20,16 +20,16 @@ from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import part_length
 from pyproxycache.rules.validation import (
     invalidated_urls,
+    is_not_modified,
     matches_304,
-    precondition,
     strip_conditionals,
     validators,
 )
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
-from pyproxycache.store.database import going_on_unwritten
-from pyproxycache.store.flights import Flights, Lead
-from pyproxycache.store.index import Index
+from pyproxycache.store.flights.flights import Flights, LeadFlight
+from pyproxycache.store.index.database import logging_store_errors
+from pyproxycache.store.index.index import Index
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
 
@@ -105,9 +105,9 @@ class Forwarder:
         """Hand on the answer to a fetch that is not stored, if it suits the client's own request."""
         head = exchange.head
         if end_to_end(request.headers) == fetch.headers or head.status not in (206, 304, 416):
-            if fetch.headers.get("if-none-match") != request.headers.get("if-none-match") and precondition(
-                request.headers, head, clock.wall()
-            ):
+            if fetch.headers.get("if-none-match") != request.headers.get(
+                "if-none-match"
+            ) and is_not_modified(request.headers, head, clock.wall()):
                 exchange.close()
                 return Response(answer.not_modified(head))
             return relayed(exchange, request)
@@ -119,7 +119,7 @@ class Forwarder:
         urls = invalidated_urls(request.method, request.url, head)
         groups = invalidated_groups(request.method, head)
         mode = self._policies.query_mode
-        with going_on_unwritten("purge what was changed under", key):
+        with logging_store_errors("purge what was changed under", key):
             if urls:
                 self._index.purge(cache_key(url, mode(url)) for url in urls)
             for group in groups:
@@ -130,7 +130,7 @@ class Forwarder:
         entry = newest([entry for entry in preferred([*found]) if entry.part is None])
         if entry is None or entry.status != 200:
             return
-        with going_on_unwritten("bring up to date", entry.key):
+        with logging_store_errors("bring up to date", entry.key):
             match decide.on_head(request, head, entry, self._policies, asked, clock.wall()):
                 case decisions.Forget(outdated):
                     self._index.forget(outdated)
@@ -175,19 +175,19 @@ class Forwarder:
         asked: float,
         outcome: Outcome,
         decision: decisions.Store,
-        joined: Lead,
+        joined: LeadFlight,
     ) -> Response | None:
         """The answer out of the flight that stores it."""
         get = request
         if request.method == "POST":
             fields = request.headers.without(*_REPRESENTATION)
             get = replace(request, method="GET", body=None, headers=fields)
-        downloading = self._downloader.adopt(joined.permit, get, exchange, decision, asked)
+        downloading = self._downloader.adopt(joined.writer, get, exchange, decision, asked)
         if isinstance(downloading, Passed):
             return None
         outcome.stored = True
         try:
-            flight = joined.permit.flight
+            flight = joined.writer.flight
             response = self._delivery.arriving(request, outcome, flight, flight.progress())
             return with_own(response, downloading.own)
         finally:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 from pyproxycache import clock
 from pyproxycache.errors import Fault, MethodNotAllowed, ProxyError
-from pyproxycache.front.heads import framed
-from pyproxycache.front.received import Received
-from pyproxycache.front.references import Present, as_it_is
-from pyproxycache.front.relay import Tunnel
-from pyproxycache.front.turns import Shares
-from pyproxycache.front.ways import Answered, Ways
+from pyproxycache.front.handlers.references import as_it_is
+from pyproxycache.front.handlers.ways import Answered, Ways
+from pyproxycache.front.loop.relay import Tunnel
+from pyproxycache.front.loop.turns import Shares
+from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.gates.access import Access, Guard
+from pyproxycache.http1.answer_heads import framed
 from pyproxycache.messages import Head, Piece, Response, without_query
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.reporter import Reporter
@@ -28,7 +28,7 @@ Report = Callable[[Outcome], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class AppOptions:
     """The cache's name in Via and Cache-Status.
 
     `tells_key`: whether Cache-Status has the cache key. `memory`: bytes of answers kept in memory.
@@ -44,7 +44,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class WorkerHooks:
     """What a worker needs beside the answers.
 
     `reopen_logs` is for files that were renamed,
@@ -65,13 +65,13 @@ class App:
 
     def __init__(
         self,
-        options: Options,
+        options: AppOptions,
         access: Access,
         guard: Guard,
         ways: Ways,
         reporter: Reporter,
         versions: memoryview,
-        around: Around,
+        around: WorkerHooks,
     ) -> None:
         self.name = options.name
         self.memory_size = options.memory
@@ -87,7 +87,7 @@ class App:
         self._ways = ways
         self._report = reporter.finished
 
-    def __call__(self, received: Received) -> Steps[Answer]:
+    def __call__(self, received: RawRequest) -> Steps[Answer]:
         outcome = _begun(received)
         try:
             answered = yield from self._admitted(received, outcome)
@@ -106,8 +106,8 @@ class App:
 
         Its head is yet to be signed.
         """
-        repeatable = answered.response.repeatable
-        if repeatable is None or repeatable.again is None:
+        reuse_terms = answered.response.reuse_terms
+        if reuse_terms is None or reuse_terms.again is None:
             return None
         theirs = answered.outcome
         outcome = Outcome(
@@ -122,7 +122,7 @@ class App:
             begun=clock.steady(),
         )
         try:
-            response = repeatable.again(client, outcome)
+            response = reuse_terms.again(client, outcome)
         except ProxyError:
             return None
         if response is None:
@@ -161,7 +161,7 @@ class App:
         outcome.head_bytes, outcome.bytes_sent = head_bytes, body_bytes
         _report(outcome, self._report)
 
-    def _admitted(self, received: Received, outcome: Outcome) -> Steps[Answered]:
+    def _admitted(self, received: RawRequest, outcome: Outcome) -> Steps[Answered]:
         """The answer, or what is said in place of one."""
         try:
             self._access.check(outcome.client)
@@ -216,7 +216,7 @@ class Answer:
         _report(self.outcome, self._report)
 
 
-def _begun(received: Received) -> Outcome:
+def _begun(received: RawRequest) -> Outcome:
     """What is known of a request before anything is done with it."""
     major, minor = received.version
     return Outcome(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 from pyproxycache import clock
-from pyproxycache.descriptors import opened
+from pyproxycache.net.descriptors import opened
 
 log = logging.getLogger("pyproxycache")
 

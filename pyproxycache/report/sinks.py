@@ -46,10 +46,10 @@ def sink(where: str) -> Sink:
     """Yet to be opened: a file's path, "-" for standard output, or syslog:[PATH|HOST:PORT]."""
     if where == "-":
         return StandardOutput(sys.stdout.fileno())
-    return Syslog(where.removeprefix(_SYSLOG)) if where.startswith(_SYSLOG) else File(where)
+    return Syslog(where.removeprefix(_SYSLOG)) if where.startswith(_SYSLOG) else LogFile(where)
 
 
-class File:
+class LogFile:
     """A file that several processes append to, each batch in one write."""
 
     def __init__(self, path: str) -> None:

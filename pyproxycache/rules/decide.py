@@ -23,9 +23,9 @@ from pyproxycache.rules.decisions import (
     Store,
 )
 from pyproxycache.rules.freshness import (
-    considered,
     current_age,
     directives_of,
+    effective_headers,
     entry_lifetime,
     recency,
     request_accepts,
@@ -40,14 +40,14 @@ from pyproxycache.rules.policy import Policies, Policy
 from pyproxycache.rules.ranges import range_specs
 from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.rules.search_variance import search_base
-from pyproxycache.rules.storing import is_for_one, is_lasting, obstacle, own_fields, stored_head
+from pyproxycache.rules.storing import is_for_one, is_lasting, own_fields, stored_head, why_not_storable
 from pyproxycache.rules.validation import (
     describes,
     freshen,
     is_as_demanded,
+    is_not_modified,
     matches_304,
     named_by_304,
-    precondition,
     strip_conditionals,
     strip_validators,
     strong_tag,
@@ -149,7 +149,7 @@ def on_response(
 
     `request` is the client's with the fields that were sent. Times are seconds since the epoch.
     """
-    return _Answer(request, head, policies, request_time, response_time).decide(fetch)
+    return _Judged(request, head, policies, request_time, response_time).decide(fetch)
 
 
 def on_head(
@@ -164,11 +164,11 @@ def on_head(
 
     None: nothing.
     """
-    return _Answer(request, head, policies, request_time, response_time).updates(entry)
+    return _Judged(request, head, policies, request_time, response_time).updates(entry)
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Judged:
     """An answer of the origin's, with all that is known of the exchange."""
 
     request: Request
@@ -187,9 +187,9 @@ class _Answer:
             if stale_if_error_allowed(fetch.stale, policy, self.response_time, asked):
                 return ServeStale(fetch.stale, f"origin-{self.head.status}")
         policy = self._policy(self.head)
-        headers = considered(self.head, policy)
+        headers = effective_headers(self.head, policy)
         fields = selecting_fields(self.request, headers)
-        reason = obstacle(self.request, self.head, policy, self.response_time)
+        reason = why_not_storable(self.request, self.head, policy, self.response_time)
         if reason is not None or fields is None:
             return self._pass(reason or "vary", fetch)
         key = cache_key(self.request.url, self.policies.query_mode(self.request.url))
@@ -238,7 +238,7 @@ class _Answer:
     def _filed_once_more(self, variant: Entry) -> Entry | None:
         """The variant under this request's fields, None where the 304 says that others select it."""
         fields = [name for name, _value in variant.vary]
-        selecting = selecting_fields(self.request, considered(self.head, self._policy(variant.head)))
+        selecting = selecting_fields(self.request, effective_headers(self.head, self._policy(variant.head)))
         if "vary" in self.head.headers and (selecting is None or not {*selecting} <= {*fields}):
             return None
         return replace(variant, id=0, vary=vary_values(fields, self.request))
@@ -283,7 +283,7 @@ class _Answer:
             fresh = freshen(entry, self.head, self.request_time, self.response_time)
             policy = self._policy(entry.head)
             kept = stored_head(fresh.head, policy)
-            headers = considered(kept, policy)
+            headers = effective_headers(kept, policy)
             groups, search = cache_groups(headers), search_base(entry.key, headers)
             updated.append(replace(fresh, head=kept, groups=groups, search=search))
         return tuple(updated)
@@ -331,7 +331,7 @@ def good_until(request: Request, entry: Entry, policies: Policies, now: float) -
             until = min(until, now + asked.max_age - age)
         if asked.min_fresh is not None:
             until -= asked.min_fresh
-    same = precondition(request.headers, entry.head, now) == precondition(
+    same = is_not_modified(request.headers, entry.head, now) == is_not_modified(
         request.headers, entry.head, until
     )
     return until if same else now

@@ -21,7 +21,7 @@ _HEURISTIC_SHARE = 0.1
 _HEURISTIC_CAP = 7 * 86400.0
 
 
-def considered(head: Head, policy: Policy) -> Headers:
+def effective_headers(head: Head, policy: Policy) -> Headers:
     """The fields that the rules look at: those that the policy does not ignore."""
     headers = head.headers
     return headers.without(*policy.ignore) if policy.ignore else headers
@@ -29,7 +29,7 @@ def considered(head: Head, policy: Policy) -> Headers:
 
 def directives_of(head: Head, policy: Policy) -> ResponseDirectives:
     """The response's directives as the policy has them read."""
-    return response_directives(considered(head, policy), policy.targets)
+    return response_directives(effective_headers(head, policy), policy.targets)
 
 
 def date_of(headers: Headers, name: str) -> float | None:
@@ -82,7 +82,7 @@ def _own_lifetime(head: Head, policy: Policy, received: float | None) -> float:
         return policy.fresh
     if policy.immutable:
         return LIFETIME
-    headers = considered(head, policy)
+    headers = effective_headers(head, policy)
     directives = directives_of(head, policy)
     if directives.s_maxage is not None:
         return float(directives.s_maxage)

@@ -22,7 +22,7 @@ from pyproxycache.rules.representation import same_representation
 from pyproxycache.rules.validation import (
     content_length,
     freshen,
-    precondition,
+    is_not_modified,
     strong_validator,
 )
 
@@ -191,7 +191,7 @@ def plan(request: Request, parts: tuple[Entry, ...], now: float) -> Plan | None:
     if not parts:
         return None
     head, total = combined_head(parts), _total(parts)
-    if request.method == "HEAD" or precondition(request.headers, head, now):
+    if request.method == "HEAD" or is_not_modified(request.headers, head, now):
         return Plan(parts, head, total, WHOLE, ())
     wanted = _wanted(request.headers, head, total)
     if wanted is None:

@@ -8,9 +8,9 @@ from pyproxycache.messages import Head, Request
 from pyproxycache.rules.cache_control import ResponseDirectives, request_directives
 from pyproxycache.rules.freshness import (
     HEURISTICALLY_CACHEABLE,
-    considered,
     date_of,
     directives_of,
+    effective_headers,
     freshness_lifetime,
 )
 from pyproxycache.rules.grammar import end_to_end, format_http_date
@@ -38,12 +38,12 @@ _COOKIES = frozenset({"set-cookie", "set-cookie2"})
 _FOR_ONE = frozenset({"private", "no-store", "authorization", "request", "set-cookie", "policy"})
 
 
-def obstacle(request: Request, head: Head, policy: Policy, received: float) -> str | None:
+def why_not_storable(request: Request, head: Head, policy: Policy, received: float) -> str | None:
     """Why the response must not or need not be stored, None if nothing stands against it.
 
     `request` is the one that was sent; `received` is in seconds since the epoch.
     """
-    headers = considered(head, policy)
+    headers = effective_headers(head, policy)
     directives = directives_of(head, policy)
     if reason := _forbidden(request, head, policy, directives):
         return reason
@@ -73,7 +73,7 @@ def obstacle(request: Request, head: Head, policy: Policy, received: float) -> s
 
 def is_for_one(request: Request, head: Head, policy: Policy, received: float) -> bool:
     """Whether an answer with this head, of whatever status, is for the one who asked and nobody else."""
-    return obstacle(request, replace(head, status=200), policy, received) in _FOR_ONE
+    return why_not_storable(request, replace(head, status=200), policy, received) in _FOR_ONE
 
 
 def is_lasting(reason: str, *, of_all: bool) -> bool:

@@ -139,7 +139,7 @@ def describes(entry: Entry, head: Head) -> bool | None:
     return length is None or length == entry.size or not coded_alike
 
 
-def precondition(request_headers: Headers, entry_head: Head, now: float) -> bool:
+def is_not_modified(request_headers: Headers, entry_head: Head, now: float) -> bool:
     """Whether a GET or HEAD is to be answered 304 out of the stored response (RFC 9111 section 4.3.2).
 
     `now` (seconds since the epoch) stands in for a missing Last-Modified and Date.

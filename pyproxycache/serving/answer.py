@@ -22,9 +22,9 @@ from pyproxycache.rules.ranges import (
     select_ranges,
     unsatisfiable_head,
 )
-from pyproxycache.rules.validation import precondition
+from pyproxycache.rules.validation import is_not_modified
 from pyproxycache.serving.status_fields import proxy_status
-from pyproxycache.store.flight import Orphaned
+from pyproxycache.store.flights.flight import Orphaned
 
 Body = Iterable[Piece]
 OpenBody = Callable[[int, int | None], Body]
@@ -95,7 +95,7 @@ def _selected(
 ) -> Response:
     """The answer once it is known what is wanted, unless the client's precondition makes it a 304."""
     # To other methods that were carried out it says nothing (RFC 9110 section 13.2.1).
-    if request.method in ("GET", "HEAD", "QUERY") and precondition(request.headers, head, now):
+    if request.method in ("GET", "HEAD", "QUERY") and is_not_modified(request.headers, head, now):
         return Response(not_modified(head))
     if isinstance(wanted, Unsatisfiable) and length is not None:
         return Response(unsatisfiable_head(length))

@@ -11,12 +11,12 @@ from pyproxycache.rules.extents import as_part
 from pyproxycache.rules.parts import Plan, Segment
 from pyproxycache.rules.parts import plan as plan_for
 from pyproxycache.rules.ranges import WHOLE
-from pyproxycache.rules.validation import precondition
+from pyproxycache.rules.validation import is_not_modified
 from pyproxycache.serving import answer
 from pyproxycache.serving.follow import Follower
-from pyproxycache.store.database import going_on_unwritten
-from pyproxycache.store.flight import Flight, Orphaned, Progress
-from pyproxycache.store.index import Index
+from pyproxycache.store.flights.flight import Flight, Orphaned, Progress
+from pyproxycache.store.index.database import logging_store_errors
+from pyproxycache.store.index.index import Index
 
 
 class Delivery:
@@ -48,7 +48,7 @@ class Delivery:
         except FileNotFoundError:
             return None
         if request.ttl is not None and (entry.ttl is None or request.ttl < entry.ttl):
-            with going_on_unwritten("shorten the life of", entry.key):
+            with logging_store_errors("shorten the life of", entry.key):
                 self._index.shorten(entry, request.ttl)
         self._note_access(entry.id, now)
         outcome.ttl = ttl
@@ -63,7 +63,11 @@ class Delivery:
     ) -> Response | None:
         """The answer out of stored parts; the first that is missing comes from a flight, others later."""
         now = clock.wall()
-        if not plan.segments and plan.wanted is WHOLE and not precondition(request.headers, plan.head, now):
+        if (
+            not plan.segments
+            and plan.wanted is WHOLE
+            and not is_not_modified(request.headers, plan.head, now)
+        ):
             return None  # planned as a 304, which it was before the origin said more
         peers = [entry.peer for entry in plan.parts]
         if arriving is not None and arriving[1].entry is not None:

@@ -18,7 +18,7 @@ from pyproxycache.messages import (
     Head,
     Piece,
     Request,
-    Waits,
+    WouldBlock,
     without_query,
 )
 from pyproxycache.outcome import Forward, Outcome
@@ -31,12 +31,12 @@ from pyproxycache.rules.validation import (
 )
 from pyproxycache.serving.resuming import FirstBytes, GivenBytes, asking_for, begun, is_alike, plain_headers
 from pyproxycache.serving.span import Span, SpanRequest
-from pyproxycache.store.blobs import BlobReader, Blobs, Damaged
-from pyproxycache.store.claims import NotStorable
-from pyproxycache.store.database import going_on_unwritten
-from pyproxycache.store.flight import End, Flight, Orphaned, Progress
-from pyproxycache.store.flights import Flights, Lead, Permit
-from pyproxycache.store.index import Index
+from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
+from pyproxycache.store.flights.claims import NotStorable
+from pyproxycache.store.flights.flight import End, Flight, Orphaned, Progress
+from pyproxycache.store.flights.flights import DownloadWriter, Flights, LeadFlight
+from pyproxycache.store.index.database import logging_store_errors
+from pyproxycache.store.index.index import Index
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
 
@@ -119,7 +119,7 @@ class Follower:
         return BlobReader(fd, start, entry.size if stop is None else stop)
 
     def _forget(self, entry: Entry) -> None:
-        with going_on_unwritten("forget", entry.key):
+        with logging_store_errors("forget", entry.key):
             self.index.drop_blob(entry.digest, self._blobs.remove)
 
 
@@ -178,16 +178,16 @@ class FollowedBody:
     def take(self, wake: Callable[[], None]) -> Piece | None:
         """The next piece, None where it cannot be had without waiting: `wake` is called once it may be.
 
-        Raises StopIteration at the end, and Waits where only `next` can go on.
+        Raises StopIteration at the end, and WouldBlock where only `next` can go on.
         """
         take = getattr(self._pieces, "take", None)
         if take is None:
-            raise Waits
+            raise WouldBlock
         try:
             piece: Piece | None = take(wake)
         except Orphaned as orphaned:
             self._pieces = None
-            raise Waits from orphaned
+            raise WouldBlock from orphaned
         return piece and self._counted(piece)
 
     def _counted(self, piece: Piece) -> Piece:
@@ -229,8 +229,8 @@ class FollowedBody:
             return self._alone()
         if isinstance(joined, NotStorable):
             return self._alone()
-        if isinstance(joined, Lead):
-            return self._lead(joined.permit)
+        if isinstance(joined, LeadFlight):
+            return self._lead(joined.writer)
         return self._follow(joined.flight)
 
     def _stored(self) -> Entry | None:
@@ -251,18 +251,18 @@ class FollowedBody:
                 return entry
         return None
 
-    def _lead(self, permit: Permit) -> Iterator[Piece]:
+    def _lead(self, writer: DownloadWriter) -> Iterator[Piece]:
         """Lead from here on, with this client's request; its own body comes through the flight."""
         entry = self._read.entry
         headers = asking_for(entry, self._request)
         plan = None if entry.part is None else filling(entry.head, entry.part)
         fetch = Fetch(headers, None, Forward.PARTIAL, plan=plan)
-        led = self._follower.downloader.lead(permit, self._request, fetch, self._outcome)
-        downloading = begun(led, permit)
+        led = self._follower.downloader.lead(writer, self._request, fetch, self._outcome)
+        downloading = begun(led, writer)
         if downloading is None:
             return self._alone()
         try:
-            return self._follow(permit.flight)
+            return self._follow(writer.flight)
         finally:
             downloading.start()
 

@@ -6,15 +6,15 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
-from pyproxycache.download.leading import Downloading, Led, Passed, Whole
+from pyproxycache.download.leading import Downloading, Led, Passed, WholeInstead
 from pyproxycache.errors import BrokenOff
-from pyproxycache.messages import Entry, Head, Headers, Piece, Request, Waits
+from pyproxycache.messages import Entry, Head, Headers, Piece, Request, WouldBlock
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.parts import range_of
 from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.rules.validation import strip_conditionals
-from pyproxycache.store.flight import End
-from pyproxycache.store.flights import Permit
+from pyproxycache.store.flights.flight import End
+from pyproxycache.store.flights.flights import DownloadWriter
 from pyproxycache.upstream.exchange import Exchange
 
 
@@ -31,12 +31,12 @@ def asking_for(entry: Entry, request: Request) -> Headers:
     return headers.with_field("Range", range_of(entry.part)).with_field("If-Range", validator)
 
 
-def begun(led: Led, permit: Permit) -> Downloading | None:
+def begun(led: Led, writer: DownloadWriter) -> Downloading | None:
     """The download that a request for more has begun; None where its answer is of no use to the flight."""
-    if isinstance(led, Passed | Whole):
+    if isinstance(led, Passed | WholeInstead):
         led.exchange.close()
-        if isinstance(led, Whole):
-            permit.finish(End.LOST)
+        if isinstance(led, WholeInstead):
+            writer.finish(End.LOST)
         return None
     assert isinstance(led, Downloading), "there is no stale copy to fall back to"
     return led
@@ -63,8 +63,8 @@ class FirstBytes:
         return data
 
     def take(self, _wake: Callable[[], None]) -> Piece | None:
-        """Raises Waits: an origin has to be waited for."""
-        raise Waits
+        """Raises WouldBlock: an origin has to be waited for."""
+        raise WouldBlock
 
     def close(self) -> None:
         self._exchange.close()

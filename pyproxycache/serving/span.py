@@ -10,7 +10,7 @@ from typing import Protocol
 from pyproxycache.download.leading import Downloader
 from pyproxycache.download.surroundings import Pieces, Surroundings, read
 from pyproxycache.errors import BrokenOff, StoreError
-from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request, Waits, without_query
+from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request, WouldBlock, without_query
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.rules.decisions import Fetch
 from pyproxycache.rules.keys import flight_key, part_key
@@ -18,9 +18,9 @@ from pyproxycache.rules.parts import filling
 from pyproxycache.rules.ranges import continues, range_text
 from pyproxycache.rules.validation import strong_validator
 from pyproxycache.serving.resuming import FirstBytes, asking_for, begun, plain_headers
-from pyproxycache.store.claims import NotStorable
-from pyproxycache.store.flight import End, Orphaned
-from pyproxycache.store.flights import Flights, Lead, Permit
+from pyproxycache.store.flights.claims import NotStorable
+from pyproxycache.store.flights.flight import End, Orphaned
+from pyproxycache.store.flights.flights import DownloadWriter, Flights, LeadFlight
 from pyproxycache.upstream.client import Upstream
 
 log = logging.getLogger("pyproxycache.span")
@@ -85,17 +85,17 @@ class Span:
     def take(self, wake: Callable[[], None]) -> Piece | None:
         """The next piece, None where it cannot be had without waiting: `wake` is called once it may be.
 
-        Raises StopIteration at the end, and Waits where only `next` can go on.
+        Raises StopIteration at the end, and WouldBlock where only `next` can go on.
         """
         if self.offset >= self._stop:
             raise StopIteration
         if self._pieces is None:
-            raise Waits
+            raise WouldBlock
         try:
             piece = self._pieces.take(wake)
         except (StopIteration, Orphaned) as over:
             self._turn_away()
-            raise Waits from over
+            raise WouldBlock from over
         return piece and self._counted(piece)
 
     def _counted(self, piece: Piece) -> Piece:
@@ -138,8 +138,8 @@ class Span:
             return self._alone()
         if isinstance(joined, NotStorable):
             return self._alone()
-        if isinstance(joined, Lead):
-            return self._lead(joined.permit, like, headers)
+        if isinstance(joined, LeadFlight):
+            return self._lead(joined.writer, like, headers)
         pieces = read(joined.flight, like, self.offset, self._stop, self._admit)
         if pieces is not None:
             return pieces
@@ -159,17 +159,17 @@ class Span:
         whole = flight_key(like.key, [name for name, _value in like.vary], request)
         return part_key(whole, asking_for(gap, request)), gap
 
-    def _lead(self, permit: Permit, like: Entry, headers: Headers) -> Pieces:
+    def _lead(self, writer: DownloadWriter, like: Entry, headers: Headers) -> Pieces:
         """Lead, with this client's request; its own bytes come through the flight."""
         assert like.part is not None, "as_part() gives a part"
         wanted = self._wanted
         fetch = Fetch(headers, None, Forward.PARTIAL, plan=filling(like.head, like.part))
-        led = self._sources.downloader.lead(permit, wanted.request, fetch, wanted.outcome)
-        downloading = begun(led, permit)
+        led = self._sources.downloader.lead(writer, wanted.request, fetch, wanted.outcome)
+        downloading = begun(led, writer)
         if downloading is None:
             return self._alone()
         try:
-            pieces = read(permit.flight, like, self.offset, self._stop, self._admit)
+            pieces = read(writer.flight, like, self.offset, self._stop, self._admit)
         finally:
             downloading.start()
         return pieces or self._alone()

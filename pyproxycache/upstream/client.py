@@ -17,14 +17,14 @@ from pyproxycache.errors import (
     UpstreamUnreachable,
     reason,
 )
+from pyproxycache.http1.response_heads import ParsedHead
 from pyproxycache.login import Login
 from pyproxycache.messages import Head, Request, Url
 from pyproxycache.options import FetchOptions, ParentOptions
 from pyproxycache.outcome import Outcome
-from pyproxycache.upstream.connection import ClosedWhileIdle, Connection, Route
+from pyproxycache.upstream.connection import ClosedWhileIdle, OriginConnection, Route
 from pyproxycache.upstream.dialling import Admit, Dialler
 from pyproxycache.upstream.exchange import Exchange
-from pyproxycache.upstream.heads import Received
 from pyproxycache.upstream.idle import IdleConnections
 from pyproxycache.upstream.switched import Switched
 
@@ -126,7 +126,7 @@ class Upstream:
             return Route(host, port, secured=secured)
         return Route(self._parent.url.host, self._parent.url.port, through_parent=True, secured=secured)
 
-    def _kept(self, route: Route, request: Request) -> Connection | None:
+    def _kept(self, route: Route, request: Request) -> OriginConnection | None:
         """An idle connection that this request may go over."""
         if request.logs_in:
             return _logged_in(request.login, route)
@@ -143,7 +143,7 @@ class Upstream:
 
     def _exchange(
         self,
-        connection: Connection,
+        connection: OriginConnection,
         request: Request,
         outcome: Outcome,
         literal: str,
@@ -159,8 +159,8 @@ class Upstream:
 
     def _received(
         self,
-        connection: Connection,
-        received: Received,
+        connection: OriginConnection,
+        received: ParsedHead,
         request: Request,
         outcome: Outcome,
         literal: str,
@@ -170,13 +170,13 @@ class Upstream:
         keep = self._keeping(request, received.head)
         return Exchange(connection, received, request.method, peer, outcome, keep)
 
-    def _keeping(self, request: Request, head: Head) -> Callable[[Connection], None] | None:
+    def _keeping(self, request: Request, head: Head) -> Callable[[OriginConnection], None] | None:
         """What keeps the connection for another request, of this client alone where it is logged in."""
         if not request.logs_in:
             return None if head.logs_in else self._idle.put
         return None if request.login is None else partial(request.login.keep, request.url.origin)
 
-    def _bear_silence(self, connection: Connection, url: Url, head: Head | None) -> None:
+    def _bear_silence(self, connection: OriginConnection, url: Url, head: Head | None) -> None:
         """Have the connection wait as long as it may for the head, or for the body behind it."""
         allowed = self._silence(url, head)
         connection.reader.silence = self._options.silence if allowed is None else allowed
@@ -186,16 +186,16 @@ def _is_repeatable(request: Request) -> bool:
     return request.body is None and request.method in _REPEATABLE
 
 
-def _logged_in(login: Login | None, route: Route) -> Connection | None:
+def _logged_in(login: Login | None, route: Route) -> OriginConnection | None:
     """The client's own connection, if it is still good and leads there."""
-    connection: Connection | None = None if login is None else login.take()
+    connection: OriginConnection | None = None if login is None else login.take()
     if connection is None or (connection.route == route and connection.is_quiet()):
         return connection
     connection.close()
     return None
 
 
-def _tied(request: Request, connection: Connection) -> contextlib.AbstractContextManager[None]:
+def _tied(request: Request, connection: OriginConnection) -> contextlib.AbstractContextManager[None]:
     """Asking ends with the client's interest, where an origin that was asked in vain is none the worse."""
     if request.interest is None or not _is_repeatable(request):
         return contextlib.nullcontext()
@@ -205,7 +205,7 @@ def _tied(request: Request, connection: Connection) -> contextlib.AbstractContex
 class _ClosingOnErrors:
     """Errors of the connection as upstream errors."""
 
-    def __init__(self, connection: Connection, authority: str) -> None:
+    def __init__(self, connection: OriginConnection, authority: str) -> None:
         self._connection = connection
         self._authority = authority
         self._before = connection.reader.received

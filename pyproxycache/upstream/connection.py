@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from pyproxycache import clock
 from pyproxycache.errors import BadRequest
+from pyproxycache.http1.response_heads import Heads, ParsedHead
 from pyproxycache.messages import Request
-from pyproxycache.upstream.heads import Heads, Received
-from pyproxycache.upstream.reader import Reader
+from pyproxycache.net.reader import Reader
 
 IDLE_SECONDS = 20.0
 
@@ -45,7 +45,7 @@ class ClosedWhileIdle(Exception):
     """A kept connection that the origin had given up: the request was not processed, ask on another one."""
 
 
-class Connection:
+class OriginConnection:
     """One connection of a route, `peer` being the address at its other end.
 
     A wait for a byte ends after `silence` seconds; a head is whole `head_seconds` after it has begun.
@@ -65,7 +65,7 @@ class Connection:
         self._head_seconds = head_seconds
         self._sock = sock
 
-    def ask(self, request: Request, name: str, protocols: str = "") -> Received:
+    def ask(self, request: Request, name: str, protocols: str = "") -> ParsedHead:
         """Send the request and give the head of its answer, a 101 only where it asks for `protocols`.
 
         Both are signed with the `name` of this proxy (RFC 9110 section 7.6.3).
@@ -126,7 +126,7 @@ class Connection:
             raise BadRequest("a header field has a character in it that cannot be sent")
         return (text.replace("\n", "\r\n") + "\r\n\r\n").encode("latin-1")
 
-    def _send_body(self, body: Iterable[bytes], heads: Heads) -> Received | None:
+    def _send_body(self, body: Iterable[bytes], heads: Heads) -> ParsedHead | None:
         """Send the body; gives the answer's head where it comes before the end (RFC 9112 section 9.5)."""
         for data in body:
             view = memoryview(data)
@@ -137,7 +137,7 @@ class Connection:
                 view = view[self._send_some(view) :]
         return None
 
-    def _wait_writable(self, heads: Heads) -> Received | None:
+    def _wait_writable(self, heads: Heads) -> ParsedHead | None:
         """Wait until the origin takes more; gives its final head where it answers instead."""
         poll = select.poll()
         poll.register(self._sock, select.POLLIN | select.POLLOUT)

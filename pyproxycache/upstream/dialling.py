@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from pyproxycache import clock
-from pyproxycache.descriptors import make_sure_of
 from pyproxycache.errors import (
     ConfigError,
     ProxyError,
@@ -17,13 +16,14 @@ from pyproxycache.errors import (
     UpstreamUnreachable,
     reason,
 )
-from pyproxycache.one_client import who
+from pyproxycache.http1.response_heads import Heads
+from pyproxycache.net.descriptors import make_sure_of
+from pyproxycache.net.names import Address, Names
+from pyproxycache.net.one_client import who
+from pyproxycache.net.racing import Suspects, race
+from pyproxycache.net.reader import Reader
 from pyproxycache.options import FetchOptions
-from pyproxycache.upstream.connection import Connection, Route
-from pyproxycache.upstream.heads import Heads
-from pyproxycache.upstream.names import Address, Names
-from pyproxycache.upstream.racing import Suspects, race
-from pyproxycache.upstream.reader import Reader
+from pyproxycache.upstream.connection import OriginConnection, Route
 
 Admit = Callable[[str, str, int], None]
 """Client address, address and port to connect to; raises Forbidden or LoopDetected."""
@@ -57,7 +57,7 @@ class Dialler:
             self._tls.check_hostname = False
             self._tls.verify_mode = ssl.CERT_NONE
 
-    def connect(self, route: Route, client: str, deadline: float | None) -> Connection:
+    def connect(self, route: Route, client: str, deadline: float | None) -> OriginConnection:
         """A connection, before the deadline (monotonic) if there is one.
 
         Raises UpstreamUnreachable, UpstreamTimeout, Forbidden or LoopDetected.
@@ -79,7 +79,7 @@ class Dialler:
             else:
                 self._suspects.clear(address)
                 options = self._options
-                return Connection(sock, route, address.host, options.silence, options.head_timeout)
+                return OriginConnection(sock, route, address.host, options.silence, options.head_timeout)
 
     def _admitted(self, route: Route, client: str, deadline: float) -> list[Address]:
         """The addresses of the route's host that the client may reach; raises Forbidden or LoopDetected."""

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 
 from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout
+from pyproxycache.http1.framing import framed, may_persist
+from pyproxycache.http1.response_heads import ParsedHead
 from pyproxycache.outcome import Outcome
-from pyproxycache.upstream.connection import Connection
-from pyproxycache.upstream.framing import framed, may_persist
-from pyproxycache.upstream.heads import Received
+from pyproxycache.upstream.connection import OriginConnection
 
 
 class Exchange:
@@ -22,12 +22,12 @@ class Exchange:
 
     def __init__(
         self,
-        connection: Connection,
-        received: Received,
+        connection: OriginConnection,
+        received: ParsedHead,
         method: str,
         peer: str,
         outcome: Outcome,
-        keep: Callable[[Connection], None] | None,
+        keep: Callable[[OriginConnection], None] | None,
     ) -> None:
         self.head, self._body = framed(received, method, connection.reader)
         self.length = self._body.length

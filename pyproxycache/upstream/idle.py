@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from pyproxycache import clock
-from pyproxycache.upstream.connection import IDLE_SECONDS, Connection, Route
+from pyproxycache.upstream.connection import IDLE_SECONDS, OriginConnection, Route
 
 _MOST = 256
 
@@ -15,10 +15,10 @@ class IdleConnections:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[Route, list[Connection]] = {}
+        self._kept: dict[Route, list[OriginConnection]] = {}
         self._count = 0
 
-    def take(self, route: Route) -> Connection | None:
+    def take(self, route: Route) -> OriginConnection | None:
         """A connection that is still good; the caller's from here on."""
         while True:
             with self._lock:
@@ -29,7 +29,7 @@ class IdleConnections:
                 return connection
             connection.close()
 
-    def put(self, connection: Connection) -> None:
+    def put(self, connection: OriginConnection) -> None:
         """Keep a connection that is at rest."""
         with self._lock:
             self._kept.setdefault(connection.route, []).append(connection)
@@ -59,7 +59,7 @@ class IdleConnections:
     def _oldest_route(self) -> Route:
         return min(self._kept, key=lambda route: self._kept[route][0].idle_since)
 
-    def _removed(self, route: Route, place: int) -> Connection:
+    def _removed(self, route: Route, place: int) -> OriginConnection:
         kept = self._kept[route]
         connection = kept.pop(place)
         self._count -= 1

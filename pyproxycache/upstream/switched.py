@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pyproxycache.messages import Head
-from pyproxycache.upstream.connection import Connection
+from pyproxycache.upstream.connection import OriginConnection
 
 
 class Switched:
     """The head of the 101, the socket from there on, and what came on it already (`early`)."""
 
-    def __init__(self, head: Head, connection: Connection) -> None:
+    def __init__(self, head: Head, connection: OriginConnection) -> None:
         self.head = head
         self.socket, self.early = connection.raw()
         self._connection = connection

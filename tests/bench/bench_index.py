@@ -32,7 +32,7 @@ from harness import Proxy, clean_environment
 
 from pyproxycache.messages import Entry
 from pyproxycache.options import StoreOptions
-from pyproxycache.store.rows import insert_entry
+from pyproxycache.store.index.rows import insert_entry
 from pyproxycache.wiring import open_store
 
 TIMES = 3000

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyproxycache import engine, lookup, wiring
+from pyproxycache import engine, wiring
 from pyproxycache.config import Config
 from pyproxycache.download import leading, transfer
 from pyproxycache.fetching import fetcher
@@ -34,22 +34,24 @@ from pyproxycache.messages import Headers, Request, Url
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.rules import decide
-from pyproxycache.serving import delivery
+from pyproxycache.serving import delivery, lookup
 from pyproxycache.steps import finished
-from pyproxycache.store import blobs, claims, commits, flight, flights, housekeeping, partial, space
+from pyproxycache.store.bodies import blobs, commits, partial
+from pyproxycache.store.flights import claims, flight, flights
+from pyproxycache.store.upkeep import housekeeping, space
 from pyproxycache.upstream import client, exchange
 
 # What belongs to which line of the table: a function's own time, without that of others in the table.
 LAYERS: dict[str, list[tuple[object, str]]] = {
     "engine, fetcher": [(engine.Engine, "handle"), (fetcher.Fetcher, "fetch")],
     "rules": [(decide, "on_request"), (decide, "on_response"), (decide, "with_variants")],
-    "look-ups": [(lookup.LookUp, "__call__"), (lookup.LookUp, "look"), (wiring.Index, "variants")],
+    "look-ups": [(lookup.Lookup, "__call__"), (lookup.Lookup, "look"), (wiring.Index, "variants")],
     "flights": [
         (flights.Flights, "join"),
-        (flights.Permit, "begin"),
-        (flights.Permit, "store"),
-        (flights.Permit, "store_at_once"),
-        (flights.Permit, "finish"),
+        (flights.DownloadWriter, "begin"),
+        (flights.DownloadWriter, "store"),
+        (flights.DownloadWriter, "store_at_once"),
+        (flights.DownloadWriter, "finish"),
         (flight.Flight, "publish"),
         (flight.Flight, "read"),
         (flight.FlightReader, "__next__"),

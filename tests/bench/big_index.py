@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "store"))
 from cachedir import CacheDir
 
 from pyproxycache.messages import Entry, Head, Headers
-from pyproxycache.store import eviction
-from pyproxycache.store.rows import insert_entry
+from pyproxycache.store.index import eviction
+from pyproxycache.store.index.rows import insert_entry
 
 HOSTS = 10
 _A_TRANSACTION = 10_000

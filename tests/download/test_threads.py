@@ -6,8 +6,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from pyproxycache.download import threads
-from pyproxycache.download.threads import Threads
+from pyproxycache.download import kept_threads as threads
+from pyproxycache.download.kept_threads import KeptThreads
 
 
 class Tasks:
@@ -44,7 +44,7 @@ def named(name: str) -> list[threading.Thread]:
 
 
 def test_none_waits_for_another() -> None:
-    pool, tasks = Threads("at-once"), Tasks()
+    pool, tasks = KeptThreads("at-once"), Tasks()
     for _ in range(5):
         pool.run(tasks.run)
         assert tasks.begun.acquire(timeout=10)
@@ -53,7 +53,7 @@ def test_none_waits_for_another() -> None:
 
 
 def test_a_free_thread_is_used_again() -> None:
-    pool, tasks = Threads("again"), Tasks()
+    pool, tasks = KeptThreads("again"), Tasks()
     waits = Waits()
     pool._tasks = waits  # type: ignore[assignment]
     for _ in range(4):
@@ -65,7 +65,7 @@ def test_a_free_thread_is_used_again() -> None:
 
 
 def test_a_task_that_fails_takes_no_thread_with_it() -> None:
-    pool, done = Threads("fails"), threading.Event()
+    pool, done = KeptThreads("fails"), threading.Event()
 
     def fail() -> None:
         raise ValueError
@@ -77,7 +77,7 @@ def test_a_task_that_fails_takes_no_thread_with_it() -> None:
 
 def test_threads_that_nobody_needs_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_KEPT_SECONDS", 0.01)
-    pool, tasks = Threads("ends"), Tasks()
+    pool, tasks = KeptThreads("ends"), Tasks()
     pool.run(tasks.run)
     assert tasks.begun.acquire(timeout=10)
     (thread,) = named("ends")

@@ -20,9 +20,9 @@ from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.options import FetchOptions, Share, StoreOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.rules.extents import as_part
-from pyproxycache.store.feed import Terms
-from pyproxycache.store.flight import End
-from pyproxycache.store.flights import Flights, Lead, Permit
+from pyproxycache.store.flights.feed import Terms
+from pyproxycache.store.flights.flight import End
+from pyproxycache.store.flights.flights import DownloadWriter, Flights, LeadFlight
 from pyproxycache.wiring import open_store
 
 URL = "http://origin.example/a"
@@ -42,10 +42,10 @@ def entry(status: int, length: int, *fields: tuple[str, str], at: float, part: P
     return Entry(URL, Head(status, "", headers), request_time=at, response_time=at, part=part)
 
 
-def led(flights: Flights, key: str) -> Permit:
+def led(flights: Flights, key: str) -> DownloadWriter:
     joined = flights.join(key)
-    assert isinstance(joined, Lead)
-    return joined.permit
+    assert isinstance(joined, LeadFlight)
+    return joined.writer
 
 
 def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_path: Path) -> None:
@@ -59,8 +59,8 @@ def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_pat
     later = entry(206, len(body), ("Content-Range", content_range), at=2000.0, part=part)
     stored = replace(later, digest=hashlib.sha256(body).hexdigest(), size=len(body))
     assert led(flights, f"{URL} part").store_at_once(stored, body) is not None
-    permit = led(flights, URL)
-    permit.begin(whole, TOTAL)
+    writer = led(flights, URL)
+    writer.begin(whole, TOTAL)
 
     def silent(connection: socket.socket) -> None:
         connection.sendall(REST)
@@ -78,16 +78,16 @@ def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_pat
             FetchOptions(),
             store.space,
             threading.Event(),
-            permit,
+            writer,
             Source(origin.send(request, Outcome()), TOTAL),
             again,
-            Limit(surroundings, permit.key, like),
+            Limit(surroundings, writer.key, like),
         )
         running = threading.Thread(target=transfer.run, daemon=True)
         running.start()
         running.join(10)
         assert not running.is_alive()
-    assert permit.flight.progress().end is End.LOST
+    assert writer.flight.progress().end is End.LOST
     flights.close()
     store.database.close()
 

@@ -26,8 +26,8 @@ from origin import Origin
 from pyproxycache.cli import main
 from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.options import StoreOptions
-from pyproxycache.store.claims import Won
-from pyproxycache.store.rows import insert_entry
+from pyproxycache.store.flights.claims import Won
+from pyproxycache.store.index.rows import insert_entry
 from pyproxycache.wiring import open_store
 
 DONE, PROBLEMS, WRONG_USAGE = 0, 1, 2

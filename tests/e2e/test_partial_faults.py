@@ -20,9 +20,9 @@ from raw import Conversation, request
 from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.options import StoreOptions
 from pyproxycache.rules.keys import part_key
-from pyproxycache.store.feed import Terms
-from pyproxycache.store.flight import End
-from pyproxycache.store.flights import Flights, Lead
+from pyproxycache.store.flights.feed import Terms
+from pyproxycache.store.flights.flight import End
+from pyproxycache.store.flights.flights import Flights, LeadFlight
 from pyproxycache.wiring import open_store
 
 MB = 1_000_000
@@ -380,12 +380,12 @@ def test_a_part_whose_leader_died_at_its_last_byte(origin: Origin, make_proxy: M
     store = open_store(StoreOptions(path=proxy.cache_dir))
     flights = Flights(store.claims, Terms(30.0, 30.0))
     joined = flights.join(part_key(url, Headers([("Range", "bytes=2-5")])))
-    assert isinstance(joined, Lead)
+    assert isinstance(joined, LeadFlight)
     fields = Headers([*FRESH_FIELDS, ("Content-Range", "bytes 2-5/10")])
     head = Head(206, "Partial Content", fields)
-    joined.permit.begin(Entry(url, head, now, now, peer="127.0.0.1", part=Part(2, 5, 10)), 4)
-    joined.permit.file.write(DIGITS[2:6])
-    joined.permit.leave_for_successor(End.BROKEN)
+    joined.writer.begin(Entry(url, head, now, now, peer="127.0.0.1", part=Part(2, 5, 10)), 4)
+    joined.writer.file.write(DIGITS[2:6])
+    joined.writer.leave_for_successor(End.BROKEN)
     flights.close()
     store.database.close()
     for wanted, status, body in (("2-5", 206, DIGITS[2:6]), (None, 200, DIGITS)):

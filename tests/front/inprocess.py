@@ -12,11 +12,11 @@ from typing import Any, Self
 from gunicorn.config import Config as ServerConfig
 
 from pyproxycache.config import Config
-from pyproxycache.front.answering import Answering, Learn, MayAsk
 from pyproxycache.front.app import App
-from pyproxycache.front.clients import Clients, Post, Watch
-from pyproxycache.front.poller import Poller
-from pyproxycache.front.threads import Threads
+from pyproxycache.front.http1.client_loop import ClientLoop, Post, Watch
+from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
+from pyproxycache.front.loop.adaptive_pool import AdaptivePool
+from pyproxycache.front.processes.poller import Poller
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.wiring import build_app
@@ -30,7 +30,7 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-MakeClients = Callable[[Post, Watch, float], Clients]
+MakeClients = Callable[[Post, Watch, float], ClientLoop]
 
 
 def server_config() -> Any:
@@ -41,13 +41,13 @@ def server_config() -> Any:
     return cfg
 
 
-def clients_of(app: App, threads: Threads, is_stopping: Callable[[], bool]) -> MakeClients:
+def clients_of(app: App, threads: AdaptivePool, is_stopping: Callable[[], bool]) -> MakeClients:
     """What makes a worker's clients, once there is a poller."""
 
-    def answering(learn: Learn, may_ask: MayAsk) -> Answering:
-        return Answering(server_config(), app, is_stopping, learn, may_ask)
+    def runner(learn: Learn, may_ask: MayAsk) -> RequestRunner:
+        return RequestRunner(server_config(), app, is_stopping, learn, may_ask)
 
-    return lambda post, watch, now: Clients(app, threads, answering, post, watch, now)
+    return lambda post, watch, now: ClientLoop(app, threads, runner, post, watch, now)
 
 
 class Front:
@@ -64,7 +64,7 @@ class Front:
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()
         self._alive = True
-        self._make_clients = clients_of(self.app, Threads(threads), lambda: not self._alive)
+        self._make_clients = clients_of(self.app, AdaptivePool(threads), lambda: not self._alive)
         self.serve_with(lambda make: make)
         self._thread = threading.Thread(target=self._run, daemon=True)
 

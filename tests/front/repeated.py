@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pyproxycache.front.app import Answer
-from pyproxycache.front.heads import Framing
-from pyproxycache.front.repeats import Arriving, Stored, template_of
-from pyproxycache.messages import Entry, FileSlice, Head, Headers, Repeatable, Response
+from pyproxycache.front.memory.repeats import Arriving, Stored, template_of
+from pyproxycache.http1.answer_heads import Framing
+from pyproxycache.messages import Entry, FileSlice, Head, Headers, Response, ReuseTerms
 from pyproxycache.outcome import Outcome, Result
 
 BORN, EXPIRES = 1_700_000_000.25, 1_700_003_600.25
@@ -24,18 +24,18 @@ def head_of(age: int, ttl: int, *fields: str) -> bytes:
     ).encode("latin-1")
 
 
-def repeatable(**changes: Any) -> Repeatable:
+def reuse_terms(**changes: Any) -> ReuseTerms:
     options: dict[str, Any] = {"slot": 1, "version": 2, "since": BORN, "until": EXPIRES, "born": BORN}
     options |= {"expires": EXPIRES, "varies": ()} | changes
     head = Head(200, headers=Headers(options.pop("fields", ())))
-    return Repeatable(Entry("http://o/", head, BORN, BORN, id=7), **options)
+    return ReuseTerms(Entry("http://o/", head, BORN, BORN, id=7), **options)
 
 
 def stored(*fields: str, body: bytes = b"body", file: FileSlice | None = None, **changes: Any) -> Stored:
-    """An answer out of the store; `changes` are those of its Repeatable."""
+    """An answer out of the store; `changes` are those of its ReuseTerms."""
     outcome = Outcome(Result.HIT, status=200, ttl=99, url=None, target="/x", user_agent="first")
     answer = Answer(
-        Response(Head(200), (), 4, repeatable=repeatable(**changes)), outcome, lambda _outcome: None
+        Response(Head(200), (), 4, reuse_terms=reuse_terms(**changes)), outcome, lambda _outcome: None
     )
     template = template_of(head_of(0, 3600, *fields))
     assert template is not None
@@ -44,7 +44,7 @@ def stored(*fields: str, body: bytes = b"body", file: FileSlice | None = None, *
 
 
 def arriving(join: Callable[[str], Answer | None] = lambda _client: None, **changes: Any) -> Arriving:
-    return Arriving(repeatable(**changes), _framing(4), join, closes=False)
+    return Arriving(reuse_terms(**changes), _framing(4), join, closes=False)
 
 
 class _InMemory(FileSlice):

@@ -14,12 +14,12 @@ from inprocess import clients_of
 from splits import cpu_within, plain
 
 from pyproxycache.errors import ProxyError
-from pyproxycache.front.app import App, Around, Options
-from pyproxycache.front.connection import State
-from pyproxycache.front.forwarded import Forwarding
-from pyproxycache.front.kisscache import KissCache
-from pyproxycache.front.threads import Task, Threads
-from pyproxycache.front.ways import Ways
+from pyproxycache.front.app import App, AppOptions, WorkerHooks
+from pyproxycache.front.handlers.forwarded import Forwarding
+from pyproxycache.front.handlers.kisscache import KissCache
+from pyproxycache.front.handlers.ways import Ways
+from pyproxycache.front.http1.connection import State
+from pyproxycache.front.loop.adaptive_pool import AdaptivePool, Task
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.options import LOOPBACK, ForwardedOptions, GuardOptions, KissCacheOptions
@@ -68,7 +68,7 @@ class _Engine:
         return Response(Head(200, "OK", Headers([("Content-Length", "0")])), (), 0)
 
 
-class _Inline(Threads):
+class _Inline(AdaptivePool):
     """Threads whose work is done at once."""
 
     def submit(self, task: Task) -> None:
@@ -126,7 +126,7 @@ def _app(engine: Any) -> App:
 
     disabled: Any = KissCache(KissCacheOptions(enabled=False), lambda: None)  # type: ignore[arg-type,return-value]
     return App(
-        Options("test"),
+        AppOptions("test"),
         Access(LOOPBACK),
         Guard(GuardOptions(), ()),
         Ways(
@@ -139,5 +139,5 @@ def _app(engine: Any) -> App:
         ),
         Reporter(nothing, nothing, None),
         memoryview(bytearray(8)),
-        Around(lambda: None, lambda: None, nothing),
+        WorkerHooks(lambda: None, lambda: None, nothing),
     )

@@ -18,11 +18,11 @@ from inprocess import Front
 from origin import Origin
 from raw import Conversation, request
 
-from pyproxycache.front import received as front_received
-from pyproxycache.front.memory import DECIDING_FIELDS
-from pyproxycache.front.received import Received
-from pyproxycache.front.repeats import Stored
-from pyproxycache.front.wellformed import LOOK_ALIKES
+from pyproxycache.front.memory.memory import DECIDING_FIELDS
+from pyproxycache.front.memory.repeats import Stored
+from pyproxycache.front.requests import raw_request as front_received
+from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.front.requests.well_formed import LOOK_ALIKES
 from pyproxycache.messages import Headers
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.steps import finished
@@ -111,7 +111,7 @@ def fronts(
 ) -> Iterator[tuple[Front, Front]]:
     """Two over one cache: one that has a memory, and one that has none."""
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch_module.setattr("pyproxycache.front.repeating._REPORT_SECONDS", 0.001)
+    monkeypatch_module.setattr("pyproxycache.front.http1.memory_responder._REPORT_SECONDS", 0.001)
     with Front(folder) as with_memory, Front(folder, memory=0) as without:
         yield with_memory, without
 
@@ -255,8 +255,8 @@ def hits(front: Front, origin: Origin) -> Iterator[tuple[str, ...]]:
         for field in (None, *FIELDS):
             fields = (host,) if field is None else (host, (field[0].title(), field[1]))
             Recorder.looked_at.clear()
-            answer = finished(front.app(Received("GET", url, (1, 1), fields, "127.0.0.1", Nothing())))
-            if answer.outcome.result is Result.HIT and answer.response.repeatable is not None:
+            answer = finished(front.app(RawRequest("GET", url, (1, 1), fields, "127.0.0.1", Nothing())))
+            if answer.outcome.result is Result.HIT and answer.response.reuse_terms is not None:
                 yield tuple(varies)
             answer.close()
 
@@ -267,14 +267,14 @@ def test_nothing_else_than_what_decides_is_looked_at(
     """What a repeatable answer was made of is in DECIDING_FIELDS or in Vary."""
     front, _ = fronts
     stored_all(front, origin)
-    received = Received.field
+    received = RawRequest.field
 
-    def field(self: Received, name: str) -> str:
+    def field(self: RawRequest, name: str) -> str:
         Recorder.looked_at.add(name)
         return received(self, name)
 
     monkeypatch.setattr(front_received, "Headers", Recorder)
-    monkeypatch.setattr(Received, "field", field)
+    monkeypatch.setattr(RawRequest, "field", field)
     seen: set[str] = set()
     count = 0
     for varies in hits(front, origin):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyproxycache.front.interim import InterimHeads
+from pyproxycache.front.requests.interim import InterimHeads
 from pyproxycache.messages import Head, Headers
 
 HINT = Head(103, "Early Hints", Headers([("Link", "</a>")]))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pyproxycache.errors import BadRequest, MethodNotAllowed
-from pyproxycache.front.kisscache import Figures, KissCache
-from pyproxycache.front.target import Local, Wanted
+from pyproxycache.front.handlers.kisscache import Figures, KissCache
+from pyproxycache.front.requests.target import Local, Wanted
 from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.options import KissCacheOptions
 from pyproxycache.rules.keys import parse_url

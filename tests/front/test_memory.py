@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from repeated import BORN, arriving, stored
 
-from pyproxycache.front.memory import DECIDING_FIELDS, Known, Memory, is_plain
+from pyproxycache.front.memory.memory import DECIDING_FIELDS, Known, Memory, is_plain
 from pyproxycache.messages import FileSlice
 from pyproxycache.outcome import Outcome
 
@@ -385,7 +385,7 @@ def test_a_scan_of_large_bodies_leaves_room_for_those_that_are_used(
     blob: FileSlice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 200
-    monkeypatch.setattr("pyproxycache.front.memory._MOST_FILES", most)
+    monkeypatch.setattr("pyproxycache.front.memory.memory._MOST_FILES", most)
     kept = memory(16 * MB)
     before = open_files()
 

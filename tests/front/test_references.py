@@ -4,8 +4,14 @@ import time
 
 import pytest
 
-from pyproxycache.front import cookies
-from pyproxycache.front.references import Address, behind_prefix, below_upstream, mapped, through_kisscache
+from pyproxycache.front.handlers import cookies
+from pyproxycache.front.handlers.references import (
+    Address,
+    behind_prefix,
+    below_upstream,
+    mapped,
+    through_kisscache,
+)
 from pyproxycache.messages import Head, Headers
 from pyproxycache.rules.keys import parse_url
 

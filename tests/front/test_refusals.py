@@ -3,7 +3,7 @@
 import pytest
 from gunicorn.http import errors
 
-from pyproxycache.front.refusals import as_ours, reason_of_refusal, refusal, refused_with
+from pyproxycache.front.requests.refusals import as_ours, reason_of_refusal, refusal, refused_with
 
 
 @pytest.mark.parametrize(

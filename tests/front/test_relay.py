@@ -20,9 +20,9 @@ from raw import Conversation, request
 from scripted import Scripted, until_gone
 
 from pyproxycache.errors import BrokenOff
-from pyproxycache.front import relay
-from pyproxycache.front.relay import Tunnel
-from pyproxycache.front.sending import Halt
+from pyproxycache.front.loop import relay
+from pyproxycache.front.loop.relay import Tunnel
+from pyproxycache.front.loop.sending import SendStatus
 from pyproxycache.outcome import Outcome
 
 LARGE = random.Random(1).randbytes(3 << 20)
@@ -50,8 +50,8 @@ class Joined:
             for sock in (self._near, self.tunnel.far):
                 epoll.register(sock, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
             try:
-                while (halt := self.tunnel.advance()) is not Halt.DONE:
-                    if halt is Halt.FULL and not epoll.poll(self.tunnel.patience(stops=False)):
+                while (send_status := self.tunnel.advance()) is not SendStatus.DONE:
+                    if send_status is SendStatus.FULL and not epoll.poll(self.tunnel.patience(stops=False)):
                         break
             except BaseException as error:
                 self.error = error

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from repeated import BORN, EXPIRES, head_of, stored
 
-from pyproxycache.front.repeats import FileBody, template_of
+from pyproxycache.front.memory.repeats import FileBody, template_of
 from pyproxycache.messages import FileSlice
 
 OTHERS = [

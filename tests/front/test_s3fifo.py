@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pyproxycache.front.s3fifo import S3Fifo
+from pyproxycache.front.memory.s3fifo import S3Fifo
 
 
 class Thing:

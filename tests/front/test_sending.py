@@ -16,9 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pyproxycache.errors import BrokenOff
-from pyproxycache.front.heads import Framing
-from pyproxycache.front.sending import FULL, Halt, Sending
-from pyproxycache.messages import FileSlice, Piece, Waits
+from pyproxycache.front.loop.sending import FULL, Sending, SendStatus
+from pyproxycache.http1.answer_heads import Framing
+from pyproxycache.messages import FileSlice, Piece, WouldBlock
 
 HEAD = b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n"
 BYTES = bytes(range(256)) * 4096
@@ -105,14 +105,14 @@ def drained(pair: Pair, it: Sending, step: int = 1 << 30, *, waits: bool = False
     data = b""
     while True:
         match it.advance(waits=waits):
-            case Halt.DONE:
+            case SendStatus.DONE:
                 return data + pair.read()
-            case Halt.FULL:
+            case SendStatus.FULL:
                 data += pair.read(step)
-            case Halt.TURN:
+            case SendStatus.TURN:
                 pass
-            case halt:
-                raise AssertionError(halt)
+            case send_status:
+                raise AssertionError(send_status)
 
 
 def chunks(pieces: list[bytes]) -> bytes:
@@ -208,7 +208,7 @@ def test_what_was_sent_is_counted_on_the_way() -> None:
     with Pair() as pair:
         it = sending(pair, of(100_000), (BYTES[:100_000],))
         assert (it.head_bytes, it.sent) == (0, 0)
-        assert it.advance(waits=False) is Halt.FULL
+        assert it.advance(waits=False) is SendStatus.FULL
         arrived = len(pair.read())
         assert it.head_bytes == len(HEAD)
         assert it.sent == arrived - len(HEAD) > 0
@@ -247,8 +247,8 @@ def test_what_is_too_much_is_cut(blob: int) -> None:
 def test_it_is_full_and_goes_on_where_it_was() -> None:
     with Pair() as pair:
         it = sending(pair, of(50_000), (BYTES[:50_000],))
-        assert it.advance(waits=False) is Halt.FULL
-        assert it.advance(waits=False) is Halt.FULL
+        assert it.advance(waits=False) is SendStatus.FULL
+        assert it.advance(waits=False) is SendStatus.FULL
         assert drained(pair, it) == HEAD + BYTES[:50_000]
 
 
@@ -257,10 +257,10 @@ def test_others_come_in_turn(blob: int) -> None:
         pair.receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
         it = sending(pair, of(8 * len(BYTES)), (FileSlice(blob, 0, len(BYTES)),) * 8)
         halts, data = [], b""
-        while (halt := it.advance(waits=False)) is not Halt.DONE:
-            halts.append(halt)
+        while (send_status := it.advance(waits=False)) is not SendStatus.DONE:
+            halts.append(send_status)
             data += pair.read()
-        assert set(halts) <= {Halt.TURN, Halt.FULL}
+        assert set(halts) <= {SendStatus.TURN, SendStatus.FULL}
         assert data + pair.read() == HEAD + BYTES * 8
 
 
@@ -269,13 +269,13 @@ def test_a_body_that_has_nothing_yet_is_awaited_without_a_thread() -> None:
     script = Script(b"first", None, b"second", None)
     with Pair() as pair:
         it = sending(pair, of(11), script, lambda: woken.append(1))
-        assert it.advance(waits=False) is Halt.AWAITING
+        assert it.advance(waits=False) is SendStatus.AWAITING
         assert pair.read() == HEAD + b"first"
         (wake,) = script.wakes
         assert woken == []
         wake()
         assert woken == [1]
-        assert it.advance(waits=False) is Halt.DONE  # the last byte is the end: nothing more is taken
+        assert it.advance(waits=False) is SendStatus.DONE  # the last byte is the end: nothing more is taken
         assert pair.read() == b"second"
         assert script.steps == [None]
 
@@ -283,20 +283,20 @@ def test_a_body_that_has_nothing_yet_is_awaited_without_a_thread() -> None:
 def test_the_head_does_not_wait_for_the_body() -> None:
     with Pair() as pair:
         it = sending(pair, of(5), Script(None, None, b"later"), lambda: None)
-        assert it.advance(waits=False) is Halt.AWAITING
+        assert it.advance(waits=False) is SendStatus.AWAITING
         assert pair.read() == HEAD
-        assert it.advance(waits=False) is Halt.DONE
+        assert it.advance(waits=False) is SendStatus.DONE
         assert pair.read() == b"later"
 
 
 def test_what_only_a_thread_can_wait_for_is_left_to_one() -> None:
-    script = Script(b"there", Waits, Waits, b"waited for")
+    script = Script(b"there", WouldBlock, WouldBlock, b"waited for")
     with Pair() as pair:
         it = sending(pair, of(15), script)
-        assert it.advance(waits=False) is Halt.THREAD
+        assert it.advance(waits=False) is SendStatus.THREAD
         assert pair.read() == HEAD + b"there"
         assert script.nexts == 0
-        assert it.advance(waits=True) is Halt.DONE
+        assert it.advance(waits=True) is SendStatus.DONE
         assert script.nexts == 1
         assert pair.read() == b"waited for"
 
@@ -311,16 +311,16 @@ def test_a_body_without_take_needs_a_thread_unless_it_is_there() -> None:
 
     with Pair() as pair:
         it = sending(pair, CHUNKED, pieces())
-        assert it.advance(waits=False) is Halt.THREAD
+        assert it.advance(waits=False) is SendStatus.THREAD
         assert (pair.read(), pulled) == (HEAD, [])
-        assert it.advance(waits=True) is Halt.DONE
+        assert it.advance(waits=True) is SendStatus.DONE
         assert (pair.read(), pulled) == (chunks([b"x"] * 3), [0, 1, 2])
 
 
 def test_a_thread_that_may_wait_does_not_wait_for_the_client() -> None:
     with Pair() as pair:
         it = sending(pair, CHUNKED, iter([BYTES[:50_000], b"rest"]))
-        assert it.advance(waits=True) is Halt.FULL
+        assert it.advance(waits=True) is SendStatus.FULL
         assert drained(pair, it, waits=True) == HEAD + chunks([BYTES[:50_000], b"rest"])
 
 
@@ -333,8 +333,8 @@ def test_what_the_disk_may_have_to_give_first_is_left_to_a_thread(
     with Pair(room=1 << 20) as pair:
         monkeypatch.setattr(os, "preadv", would_wait)
         it = sending(pair, of(100), (FileSlice(blob, 0, 100),))
-        assert it.advance(waits=False) is Halt.DISK
-        assert it.advance(waits=True) is Halt.DONE
+        assert it.advance(waits=False) is SendStatus.DISK
+        assert it.advance(waits=True) is SendStatus.DONE
         assert pair.read() == HEAD + BYTES[:100]
 
 
@@ -374,10 +374,10 @@ def test_what_was_sent_already_is_not_sent_again(count: int) -> None:
 def test_a_client_by_tls_that_reads_nothing_holds_up_nothing(blob: int, certificate: Certificate) -> None:
     with Pair(certificate) as pair:
         it = sending(pair, of(len(BYTES)), (FileSlice(blob, 0, len(BYTES)),))
-        assert it.advance(waits=False) is Halt.FULL
+        assert it.advance(waits=False) is SendStatus.FULL
         # Tried again before there is room, as a wake-up too many does.
         for _ in range(3):
-            assert it.advance(waits=False) is Halt.FULL
+            assert it.advance(waits=False) is SendStatus.FULL
         assert drained(pair, it, 5000) == HEAD + BYTES
 
 
@@ -386,8 +386,8 @@ def test_a_growing_body_by_tls(certificate: Certificate) -> None:
     with Pair(certificate) as pair:
         it = sending(pair, CHUNKED, script, lambda: None)
         data = b""
-        while (halt := it.advance(waits=False)) is not Halt.DONE:
-            assert halt in (Halt.FULL, Halt.AWAITING)
+        while (send_status := it.advance(waits=False)) is not SendStatus.DONE:
+            assert send_status in (SendStatus.FULL, SendStatus.AWAITING)
             data += pair.read()
         assert data + pair.read() == HEAD + chunks([BYTES[:70_000], b"end"])
 

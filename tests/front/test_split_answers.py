@@ -10,9 +10,9 @@ import h11
 from hypothesis import strategies as st
 from splits import Property, cpu_within, plain
 
-from pyproxycache.front.heads import framed, framing, head_bytes
-from pyproxycache.front.relay import Flow
-from pyproxycache.front.sending import Halt, Sending
+from pyproxycache.front.loop.relay import Flow
+from pyproxycache.front.loop.sending import Sending, SendStatus
+from pyproxycache.http1.answer_heads import framed, framing, head_bytes
 from pyproxycache.messages import Entry, Head, Headers, Piece, Request, Response, Url
 from pyproxycache.serving import answer
 
@@ -30,10 +30,10 @@ def sent(method: str, version: tuple[int, int], response: Response, chance: rand
         sending = Sending(sock, head_bytes(head, shape, closes=True), shape, response.body, lambda: None)
         with cpu_within(10.0):
             for _ in range(TURNS):
-                halt = sending.advance(waits=True)
-                if halt is Halt.DONE:
+                send_status = sending.advance(waits=True)
+                if send_status is SendStatus.DONE:
                     return sock.feed.sent()
-                assert halt in (Halt.FULL, Halt.TURN)
+                assert send_status in (SendStatus.FULL, SendStatus.TURN)
                 sock.feed.sent()
         raise AssertionError("it does not end")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
-from pyproxycache.front.target import Local, Wanted, Way, decoded_url, locate, quoted_url
+from pyproxycache.front.requests.target import Local, Wanted, Way, decoded_url, locate, quoted_url
 from pyproxycache.rules.keys import parse_url
 
 

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from pyproxycache.front.threads import Threads
-from pyproxycache.front.turns import Queue, Shares, Task, Turns, shares_of
-from pyproxycache.one_client import who
+from pyproxycache.front.loop.adaptive_pool import AdaptivePool
+from pyproxycache.front.loop.turns import Queue, Shares, Task, Turns, shares_of
+from pyproxycache.net.one_client import who
 
 
 def task(name: str) -> Task:
@@ -132,7 +132,7 @@ def test_who_is_one_client(one: str, other: str, same: bool) -> None:
 
 def test_a_task_that_finds_no_room_comes_in_its_turn() -> None:
     """In threads: of three that want the same origin with a share of one, each runs in the end."""
-    threads = Threads(4, Shares(1, 4, 4))
+    threads = AdaptivePool(4, Shares(1, 4, 4))
     held, free, done = threading.Event(), threading.Event(), threading.Semaphore(0)
     refused = []
 

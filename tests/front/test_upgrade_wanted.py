@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyproxycache.front.upgrade import wanted_protocols
+from pyproxycache.front.handlers.upgrade import wanted_protocols
 from pyproxycache.messages import Headers, Request, Url
 
 URL = Url("http", "host", 80, "/")

@@ -11,7 +11,7 @@ from finished import finished
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.formats import Format
-from pyproxycache.report.sinks import File, Unwritten
+from pyproxycache.report.sinks import LogFile, Unwritten
 
 BY_KEY = Format(lambda _began, _seconds, _client: "", lambda outcome, _query: outcome.key)
 
@@ -117,7 +117,7 @@ def test_a_place_that_comes_back_is_opened_again(tmp_path: Path, caplog: pytest.
     path = tmp_path / "logs" / "access.log"
     written = threading.Event()
 
-    class Telling(File):
+    class Telling(LogFile):
         def write(self, lines: list[str]) -> None:
             try:
                 super().write(lines)
@@ -139,7 +139,7 @@ def test_a_place_that_comes_back_is_opened_again(tmp_path: Path, caplog: pytest.
 
 
 def test_full_disk(caplog: pytest.LogCaptureFixture) -> None:
-    log = AccessLog(File("/dev/full"), BY_KEY, query=False)
+    log = AccessLog(LogFile("/dev/full"), BY_KEY, query=False)
     for outcome in numbered(1, 2, 3):
         log.write([outcome])
     log.close(10)
@@ -151,7 +151,7 @@ def test_full_disk(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_renamed_while_threads_write(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
-    log = AccessLog(File(str(path)), BY_KEY, query=False)
+    log = AccessLog(LogFile(str(path)), BY_KEY, query=False)
     writers = [
         threading.Thread(
             target=lambda start=start: [log.write([o]) for o in numbered(*range(start, start + 2000))]

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from pyproxycache.report.sinks import File, StandardOutput, Syslog, Unwritten, sink
+from pyproxycache.report.sinks import LogFile, StandardOutput, Syslog, Unwritten, sink
 
 LOCAL7_INFO = 190
 
 
-def opened(path: Path) -> File:
-    file = File(str(path))
+def opened(path: Path) -> LogFile:
+    file = LogFile(str(path))
     file.open()
     return file
 
@@ -66,7 +66,7 @@ def test_open_that_fails_leaves_what_is_open(tmp_path: Path) -> None:
 
 def test_write_without_open(tmp_path: Path) -> None:
     with pytest.raises(Unwritten, match="Bad file descriptor") as raised:
-        File(str(tmp_path / "access.log")).write(["a", "b"])
+        LogFile(str(tmp_path / "access.log")).write(["a", "b"])
     assert raised.value.lines == 2
 
 
@@ -188,7 +188,7 @@ def test_syslog_by_udp() -> None:
 
 @pytest.mark.parametrize(
     ("where", "kind"),
-    [("-", StandardOutput), ("syslog:", Syslog), ("syslog:host:514", Syslog), ("/var/log/x", File)],
+    [("-", StandardOutput), ("syslog:", Syslog), ("syslog:host:514", Syslog), ("/var/log/x", LogFile)],
 )
 def test_the_place_as_it_is_configured(where: str, kind: type) -> None:
     assert isinstance(sink(where), kind)

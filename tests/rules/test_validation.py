@@ -13,8 +13,8 @@ from pyproxycache.rules.validation import (
     complete_length,
     freshen,
     invalidated_urls,
+    is_not_modified,
     matches_304,
-    precondition,
     strip_conditionals,
     strong_validator,
     validators,
@@ -163,13 +163,13 @@ def test_matches_304(stored: list[str], update: list[str], matches: bool) -> Non
     ],
 )
 def test_precondition(request_lines: list[str], stored: list[str], status: int, not_modified: bool) -> None:
-    assert precondition(fields(*request_lines), head(*stored, status=status), NOW) is not_modified
+    assert is_not_modified(fields(*request_lines), head(*stored, status=status), NOW) is not_modified
 
 
 @pytest.mark.parametrize(("offset", "not_modified"), [(0, True), (-1, False)])
 def test_now_stands_in_for_missing_dates(offset: float, not_modified: bool) -> None:
     condition = fields(f"If-Modified-Since: {at(offset)}")
-    assert precondition(condition, head(date=None), NOW) is not_modified
+    assert is_not_modified(condition, head(date=None), NOW) is not_modified
 
 
 @pytest.mark.parametrize(
@@ -269,5 +269,5 @@ def test_no_field_text_raises(one: list[tuple[str, str]], other: list[tuple[str,
     stored = replace(entry(), head=old)
     validators(freshen(stored, new, NOW, NOW).head)
     matches_304(stored, new)
-    precondition(new.headers, old, NOW)
+    is_not_modified(new.headers, old, NOW)
     assert parse_url(str(invalidated_urls("POST", URL, old)[0])) == URL

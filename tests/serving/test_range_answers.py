@@ -17,7 +17,7 @@ from pyproxycache.messages import Entry, FileSlice, Head, Headers, Part, Piece, 
 from pyproxycache.rules.grammar import format_http_date
 from pyproxycache.rules.parts import Plan, Segment, plan, representation
 from pyproxycache.serving import answer
-from pyproxycache.store.flight import Orphaned
+from pyproxycache.store.flights.flight import Orphaned
 
 NOW = 1_000_000.0
 URL = Url("http", "host", 80, "/")

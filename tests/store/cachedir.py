@@ -12,18 +12,18 @@ from pathlib import Path
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, FileSlice, Head, Headers, Piece
 from pyproxycache.options import Share, StoreOptions
-from pyproxycache.store.blobs import Blobs
-from pyproxycache.store.claims import Claim, Claims, Won
-from pyproxycache.store.database import Database
-from pyproxycache.store.eviction import Candidate
-from pyproxycache.store.feed import Terms
-from pyproxycache.store.flights import Flights, Follow, Lead, Permit
-from pyproxycache.store.fsck import Fsck
-from pyproxycache.store.index import Index
-from pyproxycache.store.partial import Partial
-from pyproxycache.store.rows import insert_entry
-from pyproxycache.store.space import Space
-from pyproxycache.store.variants import VaryValues
+from pyproxycache.store.bodies.blobs import Blobs
+from pyproxycache.store.bodies.partial import Partial
+from pyproxycache.store.flights.claims import Claim, Claims, Won
+from pyproxycache.store.flights.feed import Terms
+from pyproxycache.store.flights.flights import DownloadWriter, Flights, JoinFlight, LeadFlight
+from pyproxycache.store.index.database import Database
+from pyproxycache.store.index.eviction import Candidate
+from pyproxycache.store.index.index import Index
+from pyproxycache.store.index.rows import insert_entry
+from pyproxycache.store.index.variants import VaryValues
+from pyproxycache.store.upkeep.fsck import Fsck
+from pyproxycache.store.upkeep.space import Space
 
 URL = "http://origin.example/a"
 LEASE = 60.0
@@ -59,15 +59,15 @@ class CacheDir:
             self._flights.close()
         self.database.close()
 
-    def lead(self, key: str = URL) -> Permit:
+    def lead(self, key: str = URL) -> DownloadWriter:
         joined = self.flights.join(key)
-        assert isinstance(joined, Lead), joined
-        joined.permit.withheld = 0  # there is no digest to check
-        return joined.permit
+        assert isinstance(joined, LeadFlight), joined
+        joined.writer.withheld = 0  # there is no digest to check
+        return joined.writer
 
-    def follow(self, key: str = URL) -> Follow:
+    def follow(self, key: str = URL) -> JoinFlight:
         joined = self.flights.join(key)
-        assert isinstance(joined, Follow), joined
+        assert isinstance(joined, JoinFlight), joined
         return joined
 
     def put(self, key: str, body: bytes, **fields: str) -> Entry:
@@ -161,12 +161,12 @@ def whole(head: Entry, body: bytes) -> Entry:
     return replace(head, digest=hashlib.sha256(body).hexdigest(), size=len(body))
 
 
-def download(permit: Permit, body: bytes, key: str = URL) -> Entry | None:
+def download(writer: DownloadWriter, body: bytes, key: str = URL) -> Entry | None:
     """Lead to the end: head, bytes, commit."""
-    permit.begin(entry(key), len(body))
-    permit.file.write(body)
-    permit.publish_size()
-    id = permit.store(whole(entry(key), body))
+    writer.begin(entry(key), len(body))
+    writer.file.write(body)
+    writer.publish_size()
+    id = writer.store(whole(entry(key), body))
     return None if id is None else replace(whole(entry(key), body), id=id)
 
 

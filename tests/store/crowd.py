@@ -8,8 +8,8 @@ from concurrent.futures import Future
 
 from cachedir import URL, CacheDir, download
 
-from pyproxycache.store.flight import End
-from pyproxycache.store.flights import Follow, Lead
+from pyproxycache.store.flights.flight import End
+from pyproxycache.store.flights.flights import JoinFlight, LeadFlight
 
 ROUNDS = 150
 
@@ -42,11 +42,11 @@ class Crowd:
         chance = random.Random(seed)
         for _ in range(ROUNDS):
             found = self._flights.join(URL) if chance.random() < 0.3 else self._flights.follow(URL)
-            if isinstance(found, Lead):
-                found.permit.withheld = 0
-                assert download(found.permit, b"body") is not None
+            if isinstance(found, LeadFlight):
+                found.writer.withheld = 0
+                assert download(found.writer, b"body") is not None
                 self.led += 1
-            elif isinstance(found, Follow):
+            elif isinstance(found, JoinFlight):
                 # A flight that nobody leads would never end.
                 ended = found.flight.wait_head()
                 while ended.end is None:

@@ -23,9 +23,9 @@ from crowd import Crowd
 
 from pyproxycache.errors import ProxyError, error_named
 from pyproxycache.messages import Entry, Piece
-from pyproxycache.store import commits
-from pyproxycache.store.flight import End, Flight, Orphaned, Progress
-from pyproxycache.store.flights import Follow, Lead, Permit
+from pyproxycache.store.bodies import commits
+from pyproxycache.store.flights.flight import End, Flight, Orphaned, Progress
+from pyproxycache.store.flights.flights import DownloadWriter, JoinFlight, LeadFlight
 
 
 class StoreProcess:
@@ -78,14 +78,14 @@ class Commands:
 
     def __init__(self, cache: CacheDir) -> None:
         self._cache = cache
-        self._permit: Permit | None = None
+        self._permit: DownloadWriter | None = None
         self._key = ""
-        self._follow: Follow | None = None
+        self._follow: JoinFlight | None = None
         self._body: Iterator[Piece] = iter(())
         self._asked = threading.Semaphore(0)
 
     @property
-    def permit(self) -> Permit:
+    def writer(self) -> DownloadWriter:
         assert self._permit is not None
         return self._permit
 
@@ -93,13 +93,13 @@ class Commands:
         """What became of it; for a leader, what there is to resume: size and ETag."""
         self._key = key
         joined = self._cache.flights.join(key)
-        if isinstance(joined, Lead):
-            self._permit = joined.permit
+        if isinstance(joined, LeadFlight):
+            self._permit = joined.writer
             self._permit.withheld = 0
-            self._tell_when_asked(joined.permit.flight)
-            left = joined.permit.entry
-            return ["lead", joined.permit.size, left.head.headers.get("etag") if left else None]
-        if isinstance(joined, Follow):
+            self._tell_when_asked(joined.writer.flight)
+            left = joined.writer.entry
+            return ["lead", joined.writer.size, left.head.headers.get("etag") if left else None]
+        if isinstance(joined, JoinFlight):
             self._follow = joined
             return ["follow"]
         return ["not storable"]
@@ -123,42 +123,42 @@ class Commands:
         return self._follow is not None
 
     def begin(self, length: int | None, etag: str = '"1"') -> None:
-        self.permit.begin(entry(self._key, etag=etag), length)
+        self.writer.begin(entry(self._key, etag=etag), length)
 
     def begin_anew(self, length: int | None, etag: str) -> bool:
-        return self.permit.begin_anew(entry(self._key, etag=etag), length)
+        return self.writer.begin_anew(entry(self._key, etag=etag), length)
 
     def write(self, text: str) -> float:
         """Append and tell the followers; gives when (monotonic seconds, one clock for all processes)."""
-        self.permit.file.write(text.encode())
+        self.writer.file.write(text.encode())
         now = time.monotonic()
-        self.permit.publish_size()
+        self.writer.publish_size()
         return now
 
     def finish_past_the_file(self, text: str) -> None:
         """The rest of the body as it goes where there is no room for it."""
-        total = self.permit.size + len(text)
-        self.permit.unlist(time.time() + 60)
-        self.permit.feed_without_file(text.encode(), total)
-        self.permit.finish(End.UNSTORED, total=total)
+        total = self.writer.size + len(text)
+        self.writer.unlist(time.time() + 60)
+        self.writer.feed_without_file(text.encode(), total)
+        self.writer.finish(End.UNSTORED, total=total)
 
     def store(self) -> str | None:
         entry = self._whole()
-        return entry.digest if self.permit.store(entry) else None
+        return entry.digest if self.writer.store(entry) else None
 
     def _whole(self) -> Entry:
-        fd = self.permit.file.open_reader()
+        fd = self.writer.file.open_reader()
         with os.fdopen(fd, "rb") as file:
-            assert self.permit.entry is not None
-            return whole(self.permit.entry, file.read())
+            assert self.writer.entry is not None
+            return whole(self.writer.entry, file.read())
 
     def leave(self) -> None:
         """End the flight as a stop does: what can be resumed stays."""
-        self.permit.leave_for_successor(End.BROKEN)
+        self.writer.leave_for_successor(End.BROKEN)
 
     def fail(self, name: str, text: str, proxy_error: str | None) -> None:
         """End the flight with an error, before its head or behind it."""
-        self.permit.finish(End.FAILED, error=error_named(name)(text, proxy_error))
+        self.writer.finish(End.FAILED, error=error_named(name)(text, proxy_error))
 
     def error(self) -> list[object]:
         """What the followed flight's end tells its waiters: class, text, status and Proxy-Status type."""
@@ -204,24 +204,24 @@ class Commands:
 
     def forget(self) -> None:
         """The flight's own table no longer has it, as just after its end."""
-        self._cache.flights.drop(self.permit.flight)
+        self._cache.flights.drop(self.writer.flight)
 
     def die(self, point: str) -> None:
         """Store, and be killed by the kernel on the way, before or after the commit."""
         if point == "before commit":
             commits.insert_entry = _killed  # type: ignore[assignment]
         elif point == "after commit":
-            self.permit.flight.publish = _killed  # type: ignore[method-assign,assignment]
+            self.writer.flight.publish = _killed  # type: ignore[method-assign,assignment]
         self.store()
 
     def die_at_once(self, body: str) -> None:
         """Store a body that came with its head, and be killed between its blob and its row."""
         commits.insert_entry = _killed  # type: ignore[assignment]
-        self.permit.store_at_once(whole(entry(self._key), body.encode()), body.encode())
+        self.writer.store_at_once(whole(entry(self._key), body.encode()), body.encode())
 
     def store_at_once(self, body: str) -> str | None:
         stored = whole(entry(self._key), body.encode())
-        return stored.digest if self.permit.store_at_once(stored, body.encode()) else None
+        return stored.digest if self.writer.store_at_once(stored, body.encode()) else None
 
     def die_evicting(self) -> None:
         """Evict everything, and be killed between the rows and the files."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pyproxycache.store.batches import MOST, Batches
+from pyproxycache.store.bodies.batches import MOST, Batches
 
 
 @pytest.fixture

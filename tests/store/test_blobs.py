@@ -13,8 +13,8 @@ import pytest
 from cachedir import CacheDir, data
 
 from pyproxycache.errors import NoSpace, StoreError
-from pyproxycache.store.blobs import BlobReader, Blobs, Damaged
-from pyproxycache.store.partial import Partial
+from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
+from pyproxycache.store.bodies.partial import Partial
 
 BODY = b"0123456789"
 DIGEST = hashlib.sha256(BODY).hexdigest()

@@ -8,8 +8,8 @@ import pytest
 from cachedir import CacheDir, asking, entry, whole
 
 from pyproxycache.messages import Entry, Part
-from pyproxycache.store.claims import Claim, Won
-from pyproxycache.store.partial import Partial
+from pyproxycache.store.bodies.partial import Partial
+from pyproxycache.store.flights.claims import Claim, Won
 
 ORIGIN = "http://origin.example"
 GROUPS = {

@@ -9,8 +9,8 @@ from cachedir import URL, CacheDir, entry, whole
 from storeprocess import StoreProcess
 
 from pyproxycache.errors import StoreError
-from pyproxycache.store.claims import Claim, Taken, Won
-from pyproxycache.store.partial import Partial
+from pyproxycache.store.bodies.partial import Partial
+from pyproxycache.store.flights.claims import Claim, Taken, Won
 
 MakeProcess = Callable[..., StoreProcess]
 BODY = b"the whole body"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cachedir import URL, CacheDir, entry, whole
 
-from pyproxycache.store.clock_changes import ClockChanges, Reading, boot_id
-from pyproxycache.store.flight import End
+from pyproxycache.store.flights.flight import End
+from pyproxycache.store.upkeep.clock_changes import ClockChanges, Reading, boot_id
 
 DAY = 86400.0
 NOW = 1_800_000_000.0
@@ -113,11 +113,11 @@ def test_what_is_not_storable_is_asked_anew(cache: CacheDir) -> None:
 
 
 def test_a_file_from_a_time_to_come_grows_old(cache: CacheDir) -> None:
-    permit = cache.lead()
-    permit.begin(entry(), None)
-    permit.file.write(b"half")
-    path = permit.file.path
-    permit.leave_for_successor(End.BROKEN)
+    writer = cache.lead()
+    writer.begin(entry(), None)
+    writer.file.write(b"half")
+    path = writer.file.path
+    writer.leave_for_successor(End.BROKEN)
     os.utime(path, (NOW * 2, NOW * 2))
     assert cache.claims.sweep(unused_since=0.0) == 0
     assert path.stat().st_mtime < NOW * 2

@@ -11,7 +11,7 @@ from cachedir import URL, CacheDir, entry
 
 from pyproxycache.errors import StoreError
 from pyproxycache.options import StoreOptions
-from pyproxycache.store.watch import StoreWatch
+from pyproxycache.store.upkeep.watch import StoreWatch
 from pyproxycache.wiring import mend_store, open_store
 
 
@@ -99,8 +99,8 @@ def test_a_row_that_is_none_of_ours_is_damage(cache: CacheDir, column: str) -> N
 def test_so_is_a_download_of_which_nobody_can_tell(
     cache: CacheDir, look: Callable[[CacheDir], object], garbage: str
 ) -> None:
-    permit = cache.lead()
-    permit.begin(entry(), None)
+    writer = cache.lead()
+    writer.begin(entry(), None)
     with cache.database.write() as db:
         db.execute("UPDATE flights SET entry = ?", (garbage,))
     with pytest.raises(StoreError):

@@ -6,8 +6,8 @@ import pytest
 from cachedir import CacheDir, entry, whole
 
 from pyproxycache.messages import Entry
-from pyproxycache.store.eviction import worth
-from pyproxycache.store.space import Collected
+from pyproxycache.store.index.eviction import worth
+from pyproxycache.store.upkeep.space import Collected
 
 KB = 4096
 ORIGIN = "http://origin.example"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyproxycache.errors import StoreError
-from pyproxycache.store.file_lock import FileLock, LockWaiter
+from pyproxycache.store.files.file_lock import FileLock, LockWaiter
 
 
 @contextmanager

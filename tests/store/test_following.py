@@ -11,10 +11,10 @@ from crowd import Crowd
 from storeprocess import StoreProcess
 
 from pyproxycache.errors import StoreError
-from pyproxycache.store.claims import NotStorable
-from pyproxycache.store.feed import Mirror
-from pyproxycache.store.flight import End, Flight
-from pyproxycache.store.flights import Follow
+from pyproxycache.store.flights.claims import NotStorable
+from pyproxycache.store.flights.feed import RemoteFlightReader
+from pyproxycache.store.flights.flight import End, Flight
+from pyproxycache.store.flights.flights import JoinFlight
 
 MakeProcess = Callable[..., StoreProcess]
 
@@ -25,25 +25,25 @@ def test_nobody_leads(cache: CacheDir) -> None:
     assert flights.follow(URL) is None
     assert (threading.active_count(), cache.open_files()) == (threads, files)
     assert cache.claims.leader(URL) is None
-    permit = cache.lead()
-    permit.finish(End.LOST)
+    writer = cache.lead()
+    writer.finish(End.LOST)
     assert flights.follow(URL) is None
 
 
 def test_a_flight_of_this_process(cache: CacheDir) -> None:
-    permit = cache.lead()
-    assert cache.flights.follow(URL) == Follow(permit.flight)
+    writer = cache.lead()
+    assert cache.flights.follow(URL) == JoinFlight(writer.flight)
     assert cache.flights.follow(f"{URL}2") is None
     cache.index.purge([URL])
     assert cache.flights.follow(URL) is None
-    permit.finish(End.LOST)
+    writer.finish(End.LOST)
 
 
 def test_what_a_dead_leader_left_stays_for_a_successor(cache: CacheDir) -> None:
-    permit = cache.lead()
-    permit.begin(entry(), 10)
-    permit.file.write(b"first ")
-    permit.leave_for_successor(End.BROKEN)
+    writer = cache.lead()
+    writer.begin(entry(), 10)
+    writer.file.write(b"first ")
+    writer.leave_for_successor(End.BROKEN)
     before = cache.partial_files()
     assert cache.flights.follow(URL) is None
     assert cache.partial_files() == before
@@ -113,7 +113,7 @@ def test_many_threads_share_one_mirror(cache: CacheDir, make_process: MakeProces
     def follow(number: int) -> Flight:
         started.wait(30)
         found = flights.follow(URL) if number % 2 else flights.join(URL)
-        assert isinstance(found, Follow)
+        assert isinstance(found, JoinFlight)
         return found.flight
 
     with ThreadPoolExecutor(20) as pool:
@@ -130,11 +130,11 @@ def test_a_mirror_that_cannot_start_is_not_found(
     leader = make_process()
     leader.call("join", URL)
 
-    def refuse(_mirror: Mirror) -> None:
+    def refuse(_mirror: RemoteFlightReader) -> None:
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Mirror, "start", refuse)
+        patched.setattr(RemoteFlightReader, "start", refuse)
         with pytest.raises(RuntimeError):
             cache.flights.follow(URL)
     leader.call("begin", None)

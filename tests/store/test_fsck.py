@@ -8,7 +8,7 @@ import pytest
 from cachedir import URL, CacheDir
 
 from pyproxycache.messages import Entry
-from pyproxycache.store.fsck import Problem
+from pyproxycache.store.upkeep.fsck import Problem
 
 
 def missing(cache: CacheDir, stored: Entry) -> None:

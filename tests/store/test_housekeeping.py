@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from cachedir import URL, CacheDir
 
-from pyproxycache.store.housekeeping import Housekeeper
+from pyproxycache.store.upkeep.housekeeping import Housekeeper
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dataclasses import replace
 from cachedir import URL, CacheDir, entry, whole
 
 from pyproxycache.messages import Head, Headers
-from pyproxycache.store.claims import Won
+from pyproxycache.store.flights.claims import Won
 
 
 def claim(cache: CacheDir, key: str) -> Won:

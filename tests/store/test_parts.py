@@ -6,7 +6,7 @@ import pytest
 from cachedir import URL, CacheDir, asking, entry
 
 from pyproxycache.messages import Entry, Part
-from pyproxycache.store.claims import Won
+from pyproxycache.store.flights.claims import Won
 
 TOTAL = 1000
 

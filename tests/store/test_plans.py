@@ -8,7 +8,7 @@ import pytest
 from cachedir import URL, CacheDir, asking, entry
 
 from pyproxycache.messages import Entry
-from pyproxycache.store.recovery import Recovery
+from pyproxycache.store.upkeep.recovery import Recovery
 
 # Few rows however many entries there are; and the table that is read from its beginning, to be emptied.
 _SHORT = {

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from cachedir import URL, CacheDir, entry, whole
 
-from pyproxycache.store import slices
-from pyproxycache.store.claims import NotStorable, Won
+from pyproxycache.store.flights.claims import NotStorable, Won
+from pyproxycache.store.index import short_transactions as slices
 
 ORIGIN = "http://origin.example"
 

@@ -5,7 +5,7 @@ import os
 import pytest
 from cachedir import URL, CacheDir
 
-from pyproxycache.store.recovery import Recovery
+from pyproxycache.store.upkeep.recovery import Recovery
 
 
 def recover(cache: CacheDir, boot: str) -> None:

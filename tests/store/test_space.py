@@ -11,7 +11,7 @@ from storeprocess import StoreProcess
 
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.options import Share, StoreOptions
-from pyproxycache.store.space import Collected, Space
+from pyproxycache.store.upkeep.space import Collected, Space
 
 KB = 4096
 

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from splits import Property, Tried, everywhere, somewhere
 
 from pyproxycache.errors import UpstreamTimeout
-from pyproxycache.store.feed import Feed, Mirror, Terms
-from pyproxycache.store.flight import End, Flight, Progress
+from pyproxycache.store.flights.feed import FlightServer, RemoteFlightReader, Terms
+from pyproxycache.store.flights.flight import End, Flight, Progress
 
 TOKEN = "token"
 BODY = b"123456789"
@@ -77,7 +77,7 @@ def recorded(states: list[Progress], body: Path) -> bytes:
     flight.open_file(os.open(body, os.O_RDONLY))
     flight.publish(states[0])
     name = f"recorded-{os.getpid()}-{os.urandom(4).hex()}"
-    feed = Feed(name, lambda token, key: flight if (token, key) == (TOKEN, URL) else None, 60.0)
+    feed = FlightServer(name, lambda token, key: flight if (token, key) == (TOKEN, URL) else None, 60.0)
     said = b""
     with socket.socket(socket.AF_UNIX) as follower:
         follower.connect(f"\0{name}")
@@ -111,7 +111,7 @@ class Leader:
         Tried.count += 1
         flight = Told()
         telling = self._pool.submit(self._tell, pieces)
-        Mirror(flight, self.owner, Terms(10.0, 10.0), lambda _flight, _expired: None).start()
+        RemoteFlightReader(flight, self.owner, Terms(10.0, 10.0), lambda _flight, _expired: None).start()
         last = None
         while last is None or last.end is None:
             last = flight.wait_change(last)

@@ -12,8 +12,8 @@ from cachedir import URL, CacheDir, download, entry, whole
 
 from pyproxycache.messages import Entry
 from pyproxycache.options import Share
-from pyproxycache.store.blobs import Blobs, Damaged
-from pyproxycache.store.verifying import Verifier, present_round
+from pyproxycache.store.bodies.blobs import Blobs, Damaged
+from pyproxycache.store.upkeep.verifying import Verifier, present_round
 
 SMALL, LARGE = b"small body", b"large body " * 20_000
 

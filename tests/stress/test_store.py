@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "store"))
 from cachedir import CacheDir, data, entry, whole
 
 from pyproxycache.errors import BrokenOff
-from pyproxycache.store.flight import End, Flight, Orphaned
-from pyproxycache.store.flights import Follow, Lead, Permit
+from pyproxycache.store.flights.flight import End, Flight, Orphaned
+from pyproxycache.store.flights.flights import DownloadWriter, JoinFlight, LeadFlight
 
 OBJECTS = 100
 THREADS = 8
@@ -59,10 +59,10 @@ class Worker:
         how = "found"
         while not self.is_stored(number):
             joined = self.flights.join(url(number))
-            if isinstance(joined, Lead):
-                how = self.lead(joined.permit, number)
+            if isinstance(joined, LeadFlight):
+                how = self.lead(joined.writer, number)
                 continue
-            assert isinstance(joined, Follow)
+            assert isinstance(joined, JoinFlight)
             how = self.follow(joined.flight, number)
             if how == "lost" and not self.cache.stored(url(number)):
                 return "lost too early"
@@ -79,17 +79,17 @@ class Worker:
             return True
         return False
 
-    def lead(self, permit: Permit, number: int) -> str:
+    def lead(self, writer: DownloadWriter, number: int) -> str:
         if self.cache.stored(url(number)):
-            permit.finish(End.LOST)
+            writer.finish(End.LOST)
             return "found"
         wanted = body(number)
-        permit.withheld = 0
-        permit.begin(entry(url(number)), len(wanted))
-        for start in range(permit.size, len(wanted), PIECE):
-            permit.file.write(wanted[start : start + PIECE])
-            permit.publish_size()
-        permit.store(whole(entry(url(number)), wanted))
+        writer.withheld = 0
+        writer.begin(entry(url(number)), len(wanted))
+        for start in range(writer.size, len(wanted), PIECE):
+            writer.file.write(wanted[start : start + PIECE])
+            writer.publish_size()
+        writer.store(whole(entry(url(number)), wanted))
         return "led"
 
     def follow(self, flight: Flight, number: int) -> str:

@@ -10,10 +10,10 @@ import h11
 from splits import cpu_within
 
 from pyproxycache.errors import UpstreamMalformed
+from pyproxycache.http1.framing import Body, framed
+from pyproxycache.http1.response_heads import Heads
 from pyproxycache.messages import Head
-from pyproxycache.upstream.framing import Body, framed
-from pyproxycache.upstream.heads import Heads
-from pyproxycache.upstream.reader import Reader
+from pyproxycache.net.reader import Reader
 
 MOST_READS = 100_000
 

@@ -21,7 +21,7 @@ from pyproxycache.errors import (
 )
 from pyproxycache.messages import Headers, Request, Url
 from pyproxycache.outcome import Outcome
-from pyproxycache.upstream.connection import IDLE_SECONDS, Connection, Route
+from pyproxycache.upstream.connection import IDLE_SECONDS, OriginConnection, Route
 from pyproxycache.upstream.idle import IdleConnections
 
 LOCAL = Route("127.0.0.1", 80)
@@ -102,14 +102,14 @@ class TestIdle:
 
     @pytest.fixture(autouse=True)
     def closing(self) -> Iterator[None]:
-        self.made: list[Connection | socket.socket] = []
+        self.made: list[OriginConnection | socket.socket] = []
         yield
         for one in self.made:
             one.close()
 
-    def connection(self, route: Route) -> tuple[Connection, socket.socket]:
+    def connection(self, route: Route) -> tuple[OriginConnection, socket.socket]:
         ours, theirs = socket.socketpair()
-        connection = Connection(ours, route, "127.0.0.1", 10.0, 10.0)
+        connection = OriginConnection(ours, route, "127.0.0.1", 10.0, 10.0)
         self.made += [connection, theirs]
         connection.rest()
         return connection, theirs

@@ -9,9 +9,9 @@ import pytest
 from scripted import OK, Scripted, get, until_gone, upstream
 
 from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout, UpstreamUnreachable
+from pyproxycache.http1.framing import Chunked
+from pyproxycache.net.reader import Reader
 from pyproxycache.outcome import Outcome
-from pyproxycache.upstream.framing import Chunked
-from pyproxycache.upstream.reader import Reader
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 MANY = b"".join(b"X-%d: value\r\n" % number for number in range(300))

@@ -18,9 +18,9 @@ from scripted import OK, Scripted, get, upstream
 from pyproxycache import clock
 from pyproxycache.errors import Forbidden, UpstreamTimeout, UpstreamUnreachable
 from pyproxycache.messages import Request, Url
+from pyproxycache.net.names import Address, Names
+from pyproxycache.net.racing import Suspects, race
 from pyproxycache.outcome import Outcome
-from pyproxycache.upstream.names import Address, Names
-from pyproxycache.upstream.racing import Suspects, race
 
 LONG = 40.0
 """Seconds that a silent address would cost; what waits for it takes half of them at least."""

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from scripted import OK, Scripted, get, upstream
 from splits import Property, cpu_within, everywhere, plain, somewhere
 
+from pyproxycache.http1.response_heads import ParsedHead
 from pyproxycache.messages import Headers, Request, Url
 from pyproxycache.options import ParentOptions
 from pyproxycache.outcome import Outcome
-from pyproxycache.upstream.connection import Connection, Route
-from pyproxycache.upstream.heads import Received
+from pyproxycache.upstream.connection import OriginConnection, Route
 
 URL = Url("http", "h", 80, "/a?b")
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
@@ -32,10 +32,10 @@ def asked(body: list[bytes] | None, *fields: tuple[str, str]) -> Request:
 
 def ask(
     request: Request, answer: list[bytes], chance: random.Random, *, early: bool
-) -> tuple[Received, bytes]:
+) -> tuple[ParsedHead, bytes]:
     """The answer's head, and all that the origin was sent."""
     with plain(answer, early=early, slow=chance) as sock:
-        asking: Any = Connection(sock, Route("h", 80), "127.0.0.1", 5.0, 5.0)
+        asking: Any = OriginConnection(sock, Route("h", 80), "127.0.0.1", 5.0, 5.0)
         with cpu_within(5.0):
             return asking.ask(request, "test"), sock.feed.sent()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from judged import BOTH_READ, WE_READ, WE_REFUSE, Hooks, judge, read, unexplained
 from splits import Property, everywhere, plain, secured, somewhere
 
-from pyproxycache.upstream.reader import Reader
+from pyproxycache.net.reader import Reader
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"

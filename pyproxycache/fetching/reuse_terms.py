@@ -1,0 +1,30 @@
+"""Until when, and while what stays as it is, an answer may be given again."""
+
+from __future__ import annotations
+
+from pyproxycache import clock
+from pyproxycache.messages import Entry, Request, ReuseTerms
+from pyproxycache.rules import decide
+from pyproxycache.rules.freshness import CLOCK_TOLERANCE, current_age
+from pyproxycache.rules.policy import Policies
+from pyproxycache.store.index.versions import Stamp
+
+
+def reuse_terms_of(
+    request: Request, entry: Entry, policies: Policies, stamp: Stamp, varies: tuple[str, ...]
+) -> ReuseTerms:
+    """Why the answer that the entry is to the request now is right again, for as long as it is fresh.
+
+    The stamp is from before the key was looked up; `varies` are the fields that select among what it has.
+    """
+    now = clock.wall()
+    return ReuseTerms(
+        entry,
+        stamp.slot,
+        stamp.version,
+        since=now - CLOCK_TOLERANCE,
+        until=decide.good_until(request, entry, policies, now),
+        born=now - current_age(entry, now),
+        expires=now + decide.freshness_left(request, entry, policies, now),
+        varies=varies,
+    )

@@ -1,0 +1,88 @@
+"""What an origin is told of the client and the address it used: Forwarded (RFC 7239), X-Forwarded-…."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.gates.access import Access
+from pyproxycache.messages import Headers, Request
+from pyproxycache.options import ForwardedOptions
+from pyproxycache.rules.grammar import split_list
+
+_FOR, _HOST, _PROTO, _ALL = "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"
+_NAMES = (_FOR, _HOST, _PROTO, _ALL)
+_LOWER_NAMES = frozenset(map(str.lower, _NAMES))
+_OF_THE_ADDRESS = (_HOST, _PROTO, _ALL)
+# Each begins where the one before ends: a search from within a name costs its length squared.
+_PARAMETER = re.compile(r"(?:^|;)[ \t]*+([A-Za-z]++)=(?:\"([^\"]*)\"|([^\s;,\"]+))")
+# This cache's own listeners have no TLS: whoever ends it before says so.
+_OWN_PROTO = "http"
+
+
+class Forwarding:
+    """Tells origins of clients, or keeps what clients say of themselves from them."""
+
+    def __init__(self, options: ForwardedOptions, *, is_reverse: bool) -> None:
+        self._sends = is_reverse if options.send is None else options.send
+        self._is_reverse = is_reverse
+        self._trusts = Access(options.trust).admits if options.trust else None
+
+    def told(self, request: Request) -> Request:
+        """The request as it goes on: with these fields where they are sent, none that nobody vouches for.
+
+        A forward proxy that sends none leaves the client's as they are.
+        """
+        if not (self._sends or self._is_reverse):
+            return request
+        given = _without_nominations(request.headers)
+        given = given if self._is_trusted(request.client) else given.without(*_NAMES)
+        headers = _told(given, request.client) if self._sends else given
+        return replace(request, headers=headers, is_forwarded=True)
+
+    def is_doubtful(self, received: RawRequest) -> bool:
+        """Whether the same request from a proxy that is trusted would mean something else."""
+        if self._trusts is None or self._is_trusted(received.client):
+            return False
+        return any(received.field(name) for name in _OF_THE_ADDRESS)
+
+    def _is_trusted(self, client: str) -> bool:
+        return self._trusts is not None and self._trusts(client)
+
+
+def _without_nominations(headers: Headers) -> Headers:
+    """The fields without those of ours that Connection names, and without their names there.
+
+    They are for this proxy alone (RFC 9110 section 7.6.1), and what it says itself must not go with them.
+    """
+    options = split_list(headers.get("connection") or "")
+    ours = [option for option in options if option.lower() in _LOWER_NAMES]
+    if not ours:
+        return headers
+    others = ", ".join(option for option in options if option not in ours)
+    headers = headers.without("Connection", *ours)
+    return headers.with_field("Connection", others) if others else headers
+
+
+def _told(headers: Headers, client: str) -> Headers:
+    own_host, before = headers.get("host") or "", headers.get(_ALL) or ""
+    first = _first_element(before)
+    host = headers.get(_HOST) or first.get("host") or own_host
+    proto = headers.get(_PROTO) or first.get("proto") or _OWN_PROTO
+    node = f'"[{client}]"' if ":" in client else client
+    element = f"for={node}" + (f';host="{own_host}"' if own_host else "") + f";proto={_OWN_PROTO}"
+    lines = [
+        (_FOR, ", ".join(filter(None, (headers.get(_FOR), client)))),
+        *([(_HOST, host)] if host else []),
+        (_PROTO, proto),
+        (_ALL, ", ".join(filter(None, (before, element)))),
+    ]
+    return Headers((*headers.without(*_NAMES), *lines))
+
+
+def _first_element(forwarded: str) -> dict[str, str]:
+    """The parameters that the proxy next to the client wrote, names in lower case."""
+    elements = split_list(forwarded)
+    found = _PARAMETER.finditer(elements[0] if elements else "")
+    return {pair[1].lower(): pair[2] or pair[3] or "" for pair in found}

@@ -1,0 +1,140 @@
+"""KissCache's HTTP interface, for lab schedulers that are configured for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qs, quote, unquote
+
+from pyproxycache import __version__, clock
+from pyproxycache.errors import BadRequest, MethodNotAllowed
+from pyproxycache.front.handlers import cookies
+from pyproxycache.front.handlers.references import mapped, through_kisscache
+from pyproxycache.front.requests.raw_request import Present
+from pyproxycache.front.requests.target import Local, Wanted, quoted_url
+from pyproxycache.messages import Head, Headers, Request, Response
+from pyproxycache.options import KissCacheOptions
+from pyproxycache.serving.answer import from_text
+from pyproxycache.units import parse_age
+
+_TTL = re.compile(r"[0-9]{1,9}[dhms]")
+_DEFAULT_TTL = "10d"
+_FETCH = "/api/v1/fetch/"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the status page tells: bytes and numbers."""
+
+    used: int
+    limit: int | None
+    entries: int
+    downloading: int
+    counters: dict[str, int]
+
+
+class KissCache:
+    """Answers `/api/v1/…`; fetches go to the engine as ordinary requests with a ttl."""
+
+    def __init__(self, options: KissCacheOptions, figures: Callable[[], Figures]) -> None:
+        self._options = options
+        self._figures = figures
+
+    def answers(self, local: Local) -> bool:
+        """Whether the path belongs to this interface."""
+        return self._options.enabled and (
+            local.path in ("/api/v1/health/", "/api/v1/status/", _FETCH.rstrip("/"))
+            or local.path.startswith(_FETCH)
+        )
+
+    def wanted(self, method: str, local: Local, request: Callable[[Wanted], Request]) -> Request | Response:
+        """The request behind a fetch, or the answer; raises BadRequest and MethodNotAllowed."""
+        if method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f"{method}: {local.path} takes GET and HEAD")
+        if local.path == "/api/v1/health/":
+            return self._health()
+        if local.path == "/api/v1/status/":
+            return self._status()
+        return self._fetch(local, request)
+
+    def present(self, local: Local, request: Request) -> Present:
+        """How the answer to the request is shown: as a download under the name in the path.
+
+        Without one there it is the origin's name for it, or else the last part of its URL, so that
+        `curl -OJ` and `wget --content-disposition` have a name. What its references lead to is fetched in
+        the same way.
+        """
+        address = through_kisscache(f"{_FETCH}?ttl={int(request.ttl or 0)}s&url=")
+        asked = unquote(local.path[len(_FETCH) :])
+        name = asked or unquote(request.url.path).rpartition("/")[2]
+
+        def shown(head: Head) -> Head:
+            head = mapped(head, request.url, address, cookies.none)
+            if not name or head.status not in (200, 206):
+                return head
+            if not asked and "Content-Disposition" in head.headers:
+                return head
+            disposition = f"attachment; filename={_filename(name)}"
+            return Head(
+                head.status, head.reason, head.headers.with_field("Content-Disposition", disposition)
+            )
+
+        return shown
+
+    def _fetch(self, local: Local, request: Callable[[Wanted], Request]) -> Request:
+        # One character a byte, so that what is no UTF-8 survives.
+        query = parse_qs(local.query, keep_blank_values=True, encoding="latin-1")
+        urls, ttls = query.get("url", []), query.get("ttl", [_DEFAULT_TTL])
+        if len(urls) != 1 or not urls[0]:
+            raise BadRequest(f"{_FETCH} needs one url=URL")
+        if not _TTL.fullmatch(ttls[-1]):
+            raise BadRequest(f"ttl={ttls[-1]}: a number with d, h, m or s behind it is accepted, as in 10d")
+        asked = request(quoted_url(urls[0]))
+        # Its clients wait for the resource alone.
+        return replace(asked, ttl=min(parse_age(ttls[-1]), self._options.max_ttl), interim=None)
+
+    def _health(self) -> Response:
+        stopping = self._options.shutdown_file
+        if stopping is not None and stopping.exists():
+            return from_text(503, "shutting down")
+        return _body(b"ok", "text/plain; charset=utf-8")
+
+    def _status(self) -> Response:
+        figures = self._figures()
+        counters = figures.counters
+        quota = figures.limit or 0
+        failures = counters.get("requests.failed", 0)
+        status = {
+            "timestamp": int(clock.wall()),
+            "disk_usage": figures.used,
+            "disk_usage_percent": round(100 * figures.used / quota, 2) if quota else 0,
+            "disk_quota": quota,
+            "instance": self._options.instance,
+            "resources_scheduled": 0,
+            "resources_downloading": figures.downloading,
+            "resources_successes": figures.entries,
+            "resources_failures": 0,
+            "resources_usage": counters.get("requests.hit", 0),
+            "statistics_successes": counters.get("requests", 0) - failures,
+            "statistics_failures": failures,
+            "statistics_download": counters.get("bytes.received", 0),
+            "statistics_upload": counters.get("bytes.sent", 0),
+            "statistics_requests": counters.get("requests", 0),
+            "version": __version__,
+        }
+        return _body(json.dumps(status).encode(), "application/json")
+
+
+def _body(body: bytes, content_type: str) -> Response:
+    fields = (("Content-Type", content_type), ("Content-Length", str(len(body))))
+    return Response(Head(200, "OK", Headers(fields)), (body,), len(body))
+
+
+def _filename(name: str) -> str:
+    """The name as a token, or quoted where it is not one (RFC 6266)."""
+    if re.fullmatch(r"[\w!#$&+.^`|~-]+", name, re.ASCII):
+        return name
+    plain = re.sub(r'[^ -~]|["\\]', "_", name)
+    return f"\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,0 +1,44 @@
+"""Upgrade passed through: a connection that goes on in another protocol (RFC 9110 section 7.8)."""
+
+from __future__ import annotations
+
+from pyproxycache.front.loop.relay import Tunnel
+from pyproxycache.messages import Head, Request, Response
+from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.rules.grammar import end_to_end, split_list
+from pyproxycache.upstream.client import Upstream
+from pyproxycache.upstream.switched import Switched
+
+# Another HTTP would carry requests past the cache.
+_HTTP = {"http", "h2", "h2c"}
+
+
+def wanted_protocols(request: Request) -> str:
+    """What Upgrade asks for and can be passed through; "" where there is nothing, and it is ignored.
+
+    A request that changes something goes the way that the cache sees, whatever else it asks for.
+    """
+    options = {option.lower() for option in split_list(request.headers.get("connection") or "")}
+    if request.method != "GET" or request.version < (1, 1) or "upgrade" not in options:
+        return ""
+    protocols = split_list(request.headers.get("upgrade") or "")
+    return ", ".join(p for p in protocols if p.partition("/")[0].strip().lower() not in _HTTP)
+
+
+def pass_through(upstream: Upstream, request: Request, protocols: str, outcome: Outcome) -> Response:
+    """The origin's answer: a 101 with a Tunnel for its body, or what it says in place of it.
+
+    Raises ProxyError.
+    """
+    outcome.key = str(request.url)
+    outcome.result, outcome.forward = Result.PASSED, Forward.BYPASS
+    outgoing = request.with_headers(end_to_end(request.headers))
+    answered = upstream.upgrade(outgoing, protocols, outcome)
+    head = answered.head
+    outcome.forward_status = head.status
+    headers = end_to_end(head.headers)
+    if not isinstance(answered, Switched):
+        return Response(Head(head.status, head.reason, headers), answered, answered.length)
+    headers = headers.with_field("Upgrade", head.headers.get("upgrade") or "")
+    tunnel = Tunnel(answered.socket, answered.early, answered.close, outcome)
+    return Response(Head(head.status, head.reason, headers), tunnel, None)

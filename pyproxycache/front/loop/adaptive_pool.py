@@ -1,0 +1,199 @@
+"""The threads that requests are answered in, where memory does not do."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+from pyproxycache import clock
+from pyproxycache.front.loop.turns import Queue, Shares, Task, Turns, shares_of
+
+log = logging.getLogger("pyproxycache")
+
+_AT_ONCE = 8
+_PATIENCE = 0.002
+_LONG = 0.05
+_BUSY = 0.8
+
+
+class AdaptivePool:
+    """Up to `most` threads; as few of them at a time as keep the processor busy.
+
+    More would only take the interpreter from one another. Where tasks wait although there is time to
+    compute, those that run must be waiting for something else, and more are let run. Those that wait for
+    origins have a share of them (`shares`; None: the usual ones), and come in turn where that is used up.
+    All fields are guarded by `_lock`.
+    """
+
+    def __init__(self, most: int, shares: Shares | None = None) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._tasks = Queue()
+        self._turns = Turns(shares or shares_of(most, None, None))
+        self._idle: list[_Thread] = []
+        self._running = 0
+        self._aside = 0  # threads that wait for their clients, beside those that run
+        self._at_once = min(_AT_ONCE, most)
+        self._looked, self._computed = clock.steady(), time.process_time()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether tasks wait, and `relieve` is to be called every few milliseconds."""
+        return len(self._tasks) > 0
+
+    def submit(self, task: Task) -> None:
+        """Have the task run soon, if it has an origin in its turn; it is to raise nothing."""
+        with self._lock:
+            if task.origin and not self._turns.take(task):
+                self._turns.wait(task)
+                return
+            if self._running >= self._at_once:
+                self._tasks.append(task, clock.steady())
+                return
+            self._running += 1
+        self._give(task)
+
+    def enter(self, task: Task, origin: str) -> bool:
+        """Whether the task, which runs, may go on to wait for this origin; if not, nothing has changed."""
+        if task.origin == origin:
+            return True
+        turn = Task(task.run, task.client, origin)
+        with self._lock:
+            if not self._turns.take(turn):
+                return False
+            self._give_back(task)
+            task.origin = origin
+        return True
+
+    @contextlib.contextmanager
+    def aside(self, task: Task) -> Iterator[None]:
+        """While the task waits for its client, another one has its place, and its turn at its origin.
+
+        There are as many such threads at most as there are others.
+        """
+        more: list[Task] = []
+        with self._lock:
+            is_aside = self._aside < self._most
+            if is_aside:
+                self._aside += 1
+                self._running -= 1
+                self._give_back(task)
+                more = self._next_ones()
+        for other in more:
+            self._give(other)
+        try:
+            yield
+        finally:
+            if is_aside:
+                with self._lock:
+                    self._aside -= 1
+                    self._running += 1
+                    if task.origin:
+                        self._turns.come_back(task)
+
+    def withdraw(self, task: Task) -> bool:
+        """Whether the task was waiting for its turn; then it will not run."""
+        with self._lock:
+            return self._turns.withdraw(task)
+
+    def _give_back(self, task: Task) -> None:
+        """Let those whose turn it is queue for a thread, with the lock held."""
+        if task.origin:
+            for following in self._turns.give_back(task):
+                self._tasks.append(following, clock.steady())
+
+    def _next_ones(self) -> list[Task]:
+        """Those for which there are threads now, with the lock held."""
+        tasks = []
+        while self._tasks and self._running < self._at_once:
+            self._running += 1
+            tasks.append(self._tasks.popleft())
+        return tasks
+
+    def relieve(self, now: float) -> None:
+        """Let more tasks run at a time if those that run do not keep the processor busy."""
+        with self._lock:
+            seconds = now - self._looked
+            if not self._tasks or seconds < _PATIENCE:
+                return
+            computed = time.process_time()
+            is_busy = computed - self._computed > _BUSY * seconds
+            self._looked, self._computed = now, computed
+            waited = now - self._tasks.since
+            if waited < (_LONG if is_busy else _PATIENCE):
+                return
+            self._at_once = min(self._most, self._at_once * 3 // 2 + 1)
+            free = min(self._at_once - self._running, len(self._tasks))
+            tasks = [self._tasks.popleft() for _ in range(free)]
+            self._running += len(tasks)
+        for task in tasks:
+            self._give(task)
+
+    def settle(self) -> None:
+        """About once a second: let fewer run at a time where so many are not needed."""
+        with self._lock:
+            if not self._tasks and self._running < self._at_once // 2:
+                self._at_once = max(min(_AT_ONCE, self._most), self._at_once // 2)
+
+    def _give(self, task: Task) -> None:
+        with self._lock:
+            thread = self._idle.pop() if self._idle else None
+        if thread is not None:
+            thread.go_on(task)
+            return
+        try:
+            _Thread(self, task).start()
+        except RuntimeError as error:  # the system has no more: those there are do the work
+            log.warning("no further thread for requests: %s", error)
+            with self._lock:
+                self._running -= 1
+                self._at_once = max(1, self._running)
+                self._tasks.append(task, clock.steady())
+
+    def next_task(self, thread: _Thread, done: Task) -> Task | None:
+        """What the thread is to do next, which is done with a task; None to wait for that."""
+        more: list[Task] = []
+        with self._lock:
+            self._give_back(done)
+            if self._tasks and self._running <= self._at_once:
+                task = self._tasks.popleft()
+                more = self._next_ones()
+            else:
+                task = None
+                self._running -= 1
+                self._idle.append(thread)  # whoever worked last works next: its memory is at hand
+        for other in more:
+            self._give(other)
+        return task
+
+
+class _Thread:
+    """One thread, and what it is to do next."""
+
+    def __init__(self, threads: AdaptivePool, task: Task) -> None:
+        self._threads = threads
+        self._task = task
+        self._given = threading.Lock()  # let go of once there is a task
+        self._given.acquire()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="request", daemon=True).start()
+
+    def go_on(self, task: Task) -> None:
+        self._task = task
+        self._given.release()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._task.run()
+            except Exception:
+                log.exception("a request failed inside the cache")
+            task = self._threads.next_task(self, self._task)
+            if task is None:
+                self._given.acquire()
+            else:
+                self._task = task

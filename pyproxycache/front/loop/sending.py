@@ -1,0 +1,249 @@
+"""An answer on its way through a client's socket, which nobody waits for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+
+from pyproxycache.errors import BrokenOff
+from pyproxycache.http1.answer_heads import Framing
+from pyproxycache.messages import FileSlice, Piece, WouldBlock
+
+A_TURN = 256 << 10
+"""Bytes sent to one client at a time while others wait."""
+_TLS_STEP = 256 << 10
+_JOINED = 64 << 10
+_BYTE = bytearray(1)
+
+FULL = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What a socket that does not block raises where it would."""
+
+
+class SendStatus(Enum):
+    """Why an answer does not go on at the moment."""
+
+    DONE = "done"
+    """All of it was sent."""
+    FULL = "full"
+    """The client's socket takes no more."""
+    TURN = "turn"
+    """So much was sent at a time that others come first."""
+    AWAITING = "awaiting"
+    """The body has no more yet: `wake` will be called."""
+    THREAD = "thread"
+    """What of the body comes next may have to be waited for, in a thread."""
+    DISK = "disk"
+    """What comes next lies on a disk that has to be waited for, in a thread."""
+    TUNNEL = "tunnel"
+    """The head is sent; from here on the connection is a tunnel's."""
+    NO_ANSWER = "no answer"
+    """There is none yet, and what it needs is awaited without a thread."""
+
+
+class _Slice:
+    """What of a file is still to be sent."""
+
+    __slots__ = ("fd", "offset", "stop")
+
+    def __init__(self, piece: FileSlice) -> None:
+        self.fd, self.offset, self.stop = piece.fd, piece.offset, piece.offset + piece.count
+
+    def without(self, count: int) -> _Slice:
+        self.offset += count
+        return self
+
+
+def is_in_memory(fd: int, offset: int, stop: int) -> bool:
+    """Whether a turn's worth can be read without waiting for the disk, as far as the system tells."""
+    try:
+        for place in (offset, min(stop, offset + A_TURN) - 1):
+            os.preadv(fd, (_BYTE,), place, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # not every file system knows
+    return True
+
+
+class Sending:
+    """The head and body of one answer, for a socket that does not block; one thread at a time has it."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        head: bytes,
+        framing: Framing,
+        body: Iterable[Piece],
+        wake: Callable[[], None],
+    ) -> None:
+        """`wake` is called, by any thread, once a body that was awaited may go on."""
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._is_tls = isinstance(sock, ssl.SSLSocket)
+        self._wake = wake
+        self._is_chunked = framing.is_chunked
+        self._left = framing.length
+        self._pieces: Iterator[Piece] | None = iter(body) if framing.has_body else None
+        self._take = getattr(body, "take", None)
+        self._is_there = isinstance(body, tuple)
+        self._queue: deque[memoryview | _Slice] = deque((memoryview(head),))
+        self._head = len(head)
+        self._taken = 0
+        self._chunk_lines = 0
+
+    @property
+    def taken(self) -> int:
+        """How much of all of it the socket took (bytes)."""
+        return self._taken
+
+    @property
+    def head_bytes(self) -> int:
+        """How much of the head the socket took."""
+        return min(self._taken, self._head)
+
+    @property
+    def sent(self) -> int:
+        """How much of the body the socket took (bytes)."""
+        return max(0, self._taken - self._head - self._chunk_lines)
+
+    def skip(self, count: int) -> None:
+        """So many bytes were sent already, of an answer whose body is there."""
+        self._fetch(waits=False)
+        self._taken += count
+        while count:
+            item = self._queue.popleft()
+            size = item.stop - item.offset if isinstance(item, _Slice) else len(item)
+            if count < size:
+                self._queue.appendleft(item.without(count) if isinstance(item, _Slice) else item[count:])
+            count -= min(count, size)
+
+    def advance(self, *, waits: bool) -> SendStatus:
+        """Send on until it halts; with `waits` this thread may wait for the body and the disk.
+
+        It waits for no client.
+
+        Raises OSError where the client has gone, BrokenOff or another ProxyError where the body has.
+        """
+        turn = A_TURN
+        if not self._taken:
+            self._fetch(waits=False)  # so that the head leaves together with what there is
+        while True:
+            while self._queue:
+                if turn <= 0:
+                    return SendStatus.TURN
+                item = self._queue[0]
+                if (
+                    not waits
+                    and isinstance(item, _Slice)
+                    and not is_in_memory(item.fd, item.offset, item.stop)
+                ):
+                    return SendStatus.DISK
+                try:
+                    turn -= self._send(item)
+                except FULL:
+                    return SendStatus.FULL
+            if self._pieces is None:
+                return SendStatus.DONE
+            send_status = self._fetch(waits=waits)
+            if send_status is not None:
+                return send_status
+
+    def _send(self, item: memoryview | _Slice) -> int:
+        if isinstance(item, _Slice):
+            count = self._send_file(item)
+            item.offset += count
+            rest: memoryview | _Slice | None = item if item.offset < item.stop else None
+        else:
+            count = self._sock.send(item)
+            rest = item[count:] if count < len(item) else None
+        self._taken += count
+        if rest is None:
+            self._queue.popleft()
+        else:
+            self._queue[0] = rest
+        return count
+
+    def _send_file(self, item: _Slice) -> int:
+        count = min(item.stop - item.offset, A_TURN)
+        if self._is_tls:
+            data = os.pread(item.fd, min(count, _TLS_STEP), item.offset)
+            count = self._sock.send(data) if data else 0
+        else:
+            count = os.sendfile(self._fd, item.fd, item.offset, count)
+        if count == 0:
+            raise BrokenOff(f"the stored body ends at {item.offset}")
+        return count
+
+    def _fetch(self, *, waits: bool) -> SendStatus | None:
+        """Queue the body's next piece; gives what keeps it from that."""
+        if self._pieces is None:
+            return None
+        try:
+            piece = self._next_piece(self._pieces, waits=waits)
+        except StopIteration:
+            self._end()
+            return None
+        except WouldBlock:
+            return SendStatus.THREAD
+        if piece is None:
+            return SendStatus.AWAITING
+        self._put(piece)
+        return None
+
+    def _next_piece(self, pieces: Iterator[Piece], *, waits: bool) -> Piece | None:
+        if self._take is not None:
+            try:
+                piece: Piece | None = self._take(self._wake)
+                return piece
+            except WouldBlock:
+                if not waits:
+                    raise
+        elif not (waits or self._is_there):
+            raise WouldBlock
+        return next(pieces)
+
+    def _put(self, piece: Piece) -> None:
+        count = piece.count if isinstance(piece, FileSlice) else len(piece)
+        if self._left is not None:
+            if count > self._left:
+                piece, count = _cut(piece, self._left), self._left
+            self._left -= count
+            if not self._left:
+                self._pieces = None
+        if not count:
+            return
+        if self._is_chunked:
+            self._put_line(b"%x\r\n" % count)
+        self._append(_Slice(piece) if isinstance(piece, FileSlice) else memoryview(piece))
+        if self._is_chunked:
+            self._put_line(b"\r\n")
+
+    def _put_line(self, line: bytes) -> None:
+        self._chunk_lines += len(line)
+        self._append(memoryview(line))
+
+    def _append(self, item: memoryview | _Slice) -> None:
+        last = self._queue[-1] if self._queue else None
+        if (
+            isinstance(item, memoryview)
+            and isinstance(last, memoryview)
+            and len(last) + len(item) <= _JOINED
+        ):
+            self._queue[-1] = memoryview(bytes(last) + item)
+        else:
+            self._queue.append(item)
+
+    def _end(self) -> None:
+        self._pieces = None
+        if self._left:
+            raise BrokenOff(f"the body ended {self._left} bytes before its Content-Length")
+        if self._is_chunked:
+            self._put_line(b"0\r\n\r\n")
+
+
+def _cut(piece: Piece, count: int) -> Piece:
+    return FileSlice(piece.fd, piece.offset, count) if isinstance(piece, FileSlice) else piece[:count]

@@ -1,0 +1,257 @@
+"""Answers given again from memory: found by the bytes of a request's head, or by what decides in it."""
+
+from __future__ import annotations
+
+import functools
+import re
+import resource
+from collections.abc import Callable
+from dataclasses import replace
+
+from pyproxycache.front.memory.repeats import Arriving, Repeat, Stored
+from pyproxycache.front.memory.s3fifo import S3Fifo
+from pyproxycache.front.requests.simple import is_simple
+from pyproxycache.outcome import Outcome
+from pyproxycache.rules.keys import OVERRIDING
+
+_LONGEST_HEAD = 8 << 10
+_MOST_FIELDS = 100
+_SHARE_OF_HEADS = 0.25
+_MOST_FILES = 8192
+_MOST_ARRIVING = 1024
+_SHARE_OF_ARRIVING = 0.125
+_LONGEST_VARIES = 4 << 10
+"""Bytes of the names of all fields that select among a key's answers."""
+_OF_A_HEAD = 800
+"""Bytes that a known head takes beside itself and what its line for the log has of it."""
+
+DECIDING_FIELDS = frozenset(
+    (
+        # Framing, and what becomes of the connection.
+        *(
+            "host",
+            "connection",
+            "upgrade",
+            "expect",
+            "content-length",
+            "transfer-encoding",
+            "te",
+            "trailer",
+        ),
+        *("via", "max-forwards"),
+        # What a proxy before this one says of the address that its client used, and what is like it.
+        *OVERRIDING,
+        # What the rules look at, beside the fields that Vary names.
+        *("cache-control", "pragma", "range", "if-range", "if-match", "if-none-match"),
+        *("if-modified-since", "if-unmodified-since", "authorization", "proxy-authorization"),
+    )
+)
+"""The request fields that can decide which answer is right, beside those that Vary names (lower case)."""
+
+
+def _lines_of(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    alternatives = b"|".join(re.escape(name.encode("latin-1")) for name in names)
+    return re.compile(rb"\n((?:" + alternatives + rb"):[^\r]*)", re.IGNORECASE)
+
+
+_DECIDING = _lines_of(tuple(sorted(DECIDING_FIELDS)))
+_HARMLESS = re.compile(rb"(?:host|connection|forwarded|x-forwarded-(?:host|proto)):", re.IGNORECASE)
+_REFERER, _USER_AGENT = _lines_of(("referer",)), _lines_of(("user-agent",))
+
+Base = tuple[bytes, ...]
+"""A request line, and the lines of the deciding fields."""
+
+
+class Known:
+    """What is known of a head: its answer, and its line for the access log without the beginning.
+
+    The line is right up to the `renew_at` of the answer that is `line_until`.
+    """
+
+    __slots__ = ("line", "line_until", "repeat")
+
+    def __init__(self, repeat: Repeat) -> None:
+        self.repeat = repeat
+        self.line = ""
+        self.line_until = -1.0
+
+
+class _Selected:
+    """Answers of which the lines of further fields select one: those that origins name, so no pattern."""
+
+    __slots__ = ("_names", "answers", "varies")
+
+    def __init__(self, varies: tuple[str, ...]) -> None:
+        self.varies = varies
+        self._names = frozenset(name.encode("latin-1") for name in varies)
+        self.answers: dict[tuple[bytes, ...], Stored] = {}
+
+    def lines(self, head: bytes) -> tuple[bytes, ...]:
+        """The lines of those fields in a head."""
+        _request, *lines = head.split(b"\r\n")
+        return tuple(line for line in lines if line.partition(b":")[0].lower() in self._names)
+
+
+class Memory:
+    """Answers up to so many bytes; belongs to the poller.
+
+    `line` makes the line of an outcome for the access log without its beginning; None: there is no log.
+    `by_agent`: the lines tell the client's User-Agent and Referer.
+    """
+
+    def __init__(self, limit: int, line: Callable[[Outcome], str] | None, *, by_agent: bool) -> None:
+        self.heads: dict[bytes, Known] = {}
+        self._heads_bytes = 0
+        self._heads_limit = int(limit * _SHARE_OF_HEADS)
+        self._answers: dict[Base, Stored | _Selected] = {}
+        self._kept: S3Fifo[Stored] = S3Fifo(limit - self._heads_limit, self._remove)
+        self._files: set[Stored] = set()
+        self._of_a_file = (limit - self._heads_limit) // min(_MOST_FILES, _open_files() // 4)
+        self._arriving: dict[bytes, Arriving] = {}
+        self._arriving_bytes = 0
+        self._arriving_limit = int(limit * _SHARE_OF_ARRIVING)
+        self._line = line
+        self._by_agent = by_agent
+
+    def learn(self, head: bytes, repeat: Repeat) -> None:
+        """Keep the answer that a request of this head was given."""
+        base = _base(head)
+        if not base:
+            return
+        if isinstance(repeat, Stored):
+            if sum(map(len, repeat.varies)) > _LONGEST_VARIES:
+                return
+            if repeat.file:
+                # So that there are not too many of them, and those that are kept are the best.
+                repeat.size = max(repeat.size, self._of_a_file)
+            self._file(base, head, repeat)
+            if not repeat.is_kept:
+                return
+        self._know(head, repeat)
+
+    def find(self, head: bytes) -> Known | None:
+        """What is known of another request that differs in nothing that decides."""
+        base = _base(head)
+        found = self._answers.get(base) if base else None
+        if isinstance(found, _Selected):
+            found = found.answers.get(found.lines(head))
+        return None if found is None else self._know(head, found)
+
+    def outcome(self, head: bytes, stored: Stored) -> Outcome:
+        """What is to be told of a request of this head that gets the answer."""
+        if not self._by_agent:
+            return replace(stored.outcome)
+        agent, referer = _value(_USER_AGENT, head), _value(_REFERER, head)
+        return replace(stored.outcome, user_agent=agent, referer=referer)
+
+    def tell(self, head: bytes, known: Known, stored: Stored) -> None:
+        """Make the known head's line as it is at the moment."""
+        assert self._line is not None, "there is a log"
+        if self._by_agent or not stored.line:
+            stored.line = self._line(self.outcome(head, stored))
+        known.line, known.line_until = stored.line, stored.renew_at
+
+    def sweep(self, versions: memoryview) -> None:
+        """Let go of outdated answers that take room elsewhere: files and downloads."""
+        for stored in [one for one in self._files if versions[one.slot] != one.version]:
+            self._drop(stored)
+        over = [head for head, one in self._arriving.items() if versions[one.slot] != one.version]
+        for head in over:
+            self._unknow(head)
+
+    def forget(self, head: bytes, known: Known) -> None:
+        """The answer is right no more."""
+        self._unknow(head)
+        if isinstance(known.repeat, Stored) and known.repeat.is_kept:
+            self._kept.discard(known.repeat)
+            self._remove(known.repeat)
+
+    def _know(self, head: bytes, repeat: Repeat) -> Known:
+        self._unknow(head)
+        known = self.heads[head] = Known(repeat)
+        self._heads_bytes += _head_size(head)
+        if isinstance(repeat, Arriving):
+            self._arriving[head] = repeat
+            self._arriving_bytes += repeat.size
+            while len(self._arriving) > _MOST_ARRIVING or self._arriving_bytes > self._arriving_limit:
+                self._unknow(next(iter(self._arriving)))
+        while self._heads_bytes > self._heads_limit:
+            self._unknow(next(iter(self.heads)))
+        return known
+
+    def _unknow(self, head: bytes) -> None:
+        if self.heads.pop(head, None) is not None:
+            self._heads_bytes -= _head_size(head)
+            arriving = self._arriving.pop(head, None)
+            self._arriving_bytes -= arriving.size if arriving is not None else 0
+
+    def _file(self, base: Base, head: bytes, stored: Stored) -> None:
+        stored.base, stored.selecting = base, ()
+        if stored.varies:
+            selected = self._answers.get(base)
+            if not isinstance(selected, _Selected) or selected.varies != stored.varies:
+                self._drop(self._answers.pop(base, None))
+                selected = self._answers[base] = _Selected(stored.varies)
+            stored.selecting = selected.lines(head)
+            self._drop(selected.answers.get(stored.selecting))
+            self._answers[base] = selected
+            selected.answers[stored.selecting] = stored
+        else:
+            self._drop(self._answers.get(base))
+            self._answers[base] = stored
+        if stored.file:
+            self._files.add(stored)
+        stored.size += sum(map(len, (*base, *stored.selecting)))
+        self._kept.add((base, stored.selecting), stored)
+
+    def _drop(self, old: Stored | _Selected | None) -> None:
+        if isinstance(old, _Selected):
+            for stored in list(old.answers.values()):
+                self._drop(stored)
+        elif old is not None and old.is_kept:
+            self._kept.discard(old)
+            self._remove(old)
+
+    def _remove(self, stored: Stored) -> None:
+        """It is not kept any more: nobody finds it from here on."""
+        stored.expire()
+        self._files.discard(stored)
+        found = self._answers.get(stored.base)
+        if isinstance(found, _Selected):
+            found.answers.pop(stored.selecting, None)
+            if not found.answers:
+                del self._answers[stored.base]
+        elif found is stored:
+            del self._answers[stored.base]
+        # Heads that are known may still lead to it.
+        stored.base = stored.selecting = ()
+
+
+def is_plain(head: bytes) -> bool:
+    """Whether nothing but its URL and how it is to be represented decides about the request."""
+    base = _base(head)
+    return bool(base) and base[0].startswith(b"GET ") and all(_HARMLESS.match(line) for line in base[1:])
+
+
+def _open_files() -> int:
+    """How many this process may have."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft
+
+
+@functools.lru_cache(64)
+def _base(head: bytes) -> Base:
+    """What decides in a head; empty where it is not simple enough to be sure."""
+    if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not is_simple(head):
+        return ()
+    return (head[: head.index(b"\r")], *_DECIDING.findall(head))
+
+
+def _head_size(head: bytes) -> int:
+    return 2 * len(head) + _OF_A_HEAD
+
+
+def _value(pattern: re.Pattern[bytes], head: bytes) -> str:
+    """The last line of the field that the pattern finds, without its name."""
+    found = pattern.findall(head)
+    return found[-1].partition(b":")[2].strip(b" \t").decode("latin-1") if found else ""

@@ -1,0 +1,93 @@
+"""The gunicorn application: settings for the proxy's needs, one App a worker."""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from pyproxycache.front.app import App
+from pyproxycache.front.processes.master import Master
+from pyproxycache.front.processes.worker import Worker
+from pyproxycache.options import ServerOptions
+
+_GRACE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What one configuration makes of the server.
+
+    `begin` is called once it is adopted, `ready` when the server accepts for the first time; `build` makes
+    a worker's App, after the fork. The master asks every second whether `workers_are_outdated`.
+    """
+
+    options: ServerOptions
+    begin: Callable[[], None]
+    ready: Callable[[], None]
+    build: Callable[[], App]
+    workers_are_outdated: Callable[[], bool]
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """Runs workers; `load_setup` gives the setup of the configuration as it is now, or raises."""
+
+    def __init__(self, load_setup: Callable[[], Setup]) -> None:
+        self.load_setup = load_setup
+        self.adopt(load_setup())
+        super().__init__()
+
+    def adopt(self, setup: Setup) -> None:
+        """What workers are made by from here on."""
+        self._setup = setup
+        setup.begin()
+
+    def workers_are_outdated(self) -> bool:
+        """Whether new workers would have what the present ones have not."""
+        return self._setup.workers_are_outdated()
+
+    def load_config(self) -> None:
+        for name, value in self._settings().items():
+            self.cfg.set(name, value)
+
+    def load(self) -> App:
+        _allow_many_files()
+        return self._setup.build()
+
+    def run(self) -> None:
+        Master(self).run()
+
+    def _settings(self) -> dict[str, Any]:
+        options = self._setup.options
+        return {
+            "bind": list(options.listen),
+            "workers": options.workers,
+            "threads": options.threads,
+            "worker_class": Worker,
+            "graceful_timeout": math.ceil(options.drain) + _GRACE,
+            "timeout": 60,
+            "backlog": 4096,
+            "loglevel": options.log_level,
+            "limit_request_line": options.limits.request_line,
+            "limit_request_fields": options.limits.header_fields,
+            "limit_request_field_size": options.limits.header_size,
+            # A proxy passes methods and fields on as they are, and believes none of them.
+            "permit_unconventional_http_method": True,
+            "header_map": "dangerous",
+            "forwarded_allow_ips": "",
+            "secure_scheme_headers": {},
+            "forwarder_headers": "",
+            "control_socket_disable": True,
+            "when_ready": lambda _arbiter: self._setup.ready(),
+            "proc_name": "pyproxycache",
+        }
+
+
+def _allow_many_files() -> None:
+    """Each client and each growing file is a descriptor: take what the system lets us have."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,92 @@
+"""The gunicorn worker: a poller, threads beside it, and an end that waits for downloads."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+
+from gunicorn.http import message
+from gunicorn.workers import base
+
+from pyproxycache import clock
+from pyproxycache.front.http1.client_loop import ClientLoop, Post, Watch
+from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
+from pyproxycache.front.loop.adaptive_pool import AdaptivePool
+from pyproxycache.front.processes.heap import keep_few_arenas
+from pyproxycache.front.processes.poller import Poller
+from pyproxycache.net import descriptors
+
+_GRACE = 2.0
+_OWN_FILES = 1024
+_LEAST_CONNECTIONS = 16
+_TURN_SECONDS = 0.0002
+
+
+class Worker(base.Worker):  # type: ignore[misc]
+    """The main thread polls, answers from memory and sends; threads do what may have to be waited for."""
+
+    def init_process(self) -> None:
+        keep_few_arenas()
+        self._drain = max(0.0, self.cfg.graceful_timeout - _GRACE)
+        self._stop_at = float("inf")
+        # The configured limit would be cut down to this constant.
+        message.MAX_REQUEST_LINE = max(message.MAX_REQUEST_LINE, self.cfg.limit_request_line)
+        self._poller: Poller | None = None
+        super().init_process()
+
+    def handle_exit(self, _sig: int, _frame: object) -> None:
+        if self.alive:
+            self.alive: bool = False
+            self._stop_at = clock.steady() + self._drain
+            if self._poller is not None:
+                self._poller.wake_up()
+
+    def handle_quit(self, _sig: int, _frame: object) -> None:
+        # Threads may be anywhere, and every unfinished download is fit to be resumed: just go.
+        if self._poller is not None:
+            self._poller.write_lines()
+            self.wsgi.around.finish_logs()
+        os._exit(0)
+
+    def handle_usr1(self, sig: int, frame: object) -> None:
+        """Log files were renamed."""
+        super().handle_usr1(sig, frame)
+        if self._poller is not None:
+            self._poller.post(self.wsgi.around.reopen_logs)
+
+    def run(self) -> None:
+        # A hit shall not wait for Python's usual 5 ms while a thread works on a miss.
+        sys.setswitchinterval(_TURN_SECONDS)
+        app, threads = self.wsgi, AdaptivePool(self.cfg.threads, self.wsgi.shares)
+
+        def runner(learn: Learn, may_ask: MayAsk) -> RequestRunner:
+            return RequestRunner(self.cfg, app, lambda: not self.alive, learn, may_ask)
+
+        for listener in self.sockets:
+            listener.setblocking(False)
+
+        def clients(post: Post, watch: Watch, now: float) -> ClientLoop:
+            return ClientLoop(app, threads, runner, post, watch, now)
+
+        self._poller = Poller(self.sockets, clients, _most_connections())
+        descriptors.closers.append(self._poller.close_idle)
+        self._poller.run(self._beat)
+        self._poller.finish(self._beat, self._stop_at)
+        app.around.close(max(0.0, self._stop_at - clock.steady()))
+        os._exit(0)
+
+    def _beat(self) -> bool:
+        """Tell the master that this worker lives; false once it is to end."""
+        self.notify()
+        if self.alive and self.ppid != os.getppid():
+            self.log.info("Parent changed, shutting down: %s", self)
+            self.handle_exit(signal.SIGTERM, None)  # as nobody else would have it end
+        return bool(self.alive)
+
+
+def _most_connections() -> int:
+    """A connection may need descriptors for a file and an origin, too, and the worker some for itself."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(_LEAST_CONNECTIONS, (soft - min(_OWN_FILES, soft // 4)) // 3)

@@ -1,0 +1,71 @@
+"""A request as it was read from a client, and what is asked of the engine for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyproxycache.errors import NotImplementedHere
+from pyproxycache.front.requests.request_body import Input, content
+from pyproxycache.front.requests.target import Wanted
+from pyproxycache.front.requests.well_formed import check_fields
+from pyproxycache.interest import Interest
+from pyproxycache.login import Login
+from pyproxycache.messages import Head, Headers, Request
+from pyproxycache.rules.userinfo import basic_credentials
+
+Present = Callable[[Head], Head]
+"""Makes the head that a client is shown out of the one that the cache has."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """A request as it was read from a client at the address `client`; `fields` are its header fields.
+
+    `interim` takes heads that go before the answer's; None where the client does not know them. `interest`
+    is the client's in its answer, `login` what its connection has at an origin.
+    """
+
+    method: str
+    target: str
+    version: tuple[int, int]
+    fields: tuple[tuple[str, str], ...]
+    client: str
+    body: Input
+    interim: Callable[[Head], None] | None = None
+    interest: Interest | None = None
+    login: Login | None = None
+
+    def check_fields(self, *, names_cache: bool) -> None:
+        """Raises BadRequest where they are not fit for a request of this version; see well_formed."""
+        check_fields(Headers(self.fields), self.version, names_cache=names_cache)
+
+    def field(self, name: str) -> str:
+        """The last line of the field, "" where there is none."""
+        lowered = name.lower()
+        return next((value for key, value in reversed(self.fields) if key.lower() == lowered), "")
+
+    def request_for(self, wanted: Wanted, present: Present) -> Request:
+        """The request for what is wanted; `present` shows the client each head of the answer."""
+        headers = Headers(self.fields)
+        coding = headers.get("transfer-encoding")
+        if coding is not None and coding.lower() != "chunked":
+            # What is coded twice would go on with one coding taken off and none announced.
+            raise NotImplementedHere(f"Transfer-Encoding {coding}: only chunked is understood")
+        if wanted.userinfo and "authorization" not in headers:
+            headers = headers.with_field("Authorization", basic_credentials(wanted.userinfo))
+        return Request(
+            method=self.method,
+            url=wanted.url,
+            headers=headers,
+            client=self.client,
+            version=self.version,
+            body=content(self.method, headers, self.body),
+            interim=self._shown(present),
+            interest=self.interest,
+            login=self.login,
+        )
+
+    def _shown(self, present: Present) -> Callable[[Head], None] | None:
+        forward = self.interim
+        return None if forward is None else lambda head: forward(present(head))

@@ -1,0 +1,143 @@
+"""Host names to addresses, within the time there is."""
+
+from __future__ import annotations
+
+import encodings.idna  # noqa: F401  (getaddrinfo would import it during the first request)
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyproxycache import clock
+from pyproxycache.errors import UpstreamTimeout, UpstreamUnreachable, reason
+
+_FOUND_SECONDS = 10.0
+_FAILED_SECONDS = 1.0
+_MOST = 1024
+_AT_ONCE = 256
+_OF_ONE_CLIENT = 64
+"""Names that nobody answers for take long: those of one client leave room for the others'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One that a socket can be connected to; `where` is in the form that the family has for it."""
+
+    family: int
+    where: tuple[Any, ...]
+
+    @property
+    def host(self) -> str:
+        """The IP address alone."""
+        return str(self.where[0]).partition("%")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """What a look-up gave, good `until` then (monotonic)."""
+
+    addresses: Sequence[Address]
+    error: Exception | None
+    until: float
+
+
+_Key = tuple[str, int]
+
+
+class Names:
+    """Looks names up in threads of their own, for the system's look-up cannot be told when to give up.
+
+    What was found is remembered for a short time, as the system does not tell the time to live. `_known`
+    and `_running`, the clients for whom names are being looked up, are guarded by `_changed`.
+    """
+
+    def __init__(self, remembered: float = _FOUND_SECONDS) -> None:
+        self._remembered = remembered
+        self._changed = threading.Condition()
+        self._known: dict[_Key, _Resolved] = {}
+        self._running: dict[_Key, str] = {}
+
+    def addresses(self, host: str, port: int, deadline: float, client: str = "") -> Sequence[Address]:
+        """The host's addresses in the system's order; waits for them until the deadline (monotonic).
+
+        Raises UpstreamUnreachable and UpstreamTimeout.
+        """
+        literal = _literal(host, port)
+        found = (
+            _Resolved(literal, None, deadline) if literal else self._found((host, port), deadline, client)
+        )
+        if found is None:
+            raise UpstreamTimeout(
+                f"the name {host} was not looked up in time (fetch.connect_timeout)", "dns_timeout"
+            )
+        if found.error is not None:
+            text = f"the name {host} does not resolve: {reason(found.error)}"
+            raise UpstreamUnreachable(text, "dns_error") from found.error
+        return found.addresses
+
+    def forget(self, host: str, port: int) -> None:
+        """Look the name up anew the next time: nothing that was found let us in."""
+        with self._changed:
+            self._known.pop((host, port), None)
+
+    def _found(self, key: _Key, deadline: float, client: str) -> _Resolved | None:
+        begun = clock.steady()
+        with self._changed:
+            while (found := self._known.get(key)) is None or found.until < begun:
+                left = max(0.0, deadline - clock.steady())
+                if self._begin(key, client) and not self._changed.wait(left):
+                    return None
+            return found
+
+    def _begin(self, key: _Key, client: str) -> bool:
+        """Have the name looked up, unless it is, or too many are; false where that has failed already.
+
+        Under the lock.
+        """
+        if key in self._running or self._is_full(client):
+            return True
+        self._running[key] = client
+        try:
+            threading.Thread(target=self._look_up, args=(key,), name="names", daemon=True).start()
+        except RuntimeError as error:  # there are no more threads
+            self._learn(key, [], error)
+            return False
+        return True
+
+    def _is_full(self, client: str) -> bool:
+        running = self._running.values()
+        return len(running) >= _AT_ONCE or sum(one == client for one in running) >= _OF_ONE_CLIENT
+
+    def _look_up(self, key: _Key) -> None:
+        host, port = key
+        try:
+            addresses, error = _resolved(host, port), None
+        except Exception as failure:  # too little memory as well: those who wait have to be told
+            addresses, error = [], failure
+        with self._changed:
+            self._learn(key, addresses, error)
+
+    def _learn(self, key: _Key, addresses: Sequence[Address], error: Exception | None) -> None:
+        self._running.pop(key, None)
+        self._known.pop(key, None)
+        if len(self._known) >= _MOST:
+            del self._known[next(iter(self._known))]
+        seconds = self._remembered if error is None else min(self._remembered, _FAILED_SECONDS)
+        self._known[key] = _Resolved(addresses, error, clock.steady() + seconds)
+        self._changed.notify_all()
+
+
+def _literal(host: str, port: int) -> Sequence[Address]:
+    """The address that the host is; () for a name, which may have to be waited for."""
+    try:
+        return _resolved(host, port, socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return ()
+
+
+def _resolved(host: str, port: int, flags: int = 0) -> Sequence[Address]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    if not found:
+        raise OSError("it has no address")
+    return tuple(dict.fromkeys(Address(family, where) for family, _kind, _protocol, _name, where in found))

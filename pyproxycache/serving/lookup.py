@@ -1,0 +1,100 @@
+"""What a request is found by, and what is stored for it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from pyproxycache.errors import StoreError
+from pyproxycache.messages import Entry, Request, without_query
+from pyproxycache.rules.keys import vary_values
+from pyproxycache.store.index.index import Index
+from pyproxycache.store.index.variants import VaryValues
+from pyproxycache.store.index.versions import Stamp
+
+log = logging.getLogger("pyproxycache.serving.lookup")
+
+_LIMIT = 1 << 20
+# What the content means depends on them as much as on its bytes (RFC 9110 section 8).
+_METADATA = ("content-type", "content-encoding", "content-language")
+
+
+def with_content_key(request: Request) -> Request:
+    """The request with the key of its content and the content in memory; of other methods as it is.
+
+    Content of more than a megabyte gets no key, and its answer is not stored.
+    """
+    if request.method != "QUERY":
+        return request
+    pieces, size = [], 0
+    rest = iter(request.body or ())
+    for piece in rest:
+        pieces.append(piece)
+        size += len(piece)
+        if size > _LIMIT:
+            return replace(request, body=chain(pieces, rest))
+    digest = hashlib.sha256()
+    for name in _METADATA:
+        digest.update(f"{name}: {request.headers.get(name)}\n".encode("latin-1", "replace"))
+    content = b"".join(pieces)
+    digest.update(content)
+    body = None if request.body is None else (content,)
+    return replace(request, body=body, content_key=digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class LookupResult:
+    """What is stored that fits a request.
+
+    `stamp` is the key's version before it was looked up, None where that could not be told; `varies` are
+    the fields that all Vary sets of the key name. `is_known`: whether anything is stored under the key.
+    """
+
+    entries: list[Entry]
+    varies: tuple[str, ...]
+    stamp: Stamp | None
+    is_known: bool
+
+
+class Lookup:
+    """Finds entries by a cache key and a request."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def __call__(self, key: str, request: Request) -> list[Entry]:
+        """Entries of the key that fit the request; where there is none, those found without its query."""
+        return self.find(key, request).entries
+
+    def find(self, key: str, request: Request) -> LookupResult:
+        """The same, and what it rests on."""
+        sets: set[tuple[str, ...]] = set()
+
+        def values(fields: tuple[str, ...]) -> tuple[tuple[str, str | None], ...]:
+            sets.add(fields)
+            return vary_values(fields, request)
+
+        try:
+            return self._look(key, values, sets)
+        except StoreError as error:
+            # An index that cannot be read has nothing for us.
+            log.warning("%s is looked for in vain: %s", without_query(key), error)
+            return LookupResult([], (), None, is_known=False)
+
+    def _look(self, key: str, values: VaryValues, sets: set[tuple[str, ...]]) -> LookupResult:
+        stamp, search = self._index.stamp(key), key.partition("?")[0]
+        if stamp is not None and self._index.is_unknown(key, search):
+            return LookupResult([], (), stamp, is_known=False)
+        entries = self._index.lookup(key, values)
+        is_known = bool(sets)
+        if not entries:
+            entries = self._index.search(search, key, values)
+        return LookupResult(
+            entries, tuple(sorted({name for names in sets for name in names})), stamp, is_known
+        )
+
+    def is_unchanged(self, key: str, stamp: Stamp | None) -> bool:
+        """Whether nothing stored under the key has changed since."""
+        return stamp is not None and self._index.stamp(key) == stamp

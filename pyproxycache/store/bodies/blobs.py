@@ -1,0 +1,244 @@
+"""The folder of bodies: whole ones under their sha256, growing ones under their flight's token."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pyproxycache.errors import StoreError
+from pyproxycache.messages import FileSlice, Piece
+from pyproxycache.net.descriptors import opened
+from pyproxycache.store.bodies.intent import Intent
+from pyproxycache.store.files.access_times import note_none_below
+from pyproxycache.store.files.footprint import Disk
+from pyproxycache.store.files.private import is_ours_alone, keep_private
+from pyproxycache.store.files.writing import as_store_error, as_store_errors, write_all
+from pyproxycache.store.index.damage import discard, remove_discarded
+
+_ST_BLOCK = 512
+# 256 folders: some thousand files in each where a million are stored, and all made soon.
+_PREFIX = 2
+_VERIFIED_AT_ONCE = 64 << 10
+_MOST_VERIFIED = 1 << 16
+
+
+class Blobs:
+    """The folder of bodies: `blobs/ab/<sha256>` and `partial/<token>`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._blobs = root / "blobs"
+        self._blobs_text = f"{self._blobs}/"  # paths are made for each small body
+        self._partial = root / "partial"
+        self._intent: Intent | None = None
+        self._verified: set[str] = set()  # small ones; changed in one step, without a lock
+
+    def create_folders(self) -> None:
+        """Make the folders; raises StoreError naming the path when that cannot be done."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if is_ours_alone(self.root):
+                keep_private([self.root])
+            self._blobs.mkdir(exist_ok=True, mode=0o700)
+            self._partial.mkdir(exist_ok=True, mode=0o700)
+            keep_private([self._blobs, self._partial])
+            for folder in (self.root, self._blobs, self._partial):
+                note_none_below(folder)
+        except FileExistsError as error:
+            raise StoreError(f"cannot use the cache folder {self.root}: it is not a folder") from error
+        except OSError as error:
+            raise StoreError(f"cannot use the cache folder {self.root}: {error.strerror}") from error
+
+    def discard(self) -> None:
+        """Take all bodies out of use, for there is nothing that names them; raises StoreError."""
+        with as_store_errors(self._blobs):
+            discard(self._blobs)
+
+    def remove_discarded(self) -> None:
+        """Remove what was taken out of use; raises OSError."""
+        remove_discarded(self.root)
+
+    def path(self, digest: str) -> Path:
+        return self._blobs / digest[:_PREFIX] / digest
+
+    def open(self, digest: str, size: int) -> int:
+        """A descriptor for reading; raises FileNotFoundError when just evicted, Damaged when cut short."""
+        fd = opened(lambda: os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC))
+        found = os.fstat(fd).st_size
+        if found != size:
+            os.close(fd)
+            raise Damaged(f"the blob {digest} has {found} bytes instead of {size}")
+        return fd
+
+    def open_verified(self, digest: str, size: int) -> int:
+        """The same, and a small body is compared with its digest when this process opens it first."""
+        fd = self.open(digest, size)
+        if size <= _VERIFIED_AT_ONCE and digest not in self._verified:
+            try:
+                if hashlib.sha256(os.pread(fd, size, 0)).hexdigest() != digest:
+                    raise Damaged(f"the blob {digest} has other bytes than were written")
+            except BaseException:
+                os.close(fd)
+                raise
+            self._note_verified(digest)
+        return fd
+
+    def _note_verified(self, digest: str) -> None:
+        if len(self._verified) >= _MOST_VERIFIED:
+            self._verified.clear()
+        self._verified.add(digest)
+
+    def keep(self, partial: Path, digest: str) -> None:
+        """Give the partial file its digest as a second name; equal bytes keep one blob, the new one.
+
+        Of the old one nobody knows whether the disk still has it as it was.
+        """
+        path = self.path(digest)
+        with as_store_errors(path):
+            try:
+                _link(partial, path)
+            except FileExistsError:
+                fresh = path.with_name(f"{partial.name}.new")
+                os.link(partial, fresh)
+                fresh.replace(path)
+
+    def write(self, digest: str, data: bytes) -> None:
+        """A whole body in its place, with the index's write lock held; equal bytes keep one blob."""
+        self.intent.note(digest)
+        folder = f"{self._blobs_text}{digest[:_PREFIX]}"
+        path = f"{folder}/{digest}"
+        try:
+            try:
+                fd = _create(path, folder)
+            except FileExistsError:
+                if Path(path).read_bytes() == data:
+                    return
+                Path(path).unlink()  # damaged
+                fd = _create(path, folder)
+            try:
+                write_all(fd, data, 0)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise as_store_error(path, error) from error
+
+    @property
+    def intent(self) -> Intent:
+        """Raises StoreError where its file cannot be used."""
+        if self._intent is None:
+            self._intent = Intent(self.root / "intent")
+        return self._intent
+
+    def remove(self, digest: str) -> None:
+        """Unlink a blob; readers that have it open keep it until they are done. Raises StoreError."""
+        path = self.path(digest)
+        with as_store_errors(path):
+            path.unlink(missing_ok=True)
+
+    def partial_path(self, token: str) -> Path:
+        return self._partial / token
+
+    def partial_tokens(self) -> Iterator[str]:
+        """The tokens of all growing files on the disk; raises StoreError."""
+        with as_store_errors(self._partial), os.scandir(self._partial) as found:
+            yield from (item.name for item in found)
+
+    def digests(self) -> Iterator[tuple[str, int]]:
+        """Digest and number of names of every blob on the disk."""
+        with os.scandir(self._blobs) as folders:
+            for folder in folders:
+                with os.scandir(folder) as found:
+                    for item in found:
+                        with contextlib.suppress(FileNotFoundError):
+                            yield item.name, item.stat(follow_symlinks=False).st_nlink
+
+    def written(self, digest: str) -> float | None:
+        """When the blob's last byte was written (epoch seconds); None where it is missing."""
+        try:
+            return self.path(digest).lstat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def disk(self) -> Disk:
+        """The disk of the cache; raises StoreError."""
+        with as_store_errors(self.root):
+            return Disk.of(self.root)
+
+    def arriving_bytes(self) -> int:
+        """What the growing files take of the disk; raises StoreError."""
+        count = 0
+        with (
+            contextlib.suppress(FileNotFoundError),  # the next one makes it
+            as_store_errors(self._partial),
+            os.scandir(self._partial) as found,
+        ):
+            for item in found:
+                with contextlib.suppress(FileNotFoundError):
+                    count += item.stat().st_blocks * _ST_BLOCK
+        return count
+
+    def remove_all(self) -> None:
+        """Unlink every blob, with the index's write lock held: what names one finds it gone."""
+        for digest, _names in self.digests():
+            self.remove(digest)
+
+
+class Damaged(Exception):
+    """A blob that is not what its row says."""
+
+
+class BlobReader:
+    """One slice of a blob, whose descriptor is held until it has been sent."""
+
+    def __init__(self, fd: int, start: int, stop: int) -> None:
+        self._fd = fd
+        self._offset = start
+        self._stop = stop
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        if self._offset >= self._stop:
+            self.close()
+            raise StopIteration
+        piece = FileSlice(self._fd, self._offset, min(self._stop - self._offset, 1 << 30))
+        self._offset += piece.count
+        return piece
+
+    def take(self, _wake: Callable[[], None]) -> Piece | None:
+        """The next piece, which is there."""
+        return next(self)
+
+    @property
+    def rest(self) -> FileSlice:
+        """All that is still to be given, while the reader is open."""
+        return FileSlice(self._fd, self._offset, self._stop - self._offset)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _link(existing: Path, new: Path) -> None:
+    try:
+        os.link(existing, new)
+    except FileNotFoundError:
+        new.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.link(existing, new)
+
+
+def _create(path: str, folder: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        Path(folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(path, flags, 0o600)

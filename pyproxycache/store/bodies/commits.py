@@ -1,0 +1,125 @@
+"""Whole bodies and their rows: both are there, or neither, whenever a writer dies."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pyproxycache import clock
+from pyproxycache.errors import StoreError
+from pyproxycache.messages import Entry
+from pyproxycache.store.bodies.batches import Batches
+from pyproxycache.store.bodies.blobs import Blobs
+from pyproxycache.store.bodies.partial import Partial
+from pyproxycache.store.index.database import Database
+from pyproxycache.store.index.rows import insert_entry
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A whole body, in its file or in memory, and its entry; `token` names its writer's claim.
+
+    `end` ends the claim within the transaction, and gives whether it was current.
+    """
+
+    entry: Entry
+    body: Partial | bytes
+    token: str
+    end: Callable[[sqlite3.Connection], bool]
+
+
+class Commits:
+    """Puts blobs in their places, and then the rows that name them; looks after those that have none."""
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._batches: Batches[Commit, int | None] = Batches(self._store)
+        self._committed = ""  # the token of this process's last batch that has its rows
+
+    def store(self, commit: Commit) -> int | None:
+        """Commit it, in one transaction with what other threads have; gives the entry's id.
+
+        None when the claim was not current. Raises StoreError.
+        """
+        return self._batches.do(commit)
+
+    def _store(self, commits: Sequence[Commit]) -> list[int | Exception | None]:
+        now = clock.wall()
+        try:
+            with self._database.write() as db:
+                self._mend(db)
+                self._blobs.intent.begin(commits[0].token)
+                known: set[str] = set()
+                stored: list[int | Exception | None] = [
+                    self._put_in_place(db, commit, now, known) if commit.end(db) else None
+                    for commit in commits
+                ]
+        except StoreError as error:
+            if len(commits) > 1:  # what stands against one need not stand against all
+                return [result for commit in commits for result in self._store([commit])]
+            with contextlib.suppress(StoreError):  # else the next writer does it, by what is noted
+                self.remove_unnamed(commits[0].entry.digest)  # on a full disk, above all
+            return [error]
+        self._committed = commits[0].token
+        return stored
+
+    def _put_in_place(self, db: sqlite3.Connection, commit: Commit, now: float, known: set[str]) -> int:
+        """The blob before its row; `known` are the keys that have got rows in this transaction."""
+        entry, body = commit.entry, commit.body
+        if isinstance(body, Partial):
+            self._blobs.keep(body.path, entry.digest)
+        else:
+            self._blobs.write(entry.digest, body)
+        is_first = entry.key not in known and self._database.versions.is_untouched(entry.key)
+        known.add(entry.key)
+        return insert_entry(db, entry, now, is_first=is_first)
+
+    def sweep(self, *, unused_since: float) -> int:
+        """Remove the leavings of dead leaders; gives how many files went.
+
+        A partial file without a row, or not written since `unused_since` (epoch seconds), has no
+        successor to expect. One with a second name died between naming the blob and committing the
+        row: the blob goes as well, unless a row names it.
+        """
+        with self._database.write() as db:
+            self._mend(db)
+        count = 0
+        for name in list(self._blobs.partial_tokens()):
+            with contextlib.suppress(FileNotFoundError):
+                count += self._sweep_one(name, unused_since)
+        return count
+
+    def _sweep_one(self, name: str, unused_since: float) -> int:
+        with self._database.write() as db:
+            file = Partial.take_over(self._blobs.partial_path(name))
+            if file is None:
+                return 0
+            row = db.execute("SELECT key FROM flights WHERE partial = ?", (name,)).fetchone()
+            if row and not file.is_blob and file.last_written(clock.wall()) >= unused_since:
+                return 0
+            db.execute("DELETE FROM flights WHERE partial = ?", (name,))
+        # No row leads to the file any more and it is locked: hashing it keeps nobody waiting.
+        if file.is_blob:
+            self.remove_unnamed(file.digest())
+        file.discard()
+        return 1
+
+    def remove_unnamed(self, digest: str) -> None:
+        """Unlink the blob if no row names it; in a transaction, for a commit may be adopting it."""
+        with self._database.write() as db:
+            self._drop_unnamed(db, digest)
+
+    def _drop_unnamed(self, db: sqlite3.Connection, digest: str) -> None:
+        if not db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone():
+            self._blobs.remove(digest)
+
+    def _mend(self, db: sqlite3.Connection) -> None:
+        """Of a writer that died between blobs and their rows nothing stays."""
+        intent = self._blobs.intent
+        if intent.token() != self._committed:
+            for digest in intent.noted():
+                self._drop_unnamed(db, digest)
+            intent.begin("")

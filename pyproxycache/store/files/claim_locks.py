@@ -1,0 +1,147 @@
+"""Which keys are claimed, and by which process: locks on bytes of a file, which need no transaction."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+import threading
+import weakref
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+from pyproxycache.errors import StoreError
+from pyproxycache.store.files.locks import open_lock
+
+_SLOTS = 1 << 12
+_WORD = 8
+_ALL = 0  # the slot that is every key's
+# Locks lie behind what is mapped, each where a digest says.
+_FIRST = 1 << 32
+_FLOCK = struct.Struct("hhqqi4x")
+_EPOCHS = struct.Struct("QQ")
+
+# POSIX locks belong to the process, and closing any descriptor of the file would drop all of them: a
+# process has one descriptor for each file, kept while anyone uses it. Guarded by `_opening`.
+_files: weakref.WeakValueDictionary[tuple[int, Path], _LockFile] = weakref.WeakValueDictionary()
+_opening = threading.Lock()
+
+
+class _LockFile:
+    """The file as this process has it open; `held` has the places it has locked, guarded by `lock`."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = open_lock(path)
+        try:
+            # With room on the disk: a full one would show as SIGBUS.
+            os.posix_fallocate(self.fd, 0, _SLOTS * _WORD)
+            self.epochs = memoryview(mmap.mmap(self.fd, _SLOTS * _WORD)).cast("Q")
+            found = os.fstat(self.fd)
+        except BaseException:
+            os.close(self.fd)
+            raise
+        self.name = f"{found.st_dev:x}-{found.st_ino:x}"
+        self._pid = os.getpid()
+        self.lock = threading.Lock()
+        self.held: set[int] = set()
+
+    def __del__(self) -> None:
+        # Of a parent's, closing it would drop the locks that this process has by its own descriptor.
+        if getattr(self, "_pid", None) == os.getpid():
+            os.close(self.fd)
+
+
+class Place(NamedTuple):
+    """Where a claim is locked: the byte's `offset`, and the epochs that it is of."""
+
+    offset: int
+    slot: int
+    of_all: int
+    of_key: int
+
+
+NOWHERE = Place(0, 0, 0, 0)
+
+
+class ClaimLocks:
+    """Locks that tell who leads a key; the kernel drops them with their process, whatever ends it.
+
+    A key's place, the byte to lock, depends on its epoch as well: with a new epoch nobody finds the old
+    claims any more, and who holds one can tell that it is over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with _opening:
+                mine = (os.getpid(), path)
+                file = _files.get(mine)
+                if file is None:
+                    file = _files[mine] = _LockFile(path)
+        except OSError as error:
+            raise StoreError(f"cannot use the claims {path}: {error.strerror}") from error
+        self._file = file
+        self._epochs = file.epochs
+
+    def address(self, pid: int) -> str:
+        """Where the process with this id listens for followers of what it leads."""
+        return f"pyproxycache-{pid}-{self._file.name}"
+
+    def place(self, key: str) -> Place:
+        """Where a claim on the flight key is locked now."""
+        slot = _slot(key)
+        of_all, of_key = self._epochs[_ALL], self._epochs[slot]
+        digest = blake2b(key.encode(), digest_size=8, key=_EPOCHS.pack(of_all, of_key)).digest()
+        return Place(_FIRST + (int.from_bytes(digest, "little") >> 2), slot, of_all, of_key)
+
+    def is_current(self, place: Place) -> bool:
+        """Whether the key's claims are still locked there."""
+        return self._epochs[place.slot] == place.of_key and self._epochs[_ALL] == place.of_all
+
+    def take(self, place: Place) -> bool:
+        """Lock the place, unless somebody has it, in this process or in another."""
+        file = self._file
+        with file.lock:
+            if place.offset in file.held:
+                return False
+            try:
+                fcntl.lockf(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place.offset)
+            except (BlockingIOError, PermissionError):
+                return False
+            except OSError as error:
+                raise StoreError(f"cannot lock a claim: {error.strerror}") from error
+            file.held.add(place.offset)
+            return True
+
+    def release(self, place: Place) -> None:
+        """Let go of the place, if it is ours."""
+        file = self._file
+        with file.lock:
+            if place.offset in file.held:
+                file.held.discard(place.offset)
+                fcntl.lockf(file.fd, fcntl.LOCK_UN, 1, place.offset)
+
+    def holder(self, place: Place) -> int | None:
+        """The id of the process that has the place locked."""
+        file = self._file
+        with file.lock:
+            if place.offset in file.held:
+                return os.getpid()
+            asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place.offset, 1, 0)
+            try:
+                answer = fcntl.fcntl(file.fd, fcntl.F_GETLK, asked)
+            except OSError as error:
+                raise StoreError(f"cannot see who has a claim: {error.strerror}") from error
+            kind, _whence, _start, _length, pid = _FLOCK.unpack(answer)
+        return None if kind == fcntl.F_UNLCK else int(pid)
+
+    def begin_epoch(self, key: str | None = None) -> None:
+        """End the claims on the key, whatever they vary on, or all (with the index's write lock held)."""
+        self._epochs[_ALL if key is None else _slot(key)] += 1
+
+
+def _slot(key: str) -> int:
+    # A flight's key is that of the entries it brings, a space, and what they vary on.
+    return 1 + crc32(key.partition(" ")[0].encode()) % (_SLOTS - 1)

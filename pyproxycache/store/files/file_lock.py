@@ -1,0 +1,147 @@
+"""Locks on files, over all processes, for which nobody waits for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyproxycache import clock
+from pyproxycache.errors import StoreError
+from pyproxycache.store.files.locks import open_lock
+
+
+class LockBusy(StoreError):
+    """Somebody else has the lock."""
+
+
+class FileLock:
+    """A file's lock (flock) and this process's turn at it: the kernel wakes who waits.
+
+    Who finds it held by another process has a thread wait in his place, which a time limit cannot end, and
+    gives up when he has waited long enough. Until that thread has got it, everybody else gives up at once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Held with the file's lock; guards the descriptor and the waiter.
+        self._turn = threading.Lock()
+        self._fd: tuple[int, int] | None = None  # the process it is of, and the descriptor
+        self._waiter: LockWaiter | None = None
+
+    @contextlib.contextmanager
+    def held(self, patience: float) -> Iterator[None]:
+        """While nobody else has it; raises LockBusy after so many seconds, or StoreError."""
+        if not self._turn.acquire(timeout=patience):
+            raise LockBusy(f"{self._path} was not free for {patience:g} seconds")
+        try:
+            fd = self._descriptor()
+            self._take(fd, patience)
+            try:
+                yield
+            finally:
+                fcntl.flock(fd, fcntl.LOCK_UN)
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        """Close the descriptor; the next use opens it again."""
+        with self._turn:
+            if self._fd is not None and self._fd[0] == os.getpid() and self._waiter is None:
+                os.close(self._fd[1])
+                self._fd = None
+
+    def _descriptor(self) -> int:
+        # Of its own in each process: an inherited descriptor would share the parent's lock.
+        pid = os.getpid()
+        if self._fd is None or self._fd[0] != pid:
+            try:
+                self._fd, self._waiter = (pid, open_lock(self._path)), None
+            except OSError as error:
+                raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
+        return self._fd[1]
+
+    def _take(self, fd: int, patience: float) -> None:
+        # While the thread waits, the file may be locked by it at any moment, and let go of a moment later:
+        # who tried it then would find it his.
+        waited = None if self._waiter is None else self._waiter.waited()
+        if waited is None:
+            if self._is_taken_at_once(fd):
+                return
+            waited = patience
+            try:
+                if patience and self._waiting(fd).wait(patience):
+                    return
+            except OSError as error:
+                raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
+        raise LockBusy(f"another process has had {self._path} locked for {waited:.0f} seconds")
+
+    def _is_taken_at_once(self, fd: int) -> bool:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
+        return True
+
+    def _waiting(self, fd: int) -> LockWaiter:
+        if self._waiter is None:
+            try:
+                self._waiter = LockWaiter(fd)
+            except RuntimeError as error:  # there are no more threads
+                raise StoreError(f"nobody can wait for {self._path}: {error}") from error
+        return self._waiter
+
+
+class LockWaiter:
+    """A thread that waits for the lock in another's place; who calls has the turn."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._wanted: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._changed = threading.Condition()  # guards the rest
+        self._since: float | None = None  # when it began to wait (steady); None: it does not
+        self._is_granted = self._is_given_up = False
+        self._failure: OSError | None = None
+        threading.Thread(target=self._run, name="file-lock", daemon=True).start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the lock was got, and is the caller's from here on. Not while it waits already.
+
+        Raises OSError where the system gives no lock.
+        """
+        with self._changed:
+            self._since, self._is_granted, self._is_given_up = clock.steady(), False, False
+            self._wanted.put(None)
+            if not self._changed.wait_for(lambda: self._since is None, timeout=seconds):
+                self._is_given_up = True
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
+            return self._is_granted
+
+    def waited(self) -> float | None:
+        """For how many seconds it has been waiting; None where it is not, and has not got the lock."""
+        with self._changed:
+            return None if self._since is None else clock.steady() - self._since
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.get()
+            failure = None
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+            except OSError as error:
+                failure = error
+            with self._changed:
+                self._since = None
+                if not self._is_given_up:
+                    self._is_granted, self._failure = failure is None, failure
+                    self._changed.notify_all()
+                elif failure is None:
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)

@@ -1,0 +1,53 @@
+"""The index's file made smaller: a little at a time, so that nobody who waits for his turn notices."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+
+from pyproxycache.store.index.database import Database
+
+_LOG_IN_USE = 1 << 20
+_PAGES_AT_ONCE = 100
+_SPARE_PAGES = 256  # stay for what comes next
+_PAUSE_SECONDS = 0.001
+_READERS_MS = 50
+
+
+def live_bytes(database: Database) -> int:
+    """Bytes of the pages that hold something."""
+    with database.read() as db:
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        (free,) = db.execute("PRAGMA freelist_count").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    return int((pages - free) * size)
+
+
+def compact(database: Database) -> None:
+    """Give empty pages back to the disk, and cut a log short that has grown. Raises StoreError."""
+    while _give_back(database):
+        time.sleep(_PAUSE_SECONDS)
+    with contextlib.suppress(FileNotFoundError):
+        if database.log_path.stat().st_size > _LOG_IN_USE:
+            _cut_log(database)
+
+
+def _give_back(database: Database) -> bool:
+    """Some of the pages; whether there are more."""
+    with database.write() as db:
+        (before,) = db.execute("PRAGMA freelist_count").fetchone()
+        if before <= _SPARE_PAGES:
+            return False
+        db.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+        (after,) = db.execute("PRAGMA freelist_count").fetchone()
+        return int(after) < int(before)
+
+
+def _cut_log(database: Database) -> None:
+    # Most of it while others write; then the rest, and its end, unless somebody reads that long.
+    with database.read() as db:
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    with database.alone(), contextlib.closing(sqlite3.connect(database.path)) as db:
+        db.execute(f"PRAGMA busy_timeout = {_READERS_MS}")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

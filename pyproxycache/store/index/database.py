@@ -1,0 +1,347 @@
+"""The SQLite file: connections for readers, one writer at a time over all processes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pyproxycache import clock
+from pyproxycache.errors import NoSpace, StoreError
+from pyproxycache.messages import without_query
+from pyproxycache.net.descriptors import make_sure_of
+from pyproxycache.store.files.claim_locks import ClaimLocks
+from pyproxycache.store.files.file_lock import FileLock
+from pyproxycache.store.files.footprint import LARGEST_LOG
+from pyproxycache.store.files.private import create_private, keep_private
+from pyproxycache.store.index import eviction
+from pyproxycache.store.index.damage import Identity, identity, is_damage, set_aside
+from pyproxycache.store.index.rows import DamagedRow
+from pyproxycache.store.index.schema import SCHEMA_VERSION, WATCHES, migrate
+from pyproxycache.store.index.versions import Versions
+
+log = logging.getLogger("pyproxycache.store")
+
+# A log's index that cannot grow is told of as an error of its own.
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+
+Row = tuple[Any, ...]
+Values = Sequence[Any] | Mapping[str, Any]
+
+# Small, because the kernel has the file's pages as well, once for all processes; mapped they would count
+# for each connection. Whoever commits does not write pages back (`settle` does), unless nobody else has.
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA cache_size = -128",
+    "PRAGMA mmap_size = 0",
+    "PRAGMA temp_store = MEMORY",
+)
+_PAGE = 4096
+_FOR_A_CONNECTION = 3  # descriptors
+# What a transaction changes is not to be written before its end.
+_WRITERS_CACHE = "PRAGMA cache_size = -8192"
+_MOST_IDLE = 16
+_LOCKED_SECONDS = 10.0
+# Seconds: longer than any transaction of ours, and short beside a client's own patience.
+_PATIENCE = 5.0
+_ROWS_TO_SETTLE = 10_000
+
+_IS_USED = (
+    "SELECT EXISTS (SELECT 1 FROM entries) OR EXISTS (SELECT 1 FROM flights)"
+    " OR EXISTS (SELECT 1 FROM not_storable)"
+)
+
+_BESIDE = ("index.lock", "collect.lock", "verify.lock", "claims", "versions", "intent")
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class Database:
+    """One SQLite file, safe across threads and across fork.
+
+    A reader takes an idle connection, so that there are as many as there are reads at the same time. There
+    is one to write with. Writers queue on a file lock (and a thread lock in front of it), which wakes them
+    in the kernel where SQLite's own waiting would poll. Before a fork all connections are closed; that no
+    other thread uses one then is up to the process that forks (SQLite keeps its locks by process).
+    """
+
+    def __init__(self, path: Path, most_log: int = LARGEST_LOG) -> None:
+        """`most_log`: bytes of the log that bring whoever commits to shorten it."""
+        self.path = path
+        self.log_path = path.with_name(f"{path.name}-wal")
+        self._most_log = most_log
+        self._idle: list[sqlite3.Connection] = []  # taken and given back in one step, without a lock
+        self.damage = ""  # what was found to be wrong: nothing is read or written any more
+        self._identity: Identity | None = None
+        self._locked_until = 0.0  # steady seconds
+        # Held for each write transaction; guards what follows.
+        self._lock = FileLock(path.with_suffix(".lock"))
+        self._writer: tuple[int, sqlite3.Connection] | None = None  # the process it is of
+        self._changed: set[int] = set()  # slots of the keys that this transaction changes
+        self._unsettled = 0  # rows changed since the log was brought into the file
+        self._inherited: list[object] = []  # a parent's connections: neither used nor closed
+        self._synced: int | None = None
+        self._versions: Versions | None = None
+        self._claim_locks: ClaimLocks | None = None
+        _databases.add(self)
+
+    @property
+    def versions(self) -> Versions:
+        """The versions of all keys; raises StoreError."""
+        if self._versions is None:
+            self._versions = Versions(self.path.with_name("versions"))
+        return self._versions
+
+    @property
+    def claim_locks(self) -> ClaimLocks:
+        """Who leads which key; raises StoreError."""
+        if self._claim_locks is None:
+            self._claim_locks = ClaimLocks(self.path.with_name("claims"))
+        return self._claim_locks
+
+    def migrate(self) -> bool:
+        """Bring the schema to this version; whether the index is new.
+
+        Raises StoreError, also for a file from a later version.
+        """
+        self._make_private()
+        self._identity = identity(self.path)
+        with self.alone(), self.read() as connection, self._transaction(connection):
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA_VERSION:
+                raise StoreError(
+                    f"{self.path} was written by a later version (schema {version}; this one knows "
+                    f"{SCHEMA_VERSION}): upgrade, or start with another --cache-dir"
+                )
+            migrate(connection, version)
+            if not self.versions.is_ready:
+                (is_used,) = connection.execute(_IS_USED).fetchone()
+                self.versions.begin_use(is_empty=not is_used)
+        return bool(version == 0)
+
+    def _make_private(self) -> None:
+        """The log and its index get their modes from the file, where SQLite makes them."""
+        try:
+            create_private(self.path)
+        except OSError as error:
+            raise StoreError(f"cannot make the index {self.path}: {error.strerror}") from error
+        keep_private(self.path.with_name(f"{self.path.name}{suffix}") for suffix in ("", "-wal", "-shm"))
+        keep_private(self.path.with_name(name) for name in _BESIDE)
+
+    def select(self, statement: str, values: Values = ()) -> list[Row]:
+        """The rows of one SELECT, which sees all that was committed before it."""
+        with self.read() as db:
+            return db.execute(statement, values).fetchall()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection for SELECTs, each of which is to be read to its end inside the block.
+
+        Raises StoreError where the index cannot be read.
+        """
+        if self.damage:
+            raise StoreError(self.damage)
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            self._refuse_while_locked()
+            connection = self._connect()
+        is_good = False
+        try:
+            with self._errors("read"):
+                yield connection
+            is_good = True
+        finally:
+            if is_good and len(self._idle) < _MOST_IDLE:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed at the end of the block, rolled back on an error.
+
+        The versions of the keys whose entries it changes or whose flights it ends are changed with it.
+        Raises StoreError when the index cannot be written to, NoSpace when that is for a full disk.
+        """
+        with self.alone():
+            connection = self._own_writer()
+            before = connection.total_changes
+            with self._transaction(connection):
+                yield connection
+            self._unsettled += connection.total_changes - before
+
+    def settle(self) -> None:
+        """Bring the log into the file, where this process has written enough since it did so last.
+
+        Others read and write meanwhile; only the rest of a log that grows too fast is done while nobody
+        writes. Raises StoreError.
+        """
+        if self._unsettled < _ROWS_TO_SETTLE:
+            return
+        self._unsettled = 0
+        with self.read() as db:
+            _busy, pages, done = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if done < pages and pages > self._most_log // _PAGE // 8:
+            self._sync()
+            with self.alone(), self.read() as db:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def _sync(self) -> None:
+        """Have what was written back reach the disk, which SQLite leaves to who does the rest."""
+        try:
+            if self._synced is None:
+                # Never closed: to close any descriptor of the file would drop SQLite's locks on it.
+                self._synced = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            os.fdatasync(self._synced)
+        except OSError as error:
+            raise StoreError(f"cannot write to the index {self.path}: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """While nobody else writes; with errors of SQLite's as our own."""
+        if self.damage:
+            raise StoreError(self.damage)
+        self._refuse_while_locked()
+        with self._lock.held(_PATIENCE), self._errors("write to"):
+            yield
+
+    def _refuse_while_locked(self) -> None:
+        """One waits for a lock that another program holds, and for a while nobody else does."""
+        if clock.steady() < self._locked_until:
+            raise StoreError(f"another program has the index {self.path} locked")
+
+    @contextlib.contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._as_store_error(doing, error) from error
+        except DamagedRow as error:
+            self.damage = f"the index {self.path} is damaged: {error}"
+            raise
+
+    def _as_store_error(self, doing: str, error: sqlite3.Error) -> StoreError:
+        """What it means for those who ask, and for those who ask next."""
+        text = f"cannot {doing} the index {self.path}: {error}"
+        if is_damage(error):
+            self.damage = f"the index {self.path} is damaged: {error}"
+        code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_BUSY:
+            self._locked_until = clock.steady() + _LOCKED_SECONDS
+        return NoSpace(text) if code in _FULL else StoreError(text)
+
+    def set_aside_if_damaged(self) -> None:
+        """Make room for a new index in place of a damaged one. Raises StoreError."""
+        if not self.damage:
+            return
+        try:
+            with self._lock.held(_PATIENCE):
+                # Somebody else may have done it meanwhile.
+                if identity(self.path) == self._identity:
+                    set_aside(self.path)
+        except OSError as error:
+            raise StoreError(f"cannot set {self.path} aside: {error.strerror}") from error
+
+    def _own_writer(self) -> sqlite3.Connection:
+        """The connection that notes what it changes, and knows what entries are worth."""
+        pid = os.getpid()
+        if self._writer is None or self._writer[0] != pid:
+            self._inherited.append(self._writer)
+            connection = self._connect()
+            connection.execute(_WRITERS_CACHE)
+            eviction.teach(connection)
+            connection.create_function("note_change", 1, self._note_change)
+            for statement in WATCHES:
+                connection.execute(statement)
+            self._writer = (pid, connection)
+        return self._writer[1]
+
+    @contextlib.contextmanager
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+        self._changed.clear()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._commit(connection)
+        except BaseException:
+            if connection.in_transaction:  # SQLite rolls back by itself on some errors
+                connection.execute("ROLLBACK")
+            raise
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        if not self._changed:
+            connection.execute("COMMIT")
+            return
+        self.versions.begin(self._changed)
+        try:
+            connection.execute("COMMIT")
+        finally:
+            self.versions.end(self._changed)
+
+    def _note_change(self, key: str) -> None:
+        # A flight's key is that of the entries it brings, a space, and what they vary on.
+        self._changed.add(self.versions.slot(key.partition(" ")[0]))
+
+    def close(self) -> None:
+        """Close what nobody uses; the next use opens it again."""
+        self.close_readers()
+        with contextlib.suppress(StoreError), self._lock.held(_PATIENCE):
+            pid = os.getpid()
+            if self._writer is not None and self._writer[0] == pid:
+                self._writer[1].close()
+                self._writer = None
+        self._lock.close()
+
+    def close_readers(self) -> None:
+        """Close the connections that wait for readers."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def close_before_fork(self) -> None:
+        """Close all that this thread may: what is in a transaction is left for the parent."""
+        self.close_readers()
+        writer = self._writer
+        if writer is not None and writer[0] == os.getpid() and not writer[1].in_transaction:
+            writer[1].close()
+            self._writer = None
+
+    def _connect(self) -> sqlite3.Connection:
+        make_sure_of(_FOR_A_CONNECTION)
+        try:
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file only
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            connection.execute(f"PRAGMA wal_autocheckpoint = {self._most_log // _PAGE}")
+            connection.execute(f"PRAGMA journal_size_limit = {self._most_log}")
+        except sqlite3.Error as error:
+            raise self._as_store_error("open", error) from error
+        return connection
+
+
+@contextlib.contextmanager
+def logging_store_errors(what: str, key: str) -> Iterator[None]:
+    """An index that cannot be written to (a full disk) costs no request: say so and go on."""
+    try:
+        yield
+    except StoreError as error:
+        log.warning("cannot %s %s: %s", what, without_query(key), error)
+
+
+def _close_before_fork() -> None:
+    """SQLite keeps its locks by process: a child that inherits them would believe them its own."""
+    for database in list(_databases):
+        database.close_before_fork()
+
+
+os.register_at_fork(before=_close_before_fork)

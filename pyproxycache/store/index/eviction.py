@@ -1,0 +1,142 @@
+"""Which entry goes first: bounded GDSF with ghosts (docs/eviction.md), as columns and statements.
+
+An entry's priority is the cache's age when it was last asked for, plus what it is worth; the lowest goes.
+The age is the highest priority evicted so far. A ghost is the name of an entry that was evicted: should it
+come back, it is worth more than what is new.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from pyproxycache.store.files.footprint import BLOCK
+
+_MOST_USES = 3
+_NEW = 0.25  # of a use
+_SIZE_WEIGHT = 0.1
+_GHOSTS_AT_ONCE = 500
+_BEFORE_ALL = -1.0
+_AGE = "(SELECT age FROM usage)"
+# An object is its head, too: who answers with nothing but heads is to gain nothing by that.
+_SIZE = "{0}size + length({0}headers)"
+_ROW = "1000 + length(headers) + 3 * length(key) + 2 * length(variant)"
+
+_TOUCHED = f"min(uses + :hits, {_MOST_USES})"
+_REPLACED = f"min(entries.uses + 1, {_MOST_USES})"
+
+TOUCH = (
+    "UPDATE entries SET accessed = max(accessed, :accessed), hits = hits + :hits,"
+    f" uses = {_TOUCHED}, priority = {_AGE} + worth({_TOUCHED}, {_SIZE.format('')}) WHERE id = :id"
+)
+PRIORITY = f"{_AGE} + worth(?, ?)"
+IN_PLACE = f"uses = {_REPLACED}, priority = {_AGE} + worth({_REPLACED}, {_SIZE.format('excluded.')})"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An entry that may go; `freed`: bytes of its blob, 0 where a later one names it too.
+
+    `priority` is None where its last access (epoch seconds) alone decides. `row`: bytes of its row, about.
+    """
+
+    id: int
+    priority: float | None
+    accessed: float
+    freed: int
+    row: int = 0
+
+    @property
+    def blocks(self) -> int:
+        """Bytes of the disk that its blob takes."""
+        return -(-self.freed // BLOCK) * BLOCK
+
+    @property
+    def files(self) -> int:
+        """Files that go with it."""
+        return int(self.freed > 0)
+
+
+def worth(uses: int, size: int) -> float:
+    """What an entry of so many bytes is worth when it was asked for so often again."""
+    return float(max(_NEW, uses) / max(1, size) ** _SIZE_WEIGHT)
+
+
+def teach(connection: sqlite3.Connection) -> None:
+    """Have the connection's statements know `worth`."""
+    connection.create_function("worth", 2, worth, deterministic=True)
+
+
+def uses_of_ghost(db: sqlite3.Connection, identity: Sequence[Any]) -> int:
+    """What an entry that comes in has been used already; its ghost, if it has one, is none any more."""
+    found = db.execute("DELETE FROM ghosts WHERE name = ? RETURNING uses", (_name(identity),)).fetchone()
+    return min(found[0] + 1, _MOST_USES) if found else 0
+
+
+def _name(identity: Sequence[Any]) -> int:
+    text = "\n".join(map(str, identity)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+_FREED = (
+    "iif(EXISTS (SELECT 1 FROM entries AS other WHERE other.digest = entries.digest AND {later}), 0, size)"
+)
+_UNUSED = (
+    "SELECT id, NULL, accessed, "
+    + _FREED.format(later="(other.accessed, other.id) > (entries.accessed, entries.id)")
+    + f", {_ROW} FROM entries WHERE accessed < ? AND (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?"
+)
+_LEAST_WORTH = (
+    "SELECT id, priority, accessed, "
+    + _FREED.format(
+        later="other.accessed >= ?1"
+        " AND (other.priority, other.accessed, other.id) > (entries.priority, entries.accessed, entries.id)"
+    )
+    + f", {_ROW} FROM entries WHERE accessed >= ?1 AND (priority, accessed, id) > (?2, ?3, ?4)"
+    " ORDER BY priority, accessed, id LIMIT ?5"
+)
+
+
+def unused(db: sqlite3.Connection, since: float, after: Candidate | None, limit: int) -> list[Candidate]:
+    """Entries not asked for `since` (epoch seconds), the least recently used first, from `after` on."""
+    place = (after.accessed, after.id) if after else (_BEFORE_ALL, 0)
+    return [Candidate(*row) for row in db.execute(_UNUSED, (since, *place, limit)).fetchall()]
+
+
+def least_worth(
+    db: sqlite3.Connection, since: float, after: Candidate | None, limit: int
+) -> list[Candidate]:
+    """The others, in the order in which they go."""
+    place = (after.priority, after.accessed, after.id) if after else (_BEFORE_ALL, 0.0, 0)
+    return [Candidate(*row) for row in db.execute(_LEAST_WORTH, (since, *place, limit)).fetchall()]
+
+
+def priority_of_new(db: sqlite3.Connection, size: int) -> float:
+    """What an entry of so many bytes would have that nobody has asked for before."""
+    (age,) = db.execute(f"SELECT {_AGE}").fetchone()
+    return float(age) + worth(0, size)
+
+
+def evict(db: sqlite3.Connection, one: Candidate) -> int:
+    """Remove the entry, if it is still there; gives how many went."""
+    gone = db.execute(
+        "DELETE FROM entries WHERE id = ? RETURNING key, vary, variant, first_pos, last_pos, uses",
+        (one.id,),
+    ).fetchall()
+    if one.priority is not None:
+        for *identity, uses in gone:
+            db.execute("INSERT OR REPLACE INTO ghosts (name, uses) VALUES (?, ?)", (_name(identity), uses))
+        db.execute("UPDATE usage SET age = max(age, ?)", (one.priority,))
+    return len(gone)
+
+
+def drop_ghosts(db: sqlite3.Connection) -> int:
+    """Forget the oldest ghosts, some at a time, until there are as many as blobs; gives how many went."""
+    return db.execute(
+        "DELETE FROM ghosts WHERE place IN (SELECT place FROM ghosts"
+        " WHERE place <= (SELECT max(place) FROM ghosts) - (SELECT blobs FROM usage)"
+        f" ORDER BY place LIMIT {_GHOSTS_AT_ONCE})"
+    ).rowcount

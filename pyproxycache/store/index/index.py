@@ -1,0 +1,319 @@
+"""What is stored: entries and the blobs they name, in SQLite."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyproxycache.messages import Entry
+from pyproxycache.store.files.footprint import Footprint
+from pyproxycache.store.index import eviction
+from pyproxycache.store.index.compaction import compact, live_bytes
+from pyproxycache.store.index.database import Database
+from pyproxycache.store.index.eviction import TOUCH, Candidate
+from pyproxycache.store.index.listing import Listed, urls
+from pyproxycache.store.index.purging import purge_group, purge_keys, purge_matching
+from pyproxycache.store.index.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
+from pyproxycache.store.index.short_transactions import PAGE, in_short_transactions
+from pyproxycache.store.index.variants import VaryValues, find_by_search, find_fitting, find_newest
+from pyproxycache.store.index.versions import Stamp
+
+_ACCESS = f"SELECT {FIELDS}, id, accessed, hits FROM entries"
+_NEXT_USED = "key GLOB ? AND (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the index holds: bytes and number of blobs, number of entries."""
+
+    bytes: int
+    blobs: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccessNote:
+    """An entry and how it was used: last access (epoch seconds) and number of hits."""
+
+    entry: Entry
+    accessed: float
+    hits: int
+
+
+class Index:
+    """Entries by key. What may concern many is written in slices, all else in one transaction each."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def stamp(self, key: str) -> Stamp | None:
+        """To be taken before a look-up whose result is to be kept; None where nothing may be kept."""
+        return self._database.versions.stamp(key)
+
+    def is_unknown(self, key: str, search: str) -> bool:
+        """Whether nothing was ever found by the key, nor by it without its query: no need to look."""
+        versions = self._database.versions
+        return versions.is_untouched(key) and versions.is_untouched(search)
+
+    def distrust_versions(self) -> None:
+        """After the power went: what is stored may be newer than its version."""
+        with self._database.write():
+            self._database.versions.touch_all()
+
+    def lookup(self, key: str, vary: VaryValues) -> list[Entry]:
+        """What is stored for the key and the caller's values of what it varies on: whole or in parts."""
+        with self._database.read() as db:
+            return find_fitting(db, key, vary)
+
+    def search(self, search: str, but: str, vary: VaryValues) -> list[Entry]:
+        """The 32 newest such entries of other keys than `but`, found by a key without its query."""
+        with self._database.read() as db:
+            return find_by_search(db, search, but, vary)
+
+    def variants(self, key: str, limit: int) -> list[Entry]:
+        """The newest whole responses of the key, whatever they vary on."""
+        with self._database.read() as db:
+            return find_newest(db, key, limit)
+
+    def freshen(self, entry: Entry) -> bool:
+        """Put the head and times of a validated entry in place; False when that body is gone.
+
+        Without an id the body is filed under this entry's variant as well, which the origin has said is
+        the same: any entry of the key that names the body will do.
+        """
+        with self._database.write() as db:
+            if entry.id == 0:
+                if not db.execute(
+                    "SELECT 1 FROM entries WHERE digest = ? AND key = ?", (entry.digest, entry.key)
+                ).fetchone():
+                    return False
+                insert_entry(db, entry, entry.response_time)
+                return True
+            return update_entry(db, entry)
+
+    def forget(self, entry: Entry) -> None:
+        """Forget one entry, unless its row has another body by now."""
+        with self._database.write() as db:
+            db.execute("DELETE FROM entries WHERE id = ? AND digest = ?", (entry.id, entry.digest))
+
+    def shorten(self, entry: Entry, ttl: float) -> None:
+        """Give the entry a shorter time to live (seconds from its response time)."""
+        with self._database.write() as db:
+            db.execute("UPDATE entries SET ttl = ? WHERE id = ?", (ttl, entry.id))
+
+    def purge(self, keys: Iterable[str]) -> int:
+        """Forget the keys: their entries, and the claims of downloads that would bring them back."""
+        return purge_keys(self._database, keys)
+
+    def purge_matching(self, *, prefix: str = "", pattern: str = "*") -> int:
+        """The same for all keys that begin with `prefix` and match the glob `pattern`."""
+        return purge_matching(self._database, pattern, prefix)
+
+    def purge_group(self, name: str, origin: str | None) -> int:
+        """Forget a cache group's entries, and the claims of downloads known to be in it (RFC 9875).
+
+        `origin` is scheme and authority ("https://origin.example"); None means every origin.
+        """
+        return purge_group(self._database, name, origin)
+
+    def walk(self, pattern: str = "*") -> Iterator[AccessNote]:
+        """All entries whose key matches the glob, least recently used first; some are read at a time."""
+        after = (-1.0, 0)
+        while page := self._accesses(_NEXT_USED, (pattern, *after, PAGE)):
+            yield from page
+            after = (page[-1].accessed, page[-1].entry.id)
+
+    def urls(self, pattern: str = "*") -> Iterator[Listed]:
+        """The URLs that match the glob and have entries, least recently used first."""
+        return urls(self._database, pattern)
+
+    def accesses(self, key: str) -> list[AccessNote]:
+        """All entries of the key, the newest response first."""
+        return self._accesses("key = ? ORDER BY response_time DESC, id DESC", (key,))
+
+    def _accesses(self, condition: str, values: tuple[Any, ...]) -> list[AccessNote]:
+        with self._database.read() as db:
+            rows = db.execute(f"{_ACCESS} WHERE {condition}", values).fetchall()
+            return [AccessNote(entry_from(row[:-2]), *row[-2:]) for row in rows]
+
+    def touch(self, accesses: Mapping[int, tuple[float, int]], counters: Mapping[str, int]) -> None:
+        """Write gathered accesses (entry id to last access and hits) and counter increments."""
+        touched = [
+            {"id": id, "accessed": accessed, "hits": hits} for id, (accessed, hits) in accesses.items()
+        ]
+        in_short_transactions(self._database, touched, lambda db, one: db.execute(TOUCH, one).rowcount)
+        if counters:
+            with self._database.write() as db:
+                db.executemany(
+                    "INSERT INTO counters VALUES (?, ?)"
+                    " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+                    list(counters.items()),
+                )
+
+    def counters(self) -> dict[str, int]:
+        return dict(self._database.select("SELECT name, value FROM counters"))
+
+    def used_bytes(self) -> int:
+        return self.usage().bytes
+
+    def settle(self) -> None:
+        """Do at leisure what those who commit have put off."""
+        self._database.settle()
+
+    def footprint(self) -> Footprint:
+        """What bodies and rows take of the disk; nothing is known here of what is arriving."""
+        ((allocated,),) = self._database.select("SELECT allocated FROM usage")
+        return Footprint(allocated, live_bytes(self._database))
+
+    def compact(self) -> None:
+        """Have the index's file and its log take no more of the disk than they need."""
+        compact(self._database)
+
+    def usage(self) -> Usage:
+        ((size, blobs, entries),) = self._database.select("SELECT bytes, blobs, entries FROM usage")
+        return Usage(size, blobs, entries)
+
+    def instance(self) -> str:
+        """A name for this cache that no other cache has, made at the first call."""
+        with self._database.write() as db:
+            db.execute("INSERT OR IGNORE INTO facts VALUES ('instance', ?)", (secrets.token_hex(4),))
+            (name,) = db.execute("SELECT value FROM facts WHERE name = 'instance'").fetchone()
+        return str(name)
+
+    def fact(self, name: str) -> str | None:
+        """What was noted under the name."""
+        rows = self._database.select("SELECT value FROM facts WHERE name = ?", (name,))
+        return rows[0][0] if rows else None
+
+    def set_fact(self, name: str, value: str) -> None:
+        with self._database.write() as db:
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def last_used(self, seconds: float, now: float) -> dict[str, int]:
+        """Digest and size of the bodies stored or served up to so long before the last one.
+
+        The last one before now: a wrong clock may have dated some later.
+        """
+        rows = self._database.select(
+            "SELECT digest, size FROM entries WHERE accessed >="
+            " (SELECT coalesce(max(accessed), 0) FROM entries WHERE accessed <= ?) - ?",
+            (now, seconds),
+        )
+        return dict(rows)
+
+    # The steps by which space is made: rows first, then files that no row names.
+
+    def unused(self, since: float, after: Candidate | None, limit: int) -> list[Candidate]:
+        """Entries not asked for `since` (epoch seconds), the least recently used first, from `after` on."""
+        with self._database.read() as db:
+            return eviction.unused(db, since, after, limit)
+
+    def least_worth(self, since: float, after: Candidate | None, limit: int) -> list[Candidate]:
+        """The others, in the order in which they go."""
+        with self._database.read() as db:
+            return eviction.least_worth(db, since, after, limit)
+
+    def priority_of_new(self, size: int) -> float:
+        """What decides about an entry of so many bytes that nobody has asked for before."""
+        with self._database.read() as db:
+            return eviction.priority_of_new(db, size)
+
+    def evict(self, candidates: Sequence[Candidate], unlink: Callable[[str], None]) -> None:
+        """Remove entries, and then, in transactions of their own, the blobs that nothing names now."""
+        in_short_transactions(self._database, candidates, eviction.evict)
+        self.drop_unnamed(unlink)
+
+    def unlink_first(self, candidates: Sequence[Candidate], unlink: Callable[[str], None]) -> None:
+        """Remove their blobs before the rows, where the disk has no room left to forget a row.
+
+        A row that stays finds its blob gone, and is forgotten by who asks for it.
+        """
+        statement = "SELECT digest FROM entries WHERE id = ?"
+        with self._database.alone():
+            for one in candidates:
+                for (digest,) in self._database.select(statement, (one.id,)):
+                    unlink(digest)
+
+    def unlink_all(self, unlink_all: Callable[[], None]) -> None:
+        """Remove every blob before its row, for the same reason."""
+        with self._database.alone():
+            unlink_all()
+
+    def drop_ghosts(self) -> None:
+        """Forget the names of evicted entries, but for as many as there are blobs."""
+        while in_short_transactions(self._database, [0], lambda db, _: eviction.drop_ghosts(db)):
+            pass
+
+    def drop_unnamed(self, unlink: Callable[[str], None]) -> int:
+        """Unlink blobs that no entry names; gives how many there were."""
+
+        def drop(db: sqlite3.Connection, row: tuple[int, str]) -> int:
+            place, digest = row
+            db.execute("DELETE FROM released WHERE place = ?", (place,))
+            # Another entry may name it, or has come to name it since.
+            if db.execute("SELECT 1 FROM entries WHERE digest = ?", (digest,)).fetchone():
+                return 0
+            unlink(digest)
+            return db.execute("DELETE FROM blobs WHERE digest = ?", (digest,)).rowcount
+
+        count = 0
+        while page := self._database.select(f"SELECT place, digest FROM released LIMIT {PAGE}"):
+            count += in_short_transactions(self._database, page, drop)
+        return count
+
+    def drop_strays(self, digests: Iterable[str], unlink: Callable[[str], None]) -> int:
+        """Unlink those of the files that no blob row knows; gives how many there were."""
+        count = 0
+        with self._database.write() as db:
+            for digest in digests:
+                if not db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone():
+                    unlink(digest)
+                    count += 1
+        return count
+
+    def blobs(self) -> Iterator[tuple[str, int]]:
+        """Digest and size of every blob, by digest; some are read at a time."""
+        digest = ""
+        statement = f"SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT {PAGE}"
+        while page := self._database.select(statement, (digest,)):
+            yield from page
+            digest = page[-1][0]
+
+    def next_blob(self, after: str) -> tuple[str, int] | None:
+        """Digest and size of the blob whose digest comes next; None behind the last."""
+        statement = "SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT 1"
+        rows = self._database.select(statement, (after,))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def unbacked(self) -> list[Entry]:
+        """Entries whose digest has no blob row: none, unless the file was changed by hand."""
+        rows = self._database.select(
+            f"{SELECT} WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.digest = entries.digest)"
+        )
+        return [entry_from(row) for row in rows]
+
+    def urls_of(self, digest: str) -> list[str]:
+        """The keys of the entries that have this body, in order."""
+        rows = self._database.select(
+            "SELECT DISTINCT key FROM entries WHERE digest = ? ORDER BY key", (digest,)
+        )
+        return [key for (key,) in rows]
+
+    def is_stray(self, digest: str) -> bool:
+        """Whether no blob row knows the digest; waits for a commit that is under way."""
+        known = "SELECT 1 FROM blobs WHERE digest = ?", (digest,)
+        if self._database.select(*known):
+            return False
+        with self._database.write() as db:
+            return db.execute(*known).fetchone() is None
+
+    def drop_blob(self, digest: str, unlink: Callable[[str], None]) -> int:
+        """Forget a damaged blob, its file and every entry that names it; gives the number of entries."""
+        with self._database.write() as db:
+            count = db.execute("DELETE FROM entries WHERE digest = ?", (digest,)).rowcount
+            db.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
+            unlink(digest)
+        return count

@@ -1,0 +1,47 @@
+"""What is stored, URL by URL, for people to read: however much it is, some at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pyproxycache.messages import Part
+from pyproxycache.store.index.database import Database
+from pyproxycache.store.index.short_transactions import PAGE
+
+# A URL comes in the place of its last used entry, and that one is found out by asking for a later one.
+_URLS = (
+    "SELECT (SELECT json_array(sum(size), sum(hits), count(DISTINCT vary || char(10) || variant),"
+    " sum(first_pos >= 0)) FROM entries AS every WHERE every.key = entries.key),"
+    " key, status, first_pos, last_pos, complete_length, accessed, id"
+    " FROM entries WHERE key GLOB ? AND (accessed, id) > (?, ?) AND NOT EXISTS"
+    " (SELECT 1 FROM entries AS later WHERE later.key = entries.key"
+    " AND (later.accessed, later.id) > (entries.accessed, entries.id))"
+    f" ORDER BY accessed, id LIMIT {PAGE}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A URL's entries in sum: bytes, hits, numbers of variants and of parts; of the last used one (at
+    `accessed`, epoch seconds), status and part."""
+
+    key: str
+    status: int
+    part: Part | None
+    accessed: float
+    size: int
+    hits: int
+    variants: int
+    parts: int
+
+
+def urls(database: Database, pattern: str) -> Iterator[Listed]:
+    """The URLs that match the glob, least recently used first."""
+    after = (-1.0, 0)
+    while page := database.select(_URLS, (pattern, *after)):
+        for sums, key, status, first, last, length, accessed, _id in page:
+            part = Part(first, last, length) if first >= 0 else None
+            yield Listed(key, status, part, accessed, *json.loads(sums))
+        after = page[-1][-2:]

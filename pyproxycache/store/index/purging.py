@@ -1,0 +1,100 @@
+"""Purges: entries go in slices, but first whatever would bring them back."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from pyproxycache.store.index.database import Database
+from pyproxycache.store.index.short_transactions import PAGE, in_short_transactions
+
+# A flight's key is that of the entries it brings, a space, and what they vary on.
+_ENTRY_KEY = "iif(instr(key, ' '), substr(key, 1, instr(key, ' ') - 1), key)"
+_LAST = "\U0010ffff"
+
+
+def purge_keys(database: Database, keys: Iterable[str]) -> int:
+    """Forget the keys: entries, claims of downloads, and that they are not storable.
+
+    Gives the number of entries.
+    """
+
+    def purge(db: sqlite3.Connection, key: str) -> int:
+        database.claim_locks.begin_epoch(key)
+        variants = (key, f"{key} ", f"{key}!")
+        db.execute("DELETE FROM flights WHERE key = ? OR (key >= ? AND key < ?)", variants)
+        db.execute("DELETE FROM not_storable WHERE key = ? OR (key >= ? AND key < ?)", variants)
+        return _purge_entries(db, key)
+
+    return in_short_transactions(database, list(keys), purge)
+
+
+def _purge_entries(db: sqlite3.Connection, key: str) -> int:
+    # All of a key's at once: while one is there, its body may be filed under other variants.
+    return db.execute("DELETE FROM entries WHERE key = ?", (key,)).rowcount
+
+
+def purge_matching(database: Database, pattern: str, prefix: str) -> int:
+    """The same for all keys that begin with the prefix and match the glob.
+
+    What comes in while it runs may stay: its download has begun since.
+    """
+    literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    least = max(prefix, literal)  # where one does not begin with the other, nothing is found
+    most = min(f"{prefix}{_LAST}", f"{literal}{_LAST}")
+    with database.write() as db:
+        # Downloads without a row are not told apart: those of other keys end without being stored, too.
+        database.claim_locks.begin_epoch()
+        db.execute(
+            f"DELETE FROM flights WHERE key >= ? AND key < ? AND {_ENTRY_KEY} GLOB ?",
+            (least, most, pattern),
+        )
+    _each(database, "not_storable", _ENTRY_KEY, (least, most, pattern), _forget_refusal)
+    return _each(database, "entries", "key", (least, most, pattern), _purge_entries)
+
+
+def _forget_refusal(db: sqlite3.Connection, key: str) -> int:
+    return db.execute("DELETE FROM not_storable WHERE key = ?", (key,)).rowcount
+
+
+def _each(database: Database, table: str, matched: str, bounds: tuple[str, str, str], work: Any) -> int:
+    least, most, pattern = bounds
+    count, statement = (
+        0,
+        (
+            f"SELECT DISTINCT key FROM {table} WHERE key >= ? AND key < ? AND {matched} GLOB ?"
+            f" ORDER BY key LIMIT {PAGE}"
+        ),
+    )
+    while page := [key for (key,) in database.select(statement, (least, most, pattern))]:
+        count += in_short_transactions(database, page, work)
+        least = f"{page[-1]}\0"  # what comes next to it
+    return count
+
+
+def purge_group(database: Database, name: str, origin: str | None) -> int:
+    """Forget a cache group's entries, and the claims of downloads known to be in it (RFC 9875).
+
+    `origin` is scheme and authority ("https://origin.example"); None means every origin.
+    """
+    grouped, flown = "name = ?1", "?1 IN (SELECT value FROM json_each(json_extract(entry, '$.groups')))"
+    if origin is not None:
+        grouped += " AND origin = ?2"
+        flown += " AND substr(key, 1, length(?2) + 1) = ?2 || '/'"
+    named = (name,) if origin is None else (name, origin)
+    with database.write() as db:
+        for (key,) in db.execute(f"DELETE FROM flights WHERE {flown} RETURNING key", named).fetchall():
+            database.claim_locks.begin_epoch(key)
+    statement = f"SELECT name, origin, entry FROM entry_groups WHERE {grouped} LIMIT {PAGE}"
+    count = 0
+    # From the beginning each time: while an entry is there, its body may be filed under other variants.
+    while page := database.select(statement, named):
+        count += in_short_transactions(database, page, _purge_grouped)
+    return count
+
+
+def _purge_grouped(db: sqlite3.Connection, row: tuple[str, str, int]) -> int:
+    db.execute("DELETE FROM entry_groups WHERE name = ? AND origin = ? AND entry = ?", row)
+    return db.execute("DELETE FROM entries WHERE id = ?", row[2:]).rowcount

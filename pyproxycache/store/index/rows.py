@@ -1,0 +1,204 @@
+"""An entry as a row: its columns, and which rows give way to a new one."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pyproxycache.errors import StoreError
+from pyproxycache.messages import Entry, Head, Headers, Part
+from pyproxycache.store.index.eviction import IN_PLACE, PRIORITY, uses_of_ghost
+
+COLUMNS = (
+    "key",
+    "vary",
+    "variant",
+    "first_pos",
+    "last_pos",
+    "complete_length",
+    "status",
+    "reason",
+    "headers",
+    "request_time",
+    "response_time",
+    "digest",
+    "size",
+    "ttl",
+    "peer",
+    "groups",
+    "search",
+)
+_HEADERS = COLUMNS.index("headers")
+FIELDS = ", ".join(COLUMNS)
+SELECT = f"SELECT {FIELDS}, id FROM entries"
+
+_FIELDS_TO_TEXT = msgspec.json.Encoder()
+_FIELDS_FROM_TEXT = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+_MOST_PARTS = 64
+_MOST_OF_KEY = 10_000
+# Going through so many takes milliseconds, so not every row does.
+_ROWS_A_CHECK = 64
+_WHOLE = (-1, -1, None)
+_NO_END = 2**63 - 1
+_IDENTITY = ("key", "vary", "variant", "first_pos", "last_pos")
+_UPDATED = tuple(name for name in (*COLUMNS, "accessed") if name not in _IDENTITY)
+_PUT = (
+    f"INSERT INTO entries ({FIELDS}, accessed, uses, priority)"
+    f" VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?, {PRIORITY})"
+    f" ON CONFLICT ({', '.join(_IDENTITY)}) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _UPDATED)
+    + f", {IN_PLACE} RETURNING id"
+)
+_FRESHENED = ("status", "reason", "headers", "request_time", "response_time", "ttl", "groups", "search")
+_FRESHEN = (
+    f"UPDATE entries SET {', '.join(f'{name} = :{name}' for name in _FRESHENED)}"
+    " WHERE id = :id AND digest = :digest"
+)
+_OF_KEY = "entries WHERE key = ?"
+_PARTS = f"{_OF_KEY} AND vary = ? AND variant = ? AND first_pos >= 0"
+_COVERED = f"{_PARTS} AND first_pos >= ? AND last_pos <= ? AND (first_pos, last_pos) != (?, ?)"
+
+
+class DamagedRow(StoreError):
+    """A row that has something in it that was never written there."""
+
+
+def row_of(entry: Entry) -> tuple[Any, ...]:
+    """The entry as column values, in the order of `COLUMNS`."""
+    part = entry.part
+    return (
+        entry.key,
+        _text_of([name for name, _value in entry.vary]),
+        variant_text(entry.vary),
+        *((part.start, part.end, part.total) if part is not None else _WHOLE),
+        entry.status,
+        entry.head.reason,
+        _FIELDS_TO_TEXT.encode(entry.headers.fields).decode(),
+        entry.request_time,
+        entry.response_time,
+        entry.digest,
+        entry.size,
+        entry.ttl,
+        entry.peer,
+        json.dumps(entry.groups) if entry.groups else None,
+        entry.search or None,
+    )
+
+
+def _columns_of(entry: Entry) -> dict[str, Any]:
+    """The same by the columns' names."""
+    return dict(zip(COLUMNS, row_of(entry), strict=True))
+
+
+def entry_as_text(entry: Entry) -> str:
+    """The same as JSON, for a column of its own."""
+    return json.dumps(_columns_of(entry))
+
+
+def entry_from_text(text: str) -> Entry:
+    """The entry that `entry_as_text` wrote. Raises DamagedRow."""
+    try:
+        values = list(json.loads(text).values())
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamagedRow(f"a row is none of ours: {error}") from error
+    return entry_from(values)
+
+
+def entry_from(row: Sequence[Any]) -> Entry:
+    """The entry that `row_of` took apart; one value more is its id. Raises DamagedRow."""
+    try:
+        return _entry_from(row)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamagedRow(f"a row is none of ours: {error}") from error
+
+
+def _entry_from(row: Sequence[Any]) -> Entry:
+    key, names, variant, first, last, total, status, reason, headers, asked, came, *rest = row
+    digest, size, ttl, peer, groups, search, *id = rest
+    return Entry(
+        key=key,
+        head=Head(status, reason, Headers(_FIELDS_FROM_TEXT.decode(headers))),
+        request_time=asked,
+        response_time=came,
+        vary=tuple(zip(names_from(names), json.loads(variant), strict=True)) if names else (),
+        digest=digest,
+        size=size,
+        ttl=ttl,
+        peer=peer,
+        part=Part(first, last, total) if first >= 0 else None,
+        groups=tuple(json.loads(groups)) if groups else (),
+        search=search or "",
+        id=id[0] if id else 0,
+    )
+
+
+def names_from(text: str) -> tuple[str, ...]:
+    """The field names of a Vary set out of their column. Raises DamagedRow."""
+    try:
+        return tuple(json.loads(text)) if text else ()
+    except (ValueError, TypeError) as error:
+        raise DamagedRow(f"a row is none of ours: {error}") from error
+
+
+def variant_text(vary: Sequence[tuple[str, str | None]]) -> str:
+    """The values of a Vary set as their column has them."""
+    return _text_of([value for _name, value in vary])
+
+
+def _text_of(items: Sequence[str | None]) -> str:
+    """Names or values in one column, whatever is in them; empty without any."""
+    return json.dumps(items) if items else ""
+
+
+def insert_entry(db: sqlite3.Connection, entry: Entry, now: float, *, is_first: bool = False) -> int:
+    """Put an entry and its blob's row in place (in the caller's transaction); gives the entry's id.
+
+    The newest wins: a whole response takes the place of all parts of its variant, a part that of the
+    parts within it. Of further parts, and of further rows of the key, the least recently used go.
+    `is_first`: nothing was ever stored under the key.
+    """
+    row = row_of(entry)
+    variant = row[:3]
+    bounds = (entry.part.start, entry.part.end) if entry.part is not None else (0, _NO_END)
+    db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (entry.digest, entry.size))
+    uses = 0
+    if not is_first:
+        db.execute(f"DELETE FROM {_COVERED}", (*variant, *bounds, *bounds))
+        uses = uses_of_ghost(db, row[: len(_IDENTITY)])
+    size = entry.size + len(row[_HEADERS])
+    (id,) = db.execute(_PUT, (*row, now, uses, uses, size)).fetchone()
+    if entry.groups:
+        _file_groups(db, id, entry)
+    if entry.part is not None:
+        _drop_least_used(db, f"{_PARTS} AND id != ?", (*variant, id), _MOST_PARTS - 1)
+    if id % _ROWS_A_CHECK == 0:
+        _drop_least_used(db, f"{_OF_KEY} AND id != ?", (entry.key, id), _MOST_OF_KEY - 1)
+    return int(id)
+
+
+def _drop_least_used(db: sqlite3.Connection, rows: str, values: Sequence[Any], most: int) -> None:
+    db.execute(
+        "DELETE FROM entries WHERE id IN"
+        f" (SELECT id FROM {rows} ORDER BY accessed DESC, id DESC LIMIT -1 OFFSET ?)",
+        (*values, most),
+    )
+
+
+def update_entry(db: sqlite3.Connection, entry: Entry) -> bool:
+    """Give an entry another head and other times; False when its row is gone or has another body."""
+    changed = db.execute(_FRESHEN, {**_columns_of(entry), "id": entry.id}).rowcount == 1
+    if changed and entry.groups:
+        _file_groups(db, entry.id, entry)
+    return changed
+
+
+def _file_groups(db: sqlite3.Connection, id: int, entry: Entry) -> None:
+    """Have the entry found by its cache groups, which are its origin's own (RFC 9875 section 2)."""
+    origin = "/".join(entry.key.split("/", 3)[:3])
+    db.executemany(
+        "INSERT OR IGNORE INTO entry_groups VALUES (?, ?, ?)", [(name, origin, id) for name in entry.groups]
+    )

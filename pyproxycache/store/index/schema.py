@@ -1,0 +1,152 @@
+"""The tables of the SQLite file, and what brings an older file to them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from pyproxycache.store.files.footprint import BLOCK
+
+# What a file takes of the disk.
+_ALLOCATED = f"(({{}} + {BLOCK - 1}) / {BLOCK} * {BLOCK})"
+_MIGRATIONS = (
+    """
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL,
+        vary TEXT NOT NULL,
+        variant TEXT NOT NULL,
+        first_pos INTEGER NOT NULL,
+        last_pos INTEGER NOT NULL,
+        complete_length INTEGER,
+        status INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        headers TEXT NOT NULL,
+        request_time REAL NOT NULL,
+        response_time REAL NOT NULL,
+        digest TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        ttl REAL,
+        peer TEXT NOT NULL,
+        groups TEXT,
+        search TEXT,
+        accessed REAL NOT NULL,
+        hits INTEGER NOT NULL DEFAULT 0,
+        uses INTEGER NOT NULL,
+        priority REAL NOT NULL,
+        UNIQUE (key, vary, variant, first_pos, last_pos)
+    );
+    CREATE INDEX entries_by_time ON entries (key, response_time) WHERE first_pos < 0 AND vary != '';
+    CREATE INDEX entries_by_search ON entries (search, vary, variant, response_time)
+        WHERE search IS NOT NULL;
+    CREATE INDEX entries_by_digest ON entries (digest);
+    CREATE INDEX entries_by_access ON entries (accessed);
+    CREATE INDEX entries_by_priority ON entries (priority, accessed);
+    CREATE TABLE ghosts (
+        place INTEGER PRIMARY KEY AUTOINCREMENT,
+        name INTEGER NOT NULL UNIQUE,
+        uses INTEGER NOT NULL
+    );
+    CREATE TABLE entry_groups (
+        name TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        entry INTEGER NOT NULL,
+        PRIMARY KEY (name, origin, entry)
+    ) WITHOUT ROWID;
+    CREATE INDEX entry_groups_by_entry ON entry_groups (entry);
+    CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE released (place INTEGER PRIMARY KEY, digest TEXT NOT NULL);
+    CREATE TABLE usage (
+        bytes INTEGER NOT NULL,
+        blobs INTEGER NOT NULL,
+        entries INTEGER NOT NULL,
+        age REAL NOT NULL
+    );
+    INSERT INTO usage VALUES (0, 0, 0, 0);
+    CREATE TRIGGER entry_added AFTER INSERT ON entries BEGIN
+        UPDATE usage SET entries = entries + 1;
+    END;
+    CREATE TRIGGER entry_removed AFTER DELETE ON entries BEGIN
+        UPDATE usage SET entries = entries - 1;
+        INSERT INTO released (digest) VALUES (OLD.digest);
+    END;
+    CREATE TRIGGER entry_replaced AFTER UPDATE OF digest ON entries WHEN OLD.digest != NEW.digest BEGIN
+        INSERT INTO released (digest) VALUES (OLD.digest);
+    END;
+    CREATE TRIGGER entry_ungrouped AFTER DELETE ON entries WHEN OLD.groups IS NOT NULL BEGIN
+        DELETE FROM entry_groups WHERE entry = OLD.id;
+    END;
+    CREATE TRIGGER entry_regrouped AFTER UPDATE OF groups ON entries WHEN OLD.groups IS NOT NULL BEGIN
+        DELETE FROM entry_groups WHERE entry = OLD.id;
+    END;
+    CREATE TRIGGER blob_added AFTER INSERT ON blobs BEGIN
+        UPDATE usage SET bytes = bytes + NEW.size, blobs = blobs + 1;
+    END;
+    CREATE TRIGGER blob_removed AFTER DELETE ON blobs BEGIN
+        UPDATE usage SET bytes = bytes - OLD.size, blobs = blobs - 1;
+    END;
+    CREATE TABLE flights (
+        key TEXT PRIMARY KEY,
+        token TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        partial TEXT NOT NULL,
+        entry TEXT,
+        started REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE not_storable (key TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """,
+    f"""
+    ALTER TABLE usage ADD COLUMN allocated INTEGER NOT NULL DEFAULT 0;
+    UPDATE usage SET allocated = (SELECT ifnull(sum({_ALLOCATED.format("size")}), 0) FROM blobs);
+    CREATE TRIGGER blob_allocated AFTER INSERT ON blobs BEGIN
+        UPDATE usage SET allocated = allocated + {_ALLOCATED.format("NEW.size")};
+    END;
+    CREATE TRIGGER blob_given_back AFTER DELETE ON blobs BEGIN
+        UPDATE usage SET allocated = allocated - {_ALLOCATED.format("OLD.size")};
+    END;
+    """,
+)
+SCHEMA_VERSION = len(_MIGRATIONS)
+
+# What the answer to a request is made of.
+_CONTENT = (
+    "status, reason, headers, request_time, response_time, digest, size, ttl, peer, groups, search,"
+    " complete_length"
+)
+OF_CLAIMS = "claims:"
+WATCHES = tuple(
+    f"CREATE TEMP TRIGGER {name} AFTER {change} BEGIN SELECT note_change({key}); END"
+    for name, change, key in (
+        ("entry_came", "INSERT ON entries", "NEW.key"),
+        ("search_came", "INSERT ON entries WHEN NEW.search IS NOT NULL", "NEW.search"),
+        ("search_changed", "UPDATE OF search ON entries WHEN NEW.search IS NOT NULL", "NEW.search"),
+        ("entry_changed", f"UPDATE OF {_CONTENT} ON entries", "NEW.key"),
+        ("entry_went", "DELETE ON entries", "OLD.key"),
+        ("flight_went", "DELETE ON flights", "OLD.key"),
+        ("flight_came", "INSERT ON flights", f"'{OF_CLAIMS}' || NEW.key"),
+        ("refusal_came", "INSERT ON not_storable", f"'{OF_CLAIMS}' || NEW.key"),
+    )
+)
+"""Triggers for a connection that writes: `note_change` is told the key, whichever statement changes what is
+stored for it, and the key without its query where something can be found by that; of what is said of
+downloads, the key behind OF_CLAIMS."""
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """From a version to this one, in the caller's transaction."""
+    for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+        for statement in _statements(script):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements one by one (executescript would commit the transaction first)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,101 @@
+"""Versions of keys, shared by all processes: what memory has of a key holds while its version stays."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+from pyproxycache.errors import StoreError
+from pyproxycache.store.files.locks import open_lock
+
+_SLOTS = 1 << 19
+_WORD = 8
+# Slots that are no key's: whether a commit is under way, and whether all from before the file is in it.
+_COMMITTING = 0
+_READY = _SLOTS - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The version that `slot` had."""
+
+    slot: int
+    version: int
+
+
+class Versions:
+    """A mapped file of counters, each shared by many keys: a change of one is a change of all of them.
+
+    Written by who holds the index's write lock, read by anyone without a lock. A counter is odd while a
+    commit that concerns it is under way, and stays so if the writer dies in it: nothing is known then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            fd = open_lock(path)
+            try:
+                if os.fstat(fd).st_size < _SLOTS * _WORD:
+                    # All of it: a page that the disk has no room for would be the end of the process.
+                    os.posix_fallocate(fd, 0, _SLOTS * _WORD)
+                self.counters = memoryview(mmap.mmap(fd, _SLOTS * _WORD)).cast("Q")
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StoreError(f"cannot use the versions {path}: {error.strerror}") from error
+
+    def slot(self, key: str) -> int:
+        """Where in `counters` the key's version is."""
+        return 1 + crc32(key.encode()) % (_READY - 1)
+
+    def stamp(self, key: str) -> Stamp | None:
+        """What to compare later, taken before the key is looked up; None while that would say nothing."""
+        slot = self.slot(key)
+        version = self.counters[slot]
+        return None if version & 1 else Stamp(slot, version)
+
+    def is_untouched(self, key: str) -> bool:
+        """Whether nothing was stored under the key since the file was made: its counter never moved."""
+        return self.counters[self.slot(key)] == 0 and self.is_ready
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether what was stored before the file was made is known to it."""
+        return bool(self.counters[_READY])
+
+    def begin_use(self, *, is_empty: bool) -> None:
+        """Make it ready, for an index that `is_empty` or not (with the write lock held)."""
+        if not is_empty:
+            self.touch_all()
+        self.counters[_READY] = 1
+
+    def touch_all(self) -> None:
+        """What came before the file, or did not get into it when the power went, may be any key's."""
+        self.begin(range(1, _READY))
+        self.end(range(1, _READY))
+
+    def begin(self, slots: Iterable[int]) -> None:
+        """A commit that concerns these slots comes (with the write lock held)."""
+        counters = self.counters
+        if counters[_COMMITTING]:
+            self._mend()
+        counters[_COMMITTING] = 1
+        for slot in slots:
+            counters[slot] |= 1
+
+    def end(self, slots: Iterable[int]) -> None:
+        """It was done, or taken back (with the write lock held)."""
+        counters = self.counters
+        for slot in slots:
+            counters[slot] += 1
+        counters[_COMMITTING] = 0
+
+    def _mend(self) -> None:
+        """A writer died in its commit, which is over now, whether or not it was done."""
+        counters = self.counters
+        for slot in range(1, _READY):
+            if counters[slot] & 1:
+                counters[slot] += 1

@@ -1,0 +1,121 @@
+"""Stored times after the clock was set: what lies in the future, and what only looks unused."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pyproxycache import clock
+from pyproxycache.store.index.database import Database
+from pyproxycache.store.index.short_transactions import PAGE, in_short_transactions
+
+log = logging.getLogger("pyproxycache.store")
+
+_LEAST = 5.0
+"""Seconds; a smaller step is none."""
+_FACT = "clock"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Reading(NamedTuple):
+    """What the clock shows (epoch seconds), and how long ago the machine was started.
+
+    `boot` names that start; "" where it is not known, which is no other's name.
+    """
+
+    wall: float
+    since_boot: float
+    boot: str
+
+    @property
+    def booted(self) -> float:
+        """When the machine was started, as the clock has it: changes when somebody sets the clock."""
+        return self.wall - self.since_boot
+
+
+def reading() -> Reading:
+    """What the clock shows at this moment."""
+    return Reading(clock.wall(), clock.since_boot(), boot_id())
+
+
+def boot_id(told: Path = _BOOT_ID) -> str:
+    """The kernel's name for this run of the machine; "" where /proc hides it."""
+    try:
+        return told.read_text().strip()
+    except OSError:
+        return ""
+
+
+class ClockChanges:
+    """Notices that the clock was set, once for all processes, and mends the times that are stored.
+
+    The one that the last mending went by is in the table of facts. Belongs to one thread.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: Reading | None = None
+
+    def look(self, now: Reading | None = None) -> None:
+        """Mend what a change since the last look asks for (None: look now). Raises StoreError."""
+        now = now or reading()
+        if self._known is not None and abs(now.booted - self._known.booted) < _LEAST:
+            return
+        self._known = now
+        change = self._take_over(now)
+        if change is None:
+            self._let_access_end(now.wall)
+        elif abs(change) >= _LEAST:
+            log.warning("the clock was set by %+d seconds: stored times are mended", change)
+            with self._database.write() as db:
+                db.execute("DELETE FROM not_storable")
+            self._mend(now.wall, change)
+
+    def _take_over(self, now: Reading) -> float | None:
+        """By how much the clock was set since anyone looked; None where a start may lie between."""
+        with self._database.write() as db:
+            found = db.execute("SELECT value FROM facts WHERE name = ?", (_FACT,)).fetchone()
+            boot, _, booted = found[0].partition(" ") if found else ("", "", "")
+            change = now.booted - float(booted) if boot and boot == now.boot else None
+            if change is None or abs(change) >= _LEAST:
+                value = f"{now.boot} {now.booted}"
+                db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_FACT, value))
+        return change
+
+    def _let_access_end(self, now: float) -> None:
+        """Nothing was accessed after this moment: it would never count as unused."""
+        ((last,),) = self._database.select("SELECT max(accessed) FROM entries")
+        if last is not None and last > now + _LEAST:
+            self._mend(now, 0.0)
+
+    def _mend(self, now: float, change: float) -> None:
+        """Access times go with a clock that was set forward, and end at this moment.
+
+        With one that was set back, a response that came later than now is of unknown age, and has to stay
+        so when that moment comes again.
+        """
+        forward, came_too_late = max(0.0, change), change < 0
+
+        def mend(db: sqlite3.Connection, row: tuple[int, float, float]) -> int:
+            id, accessed, came = row
+            db.execute("UPDATE entries SET accessed = ? WHERE id = ?", (min(accessed + forward, now), id))
+            if came_too_late and came > now + _LEAST:
+                db.execute("UPDATE entries SET request_time = 0, response_time = 0 WHERE id = ?", (id,))
+            return 1
+
+        for page in self._pages(now if not forward else None):
+            in_short_transactions(self._database, page, mend)
+
+    def _pages(self, since: float | None) -> Iterator[list[tuple[int, float, float]]]:
+        """Id, last access and arrival of the entries, or of those with one of these later than `since`."""
+        condition = "" if since is None else "AND (accessed > :since OR response_time > :since)"
+        statement = f"SELECT id, accessed, response_time FROM entries WHERE id > :id {condition}"
+        id = 0
+        while page := self._database.select(
+            f"{statement} ORDER BY id LIMIT {PAGE}", {"id": id, "since": since}
+        ):
+            yield [(row[0], row[1], row[2]) for row in page]
+            id = page[-1][0]

@@ -1,0 +1,99 @@
+"""Checks that every entry has its whole blob, and that no file is left over."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from pyproxycache.store.bodies.blobs import Blobs, Damaged
+from pyproxycache.store.index.index import Index
+
+_BLOCK = 1 << 20
+# Errors that say nothing of the blob: this process may not, or cannot, open anything more.
+_NOT_THE_BLOBS = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+class Problem(Enum):
+    """What can be wrong."""
+
+    MISSING = "its body is missing"
+    SIZE = "its body has another size than the index says"
+    DIGEST = "its body is not what its digest says"
+    UNREADABLE = "its body cannot be read from the disk"
+    UNBACKED = "the index names a body that it does not have"
+    STRAY = "a file that the index does not name"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One problem, and the digest it is about."""
+
+    problem: Problem
+    digest: str
+
+
+class Fsck:
+    """Works on a live cache as well: what is decided twice is decided the second time in a transaction."""
+
+    def __init__(self, index: Index, blobs: Blobs) -> None:
+        self._index = index
+        self._blobs = blobs
+
+    def check(self) -> Iterator[Finding | None]:
+        """One value for each blob row or file looked at: what is wrong with it, or None."""
+        yield from self.check_bodies(self._index.blobs())
+        for entry in self._index.unbacked():
+            yield Finding(Problem.UNBACKED, entry.digest)
+        for digest, names in self._blobs.digests():
+            # A second name is that of a download's file: its writer, or the sweep, deals with both. What is
+            # noted is being written, or its writer died in it: the next writer looks after that.
+            if names > 1 or digest in self._blobs.intent.noted():
+                continue
+            if self._index.is_stray(digest):
+                yield Finding(Problem.STRAY, digest)
+
+    def check_bodies(self, blobs: Iterable[tuple[str, int]]) -> Iterator[Finding | None]:
+        """The same for the blobs of these digests, with their sizes."""
+        for digest, size in blobs:
+            yield self._check_blob(digest, size)
+
+    def fix(self, finding: Finding) -> None:
+        """Remove the damaged: the rows first, then the file. The next request fetches it again."""
+        if finding.problem is Problem.STRAY:
+            self._index.drop_strays([finding.digest], self._blobs.remove)
+        else:
+            self._index.drop_blob(finding.digest, self._blobs.remove)
+
+    def _check_blob(self, digest: str, size: int) -> Finding | None:
+        try:
+            fd = self._blobs.open(digest, size)
+        except FileNotFoundError:
+            # Evicted since the rows were read, or really missing.
+            return None if self._index.is_stray(digest) else Finding(Problem.MISSING, digest)
+        except Damaged:
+            return Finding(Problem.SIZE, digest)
+        except OSError as error:
+            return _unreadable(digest, error)
+        try:
+            return None if _sha256(fd) == digest else Finding(Problem.DIGEST, digest)
+        except OSError as error:
+            return _unreadable(digest, error)
+        finally:
+            os.close(fd)
+
+
+def _unreadable(digest: str, error: OSError) -> Finding:
+    if error.errno in _NOT_THE_BLOBS:
+        raise error
+    return Finding(Problem.UNREADABLE, digest)
+
+
+def _sha256(fd: int) -> str:
+    digest = hashlib.sha256()
+    while block := os.read(fd, _BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
