@@ -154,6 +154,66 @@ def test_the_house_is_as_drawn() -> None:
     assert rooms - {Path(name).parts[0] for name in named} - {"notation.py"} == set()
 
 
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
+
+
+def cells(part: str) -> Iterator[list[str]]:
+    """The cells of each row in the part's tables, their heads and rules left out."""
+    for table in re.findall(r"^\|[^\n]*\|\n\|[-|]+\|\n((?:\|[^\n]*\|\n)+)", part, re.MULTILINE):
+        for row in table.splitlines():
+            yield [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def defined_names(tree: ast.AST) -> Iterator[str]:
+    """What the module gives a name: classes, functions, parameters, variables and attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def modules() -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted((ROOT / "pyproxycache").rglob("*.py")):
+        yield path, ast.parse(path.read_text())
+
+
+def test_what_the_glossary_names_exists() -> None:
+    names = {name for _path, tree in modules() for name in defined_names(tree)}
+    rows = [row for row in cells(GLOSSARY) if len(row) == 3]
+    assert len(rows) > 50
+    for term, _meaning, where in rows:
+        places = re.findall(r"`([^`]+)`", where)
+        assert places, f"{term} is nowhere"
+        for place in places:
+            there = (ROOT / "pyproxycache" / place).exists() if place.endswith(".py") else place in names
+            assert there, f"{term}: there is no {place}"
+
+
+def test_each_term_is_explained_once() -> None:
+    before_unused = GLOSSARY.partition("## Words that are not used")[0]
+    terms = [term for row in cells(before_unused) for term in row[0].split(", ")]
+    assert sorted(terms) == sorted(set(terms))
+
+
+def test_names_keep_to_the_glossary() -> None:
+    unused = cells(GLOSSARY.partition("## Words that are not used")[2])
+    instead = {word: row[1] for row in unused for word in row[0].split(", ")}
+    assert len(instead) > 10
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}: say {instead[word.lower()]}"
+        for path, tree in modules()
+        for name in {path.stem, *defined_names(tree)}
+        for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+        if word.lower() in instead
+    ]
+    assert wrong == []
+
+
 def test_the_examples_are_found() -> None:
     pages = {place.partition(":")[0] for place, _text in EXAMPLES}
     assert pages >= {"README.md", "configuration.md", "quickstart.md", "recipes.md"}
