@@ -20,7 +20,7 @@ from compare import page
 from compare.machine import facts
 from compare.results import Log
 from compare.rounds import ALL, Plan, Rounds
-from compare.servers import SERVERS
+from compare.servers import SERVERS, Before
 
 FILES = 20_000
 """Descriptors that 2,000 slow readers, their server and its files may need."""
@@ -28,6 +28,10 @@ FILES = 20_000
 
 def main() -> None:
     options = parse()
+    if options.before:
+        Before.python = Before.program = options.before
+    else:
+        options.servers = [name for name in options.servers if name != Before.name]
     plan = Plan(
         options.parts, options.rounds, options.seconds, options.servers, options.logs, options.cores
     )
@@ -63,6 +67,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2, help="that each load lasts")
     parser.add_argument("--servers", type=names, default=list(SERVERS), help=",".join(SERVERS))
+    parser.add_argument("--before", metavar="PYTHON", help="the Python of a checkout of an earlier version")
     parser.add_argument("--logs", type=logs, default=get_args(Log), help="off, on or both: access logs")
     parser.add_argument("--cores", type=numbers, default=(0, 1), help="the servers', and the load's")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="write it to docs/benchmarks.md")

@@ -13,7 +13,7 @@ from compare.processes import Port, Tree, accepts
 from compare.readers import Readers
 from compare.results import RATE, Aim, Failure, Measure, Results
 from compare.rounds import Plan, Rounds
-from compare.servers import filled
+from compare.servers import Before, filled
 from origin import Generated, Origin
 
 CORE = max(os.sched_getaffinity(0))
@@ -235,3 +235,15 @@ def test_the_index_is_measured_by_its_own_program(tmp_path: Path, monkeypatch: p
     program.write_text("raise SystemExit('no room')")
     here.measure_index()
     assert "no room" in here.results.failures[0].reason
+
+
+def test_an_earlier_version_is_not_replaced_by_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests' PYTHONPATH names this checkout."""
+    monkeypatch.setenv("PYTHONPATH", "/this/checkout")
+    before = Before(tmp_path, CORE)
+    try:
+        assert "PYTHONPATH" not in before.environment()
+    finally:
+        before.close()

@@ -193,13 +193,14 @@ class Varnish(Server):
 
 class Ours(Server):
     name, title, program = "ours", "pyproxycache", sys.executable
+    python = sys.executable
 
     def prepare(self) -> None:
         log = {"access": str(self.folder / "access.log")} if self.log else {}
         (self.folder / "cache.yaml").write_text(yaml.safe_dump({"log": log}))
 
     def command(self) -> list[str]:
-        serve = [sys.executable, "-m", "pyproxycache", "serve", "-c", str(self.folder / "cache.yaml")]
+        serve = [self.python, "-m", "pyproxycache", "serve", "-c", str(self.folder / "cache.yaml")]
         serve += ["--listen", f"127.0.0.1:{self.port}", "--cache-dir", str(self.folder / "cache")]
         return [*serve, "--workers", "1", "--threads", str(THREADS), "--upstream", f"http://{self.origin}"]
 
@@ -209,12 +210,23 @@ class Ours(Server):
     @classmethod
     def version(cls) -> str:
         said = subprocess.run(
-            [cls.program, "-c", "import pyproxycache as p; print(p.__version__)"],
+            [cls.python, "-c", "import pyproxycache as p; print(p.__version__)"],
             capture_output=True,
             text=True,
             check=False,
+            cwd="/",
         )
         return said.stdout.strip()
+
+
+class Before(Ours):
+    """The same program as it was: `python` is that of a checkout in which another version is installed."""
+
+    name, title = "before", "before"
+
+    def environment(self) -> dict[str, str]:
+        """Without what would put this version in the place of the other."""
+        return {name: value for name, value in super().environment().items() if name != "PYTHONPATH"}
 
 
 class FastOrigin(Server):
@@ -241,4 +253,4 @@ class FastOrigin(Server):
         return int(fetch(None, f"{self.url}/count").body.split()[9])
 
 
-SERVERS: dict[str, type[Server]] = {server.name: server for server in (Ours, Nginx, Squid, Varnish)}
+SERVERS: dict[str, type[Server]] = {server.name: server for server in (Ours, Nginx, Squid, Varnish, Before)}
