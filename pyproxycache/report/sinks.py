@@ -156,7 +156,7 @@ class Syslog:
 
 
 def _joined(lines: list[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode("ascii")
+    return "\n".join([*lines, ""]).encode("ascii")
 
 
 def _pieces(lines: list[str]) -> Iterator[bytes]:
