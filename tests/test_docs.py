@@ -114,8 +114,9 @@ def reasons() -> set[str]:
     judges = [
         node
         for node in ast.parse(source).body
-        if isinstance(node, ast.FunctionDef) and node.name in ("obstacle", "_forbidden")
+        if isinstance(node, ast.FunctionDef) and node.name in ("why_not_storable", "_forbidden")
     ]
+    assert len(judges) == 2
     returned = (node.value for judge in judges for node in ast.walk(judge) if isinstance(node, ast.Return))
     return {
         node.value for node in returned if isinstance(node, ast.Constant) and isinstance(node.value, str)

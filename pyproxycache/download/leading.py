@@ -25,7 +25,7 @@ from pyproxycache.rules.digests import expected_digests
 from pyproxycache.rules.extents import as_part
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import continues, range_text
-from pyproxycache.rules.representation import is_cut, resumption_validator
+from pyproxycache.rules.representation import is_unmarked_part, resumption_validator
 from pyproxycache.rules.validation import (
     complete_length,
     strip_conditionals,
@@ -181,7 +181,7 @@ class Downloader:
             exchange = self._upstream.send(resuming, outcome, patience=patience)
             if _goes_on(exchange, writer.entry, writer.size):
                 return exchange, True
-            if exchange.head.status not in (206, 416) and not is_cut(exchange.head):
+            if exchange.head.status not in (206, 416) and not is_unmarked_part(exchange.head):
                 return exchange, False
             exchange.close()
         return self._upstream.send(request, outcome, patience=patience), False

@@ -27,7 +27,7 @@ _PERMISSIONS = frozenset({"public", "immutable", "must-understand"})
 
 @dataclass(frozen=True, slots=True)
 class RequestDirectives:
-    """What a request asks of caches (RFC 9111 section 5.2.1, RFC 5861); times in seconds."""
+    """The cache directives of a request (RFC 9111 section 5.2.1, RFC 5861); times in seconds."""
 
     no_store: bool = False
     no_cache: bool = False
@@ -41,11 +41,11 @@ class RequestDirectives:
 
 @dataclass(frozen=True, slots=True)
 class ResponseDirectives:
-    """What a response allows caches (RFC 9111 section 5.2.2, RFC 5861, RFC 8246); times in seconds.
+    """The cache directives of a response (RFC 9111 section 5.2.2, RFC 5861, RFC 8246); times in seconds.
 
-    `no_cache` and `private` are the unqualified forms; the fields named by the qualified ones are
-    in `withheld`, in lower case. `targeted`: from a targeted field, so that Cache-Control, Expires
-    and Pragma do not count.
+    `no_cache` and `private` are true for the forms without field names; the fields that the other forms
+    name are in `withheld`, in lower case. `targeted` is true if the directives come from a targeted field:
+    Cache-Control, Expires and Pragma are ignored then.
     """
 
     no_store: bool = False
@@ -66,12 +66,12 @@ class ResponseDirectives:
 
     @property
     def must_validate(self) -> bool:
-        """No use without asking the origin; an update by 304 can put no-store or private there too."""
+        """Whether each use has to be validated; no-store and private may come later, by a 304."""
         return self.no_cache or self.private or (self.no_store and not self.must_understand)
 
     @property
     def never_stale(self) -> bool:
-        """No use past the freshness lifetime, not even for a failing origin (RFC 9111 section 4.2.4)."""
+        """Whether it must not be used stale, not even while the origin fails (RFC 9111 section 4.2.4)."""
         return (
             self.must_validate or self.must_revalidate or self.proxy_revalidate or self.s_maxage is not None
         )
@@ -81,7 +81,7 @@ _NOTHING_ASKED = RequestDirectives()
 
 
 def request_directives(headers: Headers) -> RequestDirectives:
-    """The request's directives; Pragma counts where there is no Cache-Control (RFC 9111 section 5.4)."""
+    """The directives of a request; Pragma counts only without Cache-Control (RFC 9111 section 5.4)."""
     if "cache-control" in headers:
         return _request_directives(headers.lines("cache-control"))
     pragma = headers.get("pragma")
@@ -91,9 +91,9 @@ def request_directives(headers: Headers) -> RequestDirectives:
 
 
 def response_directives(headers: Headers, targets: tuple[str, ...] = ()) -> ResponseDirectives:
-    """The response's directives: those of the first valid field among `targets`, else Cache-Control's.
+    """The directives of a response: from the first valid field in `targets`, else from Cache-Control.
 
-    `targets` are names of targeted fields in lower case. RFC 9213 section 2.2.
+    `targets` are names of targeted fields in lower case (RFC 9213 section 2.2).
     """
     for name in targets:
         text = headers.get(name)
@@ -106,7 +106,7 @@ def response_directives(headers: Headers, targets: tuple[str, ...] = ()) -> Resp
 @cached_while_short
 def _request_directives(lines: tuple[str, ...]) -> RequestDirectives:
     arguments = _arguments(lines)
-    # max-stale without an argument takes any staleness.
+    # max-stale without an argument accepts any staleness.
     any_staleness = arguments.get("max-stale") == [None]
     return RequestDirectives(
         no_store="no-store" in arguments,
@@ -127,7 +127,7 @@ def _response_directives(lines: tuple[str, ...]) -> ResponseDirectives:
 
 @cached_while_short
 def _targeted_directives(text: str) -> ResponseDirectives | None:
-    """The directives of a targeted field; None where it is empty or no dictionary."""
+    """The directives of a targeted field; None if it is empty or not a dictionary."""
     members = parse_dictionary(text)
     if not members:
         return None
@@ -156,10 +156,9 @@ def _response_directives_of(arguments: Arguments) -> ResponseDirectives:
 
 
 def _targeted_arguments(members: Mapping[str, Member]) -> Arguments:
-    """The directives of a targeted field; their values have types (RFC 9213 section 2.1).
+    """The directives of a targeted field, whose values are typed (RFC 9213 section 2.1).
 
-    What has the wrong one is not believed: a time is invalid, a permission is not given, but what
-    forbids something stands.
+    A value of the wrong type makes a time invalid and a permission void; a prohibition stays in force.
     """
     arguments: dict[str, list[str | None]] = {}
     for name, (value, _parameters) in members.items():
@@ -173,7 +172,7 @@ def _targeted_arguments(members: Mapping[str, Member]) -> Arguments:
 
 
 def _arguments(lines: Iterable[str]) -> Arguments:
-    """Every directive's arguments in order; line by line, so that an open quote ends with its line."""
+    """The arguments of each directive in order; an unclosed quote ends with its line."""
     arguments: dict[str, list[str | None]] = {}
     for line in lines:
         for item in split_list(line):
@@ -187,18 +186,18 @@ def _seconds(arguments: Arguments, name: str) -> list[int | None]:
 
 
 def _allowed(arguments: Arguments, name: str) -> int | None:
-    """The smallest of the values; None, which allows nothing, if there is none or an invalid one."""
+    """The smallest value; None, which allows nothing, if there is no value or an invalid one."""
     values = [seconds for seconds in _seconds(arguments, name) if seconds is not None]
     return min(values, default=None) if len(values) == len(arguments.get(name, [])) else None
 
 
 def _strictest(arguments: Arguments, name: str) -> int | None:
-    """The smallest of the values, an invalid one being 0; None if there is none."""
+    """The smallest value, where an invalid one is 0; None if there is no value."""
     return min((seconds or 0 for seconds in _seconds(arguments, name)), default=None)
 
 
 def _lifetime(arguments: Arguments, name: str) -> int | None:
-    """The value; 0, which is stale, if it is invalid or there are several that differ.
+    """The value in seconds, None if there is none; 0, which is stale, if it is invalid or values differ.
 
     RFC 9111 section 4.2.1.
     """
@@ -209,6 +208,6 @@ def _lifetime(arguments: Arguments, name: str) -> int | None:
 
 
 def _field_names(values: list[str | None]) -> tuple[bool, frozenset[str]]:
-    """Whether one of the directives is about all fields, and the fields that the others name."""
+    """Whether one of the arguments names no field, which means all of them, and the fields named."""
     names = [frozenset(name.lower() for name in split_list(text or "")) for text in values]
     return not all(names), frozenset().union(*names)

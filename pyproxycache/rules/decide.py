@@ -54,32 +54,36 @@ from pyproxycache.rules.validation import (
     validators,
 )
 
-# Preconditions that the origin has to see where what is stored does not meet them (RFC 9111 section 4.3.2).
+# Preconditions that go to the origin if no stored response meets them (RFC 9111 section 4.3.2).
 _FOR_THE_ORIGIN = ("If-Match", "If-Unmodified-Since")
 
 
 def on_request(
     request: Request, entries: Sequence[Entry], policies: Policies, now: float
 ) -> Serve | Assemble | Fetch | Bypass | Refuse:
-    """What to do with the request, given what is stored that may fit it (RFC 9111 section 4)."""
+    """Decide what to do with a request (RFC 9111 section 4).
+
+    `entries` are the stored responses that may fit it; `now` is in seconds since the epoch.
+    """
     if request.method not in ("GET", "HEAD") and request.content_key is None:
         return Bypass(Forward.METHOD)
     asked = request_directives(request.headers)
-    if not asked.only_if_cached and _past_the_cache(request, asked):
+    if not asked.only_if_cached and _must_reach_origin(request, asked):
         return Bypass(Forward.REQUEST)
     key = cache_key(request.url, policies.query_mode(request.url))
     fitting = select(entries, key, request)
     whole = newest([entry for entry in fitting if entry.part is None])
     reason = Forward.VARY_MISS if any(e.key == key for e in entries) else Forward.URI_MISS
     if fitting:
-        reason = Forward.MISS  # parts, of no use here
-    demands = not asked.only_if_cached and any(name in request.headers for name in _FOR_THE_ORIGIN)
+        reason = Forward.MISS  # only parts, which may not be enough
+    has_demands = not asked.only_if_cached and any(name in request.headers for name in _FOR_THE_ORIGIN)
     if whole is not None:
         judged = _judge(request, asked, whole, policies.for_head(request.url, whole.head), now)
-        if isinstance(judged, Serve) and not (demands and not is_as_demanded(request.headers, whole.head)):
+        meets_demands = not has_demands or is_as_demanded(request.headers, whole.head)
+        if isinstance(judged, Serve) and meets_demands:
             return judged
         reason = judged if isinstance(judged, Forward) else Forward.REQUEST
-    if demands:
+    if has_demands:
         return Bypass(Forward.REQUEST)
     parts = [entry for entry in fitting if entry.part is not None]
     if parts and request.method == "GET":
@@ -95,9 +99,9 @@ def on_request(
 
 
 def validating(request: Request, stale: Entry | None, reason: Forward) -> Fetch:
-    """Ask the origin; a part is asked for as such where no whole is stored that could be validated."""
+    """The fetch that validates `stale`, or without that gets the response, or the one range asked for."""
     headers = end_to_end(request.headers)
-    # If-Range is judged here, by what comes: its answer may leave out fields that others need.
+    # If-Range is not sent: this cache evaluates it, as its answer may lack fields that other clients need.
     outbound = strip_conditionals(headers)
     if stale is not None:
         outbound = Headers((*outbound, *validators(stale.head)))
@@ -107,11 +111,11 @@ def validating(request: Request, stale: Entry | None, reason: Forward) -> Fetch:
 
 
 def with_variants(request: Request, fetch: Fetch, variants: Sequence[Entry]) -> Fetch:
-    """The fetch of a response of which only other variants are stored (RFC 9111 section 4.3.1)."""
+    """The fetch, which also offers the entity tags of other stored variants (RFC 9111 section 4.3.1)."""
     if fetch.stale is not None or not variants:
         return fetch
     fetch = replace(fetch, reason=Forward.VARY_MISS)
-    offered = tuple(variant for variant in variants if _would_do(request, variant))
+    offered = tuple(variant for variant in variants if _may_be_offered(request, variant))
     if not offered or "range" in fetch.headers:
         return fetch
     tags = dict.fromkeys(tag for variant in offered if (tag := strong_tag(variant.head)) is not None)
@@ -119,12 +123,12 @@ def with_variants(request: Request, fetch: Fetch, variants: Sequence[Entry]) -> 
     return replace(fetch, headers=headers, variants=offered)
 
 
-def _would_do(request: Request, variant: Entry) -> bool:
-    """Whether a 304 that names the variant would say that it answers the request as well.
+def _may_be_offered(request: Request, variant: Entry) -> bool:
+    """Whether the variant answers the request too if a 304 names its entity tag.
 
-    A weak tag can be that of several representations, and servers give one to content in several codings.
-    Of fields that a 304 leaves out it would have those for another client: so nothing may differ but what
-    chooses among representations.
+    The tag has to be strong: several representations may share a weak one, and servers give the same one to
+    content in several codings. The requests may differ only in negotiation fields: the fields that a 304
+    leaves out are kept from the answer to another client.
     """
     names = [name for name, _value in variant.vary]
     values = zip(variant.vary, vary_values(names, request), strict=True)
@@ -145,11 +149,11 @@ def on_response(
     request_time: float,
     response_time: float,
 ) -> Store | Freshen | FetchAnew | ServeStale | Pass:
-    """What to do with the answer to what was fetched (RFC 9111 sections 3 and 4.3.3).
+    """Decide what to do with the origin's answer to a fetch (RFC 9111 sections 3 and 4.3.3).
 
     `request` is the client's with the fields that were sent. Times are seconds since the epoch.
     """
-    return _Judged(request, head, policies, request_time, response_time).decide(fetch)
+    return _OriginAnswer(request, head, policies, request_time, response_time).decide(fetch)
 
 
 def on_head(
@@ -160,16 +164,16 @@ def on_head(
     request_time: float,
     response_time: float,
 ) -> Freshen | Forget | None:
-    """What the 200 to a HEAD means for the stored answer to a GET (RFC 9111 section 4.3.5).
+    """What the 200 to a HEAD changes in the stored answer to a GET; None: nothing.
 
-    None: nothing.
+    RFC 9111 section 4.3.5. Times are seconds since the epoch.
     """
-    return _Judged(request, head, policies, request_time, response_time).updates(entry)
+    return _OriginAnswer(request, head, policies, request_time, response_time).decide_on_head(entry)
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
-    """An answer of the origin's, with all that is known of the exchange."""
+class _OriginAnswer:
+    """The head of an answer from the origin, with the request and the times of the exchange."""
 
     request: Request
     head: Head
@@ -179,7 +183,7 @@ class _Judged:
 
     def decide(self, fetch: Fetch) -> Store | Freshen | FetchAnew | ServeStale | Pass:
         if self.head.status == 304:
-            return self._validates(fetch)
+            return self._decide_on_304(fetch)
         failed = self.head.status >= 500 or self.head.status == 429
         if failed and fetch.stale is not None:
             policy = self._policy(fetch.stale.head)
@@ -193,7 +197,7 @@ class _Judged:
         if reason is not None or fields is None:
             return self._pass(reason or "vary", fetch)
         key = cache_key(self.request.url, self.policies.query_mode(self.request.url))
-        completed = self._completing(fetch)
+        completed = self._completing_head(fetch)
         vary, stale = vary_values(fields, self.request), fetch.stale
         return Store(
             vary,
@@ -207,23 +211,24 @@ class _Judged:
         )
 
     def _pass(self, reason: str, fetch: Fetch) -> Pass:
-        """An error may be over soon, and what one client is told says nothing about what others get."""
+        """Pass the answer on; it is not remembered if the next client may well get another one."""
         is_for_all = fetch.stale is None and not fetch.siblings and not fetch.variants
+        # An error may be over soon.
         return Pass(reason, remember=self.head.status < 400 and is_lasting(reason, of_all=is_for_all))
 
-    def _completing(self, fetch: Fetch) -> Head | None:
-        """The head as that of a part which others were waiting for; None where it is none."""
+    def _completing_head(self, fetch: Fetch) -> Head | None:
+        """The head to store this part with if it fills the plan's first gap, else None."""
         if part_of(self.head) is None or fetch.plan is None or not fetch.plan.missing:
             return None
         return fetch.plan.completing_head(fetch.plan.missing[0], self.head)
 
-    def _validates(self, fetch: Fetch) -> Freshen | FetchAnew | Pass:
-        """The stored response that the 304 speaks of, updated (RFC 9111 section 4.3.4)."""
+    def _decide_on_304(self, fetch: Fetch) -> Freshen | FetchAnew | Pass:
+        """Freshen the stored response that the 304 is about (RFC 9111 section 4.3.4)."""
         named: Entry | None = None
         if fetch.stale is not None and matches_304(fetch.stale, self.head):
             named = fetch.stale
         elif (variant := named_by_304(fetch.variants, self.head)) is not None:
-            named = self._filed_once_more(variant)
+            named = self._as_variant_of_request(variant)
         if named is None:
             plain = strip_validators(fetch.headers)
             if plain == fetch.headers:
@@ -233,18 +238,18 @@ class _Judged:
         entry = replace(entry, ttl=entry.ttl if self.request.ttl is None else self.request.ttl)
         siblings = self._freshened(fetch.siblings)
         kept = self._kept((named, *fetch.siblings), (entry, *siblings))
-        return Freshen(entry, siblings, kept, self._own(named))
+        return Freshen(entry, siblings, kept, self._own_fields(named))
 
-    def _filed_once_more(self, variant: Entry) -> Entry | None:
-        """The variant under this request's fields, None where the 304 says that others select it."""
+    def _as_variant_of_request(self, variant: Entry) -> Entry | None:
+        """The entry stored under this request's fields; None if the 304's Vary names other fields."""
         fields = [name for name, _value in variant.vary]
         selecting = selecting_fields(self.request, effective_headers(self.head, self._policy(variant.head)))
         if "vary" in self.head.headers and (selecting is None or not {*selecting} <= {*fields}):
             return None
         return replace(variant, id=0, vary=vary_values(fields, self.request))
 
-    def updates(self, entry: Entry) -> Freshen | Forget | None:
-        """What a HEAD's 200 means for the stored answer to a GET (RFC 9111 section 4.3.5)."""
+    def decide_on_head(self, entry: Entry) -> Freshen | Forget | None:
+        """What a HEAD's 200 changes in the stored answer to a GET (RFC 9111 section 4.3.5)."""
         described = describes(entry, self.head)
         if described is None:
             return None
@@ -253,8 +258,8 @@ class _Judged:
         updated = self._freshened((entry,))
         return Freshen(updated[0], kept=self._kept((entry,), updated))
 
-    def _own(self, validated: Entry) -> tuple[tuple[str, str], ...]:
-        """What the 304 has for the one who asked alone."""
+    def _own_fields(self, validated: Entry) -> tuple[tuple[str, str], ...]:
+        """The fields of the 304 that are for the requesting client alone."""
         merged = freshen(validated, self.head, self.request_time, self.response_time).head
         policy = self._policy(validated.head)
         stored = stored_head(merged, policy).headers.names()
@@ -262,15 +267,15 @@ class _Judged:
         return tuple(field for field in end_to_end(self.head.headers) if field[0].lower() in own)
 
     def _kept(self, old: Sequence[Entry], updated: Sequence[Entry]) -> tuple[Entry, ...]:
-        """What of the updated entries is for all who come."""
+        """The updated entries as they may be stored for all clients; none if the 304 is for one alone."""
         if self._is_for_one(old[0]):
             return ()
         return tuple(map(_without_new_cookies, old, updated))
 
     def _is_for_one(self, entry: Entry) -> bool:
-        """Whether the entry, had it come with these fields, would not have been stored for others."""
+        """Whether the entry with the 304's fields is for the requesting client alone."""
         merged = freshen(entry, self.head, self.request_time, self.response_time).head
-        # A cookie that was stored with it was judged then.
+        # A cookie that is stored already was found to be for all.
         cookies = self.head.headers.lines("set-cookie")
         headers = merged.headers if cookies else merged.headers.without("set-cookie")
         policy = self._policy(entry.head)
@@ -278,6 +283,7 @@ class _Judged:
         return is_for_one(asked, replace(merged, headers=headers), policy, self.response_time)
 
     def _freshened(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        """The entries with the fields and times of this answer, as they are to be stored."""
         updated = []
         for entry in entries:
             fresh = freshen(entry, self.head, self.request_time, self.response_time)
@@ -293,7 +299,7 @@ class _Judged:
 
 
 def _without_new_cookies(old: Entry, updated: Entry) -> Entry:
-    """The entry without a cookie that was set for whoever asked: the stored response had none."""
+    """The updated entry without Set-Cookie if the old one had none: it is for the requesting client."""
     if "set-cookie" in old.headers:
         return updated
     return replace(updated, head=replace(updated.head, headers=updated.headers.without("Set-Cookie")))
@@ -302,7 +308,10 @@ def _without_new_cookies(old: Entry, updated: Entry) -> Entry:
 def on_error(
     stale: Entry | None, policies: Policies, url: Url, now: float, request: Request | None = None
 ) -> ServeStale | None:
-    """The copy that may stand in for an origin that gave no answer; None if none may."""
+    """Serve the stale entry, if it may stand in for an origin that gave no answer; else None.
+
+    `now` is in seconds since the epoch.
+    """
     if stale is None:
         return None
     asked = None if request is None else request_directives(request.headers)
@@ -312,15 +321,15 @@ def on_error(
 
 
 def is_usable(request: Request, entry: Entry, policies: Policies, now: float) -> bool:
-    """Whether the response may answer the request without the origin being asked (RFC 9111 section 4)."""
+    """Whether the entry may answer the request without asking the origin (RFC 9111 section 4)."""
     policy = policies.for_head(request.url, entry.head)
     return isinstance(_judge(request, request_directives(request.headers), entry, policy, now), Serve)
 
 
 def good_until(request: Request, entry: Entry, policies: Policies, now: float) -> float:
-    """When the fresh entry may no longer answer the request as it does now (epoch seconds).
+    """The time (epoch seconds) until which the fresh entry answers this request in the same way.
 
-    That is `now` itself where it may depend on the time in another way than by its age.
+    It is `now` if the time may change the answer in another way than by its age.
     """
     policy = policies.for_head(request.url, entry.head)
     asked = request_directives(request.headers)
@@ -348,25 +357,26 @@ def freshness_left(request: Request, entry: Entry, policies: Policies, now: floa
 
 
 def _left(request: Request, entry: Entry, policy: Policy, now: float) -> float:
+    """Seconds of freshness that are left to the entry."""
     return entry_lifetime(entry, policy, request.ttl) - current_age(entry, now)
 
 
-def _past_the_cache(request: Request, asked: RequestDirectives) -> bool:
-    """Whether the request has to reach the origin: its login counts there, or it may not be kept."""
+def _must_reach_origin(request: Request, asked: RequestDirectives) -> bool:
+    """Whether only the origin may answer: the request forbids storing, or logs in a connection."""
     return asked.no_store or request.logs_in
 
 
 def _judge(
     request: Request, asked: RequestDirectives, entry: Entry, policy: Policy, now: float
 ) -> Serve | Forward:
-    """Serve the entry, or the reason why the origin has to be asked."""
+    """Serve the entry, or the reason for asking the origin."""
     directives = directives_of(entry.head, policy)
     age, left = current_age(entry, now), _left(request, entry, policy, now)
     ttl = math.floor(left)
     if directives.must_validate:
         return Forward.STALE
     if policy.fresh is not None and left > 0:
-        # The operator's word on how long it lasts is for all clients, also those that ask to reload.
+        # The operator's lifetime holds for all clients, also those that ask to reload.
         return Serve(entry, age, ttl, stale=False)
     if policy.immutable and left > 0 and not asked.no_cache:
         return Serve(entry, age, ttl, stale=False)
@@ -377,20 +387,23 @@ def _judge(
     window = policy.stale_while_revalidate
     if window is None:
         window = directives.stale_while_revalidate
-    if window is not None and -left <= window and not directives.never_stale and _takes_stale(asked):
+    if window is not None and -left <= window and not directives.never_stale and _allows_stale(asked):
         return Serve(entry, age, ttl, stale=True, refresh=True)
     return Forward.STALE
 
 
-def _takes_stale(asked: RequestDirectives) -> bool:
-    """Whether the request leaves it to the origin how stale an answer may be (RFC 9111 section 5.2.1)."""
+def _allows_stale(asked: RequestDirectives) -> bool:
+    """Whether the request sets no limit of its own to staleness (RFC 9111 section 5.2.1)."""
     return not asked.no_cache and asked.max_age is None and asked.min_fresh is None
 
 
 def _assemble(
     request: Request, asked: RequestDirectives, parts: Sequence[Entry], policies: Policies, now: float
 ) -> Assemble | Fetch | None:
-    """What stored parts contribute to the answer, None where they do not (RFC 9111 section 3.4)."""
+    """Answer out of stored parts, or fetch what they lack; None if they are of no use.
+
+    RFC 9111 section 3.4.
+    """
     chosen = _plan(request, parts, now)
     if chosen is None:
         return None
@@ -399,7 +412,7 @@ def _assemble(
     fresh = [serve.ttl for serve in judged if isinstance(serve, Serve) and not serve.stale]
     headers = strip_conditionals(end_to_end(request.headers))
     if chosen.missing:
-        # If-Range makes the answer tell whether what is stored is still good, however old it is.
+        # If-Range validates the stored parts as well, so they may be stale.
         headers = Headers((*headers, *chosen.range_fields(chosen.missing[0])))
         return Fetch(headers, None, Forward.PARTIAL, plan=chosen)
     if len(fresh) == len(used):
@@ -412,7 +425,7 @@ def _assemble(
 
 
 def _plan(request: Request, parts: Sequence[Entry], now: float) -> Plan | None:
-    """The answer out of the newest part and those that go with it, or out of one that stands alone."""
+    """The answer out of the newest part and those it combines with, or out of a single part."""
     alike = representation(parts)
     chosen = plan(request, alike, now)
     if chosen is not None or resumption_validator(alike[0].head) is not None:

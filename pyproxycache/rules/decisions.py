@@ -11,9 +11,9 @@ from pyproxycache.rules.parts import Plan
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Answer with the entry; `age` and `ttl` in seconds, `ttl` negative once it is stale.
+    """Answer with the entry; `age` and `ttl` are in seconds, and `ttl` is negative if it is stale.
 
-    `refresh`: the origin wants it validated in the background (RFC 5861 section 3).
+    `refresh`: validate it in the background as well (RFC 5861 section 3).
     """
 
     entry: Entry
@@ -25,7 +25,7 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Assemble:
-    """Answer out of stored parts, of which none is missing; `ttl` in seconds."""
+    """Answer out of stored parts that have all the bytes; `ttl` is in seconds."""
 
     plan: Plan
     ttl: int
@@ -33,11 +33,11 @@ class Assemble:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Send the request with these headers; `stale` is the copy they validate, or that may stand in.
+    """Ask the origin with these headers; `stale` is the entry they validate, or that may stand in for it.
 
-    `variants` are stored under other request fields but would do, and their entity tags are sent along.
-    With a `plan` the answer is made out of parts: its first missing segment is asked for or, where none is
-    missing, all are validated.
+    `variants` are entries stored under other request fields, whose entity tags are sent too. With a `plan`
+    the answer is made out of stored parts: its first missing segment is asked for, or all parts are
+    validated if none is missing.
     """
 
     headers: Headers
@@ -48,21 +48,21 @@ class Fetch:
 
     @property
     def siblings(self) -> tuple[Entry, ...]:
-        """The stored parts beside `stale` that the answer tells about."""
+        """The parts of the plan other than `stale`, which the answer validates too."""
         parts = self.plan.parts if self.plan is not None else ()
         return tuple(part for part in parts if part is not self.stale)
 
 
 @dataclass(frozen=True, slots=True)
 class Bypass:
-    """Forward the request as it is and store nothing of the answer."""
+    """Forward the request unchanged for this client alone, and store nothing of the answer."""
 
     reason: Forward
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Answer with this status and text, and ask nobody."""
+    """Answer with this status and text without asking the origin."""
 
     status: int
     text: str
@@ -70,10 +70,11 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Store the response with this head under these request fields; `siblings` are parts it validates.
+    """Store the response with this head under these request fields (`vary`).
 
-    `own` are the fields of the answer that nobody gets but the one who asked. `outdated` was validated in
-    vain and is found by other request fields than this, so that it would go on being found.
+    `siblings` are stored parts that it validates. `own` are fields for the requesting client alone.
+    `outdated` is the entry that did not validate, if other request fields than the new one's select it: it
+    has to be removed.
     """
 
     vary: tuple[tuple[str, str | None], ...]
@@ -88,10 +89,10 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Freshen:
-    """The stored response is valid: answer with this updated entry, and its siblings.
+    """The stored response is still valid: answer with this updated entry and its `siblings`.
 
-    `kept` is what is to be stored of it: nothing where what was said is for this client alone. `own` are
-    the fields of the 304 that nobody gets but the one who asked.
+    `kept` are the entries to store in their updated form; none if the 304 is for this client alone. `own`
+    are the fields of the 304 for the requesting client alone.
     """
 
     entry: Entry
@@ -102,14 +103,14 @@ class Freshen:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """The stored response is outdated."""
+    """Remove the entry: it is outdated."""
 
     entry: Entry
 
 
 @dataclass(frozen=True, slots=True)
 class ServeStale:
-    """Answer with the copy although it is not fresh; `detail` (a token) says what failed."""
+    """Answer with the stale entry in place of a failed origin; `detail` (a token) says what failed."""
 
     entry: Entry
     detail: str
@@ -117,14 +118,14 @@ class ServeStale:
 
 @dataclass(frozen=True, slots=True)
 class FetchAnew:
-    """The origin validated something that is not there: fetch the response itself."""
+    """Fetch again without validators: the 304 is about something that is not stored."""
 
     fetch: Fetch
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Hand the response on and store nothing; `remember` if the next answer is likely the same."""
+    """Hand the response on and store nothing; `remember` that if the next answer will likely be alike."""
 
     reason: str
     remember: bool

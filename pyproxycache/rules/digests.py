@@ -1,4 +1,4 @@
-"""Integrity fields: which digests a body has to have (RFC 9530)."""
+"""Integrity fields: the digests that a body has to match (RFC 9530)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pyproxycache.messages import Head
 from pyproxycache.rules.structured import parse_dictionary
 
-# The algorithms in use against attackers as well (RFC 9530 section 5), and the bytes of their digests.
+# The algorithms that are safe against attackers (RFC 9530 section 5), and their digests' length in bytes.
 _ACTIVE = {"sha-256": 32, "sha-512": 64}
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedDigest:
-    """What a field of the response promises of its body; `digest` in hex."""
+    """A digest that a field of the response states; `digest` is in hex."""
 
     field: str
     algorithm: str
@@ -22,9 +22,9 @@ class ExpectedDigest:
 
 
 def expected_digests(head: Head) -> tuple[ExpectedDigest, ...]:
-    """What the body of the response has to have; of a 206 only Content-Digest is about its own bytes.
+    """The digests that the body of the response has to match; for a 206, those of Content-Digest only.
 
-    Members that are unknown, or no digests, are not looked at. RFC 9530 sections 2 and 3.
+    Unknown algorithms and invalid digests are ignored. RFC 9530 sections 2 and 3.
     """
     fields = ("Content-Digest",) if head.status == 206 else ("Content-Digest", "Repr-Digest")
     return tuple(
@@ -38,7 +38,7 @@ def expected_digests(head: Head) -> tuple[ExpectedDigest, ...]:
 
 
 class IntegrityCheck:
-    """Checks a body as it arrives, apart from its sha256, which whoever stores it has anyway."""
+    """Checks a body against its expected digests; the caller computes the sha256, which it needs anyway."""
 
     def __init__(self, head: Head) -> None:
         self.expected = expected_digests(head)
@@ -48,15 +48,16 @@ class IntegrityCheck:
 
     @property
     def reads_the_body(self) -> bool:
-        """Whether all of it has to go through `update`."""
+        """Whether the whole body has to be given to `update`."""
         return self._sha512 is not None
 
     def update(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
         if self._sha512 is not None:
             self._sha512.update(data)
 
     def mismatch(self, sha256: str) -> str:
-        """The field and algorithm that the body does not match, empty where it matches all.
+        """The first field and algorithm that the body does not match; "" if it matches all.
 
         `sha256` is the body's, in hex.
         """

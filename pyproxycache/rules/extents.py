@@ -1,4 +1,4 @@
-"""Bytes of a representation that are there or on their way: what a download can leave to others."""
+"""Extents of a representation that are stored or being downloaded, so that a download can stop at them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.rules.validation import complete_length
 
 _LEAST = 256 << 10
-"""Bytes of others that are worth a request less: fewer cost the origin less than asking behind them."""
+"""Bytes that others must have for a download to stop: a second request costs more than fewer bytes do."""
 _LEAST_AHEAD = 256 << 10
 _WAIT_SECONDS = 0.5
 _LEAST_SECONDS = 0.1
 
-# They speak of the bytes of one message.
+# These fields describe the bytes of one message, not of the representation.
 _OF_THE_CONTENT = ("Content-Digest", "Content-MD5")
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Bytes `start` up to `stop` of a representation, which are there up to `reached`."""
+    """The bytes of a representation from `start` to before `stop`, of which those before `reached` are here."""
 
     start: int
     stop: int
     reached: int
 
     def has(self, offset: int) -> bool:
+        """Whether the byte at the offset is in the extent, arrived or not."""
         return self.start <= offset < self.stop
 
 
 def as_part(entry: Entry) -> Entry | None:
-    """The response as a part that its download can share with others, a whole one as that of everything.
+    """The entry with `part` set, a whole response as the part that is everything.
 
-    None where that is unknown, or where nothing tells its bytes from those of another representation.
+    None if the complete length is unknown, or if no validator tells its representation from others.
     """
     if resumption_validator(entry.head) is None:
         return None
@@ -47,20 +48,20 @@ def as_part(entry: Entry) -> Entry | None:
 
 
 def extent_of(part: Entry, arrived: int = 0) -> Extent:
-    """The bytes that a part, as from as_part(), has or is to have, with so many of them there already."""
+    """The extent of a part, as from as_part(), of which `arrived` bytes are here."""
     assert part.part is not None, "a part says where its bytes lie"
     return Extent(part.part.start, part.part.end + 1, part.part.start + arrived)
 
 
 def are_of_one(part: Entry, other: Entry) -> bool:
-    """Whether the bytes of two parts, as from as_part(), go together (RFC 9110 section 15.3.7.3)."""
+    """Whether two parts, as from as_part(), are of one representation (RFC 9110 section 15.3.7.3)."""
     return part.vary == other.vary and len(representation((part, other))) == 2
 
 
 def first_ahead(offset: int, others: Iterable[Extent]) -> int | None:
-    """Where a download that is at the offset meets what others bring in, if that is worth stopping for.
+    """Where a download at the offset meets the extent of another one, if it is worth stopping there.
 
-    That is the offset itself where others are further already.
+    It is the offset itself if another one is further already. None: go on to the end.
     """
     places = [
         (max(other.start, offset), other.stop)
@@ -71,9 +72,9 @@ def first_ahead(offset: int, others: Iterable[Extent]) -> int | None:
 
 
 def comes_soon(offset: int, entry: Entry, arrived: int, now: float, most: int) -> bool:
-    """Whether a download that has so many bytes of the entry will be at the offset sooner than a new one.
+    """Whether a download that has `arrived` bytes will reach the offset sooner than a new request would.
 
-    `most`: no more bytes ahead than that, and so many from an origin that does not say it takes ranges.
+    `most` limits how many bytes ahead the offset may be. Times are seconds since the epoch.
     """
     reached = entry.first_byte + arrived
     if entry.status == 200 and (entry.headers.get("accept-ranges") or "none") == "none":
@@ -83,7 +84,7 @@ def comes_soon(offset: int, entry: Entry, arrived: int, now: float, most: int) -
 
 
 def shortened(entry: Entry, size: int) -> Entry:
-    """The part of which no more than its first bytes came, `size` of them."""
+    """The part cut to its first `size` bytes, with the fields that describe it."""
     assert entry.part is not None, "a whole is not shortened"
     part = replace(entry.part, end=entry.part.start + size - 1)
     headers = entry.headers.without(*_OF_THE_CONTENT).with_field("Content-Range", content_range(part))

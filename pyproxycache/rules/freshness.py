@@ -12,34 +12,34 @@ HEURISTICALLY_CACHEABLE = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405
 """Statuses that may be stored without explicit freshness (RFC 9110 section 15.1)."""
 
 UNKNOWN_AGE = float(1 << 31)
-"""Seconds: what a number of seconds means that is too large to be told (RFC 9111 section 1.2.2)."""
+"""Seconds: the age of a response of which it is not known (the largest number, RFC 9111 section 1.2.2)."""
 
 CLOCK_TOLERANCE = 5.0
-"""Seconds by which a clock may be corrected without anything stored being in doubt."""
+"""Seconds by which the clock may be corrected without making the times of entries doubtful."""
 
 _HEURISTIC_SHARE = 0.1
 _HEURISTIC_CAP = 7 * 86400.0
 
 
 def effective_headers(head: Head, policy: Policy) -> Headers:
-    """The fields that the rules look at: those that the policy does not ignore."""
+    """The header fields without those that the policy ignores."""
     headers = head.headers
     return headers.without(*policy.ignore) if policy.ignore else headers
 
 
 def directives_of(head: Head, policy: Policy) -> ResponseDirectives:
-    """The response's directives as the policy has them read."""
+    """The response's cache directives, from the fields that the policy lets count."""
     return response_directives(effective_headers(head, policy), policy.targets)
 
 
 def date_of(headers: Headers, name: str) -> float | None:
-    """The field's first line as seconds since the epoch; None if it is absent or invalid."""
+    """The date in the field's first line, in seconds since the epoch; None if it is absent or invalid."""
     lines = headers.lines(name)
     return http_date(lines[0].strip(" \t")) if lines else None
 
 
 def recency(entry: Entry) -> tuple[float, float]:
-    """What makes one stored response more recent than another: its Date, then when it came."""
+    """A sort key for how recent an entry is: its Date, then when it was received."""
     date = date_of(entry.headers, "date")
     return entry.response_time if date is None else date, entry.response_time
 
@@ -47,14 +47,14 @@ def recency(entry: Entry) -> tuple[float, float]:
 def current_age(entry: Entry, now: float) -> float:
     """Seconds since the origin made or validated the response (RFC 9111 section 4.2.3).
 
-    One that came later than now, by a clock that has been set back since, or at a time that is not known
-    any more (0), is of UNKNOWN_AGE.
+    It is UNKNOWN_AGE if the entry was received after `now` (the clock was set back since), or at time 0,
+    which stands for an unknown time. `now` is in seconds since the epoch.
     """
     if not 0 < entry.response_time <= now + CLOCK_TOLERANCE:
         return UNKNOWN_AGE
     date = date_of(entry.headers, "date")
     apparent = 0.0 if date is None else max(0.0, entry.response_time - date)
-    # Of a list the first member counts, and an invalid one not at all (RFC 9111 section 5.1).
+    # The first member of a list counts, an invalid one is ignored (RFC 9111 section 5.1).
     stated = split_list(entry.headers.get("age") or "")
     age = (delta_seconds(stated[0]) if stated else None) or 0
     corrected = age + max(0.0, entry.response_time - entry.request_time)
@@ -66,18 +66,18 @@ def freshness_lifetime(
 ) -> float:
     """Seconds for which the response is fresh, counted from its Date (RFC 9111 section 4.2.1).
 
-    Negative where it had expired before it was sent. `ttl` is what a request asks for: it replaces the
-    lifetime of a 200 or a part of it, and only shortens that of one which is not to be used when stale.
-    The policy's `fresh` replaces that of anything. `received` stands in for a missing Date (epoch seconds).
+    Negative if it had expired before it was sent. `ttl` (seconds) is the lifetime that a request asks for:
+    it replaces that of a 200 or 206, but can only shorten that of a response which must not be used stale.
+    `received` (epoch seconds) stands in for a missing Date.
     """
-    own = _own_lifetime(head, policy, received)
+    stated = _stated_lifetime(head, policy, received)
     if ttl is None or head.status not in (200, 206):
-        return own
-    return min(own, ttl) if directives_of(head, policy).never_stale else ttl
+        return stated
+    return min(stated, ttl) if directives_of(head, policy).never_stale else ttl
 
 
-def _own_lifetime(head: Head, policy: Policy, received: float | None) -> float:
-    """The lifetime by the response itself, or the operator's rule."""
+def _stated_lifetime(head: Head, policy: Policy, received: float | None) -> float:
+    """The lifetime by the operator's rule, else by the response itself."""
     if policy.fresh is not None:
         return policy.fresh
     if policy.immutable:
@@ -107,7 +107,7 @@ def _until_expires(headers: Headers, date: float | None) -> float:
 
 
 def _heuristic(headers: Headers, date: float | None) -> float:
-    """A tenth of the time since the last change, a week at most (RFC 9111 section 4.2.2)."""
+    """A tenth of the time since the last modification, a week at most (RFC 9111 section 4.2.2)."""
     modified = date_of(headers, "last-modified")
     if modified is None or date is None:
         return 0.0
@@ -115,9 +115,9 @@ def _heuristic(headers: Headers, date: float | None) -> float:
 
 
 def entry_lifetime(entry: Entry, policy: Policy, ttl: float | None = None) -> float:
-    """The lifetime of a stored response to a request that asks for this `ttl` (None: for none).
+    """The freshness lifetime (seconds) of an entry for a request with this `ttl` (None: without one).
 
-    The shortest ttl that was asked for since it came counts, among requests that ask for one.
+    Among requests with a ttl, the shortest since the entry was received counts.
     """
     if ttl is not None and entry.ttl is not None:
         ttl = min(ttl, entry.ttl)
@@ -125,9 +125,9 @@ def entry_lifetime(entry: Entry, policy: Policy, ttl: float | None = None) -> fl
 
 
 def request_accepts(asked: RequestDirectives, age: float, left: float, may_be_stale: bool) -> bool:
-    """Whether a copy of that age, with that much freshness left, is what the request asks for.
+    """Whether the request's directives allow an entry of this age, with this much freshness left.
 
-    Seconds; `left` is 0 or negative for a stale copy. RFC 9111 section 5.2.1.
+    Both in seconds; `left` is 0 or negative for a stale entry. RFC 9111 section 5.2.1.
     """
     if asked.no_cache or (asked.max_age is not None and (age > asked.max_age or asked.max_age == 0)):
         return False
@@ -141,10 +141,10 @@ def request_accepts(asked: RequestDirectives, age: float, left: float, may_be_st
 def stale_if_error_allowed(
     entry: Entry, policy: Policy, now: float, asked: RequestDirectives | None = None
 ) -> bool:
-    """Whether the copy may stand in for a failing origin (RFC 9111 section 4.2.4, RFC 5861).
+    """Whether the entry may stand in for a failing origin (RFC 9111 section 4.2.4, RFC 5861).
 
-    The limit past freshness is the policy's, else the response's, and the request's where that is
-    longer; where nobody sets one, as long as the copy is kept.
+    How stale it may be is said by the policy, else by the response; the request may allow more. If none
+    of them sets a limit, there is none.
     """
     directives = directives_of(entry.head, policy)
     left = entry_lifetime(entry, policy) - current_age(entry, now)

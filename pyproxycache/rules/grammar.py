@@ -30,10 +30,10 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-"""Fields for the next hop alone (RFC 9110 sections 7.6.1 and 11.7, RFC 9111 section 3.1), in lower case."""
+"""Hop-by-hop fields (RFC 9110 sections 7.6.1 and 11.7, RFC 9111 section 3.1), in lower case."""
 
-# Meant for every recipient, so a Connection option that names one of them has no effect: a sender
-# must not, and one that does would take away what the caching rules rest on.
+# A Connection option that names one of these has no effect: senders must not name them, and the caching
+# rules need them.
 _NEVER_NOMINATED = frozenset({"age", "cache-control", "content-length", "date", "expires", "host", "vary"})
 
 _LIST_ITEM = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
@@ -58,9 +58,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def cached_while_short(function: _Function) -> _Function:
-    """A function of texts, or of tuples of them, that remembers its last results.
+    """Decorate a function of strings, or tuples of strings, so that it remembers its last results.
 
-    Not those of long texts, of which a client could send many.
+    Results of long strings are not remembered, as clients could fill the memory with them.
     """
     remembered: dict[tuple[str | tuple[str, ...], ...], Any] = {}
 
@@ -82,23 +82,23 @@ def cached_while_short(function: _Function) -> _Function:
 
 
 def split_list(text: str) -> list[str]:
-    """The members of a comma-separated list, trimmed, empty ones left out (RFC 9110 section 5.6.1)."""
+    """The members of a comma-separated list, trimmed, without empty ones (RFC 9110 section 5.6.1)."""
     members = _LIST_ITEM.findall(text) if '"' in text else text.split(",")
     return [member for raw in members if (member := raw.strip(" \t"))]
 
 
 def unquote(text: str) -> str:
-    """The content of a quoted string; any other text as it is (RFC 9110 section 5.6.4)."""
+    """The content of a quoted string; other text is returned unchanged (RFC 9110 section 5.6.4)."""
     if len(text) >= 2 and text[0] == text[-1] == '"':
         return _QUOTED_PAIR.sub(r"\1", text[1:-1])
     return text
 
 
 def split_parameter(text: str) -> tuple[str, str | None] | None:
-    """The lower-case name and the unquoted value of `name=value`; value None for a bare name.
+    """The lower-case name and the unquoted value of `name=value`; the value is None for a name alone.
 
-    None if the text starts with no token. A value that follows anything else than "=" at once is
-    returned as it stands, so that no parser of values takes it.
+    None if the text does not start with a token. If the name is not followed by "=" at once, all of the
+    rest is the value, so that no parser accepts it.
     """
     match = _TOKEN.match(text)
     if match is None:
@@ -113,23 +113,23 @@ def delta_seconds(text: str) -> int | None:
     """A non-negative whole number of seconds, at most 2**31; None if invalid (RFC 9111 section 1.2.2)."""
     if not (text.isascii() and text.isdigit()):
         return None
-    # int() refuses thousands of digits; ten are more than the limit has.
+    # int() refuses thousands of digits; the limit has ten.
     digits = text.lstrip("0")
     return MAX_DELTA if len(digits) > 10 else min(int(digits or "0"), MAX_DELTA)
 
 
 @cached_while_short
 def http_date(text: str) -> float | None:
-    """Seconds since the epoch from any of the three formats; None if invalid (RFC 9110 section 5.6.7).
+    """Seconds since the epoch from a date in any of the three formats; None if it is invalid.
 
-    Case does not matter and no zone but GMT is taken (RFC 9111 section 4.2).
+    RFC 9110 section 5.6.7. Case does not matter, and the zone has to be GMT (RFC 9111 section 4.2).
     """
     match = next((found for form in _DATE_FORMATS if (found := form.fullmatch(text))), None)
     if match is None or match["month"].lower() not in _MONTHS or int(match["second"]) > 60:
         return None
     year = int(match["year"])
     if len(match["year"]) == 2:
-        # A fixed window stands in for "50 years from now", as rules have no clock.
+        # A fixed window instead of "50 years from now", as rules have no clock.
         year += 1900 if year >= 70 else 2000
     month = _MONTHS.index(match["month"].lower()) + 1
     day, hour, minute = int(match["day"]), int(match["hour"]), int(match["minute"])
@@ -142,14 +142,14 @@ def http_date(text: str) -> float | None:
 
 
 def format_http_date(t: float) -> str:
-    """Seconds since the epoch as an IMF-fixdate (RFC 9110 section 5.6.7)."""
+    """The time (seconds since the epoch) as an IMF-fixdate (RFC 9110 section 5.6.7)."""
     return formatdate(int(t), usegmt=True)
 
 
 def parse_content_range(text: str) -> tuple[int, int, int | None] | None:
-    """First and last byte position and complete length (None for "*"); None if invalid or unsatisfied.
+    """First and last position and complete length (None for "*") from a Content-Range.
 
-    RFC 9110 section 14.4.
+    None if it is invalid or has no range ("bytes */N"). RFC 9110 section 14.4.
     """
     match = _CONTENT_RANGE.fullmatch(text.strip(" \t"))
     if match is None:
@@ -162,9 +162,9 @@ def parse_content_range(text: str) -> tuple[int, int, int | None] | None:
 
 
 def end_to_end(headers: Headers) -> Headers:
-    """The fields that go past the next hop: without HOP_BY_HOP and what Connection names.
+    """The fields without HOP_BY_HOP and those that Connection names, for requests and responses alike.
 
-    RFC 9110 section 7.6.1; the same for requests and responses.
+    RFC 9110 section 7.6.1.
     """
     options = headers.get("connection")
     if options is None:

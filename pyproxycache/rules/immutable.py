@@ -1,17 +1,17 @@
-"""Paths whose content never changes, in package ecosystems: a digest or a version in them says so."""
+"""Paths in package ecosystems whose content never changes, recognised by a digest or a version in them."""
 
 from __future__ import annotations
 
 import re
 
 LIFETIME = 365 * 86400.0
-"""Seconds for which what never changes is fresh."""
+"""The freshness lifetime of immutable content, in seconds."""
 
 _VERSION = r"v?[0-9]+\.[0-9]+\.[0-9]+[^/]*"
 
-# What a client of the ecosystem checks against a digest that it has from elsewhere, or may not replace.
+# The ecosystem's clients check such content by a digest from elsewhere, or its rules forbid replacing it.
 _PATHS = (
-    # Debian's repositories: indexes by their digest.
+    # Debian repositories: indexes by their digest.
     r"/by-hash/(?:MD5Sum/[0-9a-f]{32}|SHA1/[0-9a-f]{40}|SHA256/[0-9a-f]{64}|SHA512/[0-9a-f]{128})",
     # Container images: layers and configurations.
     r"/v2/.+/blobs/(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})",
@@ -21,7 +21,7 @@ _PATHS = (
     # Rust.
     rf"/[A-Za-z0-9_-]+-{_VERSION}\.crate",
     rf"/crates/[A-Za-z0-9_-]+/{_VERSION}/download",
-    # Go: but not its lists, nor what a branch leads to.
+    # Go: not its lists of versions, nor branches.
     rf"/@v/{_VERSION}\.(?:info|mod|zip)",
     # JavaScript.
     rf"/-/[^/]+-{_VERSION}\.tgz",
@@ -29,11 +29,11 @@ _PATHS = (
     r"/nar/[0-9a-df-np-sv-z]{52}\.nar(?:\.[a-z0-9]+)?",
 )
 _IMMUTABLE = re.compile("(?:" + "|".join(_PATHS) + r")\Z")
-# Paths are of a client's choice, and what is searched backwards and forwards costs their length squared.
+# Clients choose paths, and the search takes time quadratic in their length.
 _LONGEST = 512
 
 
 def is_immutable(path: str, content_type: str) -> bool:
-    """Whether what a 200 for the path has never changes; a page in its place may be one to log in."""
+    """Whether the content of a 200 for the path never changes; HTML does, as it may be a login page."""
     is_page = content_type.lower().startswith("text/html")
     return not is_page and _IMMUTABLE.search(path[-_LONGEST:]) is not None

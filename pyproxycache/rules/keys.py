@@ -1,4 +1,4 @@
-"""What a stored response is found by: its URL's cache key, and the request fields named by Vary."""
+"""Cache keys, and the request fields that select among the entries of one key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=~-._"
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 
 FORWARDED = ("x-forwarded-host", "x-forwarded-proto")
-"""What a proxy tells the origin of the address that its client used, and origins put into their answers."""
+"""Fields that tell the origin the address that the client used; origins put it into their answers."""
 
 OVERRIDING = frozenset(
     (
@@ -36,24 +36,29 @@ OVERRIDING = frozenset(
         *("x-http-method", "x-http-method-override", "x-method-override"),
     )
 )
-"""What makes origins take a request for one to another address, path or method, which few name in Vary."""
+"""Fields by which some origins take a request for one with another address, path or method.
 
-_OF_FORWARDED = re.compile(r"(?:^|[;,])[ \t]*+((?:host|proto)=(?:\"[^\"]*\"|[^\s;,\"]+))", re.IGNORECASE)
+They select the response, but few origins name them in Vary.
+"""
+
+_ADDRESS_IN_FORWARDED = re.compile(
+    r"(?:^|[;,])[ \t]*+((?:host|proto)=(?:\"[^\"]*\"|[^\s;,\"]+))", re.IGNORECASE
+)
 
 _LONGEST_VARY = 2048
 _MOST_VARY_NAMES = 64
 
 CONTENT = "(content)"
-"""Stands beside the field names for a QUERY's content; no field can be called so."""
+"""Stands among field names for the content of a QUERY; it is no valid field name."""
 OVERRIDES = "(overrides)"
-"""The same for all fields of OVERRIDING that a request has: as one name, so that there are few sets."""
+"""Stands among field names for all fields of OVERRIDING together, so that there are few sets of names."""
 
 
 def parse_url(text: str) -> Url:
-    """The parts of an absolute http or https URL; BadRequest with the reason if it is not one.
+    """Parse an absolute http or https URL; raises BadRequest, which says what is wrong with it.
 
-    Scheme and host in lower case, IPv6 without brackets, no fragment; path and query as they were
-    sent, an empty path as "/" (RFC 9110 section 4.2).
+    Scheme and host become lower case, IPv6 addresses lose their brackets, the fragment is dropped, an empty
+    path becomes "/"; path and query stay as they were sent (RFC 9110 section 4.2).
     """
     if (unsendable := _UNSENDABLE.search(text)) is not None:
         raise BadRequest(f"the URL contains {unsendable[0]!a}, which has to be percent-encoded")
@@ -70,7 +75,7 @@ def parse_url(text: str) -> Url:
 
 
 def sendable(text: str | bytes) -> str:
-    """A URL, as bytes or decoded as Latin-1, with what cannot stand in it percent-encoded."""
+    """The URL (bytes, or text decoded as Latin-1) with invalid characters percent-encoded."""
     data = text.encode("latin-1") if isinstance(text, str) else text
     return quote(data, safe=_URL_CHARACTERS)
 
@@ -104,7 +109,7 @@ def _host(text: str) -> str:
 
 
 def cache_key(url: Url, query_mode: QueryMode) -> str:
-    """The URL under which responses are stored, its query kept, sorted by name, or left out."""
+    """The cache key: the URL with its query kept, sorted by name, or left out."""
     text = str(url)
     if query_mode is QueryMode.KEEP or url.query is None:
         return text
@@ -117,10 +122,10 @@ def cache_key(url: Url, query_mode: QueryMode) -> str:
 
 
 def vary_fields(headers: Headers) -> tuple[str, ...] | None:
-    """The request fields that select the response, lower case and sorted; None for "*".
+    """The names in Vary, lower case and sorted; None if no request can be known to select the response.
 
-    None as well where a member is no field's name, for then nobody knows what selects it (RFC 9110
-    section 12.5.5); and where there are so many that looking at them would cost more than the response.
+    That is so for "*", for members that are no field names, and for too many names (RFC 9110 section
+    12.5.5).
     """
     vary = headers.get("vary")
     if vary is None:
@@ -136,9 +141,9 @@ def vary_fields(headers: Headers) -> tuple[str, ...] | None:
 
 
 def selecting_fields(request: Request, response_headers: Headers) -> tuple[str, ...] | None:
-    """What the response is filed under: the fields in Vary, and what else selects it.
+    """The names that select the response: those in Vary, the implied ones, and CONTENT first for a QUERY.
 
-    That is CONTENT, first, for a QUERY, and what is implied.
+    None if Vary does not say what selects it, as from vary_fields().
     """
     fields = vary_fields(response_headers)
     if fields is None:
@@ -149,27 +154,27 @@ def selecting_fields(request: Request, response_headers: Headers) -> tuple[str, 
 
 
 def implied_fields(request: Request) -> frozenset[str]:
-    """What selects the response whether the origin says so or not.
+    """The names that select a response even if it does not name them in Vary.
 
-    That is OVERRIDES where the request has any, and FORWARDED where the cache tells of its client.
+    OVERRIDES if the request has such fields, and FORWARDED if the cache adds those.
     """
-    told = frozenset(FORWARDED if request.is_forwarded else ())
-    return told | {OVERRIDES} if _overrides(request) else told
+    implied = frozenset(FORWARDED if request.is_forwarded else ())
+    return implied | {OVERRIDES} if _overrides(request) else implied
 
 
 def _overrides(request: Request) -> str | None:
-    """Those of the request, in a form that is the same whatever client they tell of."""
+    """The request's fields of OVERRIDING as one text, without what differs for each client; None: none."""
     present = {name for name in OVERRIDING if name in request.headers}
     if request.is_forwarded:
-        present -= {"forwarded", *FORWARDED}  # they are the cache's own
+        present -= {"forwarded", *FORWARDED}  # the cache sends its own
     values = {name: request.headers.get(name) or "" for name in sorted(present)}
     if "forwarded" in values:
-        values["forwarded"] = ";".join(_OF_FORWARDED.findall(values["forwarded"])).lower()
+        values["forwarded"] = ";".join(_ADDRESS_IN_FORWARDED.findall(values["forwarded"])).lower()
     return "\n".join(f"{name}: {value}" for name, value in values.items() if value) or None
 
 
 def vary_values(fields: Sequence[str], request: Request) -> tuple[tuple[str, str | None], ...]:
-    """The fields with the request's normalised values, None where it has none (RFC 9111 section 4.1)."""
+    """The names with the request's normalised values, None for a field it lacks (RFC 9111 section 4.1)."""
     return tuple((name, _value(name, request)) for name in fields)
 
 
@@ -183,7 +188,7 @@ def _value(name: str, request: Request) -> str | None:
 
 
 def flight_key(key: str, varies: Sequence[str], request: Request) -> str:
-    """What requests for one representation share: the cache key and, where known, what it varies on."""
+    """The flight key of a request: the cache key and its values of the names in `varies`."""
     if request.content_key is not None and CONTENT not in varies:
         varies = (CONTENT, *varies)
     if missing := implied_fields(request).difference(varies):
@@ -194,9 +199,9 @@ def flight_key(key: str, varies: Sequence[str], request: Request) -> str:
 
 
 def part_key(flight: str, headers: Headers) -> str:
-    """What requests for parts that begin alike share: the flight key and where Range begins.
+    """The flight key of a request for a part: `flight` and the first byte that Range asks for.
 
-    How far the download goes is seen while it runs.
+    The last byte does not count: how far the download goes is decided while it runs.
     """
     wanted = headers.get("range") or ""
     start = wanted.rpartition("-")[0]
@@ -204,9 +209,9 @@ def part_key(flight: str, headers: Headers) -> str:
 
 
 def select(entries: Sequence[Entry], key: str, request: Request) -> list[Entry]:
-    """Those of the stored responses, of this key or of one with another query, that fit the request.
+    """The entries that fit the request, of this key or of an equivalent one.
 
-    RFC 9111 section 4.1, and No-Vary-Search.
+    RFC 9111 section 4.1; keys are equivalent by No-Vary-Search.
     """
     return preferred(
         [
@@ -218,7 +223,7 @@ def select(entries: Sequence[Entry], key: str, request: Request) -> list[Entry]:
 
 
 def preferred(fitting: list[Entry]) -> list[Entry]:
-    """Those that were selected by Vary, where any was: some origins leave it out when they have no choice.
+    """The entries with Vary if there are any, else all: some origins send Vary only if it mattered.
 
     RFC 9111 section 4.1.
     """
@@ -229,17 +234,17 @@ def preferred(fitting: list[Entry]) -> list[Entry]:
 
 
 def newest(entries: Sequence[Entry]) -> Entry | None:
-    """The one with the most recent Date (RFC 9111 section 4); None if there is none."""
+    """The entry with the most recent Date (RFC 9111 section 4); None if there are no entries."""
     return max(entries, key=recency, default=None)
 
 
 def of_same_content(entry: Entry, request: Request) -> bool:
-    """Whether both are of a QUERY with this content, or neither is of a QUERY at all."""
+    """Whether entry and request belong to a QUERY with the same content, or neither to a QUERY."""
     return dict(entry.vary).get(CONTENT) == request.content_key
 
 
 def fits(entry: Entry, request: Request) -> bool:
-    """Whether the request has what the stored response was selected by."""
+    """Whether the request selects the entry: it has the same values of the entry's selecting fields."""
     fields = [name for name, _value in entry.vary]
     return (
         of_same_content(entry, request)

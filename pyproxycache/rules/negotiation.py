@@ -1,7 +1,7 @@
-"""The request fields that responses vary on, in one form for all values that mean the same.
+"""Normalised values of the request fields that responses vary on: one form for all that mean the same.
 
-RFC 9111 section 4.1 allows white space, combined lines, and what the field's own definition calls the same;
-for content negotiation that is RFC 9110 section 12.5.
+RFC 9111 section 4.1 allows to normalise white space, combined lines, and what the field's own definition
+calls equal: for content negotiation RFC 9110 section 12.5.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pyproxycache.rules.grammar import cached_while_short, split_list
 
 NEGOTIATING = frozenset({"accept", "accept-charset", "accept-encoding", "accept-language"})
-"""Request fields that choose among representations and mean nothing beside (RFC 9110 section 12.5)."""
+"""Request fields that only choose among representations (RFC 9110 section 12.5)."""
 
-# Fields of one value, in which a comma separates nothing: what stands around it may be meant.
+# Fields with one value, where a comma is no separator, so that blanks around it may matter.
 _SINGLE = frozenset({"authorization", "cookie", "from", "host", "origin", "referer", "user-agent"})
 
 _QUOTED_OR = r'"(?:[^"\\]|\\.)*"?|'
@@ -34,7 +34,7 @@ _CODING_ALIASES = {"x-gzip": "gzip", "x-compress": "compress"}
 
 @cached_while_short
 def canonical(name: str, value: str) -> str:
-    """The value of the field (its name in lower case) in the form that stands for all with its meaning."""
+    """The field's value in normal form; `name` is in lower case."""
     if name in _SINGLE:
         return value.strip(" \t")
     member = _PREFERENCES.get(name)
@@ -45,9 +45,9 @@ def canonical(name: str, value: str) -> str:
 
 
 def _preferences(value: str, member: Callable[[str], str | None]) -> str | None:
-    """Members with their weights, the heaviest first; None if one of them is invalid.
+    """The members with their weights, the heaviest first; None if one of them is invalid.
 
-    Of members of equal weight the order means nothing (RFC 9110 sections 12.4.2 and 12.5.4).
+    The order of members of equal weight has no meaning (RFC 9110 sections 12.4.2 and 12.5.4).
     """
     weighted = set()
     for item in split_list(value):
@@ -60,9 +60,9 @@ def _preferences(value: str, member: Callable[[str], str | None]) -> str | None:
 
 
 def _without_weight(item: str) -> tuple[str, float | None]:
-    """The member without its weight, and the weight: 1 where there is none, None where it is invalid.
+    """The member without its weight, and the weight: 1 if there is none, None if it is invalid.
 
-    Also a "q" that is not the last parameter is the weight (RFC 9110 section 12.5.1).
+    A parameter "q" is the weight wherever it stands (RFC 9110 section 12.5.1).
     """
     first, *parameters = (part.strip(" \t") for part in _split(_SEMICOLON, item))
     weights = [part[2:] for part in parameters if part[:2].lower() == "q="]
@@ -85,7 +85,10 @@ def _coding(text: str) -> str | None:
 
 
 def _media_range(text: str) -> str | None:
-    """Type and parameter names are caseless, values are the parameter's own matter (section 8.3.1)."""
+    """The media range with type and parameter names in lower case, values unchanged; None if invalid.
+
+    RFC 9110 section 8.3.1.
+    """
     kind, *parameters = _split(_SEMICOLON, text)
     matches = [_PARAMETER.fullmatch(parameter) for parameter in parameters]
     if _MEDIA_RANGE.fullmatch(kind) is None or None in matches:
@@ -94,9 +97,9 @@ def _media_range(text: str) -> str | None:
 
 
 def accepts_coding(accept_encoding: str | None, content_encoding: str | None) -> bool:
-    """Whether a client has asked for content in these codings, or for content without any.
+    """Whether Accept-Encoding accepts content with this Content-Encoding (None: without one).
 
-    Stricter than RFC 9110 section 12.5.3: who does not name a coding is taken not to know it.
+    Stricter than RFC 9110 section 12.5.3: a coding that is not named is not accepted.
     """
     weights: dict[str, float] = {}
     for item in split_list(accept_encoding or ""):
@@ -111,7 +114,7 @@ def accepts_coding(accept_encoding: str | None, content_encoding: str | None) ->
 
 
 def content_codings(content_encoding: str | None) -> tuple[str, ...]:
-    """The codings of a Content-Encoding, by one name each, without "identity" (RFC 9110 section 8.4)."""
+    """The codings in a Content-Encoding, aliases resolved, without "identity" (RFC 9110 section 8.4)."""
     names = [name.lower() for name in split_list(content_encoding or "")]
     return tuple(_CODING_ALIASES.get(name, name) for name in names if name != "identity")
 
@@ -125,7 +128,7 @@ _PREFERENCES: dict[str, Callable[[str], str | None]] = {
 
 
 def _split(separator: re.Pattern[str], text: str) -> list[str]:
-    """What stands between the separators that are not in quotes; nothing is left out."""
+    """The text split at separators that are not in quotes, empty pieces included."""
     pieces, start = [], 0
     for match in separator.finditer(text):
         if not match[0].startswith('"'):

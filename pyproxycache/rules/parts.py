@@ -1,4 +1,4 @@
-"""Stored parts of one representation: which belong together, and an answer planned out of them."""
+"""Stored parts: which of them are of one representation, and the plan of an answer out of them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from pyproxycache.rules.validation import (
 
 _MULTIPART = ("multipart/byteranges", "multipart/x-byteranges")
 
-# Of one message or its place in the whole, not of the representation.
+# Fields that describe one message, not the representation.
 _OF_ONE_MESSAGE = ("Age", "Content-Digest", "Content-Length", "Content-MD5", "Content-Range")
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Bytes `start` up to `stop` of a representation, out of an entry; None: they are not stored."""
+    """Bytes from `start` up to, not including, `stop` of a representation; `entry` None: not stored."""
 
     start: int
     stop: int
@@ -42,16 +42,17 @@ class Segment:
 
     @property
     def in_body(self) -> tuple[int, int]:
-        """The same start and stop, counted in the body that the entry has."""
+        """Start and stop as offsets in the entry's body."""
         offset = 0 if self.entry is None else self.entry.first_byte
         return self.start - offset, self.stop - offset
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An answer out of parts: the representation's head (a 200), what is wanted, and its bytes in order.
+    """An answer out of stored parts: the representation's head (a 200), the ranges wanted, and the bytes.
 
-    There are no segments where no body is sent.
+    `segments` are the bytes in the order in which they are sent; empty if the answer has no body. `total`
+    is the complete length (None: unknown).
     """
 
     parts: tuple[Entry, ...]
@@ -62,25 +63,25 @@ class Plan:
 
     @property
     def used(self) -> tuple[Entry, ...]:
-        """The parts that the answer is made of."""
+        """The parts whose bytes or head the answer has."""
         return tuple(segment.entry for segment in self.segments if segment.entry is not None) or self.parts
 
     @property
     def missing(self) -> tuple[Segment, ...]:
-        """What the origin has to be asked for, in the order in which it is sent."""
+        """The segments that the origin has to be asked for, in the order in which they are sent."""
         return tuple(segment for segment in self.segments if segment.entry is None)
 
     def range_fields(self, segment: Segment) -> tuple[tuple[str, str], ...]:
-        """The fields that ask for a missing segment (RFC 9110 sections 13.1.5 and 14.2)."""
+        """Range and If-Range that ask for a missing segment (RFC 9110 sections 13.1.5 and 14.2)."""
         validator = strong_validator(self.head)
-        assert validator is not None, "without one nothing is missing from a plan"
+        assert validator is not None, "plan() makes no plan with gaps without a strong validator"
         part = Part(segment.start, segment.stop - 1, self.total)
         return ("Range", range_of(part)), ("If-Range", validator)
 
     def completing_head(self, segment: Segment, head_206: Head) -> Head | None:
-        """The head to store the answer to range_fields with; None if it is of something else.
+        """The head to store the answer to range_fields() with; None if it is of another representation.
 
-        An answer to If-Range may leave out what the asker has already (RFC 9110 section 15.3.7).
+        The fields that an answer to If-Range may leave out are added (RFC 9110 section 15.3.7).
         """
         part = part_of(head_206)
         if part is None or not continues(head_206, self.head, segment.start, self.total):
@@ -90,7 +91,7 @@ class Plan:
         return replace(head_206, headers=_updated(self.head.headers, end_to_end(head_206.headers)))
 
     def is_continued_by(self, entry: Entry) -> bool:
-        """Whether the entry has the first missing byte, of the same representation."""
+        """Whether the entry has the first missing byte and is of the same representation."""
         first = next(iter(self.missing), None)
         return (
             first is not None
@@ -99,12 +100,12 @@ class Plan:
         )
 
     def renewed_by(self, entry: Entry) -> Plan:
-        """The same with the fields and clocks of a newer part, which validates the others."""
+        """The plan with its parts freshened by a newer part, which validates them."""
         head, asked, received = entry.head, entry.request_time, entry.response_time
         return self.with_entries([freshen(part, head, asked, received) for part in self.parts])
 
     def with_entries(self, entries: Sequence[Entry]) -> Plan:
-        """The same with these versions of its entries, known by their id."""
+        """The plan with its entries replaced by those of the same id."""
         new = {entry.id: entry for entry in entries}
         parts = tuple(new.get(part.id, part) for part in self.parts)
         segments = tuple(
@@ -115,22 +116,22 @@ class Plan:
 
 
 def range_of(part: Part) -> str:
-    """The Range that asks for the part, open where the representation ends with it."""
+    """The Range value that asks for the part; without a last position if the part reaches the end."""
     return range_text(part.start, None if part.end + 1 == part.total else part.end)
 
 
 def filling(known: Head, part: Part) -> Plan:
-    """The plan of a part alone, of which nothing is there but what the representation's head is."""
+    """The plan of an answer with this part, of which only the representation's head is known."""
     missing = Segment(part.start, part.end + 1, None)
     head = Head(200, "OK", known.headers.without(*_OF_ONE_MESSAGE))
     return Plan((), head, part.total, WHOLE, (missing,))
 
 
 def part_of(head: Head) -> Part | None:
-    """The part that a 206 carries; None for several, an invalid Content-Range, and too much content.
+    """The part that a 206 carries; None if it has several, an invalid Content-Range, or too much content.
 
-    Less content than Content-Range says is what there is, counted from its first byte; where it was to
-    reach the end, the end is there (RFC 9110 sections 14.4 and 6.4).
+    If Content-Length is smaller than Content-Range says, the part ends with the content; if it should have
+    reached the end, the representation ends there (RFC 9110 sections 14.4 and 6.4).
     """
     if head.status != 206:
         return None
@@ -146,20 +147,19 @@ def part_of(head: Head) -> Part | None:
         return None
     stop, reaches_end = part.start + length, part.end + 1 == part.total
     if part.start == 0 and reaches_end:
-        return None  # less than all must never pass for all
+        return None  # a cut body must never be taken for the whole
     return Part(part.start, stop - 1, stop if reaches_end else part.total)
 
 
 def covers(entry: Entry, start: int, stop: int) -> bool:
-    """Whether the entry has all bytes from `start` up to `stop` of the representation."""
+    """Whether the entry has all bytes from `start` up to, not including, `stop` of the representation."""
     return entry.first_byte <= start and stop <= _end(entry)
 
 
 def representation(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Of the stored parts of one variant the newest and those that combine with it, newest first.
+    """The newest of the stored parts and those of the same representation, newest first.
 
-    They have a strong validator, codings and the complete length in common (RFC 9110 section
-    15.3.7.3, RFC 9111 section 3.4).
+    `entries` are of one variant. RFC 9110 section 15.3.7.3, RFC 9111 section 3.4.
     """
     newest_first = sorted(entries, key=recency, reverse=True)
     chosen = newest_first[:1]
@@ -172,9 +172,10 @@ def representation(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 
 def combined_head(parts: Sequence[Entry]) -> Head:
-    """The representation's head as that of a 200, newer fields over older ones (RFC 9111 section 3.4).
+    """The head of the representation, a 200, with the newest fields of its parts (RFC 9111 section 3.4).
 
-    Without Age, Content-Length and Content-Range. `parts` as from representation().
+    It lacks the fields that describe one message, as Age and Content-Length. `parts` as from
+    representation().
     """
     headers = Headers()
     for entry in reversed(parts):
@@ -183,10 +184,10 @@ def combined_head(parts: Sequence[Entry]) -> Head:
 
 
 def plan(request: Request, parts: tuple[Entry, ...], now: float) -> Plan | None:
-    """How a GET or HEAD is answered out of the parts (as from representation()).
+    """Plan the answer to a GET or HEAD out of parts (as from representation()).
 
-    None where they are of no use: they have nothing that is wanted, or cannot tell what is, or what is
-    missing could be of another representation.
+    None if they are of no use: they have no wanted byte, the ranges wanted depend on an unknown length, or
+    the missing bytes could be of another representation. `now` is in seconds since the epoch.
     """
     if not parts:
         return None
@@ -205,13 +206,13 @@ def plan(request: Request, parts: tuple[Entry, ...], now: float) -> Plan | None:
 
 
 def segments(parts: Sequence[Entry], start: int, stop: int) -> tuple[Segment, ...]:
-    """The bytes from `start` up to `stop` out of as few parts as can be, and what none of them has."""
+    """The bytes from `start` up to, not including, `stop` out of as few parts as possible, with gaps."""
     found: list[Segment] = []
     waiting = sorted(parts, key=lambda entry: entry.first_byte, reverse=True)
     furthest: Entry | None = None
     reach = start
     while start < stop:
-        # Of the parts that begin up to here the one that reaches furthest: fewest are needed so.
+        # The part that reaches furthest of those that begin up to here: so the fewest are needed.
         while waiting and waiting[-1].first_byte <= start:
             entry = waiting.pop()
             if _end(entry) > reach:
@@ -224,7 +225,7 @@ def segments(parts: Sequence[Entry], start: int, stop: int) -> tuple[Segment, ..
 
 
 def _wanted(request_headers: Headers, head: Head, total: int | None) -> Selected | None:
-    """What a GET gets of the representation; None where that takes the total, which nothing tells."""
+    """The ranges that a GET wants; None if they depend on the complete length, which is unknown."""
     if total is not None:
         return select_ranges(request_headers, head, total)
     specs = range_specs(request_headers)
@@ -235,7 +236,7 @@ def _wanted(request_headers: Headers, head: Head, total: int | None) -> Selected
 
 
 def _in_order(parts: Sequence[Entry], wanted: Selected, total: int | None) -> tuple[Segment, ...]:
-    """The segments of all that is wanted."""
+    """The segments of all ranges wanted, in the order in which they are sent."""
     if isinstance(wanted, Whole):
         return segments(parts, 0, total or 0)
     spans = wanted if isinstance(wanted, tuple) else ()
@@ -243,26 +244,27 @@ def _in_order(parts: Sequence[Entry], wanted: Selected, total: int | None) -> tu
 
 
 def _end(entry: Entry) -> int:
-    """Where in the representation the entry's body ends."""
+    """The offset in the representation behind the entry's last byte."""
     return entry.size if entry.part is None else entry.part.end + 1
 
 
 def _length(entry: Entry) -> int | None:
+    """The complete length of the entry's representation; None if unknown."""
     return entry.size if entry.part is None else entry.part.total
 
 
 def _total(parts: Sequence[Entry]) -> int | None:
-    """The complete length that any of the parts tells."""
+    """The complete length, from the first part that tells it; None if unknown."""
     return next((total for entry in parts if (total := _length(entry)) is not None), None)
 
 
 def _fit_together(parts: Sequence[Entry]) -> bool:
-    """Whether they can all be parts of something of one length."""
+    """Whether all parts agree on the complete length and lie within it."""
     totals = {total for entry in parts if (total := _length(entry)) is not None}
     return len(totals) <= 1 and all(_end(entry) <= total for total in totals for entry in parts)
 
 
 def _updated(old: Headers, new: Headers) -> Headers:
-    """The fields with those of a newer response over them (RFC 9111 section 3.2)."""
+    """The old fields, replaced by those of a newer response (RFC 9111 section 3.2)."""
     kept = old.without(*_OF_ONE_MESSAGE, *(name for name, _value in new))
     return Headers((*kept, *new))

@@ -1,4 +1,4 @@
-"""What HTTP leaves to the operator: overrides matched on host, path, status and content type."""
+"""The operator's rules: what replaces HTTP's rules, matched by host, path, status and content type."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from functools import lru_cache
 from pyproxycache.messages import Head, Url
 from pyproxycache.rules.immutable import is_immutable
 
-# A stream of events may have none for long; who waits for them asks again after its end.
+# A stream of events may be silent for long; clients reconnect when it ends.
 _EVENT_STREAM = "text/event-stream"
 _BETWEEN_EVENTS = 3600.0
 
 
 class QueryMode(Enum):
-    """What the query contributes to the cache key."""
+    """How the query enters the cache key: as it is, sorted by name, or not at all."""
 
     KEEP = "keep"
     SORT = "sort"
@@ -25,17 +25,15 @@ class QueryMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Overrides for one response; the defaults are what HTTP says.
+    """What the operator says of one response; with the defaults, HTTP's rules alone count.
 
-    `fresh` replaces the freshness lifetime (seconds). `stale_if_error` is how long past its
-    freshness a copy may stand in for a failing origin (seconds; None: as long as it is kept),
-    `stale_while_revalidate` how long it is served while it is validated (seconds; None: as the
-    response says).
-    `store_cookies`: Set-Cookie is stored and given to all, also where the response is not `public`.
-    `immutable`: the URL's content never changes, so that only no-cache has it validated.
-    `ignore` names response fields treated as absent when deciding, `targets` those whose directives
-    take the place of Cache-Control's, the first one that is valid (RFC 9213); in lower case. `silence` is
-    the longest wait for a byte of the response (seconds; None: as for all others).
+    `fresh` replaces the freshness lifetime (seconds). `stale_if_error` is how stale the response may be
+    (seconds) to stand in for a failing origin, `stale_while_revalidate` how stale to be served while it is
+    validated; None: as the response says. `store_cookies`: Set-Cookie is stored and given to all clients,
+    even if the response is not `public`. `immutable`: the content never changes, and only no-cache has it
+    validated. `ignore` names response fields that are treated as absent. `targets` names targeted fields,
+    of which the first valid one replaces Cache-Control (RFC 9213). All names are in lower case. `silence`
+    is the longest wait for a byte (seconds; None: `fetch.silence`).
     """
 
     fresh: float | None = None
@@ -52,7 +50,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Conditions that all have to hold; None holds for everything. Patterns are searched, not anchored."""
+    """Conditions of a rule, which all have to hold; None holds always. Patterns may match anywhere."""
 
     host: re.Pattern[str] | None = None
     path: re.Pattern[str] | None = None
@@ -60,11 +58,13 @@ class Match:
     content_type: re.Pattern[str] | None = None
 
     def url_matches(self, url: Url) -> bool:
+        """Whether the conditions on host and path hold."""
         return (self.host is None or self.host.search(url.host) is not None) and (
             self.path is None or self.path.search(url.path) is not None
         )
 
     def response_matches(self, status: int, content_type: str) -> bool:
+        """Whether the conditions on status and content type hold."""
         return (self.status is None or status in self.status) and (
             self.content_type is None or self.content_type.search(content_type) is not None
         )
@@ -72,7 +72,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One item of `rules:`; `fresh_by_status` maps a status to its lifetime, None being any other."""
+    """One item of `rules:`; `fresh_by_status` maps a status to its lifetime (seconds), None: any other."""
 
     match: Match = Match()
     policy: Policy = Policy()
@@ -81,9 +81,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """All rules in order, of which the first that matches decides; and the targeted fields we obey.
+    """All rules, of which the first that matches decides, and the names of the targeted fields that count.
 
-    With `defaults` known immutable paths are fresh for long where no rule says how long.
+    `defaults`: known immutable paths are fresh for a year if no rule gives a lifetime.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -91,14 +91,14 @@ class Policies:
     defaults: bool = True
 
     def query_mode(self, url: Url) -> QueryMode:
-        """How the query enters the key."""
+        """How the URL's query enters its cache key."""
         rule = self._before_response(url)
         return QueryMode.KEEP if rule is None else rule.policy.query
 
     def silence(self, url: Url, head: Head | None) -> float | None:
-        """The longest wait for a byte (seconds): of the body behind the head, or of the head itself.
+        """The longest wait for a byte of the body (seconds), or of the head if that is None.
 
-        None where it is the same as for all others.
+        None: `fetch.silence`.
         """
         if head is None:
             rule = self._before_response(url)
@@ -110,11 +110,11 @@ class Policies:
         return silence
 
     def longest_silence(self, usual: float) -> float:
-        """The longest of all that are configured, the usual one among them (seconds)."""
+        """The longest silence in all rules, `usual` included (seconds)."""
         return max(usual, *(rule.policy.silence or 0.0 for rule in self.rules), 0.0)
 
     def _before_response(self, url: Url) -> Rule | None:
-        """The first rule that matches whatever the response is: only the URL is known yet."""
+        """The first rule for the URL that has no condition on the response, which is not known yet."""
         for rule in self.rules:
             unconditional = rule.match.status is None and rule.match.content_type is None
             if unconditional and rule.match.url_matches(url):
@@ -122,12 +122,12 @@ class Policies:
         return None
 
     def for_head(self, url: Url, head: Head) -> Policy:
-        """The policy for the response with this head; a 206 is a part of what would be a 200."""
+        """The policy for the response with this head; a 206 has that of a 200."""
         status = 200 if head.status == 206 else head.status
         return self.for_response(url, status, head.headers.get("content-type") or "")
 
     def for_response(self, url: Url, status: int, content_type: str) -> Policy:
-        """The policy of the first matching rule, its `fresh` resolved for the status."""
+        """The policy of the first matching rule, its `fresh` chosen by the status."""
         policy = self._by_rule(url, status, content_type)
         if (
             self.defaults

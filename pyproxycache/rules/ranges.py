@@ -1,4 +1,4 @@
-"""Range requests for bytes: which parts are asked for, how one is answered, and continued (RFC 9110)."""
+"""Byte ranges: which are asked for, the heads that answer them, and continued bodies (RFC 9110)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SPEC = re.compile(r"([0-9]*)-([0-9]*)")
 
 _MOST_SPECS = 64
 
-# What a part of a multipart answer costs beside its bytes, about (RFC 9110 section 15.3.7.2).
+# Bytes, about, that a part of a multipart answer costs besides its content (RFC 9110 section 15.3.7.2).
 _PART_OVERHEAD = 80
 
-# No file is as long; what is longer than its digits is taken for it.
+# No file is that long; larger positions are treated as this one.
 _BEYOND = 10**18
 
-# They speak of the bytes of one message, not of the representation (RFC 9530 section 2).
+# These fields describe the bytes of one message, not of the representation (RFC 9530 section 2).
 _OF_THE_CONTENT = ("Content-Digest", "Content-MD5")
 
 Spec = tuple[int | None, int | None]
@@ -31,13 +31,13 @@ Spec = tuple[int | None, int | None]
 
 
 class Whole(Enum):
-    """The type of WHOLE: no part is asked for that can be given, so the answer is the whole."""
+    """The type of WHOLE: the answer is the whole representation."""
 
     WHOLE = "whole"
 
 
 class Unsatisfiable(Enum):
-    """The type of UNSATISFIABLE: all that is asked for lies outside, so the answer is 416."""
+    """The type of UNSATISFIABLE: all ranges lie outside the representation, so the answer is 416."""
 
     UNSATISFIABLE = "unsatisfiable"
 
@@ -49,11 +49,11 @@ Selected = tuple[Part, ...] | Whole | Unsatisfiable
 
 
 def select_ranges(request_headers: Headers, head: Head, total: int | None) -> Selected:
-    """What a GET with these headers gets of a stored response of `total` bytes (None: not yet known).
+    """The parts that a GET with these headers gets of a representation of `total` bytes (None: unknown).
 
-    The parts in the order asked for, one answered as such, several as multipart. Those that overlap
-    or lie close are made one. Other units, invalid syntax, too many ranges and an If-Range that does
-    not hold give the whole (RFC 9110 sections 13.1.5, 14.2 and 15.3.7.2).
+    They are in the order asked for; parts that overlap or lie close are joined. The answer is WHOLE for
+    other units, invalid syntax, too many ranges and an If-Range that does not hold (RFC 9110 sections
+    13.1.5, 14.2 and 15.3.7.2).
     """
     specs = range_specs(request_headers)
     if not specs or total is None or head.status != 200 or not if_range_holds(request_headers, head):
@@ -61,14 +61,14 @@ def select_ranges(request_headers: Headers, head: Head, total: int | None) -> Se
     parts = [part for first, last in specs if (part := _part(first, last, total)) is not None]
     if parts:
         return _coalesced(parts)
-    # A suffix of nothing is all of it, which Content-Range cannot say.
+    # A suffix of an empty representation is satisfiable, but Content-Range cannot say so.
     if total == 0 and any(first is None and last for first, last in specs):
         return WHOLE
     return UNSATISFIABLE
 
 
 def range_specs(request_headers: Headers) -> tuple[Spec, ...]:
-    """The byte ranges as they were asked for; none where Range is absent, invalid or asks too much.
+    """The byte ranges in Range; empty if it is absent, invalid, or has too many.
 
     RFC 9110 sections 14.1.1, 14.1.2 and 14.2.
     """
@@ -84,9 +84,9 @@ def range_specs(request_headers: Headers) -> tuple[Spec, ...]:
 
 
 def answers_range(request_headers: Headers, part: Part) -> bool:
-    """Whether the part has the first byte of what Range asks for, where that is one range.
+    """Whether the part has the first byte of the one range asked for; always true for several ranges.
 
-    Where it has not, its Content-Range may be as wrong about its bytes as it is about the request.
+    If it has not, its Content-Range cannot be trusted.
     """
     specs = range_specs(request_headers)
     if len(specs) != 1:
@@ -98,7 +98,7 @@ def answers_range(request_headers: Headers, part: Part) -> bool:
 
 
 def if_range_holds(request_headers: Headers, head: Head) -> bool:
-    """Whether Range may be followed for this representation (RFC 9110 section 13.1.5)."""
+    """Whether If-Range, if there is one, lets Range count for this head (RFC 9110 section 13.1.5)."""
     condition = request_headers.get("if-range")
     if condition is None:
         return True
@@ -117,7 +117,7 @@ def part_headers(head: Head, part: Part) -> Head:
 
 
 def multipart_headers(head: Head, boundary: str, length: int) -> Head:
-    """The head of the 206 whose body has several parts, `length` bytes (RFC 9110 section 15.3.7.2)."""
+    """The head of a 206 with several parts and a body of `length` bytes (RFC 9110 section 15.3.7.2)."""
     partial = _partial(head, length)
     media_type = f"multipart/byteranges; boundary={boundary}"
     headers = partial.headers.without("Content-Range").with_field("Content-Type", media_type)
@@ -125,18 +125,18 @@ def multipart_headers(head: Head, boundary: str, length: int) -> Head:
 
 
 def range_text(start: int, end: int | None) -> str:
-    """The Range that asks for the bytes from `start` to `end`, both included; None: to the last one."""
+    """The Range value for the bytes from `start` to `end`, both included (None: to the last byte)."""
     return f"bytes={start}-{'' if end is None else end}"
 
 
 def content_range(part: Part) -> str:
-    """The Content-Range of these bytes (RFC 9110 section 14.4)."""
+    """The Content-Range value of the part (RFC 9110 section 14.4)."""
     total = "*" if part.total is None else part.total
     return f"bytes {part.start}-{part.end}/{total}"
 
 
 def part_length(head: Head) -> int | None:
-    """Bytes of the one part that a 206 carries, by its Content-Range; None where that says nothing."""
+    """The length of the part in a 206 by its Content-Range (bytes); None for any other head."""
     span = parse_content_range(head.headers.get("content-range") or "") if head.status == 206 else None
     return None if span is None else span[1] - span[0] + 1
 
@@ -148,10 +148,10 @@ def unsatisfiable_head(total: int) -> Head:
 
 
 def continues(head_206: Head, known: Head, offset: int, length: int | None = None) -> bool:
-    """Whether the answer to `Range: bytes=offset-` with If-Range goes on with the bytes of what is known.
+    """Whether the answer to `Range: bytes=offset-` with If-Range continues the known body.
 
-    It does if it starts right there, in the same representation. `length` is the complete length of what
-    is known, for a head that does not tell it.
+    It does if it starts at the offset and is of the same representation. `length` is the complete length,
+    if `known` does not tell it.
     """
     span = parse_content_range(head_206.headers.get("content-range") or "")
     if head_206.status != 206 or span is None or span[0] != offset:
@@ -160,7 +160,7 @@ def continues(head_206: Head, known: Head, offset: int, length: int | None = Non
 
 
 def _spec(text: str) -> Spec | None:
-    """One range as written; None where it is invalid."""
+    """One range of the Range value; None if it is invalid."""
     match = _SPEC.fullmatch(text)
     if match is None or match[0] == "-":
         return None
@@ -176,7 +176,7 @@ def _position(digits: str) -> int:
 
 
 def _part(first: int | None, last: int | None, total: int) -> Part | None:
-    """The bytes that there are of a range; None where it is unsatisfiable."""
+    """The part of a representation of `total` bytes that the range names; None if it is unsatisfiable."""
     if first is None:
         first, last = total - min(last or 0, total), None
     end = total - 1 if last is None else min(last, total - 1)
@@ -184,7 +184,7 @@ def _part(first: int | None, last: int | None, total: int) -> Part | None:
 
 
 def _coalesced(parts: list[Part]) -> tuple[Part, ...]:
-    """The parts with those made one that overlap or lie close, in the place of the first of them."""
+    """The parts, joined where they overlap or lie close; a joined one stands where its first one stood."""
     merged: list[tuple[int, Part]] = []
     for place, part in sorted(enumerate(parts), key=lambda item: item[1].start):
         if merged and part.start <= merged[-1][1].end + _PART_OVERHEAD:

@@ -1,4 +1,4 @@
-"""Which bytes may be joined: what tells one representation from another, judged in one place."""
+"""Whether two heads are of the same representation, so that their bytes may be joined."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from pyproxycache.rules.validation import complete_length, strong_validator
 def same_representation(
     known: Head, other: Head, length: int | None = None, *, answers_if_range: bool = False
 ) -> bool:
-    """Whether bytes of both may be joined: strong validator, codings, type and complete length fit.
+    """Whether both heads have the same strong validator, codings, type and complete length.
 
-    `length` is the complete length of what is known, for a head that does not tell it. An answer to
-    If-Range may leave out what the asker has, but for an entity tag (RFC 9110 sections 15.3.7 and
-    15.3.7.3). Content that is coded on its way may differ each time under one tag, even a strong one: so
-    of coded content both lengths have to be known.
+    `length` is the complete length, if `known` does not tell it. An answer to If-Range may leave out
+    fields, except the entity tag (RFC 9110 sections 15.3.7 and 15.3.7.3). Content that is compressed for
+    each request may differ under one strong tag, so both lengths have to be known if there are codings.
     """
     old_length, new_length = length or complete_length(known), complete_length(other)
     if None not in (old_length, new_length) and old_length != new_length:
@@ -32,18 +31,18 @@ def same_representation(
 
 
 def resumption_validator(head: Head) -> str | None:
-    """The If-Range value that asks for more of the same bytes; None where nothing can be joined to them.
+    """The If-Range value to ask for more bytes of this representation; None if none could be joined.
 
     RFC 9110 section 13.1.5.
     """
     return None if _codings(head) and complete_length(head) is None else strong_validator(head)
 
 
-def is_cut(head: Head) -> bool:
-    """Whether the answer says of itself to be a part without the status that parts have.
+def is_unmarked_part(head: Head) -> bool:
+    """Whether the answer has a part's Content-Range but not status 206.
 
-    RFC 9110 section 14.4 gives the field no meaning there; some origins send a part that way, which must
-    not pass for the whole. It does where the field names all there is.
+    RFC 9110 section 14.4 gives the field no meaning there; but some origins send parts in this way, which
+    must not be taken for the whole.
     """
     if head.status in (206, 416) or "content-range" not in head.headers:
         return False
@@ -56,7 +55,7 @@ def _codings(head: Head) -> tuple[str, ...]:
 
 
 def _same_type(one: Head, other: Head) -> bool:
-    """Whether they have one media type, as far as both tell it."""
+    """Whether they have the same media type, or one of them does not tell its own."""
     types = [head.headers.get("content-type") for head in (one, other)]
     return None in types or len({"".join((text or "").lower().split()) for text in types}) == 1
 

@@ -1,7 +1,7 @@
-"""No-Vary-Search: which parts of a query do not tell responses apart.
+"""No-Vary-Search: the query parameters that do not select the response.
 
-draft-ietf-httpbis-no-vary-search-10, and the `params` and `params, except=(…)` that drafts up to -05 had
-for its `except=()` and `except=(…)`, for they are what origins have been told to send.
+draft-ietf-httpbis-no-vary-search-10. `params` and `params, except=(…)`, as drafts up to -05 had them for
+`except=()` and `except=(…)`, are accepted too, since origins send them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pyproxycache.rules.structured import parse_dictionary
 
 Parameters = Sequence[tuple[str, str]]
 
-# Comparing takes a time that clients choose, for each stored response anew.
+# Queries are compared with those of each stored response, and clients choose their length.
 _LONGEST_QUERY = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class SearchVariance:
-    """The parameters that count: all but `ignored`, or only `kept`; and whether their order does."""
+    """The query parameters that count, all but `ignored` or only `kept`, and whether their order does."""
 
     ignored: frozenset[str] = frozenset()
     kept: frozenset[str] | None = None
@@ -35,17 +35,17 @@ DEFAULT = SearchVariance()
 
 
 def search_variance(headers: Headers) -> SearchVariance:
-    """What the response says of queries; DEFAULT where it says nothing, or nothing valid (section 5.1)."""
+    """The response's No-Vary-Search; DEFAULT if it is absent or invalid (section 5.1)."""
     text = headers.get("no-vary-search")
     if text is None:
         return DEFAULT
-    return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _variance(text)
+    return _remembered_variance(text) if len(text) <= _LONGEST_REMEMBERED else _variance(text)
 
 
 def equivalent(one: str, other: str, headers: Headers) -> bool:
     """Whether the response with these headers, stored for one URL, answers the other too (section 6).
 
-    Never where a query is longer than 4 KB, unless both are the same.
+    URLs that differ are never equivalent if a query is longer than 4 KB.
     """
     if one == other:
         return True
@@ -56,11 +56,11 @@ def equivalent(one: str, other: str, headers: Headers) -> bool:
     other_path, _mark, other_query = other.partition("?")
     if path != other_path or max(len(query), len(other_query)) > _LONGEST_QUERY:
         return False
-    return _counting(query, variance) == _counting(other_query, variance)
+    return _significant(query, variance) == _significant(other_query, variance)
 
 
 def search_base(key: str, headers: Headers) -> str:
-    """The key without its query where the response answers other queries too, else empty."""
+    """The cache key without its query if the response answers other queries too, else ""."""
     if "no-vary-search" not in headers or search_variance(headers) == DEFAULT:
         return ""
     return key.partition("?")[0]
@@ -86,30 +86,30 @@ def _variance(text: str) -> SearchVariance:
 
 
 def _names(value: Any) -> frozenset[str] | None:
-    """The parameter names in an inner list of Strings; None if it is no such list."""
+    """The parameter names in an inner list of Strings; None if it is anything else."""
     if not isinstance(value, list) or not all(isinstance(name, str) for name, _parameters in value):
         return None
     return frozenset(_decoded(name) for name, _parameters in value)
 
 
-def _counting(query: str, variance: SearchVariance) -> Parameters:
+def _significant(query: str, variance: SearchVariance) -> Parameters:
     """The parameters that count, in the order in which they are compared."""
     pieces = (piece.partition("=") for piece in query.split("&") if piece)
     parameters = ((_decoded(name), _decoded(value)) for name, _equals, value in pieces)
     if variance.kept is not None:
-        counting = [item for item in parameters if item[0] in variance.kept]
+        significant = [item for item in parameters if item[0] in variance.kept]
     else:
-        counting = [item for item in parameters if item[0] not in variance.ignored]
+        significant = [item for item in parameters if item[0] not in variance.ignored]
     # By name alone: the order of one name's values can mean something.
-    return counting if variance.ordered else sorted(counting, key=lambda item: item[0])
+    return significant if variance.ordered else sorted(significant, key=lambda item: item[0])
 
 
 def _decoded(text: str) -> str:
-    """A name or value as application/x-www-form-urlencoded has it; what is no UTF-8 becomes U+FFFD."""
+    """A name or value decoded from application/x-www-form-urlencoded; invalid UTF-8 becomes U+FFFD."""
     if "%" not in text and text.isascii():
         return text.replace("+", " ")
     return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "replace")
 
 
 _LONGEST_REMEMBERED = 512
-_remembered = lru_cache(maxsize=1024)(_variance)
+_remembered_variance = lru_cache(maxsize=1024)(_variance)

@@ -1,4 +1,4 @@
-"""Whether a response may be stored, and what of its head is (RFC 9111 section 3)."""
+"""Whether a response is storable, and which fields of its head are stored (RFC 9111 section 3)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from pyproxycache.rules.grammar import end_to_end, format_http_date
 from pyproxycache.rules.parts import part_of
 from pyproxycache.rules.policy import Policy
 from pyproxycache.rules.ranges import answers_range
-from pyproxycache.rules.representation import is_cut
+from pyproxycache.rules.representation import is_unmarked_part
 from pyproxycache.rules.validation import resolved, validators
 
-# Statuses whose caching behaviour is implemented here: what must-understand asks for
+# Statuses whose caching behaviour is implemented here, as must-understand asks for
 # (RFC 9111 section 5.2.2.3).
 _UNDERSTOOD = frozenset(
     {*range(200, 207), *range(300, 304), 305, 307, 308, *range(400, 418), 421, 422, 426, *range(500, 506)}
 )
 
-# What one client's request or a passing trouble caused says nothing about the next answer.
+# Reasons that come from one request or one answer, and say nothing about the next answer.
 _OF_THIS_REQUEST = frozenset({"method", "request", "authorization", "partial", "range"})
 
-
-# Bytes of a request's fields from which some origins, and proxies before them, begin to refuse it.
+# Bytes of a request's fields beyond which some origins, and proxies before them, refuse requests.
 _USUAL_SIZE = 4096
 _METHOD_OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
 
@@ -39,7 +38,7 @@ _FOR_ONE = frozenset({"private", "no-store", "authorization", "request", "set-co
 
 
 def why_not_storable(request: Request, head: Head, policy: Policy, received: float) -> str | None:
-    """Why the response must not or need not be stored, None if nothing stands against it.
+    """Why the response must not, or need not, be stored (a token); None if it is storable.
 
     `request` is the one that was sent; `received` is in seconds since the epoch.
     """
@@ -72,14 +71,14 @@ def why_not_storable(request: Request, head: Head, policy: Policy, received: flo
 
 
 def is_for_one(request: Request, head: Head, policy: Policy, received: float) -> bool:
-    """Whether an answer with this head, of whatever status, is for the one who asked and nobody else."""
+    """Whether an answer with these fields, whatever its status, is for the requesting client alone."""
     return why_not_storable(request, replace(head, status=200), policy, received) in _FOR_ONE
 
 
 def is_lasting(reason: str, *, of_all: bool) -> bool:
-    """Whether the next answer will likely meet the same obstacle, whoever asks.
+    """Whether the next answer, to any client, will likely not be storable for the same reason.
 
-    `of_all`: nothing is stored that says that other clients get something else.
+    `of_all` is false if a storable answer to another client is stored.
     """
     return reason not in _OF_THIS_REQUEST and (of_all or reason not in _FOR_ONE)
 
@@ -87,8 +86,8 @@ def is_lasting(reason: str, *, of_all: bool) -> bool:
 def stored_head(head: Head, policy: Policy, received: float | None = None) -> Head:
     """The head as it is stored (RFC 9111 section 3.1).
 
-    Without hop-by-hop fields and those that are for the one who asked; with a Date of `received` (seconds
-    since the epoch) if it has no valid one.
+    It lacks hop-by-hop fields and those for the requesting client alone, and gets a Date of `received`
+    (seconds since the epoch) if it has no valid one.
     """
     headers = end_to_end(head.headers).lacking(_own_names(head, policy))
     if received is not None and date_of(headers, "date") is None:
@@ -97,13 +96,13 @@ def stored_head(head: Head, policy: Policy, received: float | None = None) -> He
 
 
 def own_fields(head: Head, policy: Policy) -> tuple[tuple[str, str], ...]:
-    """The fields of an answer that is stored that nobody gets but the one who asked."""
+    """The fields of a storable answer that are for the requesting client alone."""
     names = _own_names(head, policy)
     return tuple(field for field in end_to_end(head.headers) if field[0].lower() in names)
 
 
 def _own_names(head: Head, policy: Policy) -> frozenset[str]:
-    """Names of the fields withheld by no-cache="…" or private="…", and of cookies that are not for all."""
+    """Names of the fields in no-cache="…" and private="…", and of Set-Cookie unless it is for all."""
     directives = directives_of(head, policy)
     for_all = policy.store_cookies or directives.public
     ignored = "set-cookie" in policy.ignore
@@ -111,19 +110,23 @@ def _own_names(head: Head, policy: Policy) -> frozenset[str]:
 
 
 def _forbidden(request: Request, head: Head, policy: Policy, directives: ResponseDirectives) -> str | None:
-    """The rule of RFC 9111 section 3, or of the operator, against storing; None if there is none."""
+    """The reason (a token) by which HTTP or the operator forbids storing; None if nothing does."""
     if not _method_allows(request, head):
         return "method"
     if request_directives(request.headers).no_store:
         return "request"
     if policy.no_store:
         return "policy"
-    if head.status < 200 or (head.status == 206 and not _is_asked_part(request, head)) or is_cut(head):
+    if (
+        head.status < 200
+        or (head.status == 206 and not _is_asked_part(request, head))
+        or is_unmarked_part(head)
+    ):
         return "partial"
     if head.status == 416:
-        return "range"  # it answers the Range, which is not in the key
+        return "range"  # it depends on Range, which is not in the key
     if directives.must_understand:
-        # It takes the place of a no-store that stands beside it for older caches.
+        # It overrides no-store, which is there for caches that do not know it.
         if head.status not in _UNDERSTOOD:
             return "must-understand"
     elif directives.no_store:
@@ -131,9 +134,9 @@ def _forbidden(request: Request, head: Head, policy: Policy, directives: Respons
     if directives.private:
         return "private"
     if request.logs_in or head.logs_in:
-        return "authorization"  # who may have it was told to the connection, and not in any field
+        return "authorization"  # the connection was authenticated, not the request
     if policy.immutable and "cookie" in request.headers and not _is_shared(directives):
-        return "request"  # whatever the path looks like, it may be a page of that client's own
+        return "request"  # whatever its path, it may be that client's own page
     shareable = directives.public or directives.must_revalidate or directives.s_maxage is not None
     if "authorization" in request.headers and not shareable:
         return "authorization"
@@ -141,12 +144,12 @@ def _forbidden(request: Request, head: Head, policy: Policy, directives: Respons
 
 
 def _is_shared(directives: ResponseDirectives) -> bool:
-    """Whether the origin says that it is for all."""
+    """Whether the origin says that the response is for all clients."""
     return directives.public or directives.s_maxage is not None
 
 
 def _method_allows(request: Request, head: Head) -> bool:
-    """Whether the answer can be reused, a POST's as what a GET would get (RFC 9110 section 9.3.3)."""
+    """Whether answers to the method can be reused, those to a POST as to a GET (RFC 9110 section 9.3.3)."""
     if request.method == "POST":
         location = resolved(request.url, head.headers.get("content-location"))
         return head.status == 200 and location == request.url
@@ -154,9 +157,9 @@ def _method_allows(request: Request, head: Head) -> bool:
 
 
 def is_unusual(request: Request) -> bool:
-    """Whether fields that no other client sends may have caused an error.
+    """Whether the request's fields may have caused an error that other clients would not get.
 
-    Too many of them for some origins, or one that makes the request another method's.
+    They are too large for some origins, or name another method.
     """
     size = sum(len(name) + len(value) for name, value in request.headers)
     return size > _USUAL_SIZE or not _METHOD_OVERRIDES.isdisjoint(request.headers.names())
@@ -168,7 +171,7 @@ def _is_asked_part(request: Request, head: Head) -> bool:
 
 
 def _is_meant_for_caches(directives: ResponseDirectives) -> bool:
-    """Whether the origin plainly meant the response for a cache, be it without its cookie."""
+    """Whether the origin says that caches may use the response, perhaps without its cookie."""
     return (
         directives.public
         or directives.s_maxage is not None

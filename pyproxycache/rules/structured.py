@@ -1,6 +1,6 @@
-"""Structured fields: the text of a field to typed values (RFC 9651).
+"""Structured fields: the text of a field parsed to typed values (RFC 9651).
 
-A member is a value with its parameters. Values are int, Decimal, bool, str for a String, bytes, Token,
+A member is a value with its parameters. Values are int, Decimal, bool, str (for a String), bytes, Token,
 DisplayString and datetime; an inner list is a list of members.
 """
 
@@ -18,21 +18,21 @@ __all__ = ["Member", "Token", "parse_dictionary", "parse_list"]
 
 Member = tuple[Any, Mapping[str, Any]]
 
-# No field that is read here has a reason to be longer.
+# Bytes; no field that is parsed here needs more.
 _LONGEST = 64 << 10
 
 
 def parse_dictionary(text: str) -> Mapping[str, Member] | None:
-    """The members in order, of a key given twice the last; None if the text is no dictionary.
+    """The members of a dictionary in order; None if the text is not one. The last of equal keys counts.
 
-    `text` is the field's combined value. What is returned is shared: not to be changed.
+    `text` is the field's combined value. The result is shared and must not be changed.
     """
     parsed: Mapping[str, Member] | None = _parse(text, "dictionary")
     return parsed
 
 
 def parse_list(text: str) -> Sequence[Member] | None:
-    """The members in order; None if the text is no list. Shared, as parse_dictionary's."""
+    """The members of a list in order; None if the text is not one. The result must not be changed."""
     parsed: Sequence[Member] | None = _parse(text, "list")
     return parsed
 

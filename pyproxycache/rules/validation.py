@@ -1,4 +1,4 @@
-"""Validators: conditional requests, the update by a 304, and invalidation by unsafe methods."""
+"""Validators, conditional requests, freshening by a 304, and invalidation by unsafe methods."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ _CONDITIONALS = _VALIDATING | {"if-match", "if-unmodified-since", "if-range", "r
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "TRACE"})
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
-# What says how the stored bytes are coded, how many they are and what their digest is; a 304 has no
-# bytes to go with a change. Vary stays because the entry was filed under its fields' values. An entity
-# tag stays as it came with the bytes: servers that code content make it weak, but not in a 304.
+# Fields that describe the stored bytes, which a 304 does not change, and Vary, by which the entry was
+# stored. The entity tag stays as well: servers that compress content make it weak, but not in a 304.
 _NOT_UPDATED = frozenset(
     {
         "content-digest",
@@ -35,16 +34,15 @@ _NOT_UPDATED = frozenset(
     }
 )
 
-# Last-Modified is a strong validator only if the origin had time to make no second change (seconds).
+# Seconds between Last-Modified and Date that make the former a strong validator.
 _STRONG_AFTER = 60.0
 
 
 def validators(head: Head) -> tuple[tuple[str, str], ...]:
-    """The fields that make a request validate a response with this head; none if it has no validator.
+    """The fields that make a request validate a response with this head; empty if it has no validator.
 
-    RFC 9111 section 4.3.1. Only for a 2xx: a 304 speaks of a representation, and a stored error or
-    redirect is none. Where it was modified in the very second in which it was sent, it may have been
-    modified once more in that second, which the time alone would not show (RFC 9110 section 8.8.2.2).
+    RFC 9111 section 4.3.1. Only a 2xx is a representation that a 304 can be about. Last-Modified alone is
+    not used if it equals Date: a second change in that second would not show (RFC 9110 section 8.8.2.2).
     """
     if not 200 <= head.status < 300:
         return ()
@@ -63,7 +61,7 @@ def strip_conditionals(headers: Headers) -> Headers:
 
 
 def strip_validators(headers: Headers) -> Headers:
-    """The fields without those that validate a stored copy."""
+    """The fields without If-None-Match and If-Modified-Since."""
     return headers.lacking(_VALIDATING)
 
 
@@ -72,28 +70,28 @@ def freshen(entry: Entry, head_304: Head, request_time: float, response_time: fl
 
     Times are seconds since the epoch.
     """
-    kept_fields = _NOT_UPDATED if _takes_tag(entry.head, head_304) else _NOT_UPDATED | {"etag"}
+    kept_fields = _NOT_UPDATED if _may_add_tag(entry.head, head_304) else _NOT_UPDATED | {"etag"}
     update = [field for field in end_to_end(head_304.headers) if field[0].lower() not in kept_fields]
     if date_of(head_304.headers, "date") is None:
         update = [field for field in update if field[0].lower() != "date"]
         update.append(("Date", format_http_date(response_time)))
-    # An Age that came with the old response says nothing about the new one.
+    # The Age of the old response does not apply to the new one.
     kept = entry.headers.without("Age", *(name for name, _value in update))
     head = replace(entry.head, headers=Headers((*kept, *update)))
     return replace(entry, head=head, request_time=request_time, response_time=response_time)
 
 
-def _takes_tag(old_head: Head, new_head: Head) -> bool:
-    """Whether bytes that came without an entity tag get this one: a strong one would promise too much."""
+def _may_add_tag(old_head: Head, new_head: Head) -> bool:
+    """Whether an entry without an entity tag gets that of the 304: not a strong one, which claims more."""
     new = _etag(new_head)
     return _etag(old_head) is None and new is not None and not _is_strong(new)
 
 
 def matches_304(entry: Entry, head_304: Head) -> bool:
-    """Whether the 304 is about this entry (RFC 9111 section 4.3.4).
+    """Whether the 304 is about this entry, the only one that the request named (RFC 9111 section 4.3.4).
 
-    It answers a request that named this entry alone. So it is where it has no validator, and where its tag
-    is the strong one for a weak one that was sent: the origin compared them weakly.
+    Then a 304 without a validator is, and one with a strong tag for the weak one that was sent, as origins
+    use weak comparison.
     """
     new, old = _etag(head_304), _etag(entry.head)
     if new is not None and old is not None:
@@ -110,22 +108,22 @@ def matches_304(entry: Entry, head_304: Head) -> bool:
 
 
 def strong_tag(head: Head) -> str | None:
-    """The entity tag if it is strong: then no other representation has it (RFC 9110 section 8.8.1)."""
+    """The entity tag if it is strong, and so of one representation only (RFC 9110 section 8.8.1)."""
     tag = _etag(head)
     return tag if tag is not None and _is_strong(tag) else None
 
 
 def named_by_304(entries: Sequence[Entry], head_304: Head) -> Entry | None:
-    """The first of the variants whose strong entity tag the 304 has; None if it names none."""
+    """The first entry whose strong entity tag the 304 has; None if there is none."""
     tag = strong_tag(head_304)
     return None if tag is None else next((e for e in entries if strong_tag(e.head) == tag), None)
 
 
 def describes(entry: Entry, head: Head) -> bool | None:
-    """Whether the 200 to a HEAD is about the stored response; None where that cannot be told.
+    """Whether the 200 to a HEAD is about the stored response; None if that cannot be told.
 
-    By the validators, and by the length where both are of content in the same codings (RFC 9111 section
-    4.3.5). A length of 0 is what servers also say that do not know it.
+    Validators are compared, and lengths if the codings are the same (RFC 9111 section 4.3.5). A length of 0
+    may mean that the server does not know it.
     """
     old_tag, new_tag = _etag(entry.head), _etag(head)
     if new_tag is not None and (old_tag is None or _opaque(old_tag) != _opaque(new_tag)):
@@ -140,7 +138,7 @@ def describes(entry: Entry, head: Head) -> bool | None:
 
 
 def is_not_modified(request_headers: Headers, entry_head: Head, now: float) -> bool:
-    """Whether a GET or HEAD is to be answered 304 out of the stored response (RFC 9111 section 4.3.2).
+    """Whether a GET or HEAD is answered 304 from the stored response (RFC 9111 section 4.3.2).
 
     `now` (seconds since the epoch) stands in for a missing Last-Modified and Date.
     """
@@ -150,7 +148,7 @@ def is_not_modified(request_headers: Headers, entry_head: Head, now: float) -> b
     if condition is not None:
         etag = _etag(entry_head)
         listed = {_opaque(tag) for tag in _ENTITY_TAG.findall(condition)}
-        # The second: tags without quotes, invalid but in use, compare as a whole.
+        # Tags without quotes, invalid but in use, are compared as a whole.
         return condition.strip(" \t") in ("*", etag) or (etag is not None and _opaque(etag) in listed)
     since = http_date((request_headers.get("if-modified-since") or "").strip(" \t"))
     if since is None:
@@ -162,9 +160,9 @@ def is_not_modified(request_headers: Headers, entry_head: Head, now: float) -> b
 
 
 def is_as_demanded(request_headers: Headers, head: Head) -> bool:
-    """Whether the stored response meets If-Match or, without that, If-Unmodified-Since.
+    """Whether the stored response surely meets If-Match or, without that, If-Unmodified-Since.
 
-    False also where it cannot be told: then the origin has to judge (RFC 9110 sections 13.1.1 and 13.1.4).
+    If not, the origin has to decide (RFC 9110 sections 13.1.1 and 13.1.4).
     """
     condition = request_headers.get("if-match")
     if condition is not None:
@@ -175,9 +173,9 @@ def is_as_demanded(request_headers: Headers, head: Head) -> bool:
 
 
 def strong_validator(head: Head) -> str | None:
-    """The If-Range value for this representation, None if it has no strong validator.
+    """The If-Range value for this representation; None if it has no strong validator.
 
-    A strong entity tag or, where there is no tag at all, a strong Last-Modified (RFC 9110 section 13.1.5).
+    A strong entity tag or, if there is no entity tag, a strong Last-Modified (RFC 9110 section 13.1.5).
     """
     etag = _etag(head)
     if etag is not None:
@@ -194,7 +192,7 @@ def strong_date(head: Head) -> float | None:
 
 
 def complete_length(head: Head) -> int | None:
-    """Bytes of the whole representation where the head states it, also that of a 206."""
+    """The complete length of the representation (bytes), from any head, also a 206; None if not stated."""
     if head.status == 206:
         span = parse_content_range(head.headers.get("content-range") or "")
         return None if span is None else span[2]
@@ -202,9 +200,9 @@ def complete_length(head: Head) -> int | None:
 
 
 def content_length(head: Head) -> int | None:
-    """Bytes of the message's content where the head states it."""
+    """The length of the message's content (bytes); None if the head does not state one valid length."""
     lengths = set(head.headers.lines("content-length"))
-    # Beside Transfer-Encoding it means nothing (RFC 9112 section 6.3).
+    # With Transfer-Encoding it is ignored (RFC 9112 section 6.3).
     if "transfer-encoding" in head.headers or len(lengths) != 1:
         return None
     text = lengths.pop().strip(" \t")
@@ -212,9 +210,9 @@ def content_length(head: Head) -> int | None:
 
 
 def invalidated_urls(method: str, url: Url, head: Head) -> tuple[Url, ...]:
-    """The URLs whose stored responses the answer to this method makes invalid (RFC 9111 section 4.4).
+    """The URLs whose stored responses the answer to this method invalidates (RFC 9111 section 4.4).
 
-    The target and, on the same origin, Location and Content-Location; none for a safe method or an error.
+    The target and, on the same origin, Location and Content-Location; empty for a safe method or an error.
     """
     if method in SAFE_METHODS or not 200 <= head.status < 400:
         return ()
@@ -227,7 +225,7 @@ def invalidated_urls(method: str, url: Url, head: Head) -> tuple[Url, ...]:
 
 
 def resolved(base: Url, reference: str | None) -> Url | None:
-    """The URL that a reference in a field of the answer means; None for no reference and no http URL."""
+    """The URL that a reference in a field means, relative to `base`; None if it is not an http URL."""
     if reference is None:
         return None
     try:
@@ -250,7 +248,7 @@ def _is_strong(etag: str) -> bool:
 
 
 def _opaque(etag: str) -> str:
-    """What weak comparison looks at (RFC 9110 section 8.8.3.2)."""
+    """The entity tag as weak comparison sees it (RFC 9110 section 8.8.3.2)."""
     return etag.removeprefix("W/")
 
 
@@ -259,7 +257,7 @@ def _codings(head: Head) -> tuple[str, ...]:
 
 
 def _other_modification(old_head: Head, new_head: Head) -> bool:
-    """Whether the new head tells of another modification than the old one did."""
+    """Whether the new head has a Last-Modified that differs from the old one's."""
     return "last-modified" in new_head.headers and not _same_modification(old_head, new_head)
 
 

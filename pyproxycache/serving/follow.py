@@ -25,7 +25,7 @@ from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.rules.decisions import Fetch
 from pyproxycache.rules.parts import filling
 from pyproxycache.rules.ranges import continues, range_text
-from pyproxycache.rules.representation import is_cut, resumption_validator, same_representation
+from pyproxycache.rules.representation import is_unmarked_part, resumption_validator, same_representation
 from pyproxycache.rules.validation import (
     complete_length,
 )
@@ -320,7 +320,7 @@ def _is_same(old: Entry, new: Entry) -> bool:
 
 def _is_whole(head: Head, known: Head) -> bool:
     """Whether an origin that ignores Range sends all of the very representation that is known."""
-    return head.status == 200 and not is_cut(head) and same_representation(known, head)
+    return head.status == 200 and not is_unmarked_part(head) and same_representation(known, head)
 
 
 def _from_byte(exchange: Exchange, offset: int, stop: int | None) -> Iterator[bytes]:
