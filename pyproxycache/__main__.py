@@ -1,4 +1,4 @@
-"""The command, also as `python -m pyproxycache`."""
+"""The entry point of the command, also as `python -m pyproxycache`."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ _INTERRUPTED = 130
 
 
 def run() -> None:
-    """Run the command; Ctrl-C while it is being loaded ends it without a traceback, as it does later."""
+    """Run the command; Ctrl-C ends it without a traceback, also while modules are being imported."""
     _open_standard_streams()
     try:
         from pyproxycache.cli import main
@@ -17,7 +17,10 @@ def run() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Have closed ones lead nowhere: else a file or a socket gets their number, and what is printed."""
+    """Open standard streams that are closed on /dev/null.
+
+    Otherwise a file or a socket would get their descriptor, and what is printed.
+    """
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             null = os.open(os.devnull, os.O_RDWR)

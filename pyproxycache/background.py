@@ -1,4 +1,4 @@
-"""Work that no request waits for: it goes on whatever fails in it, and what failed is told."""
+"""Background work, which goes on after errors; they are counted and logged."""
 
 from __future__ import annotations
 
@@ -19,42 +19,43 @@ Chore = Callable[[], object]
 
 
 class Background:
-    """Runs the steps of one kind of work; belongs to the thread that does it.
+    """Runs the steps of one kind of background work and handles their errors; used by one thread.
 
-    Each error is counted as `errors.NAME`, and logged: of each step at most once a minute.
+    Each error is counted as `errors.NAME`, and logged at most once a minute for each step.
     """
 
     def __init__(self, name: str, log: logging.Logger, count: Count) -> None:
         self._name = name
         self._log = log
         self._count = count
-        self._told: dict[str, tuple[float, int]] = {}  # when, and how many errors were not told since
+        # By step: when it was logged last (monotonic), and how many errors were not logged since.
+        self._logged: dict[str, tuple[float, int]] = {}
 
-    def survives(self, step: Callable[[], object]) -> bool:
-        """Do the step; whether it went well."""
+    def attempt(self, step: Callable[[], object]) -> bool:
+        """Run the step and handle its error; returns whether it succeeded."""
         try:
             step()
         except Exception as error:
-            self._tell(getattr(step, "__qualname__", self._name), error)
+            self._report(getattr(step, "__qualname__", self._name), error)
             return False
         return True
 
-    def _tell(self, step: str, error: Exception) -> None:
+    def _report(self, step: str, error: Exception) -> None:
         self._count({f"errors.{self._name}": 1})
         now = clock.steady()
-        at, untold = self._told.get(step, (float("-inf"), 0))
+        at, unlogged = self._logged.get(step, (float("-inf"), 0))
         if now - at < _QUIET_SECONDS:
-            self._told[step] = at, untold + 1
+            self._logged[step] = at, unlogged + 1
             return
-        self._told[step] = now, 0
-        before = f" (as it did {untold} times since this was said last)" if untold else ""
-        # What a full disk or a lost folder says is enough; all else is ours to mend.
+        self._logged[step] = now, 0
+        before = f" (as it did {unlogged} times since this was said last)" if unlogged else ""
+        # A full disk or a lost folder needs no traceback; any other error is a bug.
         trace = None if isinstance(error, _EXPECTED) else error
         self._log.error("%s failed%s: %s", step, before, str(error) or type(error).__name__, exc_info=trace)
 
 
 class Rounds:
-    """A thread that does chores every two seconds, in this order; one that fails stops no other."""
+    """A thread that runs the chores every two seconds, in this order; a failing one stops no other."""
 
     def __init__(self, chores: Sequence[Chore], background: Background) -> None:
         self._chores = chores
@@ -63,10 +64,11 @@ class Rounds:
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Returns once the chore that is being done is over."""
+        """End the thread; returns when the running chore has finished."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -74,11 +76,11 @@ class Rounds:
     def _run(self) -> None:
         while not self._stopped.wait(_ROUND_SECONDS):
             for chore in self._chores:
-                self._background.survives(chore)
+                self._background.attempt(chore)
 
 
 def tell_of_lost_threads(log: logging.Logger) -> None:
-    """Have it logged where a thread of this process ends by an error."""
+    """Log each thread of this process that ends by an uncaught error."""
 
     def tell(lost: threading.ExceptHookArgs) -> None:
         name = lost.thread.name if lost.thread is not None else "of no name"

@@ -1,16 +1,19 @@
-"""The only place that asks for the time; all else is told it, or asks here."""
+"""The only module that asks the system for the time; all others get it as an argument, or from here."""
 
 from __future__ import annotations
 
 import time
 
 wall = time.time
-"""What time it is: seconds since the epoch. Somebody may set the clock at any moment."""
+"""The wall clock in seconds since the epoch; it may be set forward or back at any moment."""
 
 steady = time.monotonic
-"""Seconds that nobody sets, from some beginning; for durations."""
+"""The monotonic clock in seconds from an arbitrary start; for durations and deadlines."""
 
 
 def since_boot() -> float:
-    """The same, with the time that the machine was suspended: a clock that nobody sets agrees with it."""
+    """Seconds since the machine was booted, time in suspension included.
+
+    The difference to `wall` changes only when the wall clock is set.
+    """
     return time.clock_gettime(time.CLOCK_BOOTTIME)

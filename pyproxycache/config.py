@@ -1,4 +1,4 @@
-"""The configuration: YAML to frozen options, once, with errors that say what to write instead."""
+"""The configuration: YAML read to frozen options, with errors that say what to write instead."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ FLAGS = {
     "store.unused": "--unused",
     "log.access": "--access-log",
 }
-"""The command-line flags that stand for a key."""
+"""The command-line flag of each key that has one."""
 
-# A section that may be given as one plain value, and the key which that value is for.
+# Sections that may be given as one plain value, and the key that the value is for.
 _SHORT_FORMS = {ParentOptions: "url"}
 
 _OPTIONAL = (Union, types.UnionType)
@@ -57,7 +57,7 @@ KeyPath = tuple[str | int, ...]
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """The whole configuration; components are handed their own part of it, never this."""
+    """The whole configuration; each component gets only its own options out of it."""
 
     listen: tuple[Address, ...] = ("127.0.0.1:3128",)
     allow: tuple[Network, ...] = LOOPBACK
@@ -80,15 +80,15 @@ class Config(Struct, frozen=True, kw_only=True):
     defaults: bool = True
 
     def policies(self) -> Policies:
-        """The rules in the form that decisions use."""
+        """The rules in the form that rules.decide uses."""
         return Policies(tuple(_rule(options) for options in self.rules), self.targets, self.defaults)
 
 
 def load(path: Path | None, overrides: Mapping[str, object], given_by: Mapping[str, str] = FLAGS) -> Config:
-    """The configuration from a file (None: the defaults) and what was set on the command line.
+    """Read the configuration from a file (None: the defaults) and from what the command line sets.
 
-    Overrides are keyed by dotted key ("store.max_size") and win over the file; None and () mean
-    not given. Errors name them as `given_by` does. Raises ConfigError.
+    `overrides` maps dotted keys ("store.max_size") to values that replace the file's; None and () mean not
+    given. `given_by` maps keys to what errors call them (a flag or variable). Raises ConfigError.
     """
     document: dict[Any, Any] = {}
     if path is not None:
@@ -107,17 +107,20 @@ def load(path: Path | None, overrides: Mapping[str, object], given_by: Mapping[s
 
 
 def parse(text: str, source: str) -> Config:
-    """The configuration in the YAML text; `source` names it in errors. Raises ConfigError."""
+    """Read the configuration from YAML text; `source` names the text in errors. Raises ConfigError."""
     return _build(_document(text, source), source, {})
 
 
 def dump(config: Config) -> str:
-    """YAML of every key; parses again to an equal configuration."""
+    """The configuration as YAML with every key; parse() reads it to an equal one."""
     return yaml.safe_dump(_written(Config, config), sort_keys=False, allow_unicode=True)
 
 
 def default_store_path(environ: Mapping[str, str]) -> Path:
-    """The folder systemd made for the service, else one in the user's cache folder."""
+    """The folder that systemd made for the service, else one in the user's cache folder.
+
+    Raises ConfigError if the user has no home folder.
+    """
     service = environ.get("CACHE_DIRECTORY", "").partition(":")[0]
     if service:
         return Path(service)
@@ -129,7 +132,7 @@ def default_store_path(environ: Mapping[str, str]) -> Path:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as SafeLoader reads it, where a key given twice is an error rather than the last one's win."""
+    """SafeLoader, but a key given twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -143,7 +146,7 @@ class _Loader(yaml.SafeLoader):
 
 def _document(text: str, source: str) -> dict[Any, Any]:
     try:
-        # A subclass of SafeLoader: no object is built that is not plain data.
+        # Safe: _Loader is a SafeLoader, which builds plain data only.
         document = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
@@ -169,12 +172,12 @@ _YAML_HINTS = {
 
 
 def _yaml_hint(error: yaml.MarkedYAMLError) -> str:
-    """What to do about it, for the mistakes that people make; "" for others."""
+    """What to do about a common mistake in YAML; "" for others."""
     return next((f" ({hint})" for text, hint in _YAML_HINTS.items() if text in (error.problem or "")), "")
 
 
 def _put(document: dict[Any, Any], key: str, value: object) -> None:
-    """Set a dotted key; a section that is no mapping stays, to be refused when it is read."""
+    """Set a dotted key; a section that is not a mapping is left, to be refused when it is read."""
     *sections, last = key.split(".")
     place: Any = document
     for section in sections:
@@ -187,32 +190,33 @@ def _put(document: dict[Any, Any], key: str, value: object) -> None:
 
 
 class _Refused(Exception):
-    """All that is wrong: paths of keys, and what is wrong there."""
+    """Carries all problems: the path of each key, and what is wrong with it."""
 
     def __init__(self, *problems: tuple[KeyPath, str]) -> None:
         super().__init__()
         self.problems = problems
 
 
-class _Gathering:
-    """What is wrong in several places, refused at once at the end of the block."""
+class _Problems:
+    """Collects what is wrong in several places, to raise it at once."""
 
     def __init__(self) -> None:
         self.problems: list[tuple[KeyPath, str]] = []
 
     def read(self, kind: Any, value: Any, path: KeyPath) -> Any:
-        """As _read; None, and a note, where the value is refused."""
+        """The value as from _read(); None if that refuses it, with the problems collected."""
         try:
             return _read(kind, value, path)
         except _Refused as refused:
             self.problems += refused.problems
             return None
 
-    def refuse(self, path: KeyPath, text: str) -> None:
+    def add(self, path: KeyPath, text: str) -> None:
+        """Note what is wrong with the key at the path."""
         self.problems.append((path, text))
 
-    def end(self) -> None:
-        """Raises _Refused where anything was refused."""
+    def raise_any(self) -> None:
+        """Raise _Refused if there are problems."""
         if self.problems:
             raise _Refused(*self.problems)
 
@@ -231,7 +235,7 @@ def _build(document: dict[Any, Any], source: str, given_by: Mapping[str, str]) -
 
 
 def _line(path: KeyPath, text: str, source: str, given_by: Mapping[str, str]) -> str:
-    """What is wrong, behind the flag, the variable, or the file and the key that it was given by."""
+    """A line for the user: the flag, the variable, or file and key, and what is wrong there."""
     key = ".".join(str(part) for part in path if isinstance(part, str))
     if key in given_by:
         return f"{given_by[key]}: {text}"
@@ -240,25 +244,25 @@ def _line(path: KeyPath, text: str, source: str, given_by: Mapping[str, str]) ->
 
 
 def _check(config: Config) -> None:
-    """What no single value shows; raises _Refused."""
-    gathering = _Gathering()
+    """Check what depends on several values; raises _Refused."""
+    problems = _Problems()
     if not config.listen:
-        gathering.refuse(("listen",), "[] is not accepted: name an address at least")
+        problems.add(("listen",), "[] is not accepted: name an address at least")
     for number, address in enumerate(config.listen):
         wider = next((other for other in config.listen[:number] if _overlap(address, other)), None)
         if wider is not None:
             text = f"{address!r} and {wider!r} are the same port of the same addresses: leave one out"
-            gathering.refuse(("listen", number), text)
+            problems.add(("listen", number), text)
     for number, rule in enumerate(config.rules):
-        # The key is made before there is a response: such a rule would never apply.
+        # The cache key is needed before there is a response: such a rule would never apply.
         if rule.query != "keep" and (rule.match.status or rule.match.content_type):
             text = f"{rule.query!r} is accepted only without match.status and match.content_type"
-            gathering.refuse(("rules", number, "query"), text)
-    gathering.end()
+            problems.add(("rules", number, "query"), text)
+    problems.raise_any()
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether only one of them can be listened on: the same, or one is of all that the other is of."""
+    """Whether two addresses cannot both be listened on: they are equal, or one includes the other."""
     (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
     if "unix:" in (one[:5], other[:5]) or port != other_port:
         return one == other
@@ -267,15 +271,15 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _read(kind: Any, value: Any, path: KeyPath) -> Any:
-    """The value as the annotation has it; raises _Refused."""
+    """The value converted to the annotated type; raises _Refused."""
     if get_origin(kind) in _OPTIONAL:
         return None if value is None else _read(get_args(kind)[0], value, path)
     if get_origin(kind) is tuple:
         if not isinstance(value, list | tuple):
             return (_read(get_args(kind)[0], value, path),)
-        gathering = _Gathering()
-        items = [gathering.read(get_args(kind)[0], item, (*path, n)) for n, item in enumerate(value)]
-        gathering.end()
+        problems = _Problems()
+        items = [problems.read(get_args(kind)[0], item, (*path, n)) for n, item in enumerate(value)]
+        problems.raise_any()
         return tuple(items)
     if _is_section(kind):
         return _section(kind, value, path)
@@ -291,26 +295,26 @@ def _section(kind: Any, value: Any, path: KeyPath) -> Any:
         value = {_SHORT_FORMS[kind]: value}
     if not isinstance(value, dict):
         raise _Refused((path, f"{value!r} is not a section: keys with values, of {', '.join(accepted)}"))
-    gathering, read = _Gathering(), {}
+    problems, read = _Problems(), {}
     for key, item in value.items():
         info = accepted.get(key)
         if info is None:
             near = get_close_matches(str(key), accepted, 1)
             hint = f", did you mean {near[0]}" if near else ""
             text = f"unknown key{hint}; accepted here: {', '.join(accepted)}"
-            gathering.refuse((*path, str(key)), text)
-        # A key with nothing behind it is as good as absent, unless null is a value of its own there.
+            problems.add((*path, str(key)), text)
+        # A key without a value counts as absent, unless null is one of its values.
         elif item is not None or get_origin(info.type) in _OPTIONAL:
-            read[info.name] = gathering.read(info.type, item, (*path, key))
+            read[info.name] = problems.read(info.type, item, (*path, key))
     for key, info in accepted.items():
         if info.required and info.name not in read:
-            gathering.refuse((*path, key), "is missing, and has no default")
-    gathering.end()
+            problems.add((*path, key), "is missing, and has no default")
+    problems.raise_any()
     return kind(**read)
 
 
 def _written(kind: Any, value: Any) -> Any:
-    """The value as plain YAML data: the way back from _read."""
+    """The value as plain YAML data, which _read() reads to an equal one."""
     if value is None:
         return None
     if get_origin(kind) in _OPTIONAL:
@@ -335,7 +339,7 @@ def _notation(kind: Any) -> Notation:
 
 
 def _rule(options: RuleOptions) -> Rule:
-    """The rule as decisions use it; a single status wins over its class."""
+    """The rule in the form that rules.decide uses; a single status ("404") wins over its class ("4xx")."""
     match = options.match
     codes = frozenset(code for status in match.status for code in status_codes(status))
     by_status: dict[int | None, float] = {}

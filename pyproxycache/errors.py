@@ -1,4 +1,4 @@
-"""Errors as one tree: each knows the HTTP status it is answered with and whose fault it is."""
+"""All errors as one tree; each has the HTTP status it is answered with, and says whose fault it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LIBRARY_NOISE = re.compile(r"^\[[A-Z]+: \w+\] | \(_ssl\.c:\d+\)$")
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, as one reads it: without numbers of errors and places in libraries."""
+    """What went wrong, for people: without error numbers and places in libraries."""
     told = error.strerror if isinstance(error, OSError) else None
     return _LIBRARY_NOISE.sub("", told or str(error)) or type(error).__name__
 
@@ -24,10 +24,10 @@ class Fault(Enum):
 
 
 class ProxyError(Exception):
-    """Base of all errors that end a request; the text is written for the client who reads it.
+    """Base of all errors that end a request; the text is written for the client.
 
-    `proxy_error` is its type in Proxy-Status (RFC 9209 section 2.3), of the class where none is given;
-    empty where this server is the origin of the answer.
+    `proxy_error` is the type in Proxy-Status (RFC 9209 section 2.3), by default that of the class; empty if
+    this server is the origin of the answer.
     """
 
     status = 500
@@ -41,11 +41,11 @@ class ProxyError(Exception):
 
     @property
     def public(self) -> str:
-        """What a client may read of it."""
+        """The text that a client may see."""
         return str(self)
 
     def another(self) -> Self:
-        """An equal error to raise in another thread, for a traceback is one thread's own."""
+        """A copy to raise in another thread, with a traceback of its own."""
         return type(self)(str(self), self.proxy_error)
 
 
@@ -58,7 +58,7 @@ class BadRequest(ProxyError):
 
 
 class Forbidden(ProxyError):
-    """The client may not ask, or may not reach what it asked for."""
+    """The client may not use this cache, or may not reach what it asked for."""
 
     status = 403
     fault = Fault.CLIENT
@@ -66,7 +66,7 @@ class Forbidden(ProxyError):
 
 
 class ClientGone(ProxyError):
-    """The client went away before there was an answer; nobody else waits for it."""
+    """The client closed its connection before there was an answer, and nobody else waits for that."""
 
     status = 504
     fault = Fault.CLIENT
@@ -74,7 +74,7 @@ class ClientGone(ProxyError):
 
 
 class NotFound(ProxyError):
-    """An origin-form request that is none of the ways in."""
+    """The cache itself has no such resource: the request target is a path that means nothing here."""
 
     status = 404
     fault = Fault.CLIENT
@@ -82,7 +82,7 @@ class NotFound(ProxyError):
 
 
 class NotImplementedHere(ProxyError):
-    """A method or form this proxy does not speak."""
+    """A method or form of request that this proxy does not implement."""
 
     status = 501
     fault = Fault.CLIENT
@@ -90,7 +90,7 @@ class NotImplementedHere(ProxyError):
 
 
 class MethodNotAllowed(ProxyError):
-    """A method that this resource of the cache itself does not take."""
+    """A method that is not allowed on a resource of the cache itself."""
 
     status = 405
     fault = Fault.CLIENT
@@ -98,7 +98,7 @@ class MethodNotAllowed(ProxyError):
 
 
 class LoopDetected(ProxyError):
-    """The request would reach this proxy again."""
+    """The request would reach this proxy again, or has been through it."""
 
     status = 508
     fault = Fault.CLIENT
@@ -114,31 +114,31 @@ class UpstreamError(ProxyError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection: the name does not resolve, or nothing accepts."""
+    """There is no connection: the name does not resolve, or no address accepts one."""
 
     proxy_error = "destination_unavailable"
 
 
 class UpstreamTimeout(UpstreamError):
-    """Connected, then silent for longer than allowed."""
+    """The origin was silent for longer than allowed."""
 
     status = 504
     proxy_error = "connection_read_timeout"
 
 
 class UpstreamMalformed(UpstreamError):
-    """The answer is not HTTP as RFC 9112 has it."""
+    """The answer is not valid HTTP/1.1 (RFC 9112)."""
 
 
 class BrokenOff(UpstreamError):
-    """A body ended short and could not be continued; the client's connection has to break."""
+    """A body ended early and could not be continued; the client's connection has to be broken off."""
 
     status = 504
     proxy_error = "http_response_incomplete"
 
 
 class StoreError(ProxyError):
-    """The cache folder cannot be used; the text names its files, and is for the log."""
+    """The store cannot be used; the text names its files and is for the log only."""
 
     status = 503
 
@@ -148,13 +148,13 @@ class StoreError(ProxyError):
 
 
 class NoSpace(StoreError):
-    """No room to keep a body (ENOSPC, or the reserve is reached): serve it, do not store it."""
+    """There is no room to store a body (ENOSPC, or the reserve is reached): it is served, not stored."""
 
 
 def error_named(name: str) -> type[ProxyError]:
-    """The class of this name, as another process told it; ProxyError where there is none."""
+    """The error class of this name, as another process sent it; ProxyError if there is none."""
     kinds = [ProxyError]
-    for kind in kinds:  # which grows meanwhile: the whole tree
+    for kind in kinds:  # the list grows by subclasses, up to the whole tree
         if kind.__name__ == name:
             return kind
         kinds += kind.__subclasses__()
@@ -162,4 +162,4 @@ def error_named(name: str) -> type[ProxyError]:
 
 
 class ConfigError(Exception):
-    """A configuration that does not parse: names the file, the key, the value and what is accepted."""
+    """The configuration is wrong; each line names the file, the key, the value and what is accepted."""

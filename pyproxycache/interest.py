@@ -1,4 +1,4 @@
-"""Whether somebody still waits for an answer, and what ends with that."""
+"""Whether the client still waits for its answer, and what is broken off when it does not."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from pyproxycache.errors import ClientGone
 class Interest:
     """One client's interest in its answer; the fields are guarded by `_lock`.
 
-    Whoever waits for an origin on the client's behalf is told here of its leaving, by another thread.
+    A thread that waits for an origin ties its connection to the interest; another thread, which notices
+    that the client has gone, breaks the connection off through it.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._is_lost = False
         self._break_off: Callable[[], None] | None = None
-        self._is_shared: Callable[[], bool] = _no
+        self._is_shared: Callable[[], bool] = _never
 
     def lose(self) -> bool:
-        """The client has gone: break off what goes on for it alone.
+        """Break off what goes on for this client alone, as it has gone; returns whether that was done.
 
-        False, and nothing has changed, where nothing is to be broken off, or while others wait for it too.
+        If there is nothing to break off, or others wait for the same, nothing changes.
         """
         with self._lock:
             if self._break_off is None or self._is_shared():
                 return False
             self._is_lost = True
-            # With the lock held: what is let go of may be another's a moment later.
+            # With the lock held: once it is released, the connection may serve another request.
             self._break_off()
             return True
 
     @contextlib.contextmanager
     def tied(self, break_off: Callable[[], None]) -> Iterator[None]:
-        """What is done in here is broken off when the client goes; raises ClientGone where it has gone."""
+        """Have `break_off` called if the client goes during this context; then it raises ClientGone."""
         with self._lock:
             self._raise_if_lost()
             self._break_off = break_off
@@ -54,19 +55,19 @@ class Interest:
 
     @contextlib.contextmanager
     def shared(self, is_shared: Callable[[], bool]) -> Iterator[None]:
-        """What is done in here goes on without the client while others want it too."""
+        """While `is_shared` returns true in this context, the client's leaving breaks nothing off."""
         with self._lock:
             self._is_shared = is_shared
         try:
             yield
         finally:
             with self._lock:
-                self._is_shared = _no
+                self._is_shared = _never
 
     def _raise_if_lost(self, cause: Exception | None = None) -> None:
         if self._is_lost:
             raise ClientGone("the client went away before there was an answer") from cause
 
 
-def _no() -> bool:
+def _never() -> bool:
     return False

@@ -1,4 +1,4 @@
-"""A client's own connection to an origin, which its credentials logged in."""
+"""A connection to an origin that one client's credentials authenticate (RFC 4559)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 
 class Login:
-    """What a client's connection has at one origin, where a login is one of the connection (RFC 4559).
+    """The authenticated connection to one origin that belongs to one client's connection (RFC 4559).
 
-    Requests of one client's connection come one after the other, so one thread at a time uses it.
+    NTLM and Negotiate authenticate a connection, not a request. Requests of one client's connection come
+    one after the other, so only one thread at a time uses this.
     """
 
     __slots__ = ("_kept", "_origin")
@@ -23,21 +24,21 @@ class Login:
         return bool(self._origin)
 
     def is_at(self, origin: str) -> bool:
-        """Whether it is one at this origin."""
+        """Whether the client has logged in at this origin."""
         return self._origin == origin
 
     def take(self) -> Any:
-        """The connection to the origin, if it is there; the caller's from here on."""
+        """Take the connection to the origin, which the caller owns then; None if there is none."""
         kept, self._kept = self._kept, None
         return kept
 
     def keep(self, origin: str, connection: Any) -> None:
-        """The connection is logged in at the origin, or on the way to it."""
+        """Keep a connection that is logged in at the origin, or in the middle of logging in."""
         self.close()
         self._origin, self._kept = origin, connection
 
     def close(self) -> None:
-        """The client has gone, or logs in elsewhere."""
+        """Close the connection: the client has gone, or logs in elsewhere."""
         if self._kept is not None:
             self._kept.close()
         self._kept = None

@@ -1,4 +1,4 @@
-"""HTTP messages and stored responses: the vocabulary every other module speaks."""
+"""HTTP messages and stored responses: the values that all other modules share."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pyproxycache.login import Login
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-# Schemes that log in a connection, not a request (RFC 4559 section 5), in credentials and challenges.
+# Schemes that authenticate a connection, not a request (RFC 4559 section 5), in credentials and challenges.
 _LOGS_IN = re.compile(r"(?:^|,)[ \t]*(?:ntlm|negotiate|nego2|kerberos)(?=[ \t,]|$)", re.IGNORECASE)
 
 
 class Headers:
-    """An immutable list of header fields, looked up without regard to case (RFC 9110 section 5)."""
+    """An immutable list of header fields, whose names are compared without case (RFC 9110 section 5)."""
 
     __slots__ = ("_index", "fields")
 
@@ -38,14 +38,14 @@ class Headers:
         self._index = index
 
     def get(self, name: str) -> str | None:
-        """The combined value: all lines of the field joined by ", " (RFC 9110 section 5.3)."""
+        """The field's combined value: its lines joined by ", " (RFC 9110 section 5.3); None if absent."""
         lines = self._index.get(name.lower())
         if lines is None:
             return None
         return lines[0] if len(lines) == 1 else ", ".join(lines)
 
     def lines(self, name: str) -> tuple[str, ...]:
-        """The field's lines one by one, for fields that do not combine."""
+        """The values of the field's lines in order; () if absent."""
         return self._index.get(name.lower(), ())
 
     def __contains__(self, name: str) -> bool:
@@ -67,21 +67,21 @@ class Headers:
         return f"Headers({list(self.fields)!r})"
 
     def names(self) -> frozenset[str]:
-        """The field names present, in lower case."""
+        """The names of all fields, in lower case."""
         return frozenset(self._index)
 
     def without(self, *names: str) -> Headers:
-        """A copy that lacks the named fields."""
+        """The fields without those of these names, in any case."""
         return self.lacking({name.lower() for name in names})
 
     def lacking(self, names: AbstractSet[str]) -> Headers:
-        """The same by names in lower case."""
+        """The fields without those of these names, which have to be in lower case."""
         if names.isdisjoint(self._index):
             return self
         return Headers([field for field in self.fields if field[0].lower() not in names])
 
     def with_field(self, name: str, value: str) -> Headers:
-        """A copy in which the field has exactly this one line."""
+        """The fields with exactly this one line of the named field."""
         lines = self._index.get(name.lower(), ())
         if lines == (value,):
             return self
@@ -89,7 +89,7 @@ class Headers:
         return Headers((*rest, (name, value)))
 
     def with_line(self, name: str, value: str) -> Headers:
-        """A copy with one more line of the field."""
+        """The fields with one more line of the named field."""
         return Headers((*self.fields, (name, value)))
 
 
@@ -110,7 +110,7 @@ class Url:
 
     @property
     def origin(self) -> str:
-        """Scheme and authority, as the keys of everything there begin (RFC 9110 section 4.3.1)."""
+        """Scheme and authority, with which all cache keys of the origin begin (RFC 9110 section 4.3.1)."""
         return f"{self.scheme}://{self.authority}"
 
     @property
@@ -127,7 +127,7 @@ class Url:
 
 
 def without_query(url: str) -> str:
-    """The URL as it may be logged: a query may carry secrets."""
+    """The URL for a log: its query, which may carry secrets, is replaced by "…"."""
     path, mark, _query = url.partition("?")
     return f"{path}?…" if mark else path
 
@@ -141,22 +141,24 @@ class FileSlice:
     count: int
 
     def read(self) -> bytes:
-        """The bytes themselves, for a receiver that cannot send from a file."""
+        """The bytes of the slice, read into memory."""
         return os.pread(self.fd, self.count, self.offset)
 
 
 Piece = bytes | FileSlice
-"""A body is an iterable of pieces. One that need not wait for them in a thread has the method `take` too,
-see store.flight."""
+"""A few bytes of a body, in memory or in a file; a body is an iterable of pieces.
+
+A body whose next piece may be taken without waiting has a method `take` as well, see FlightReader.
+"""
 
 
 class WouldBlock(Exception):
-    """The next piece of a body is only to be had by a thread that may wait for it."""
+    """The next piece of a body is not here yet: only a thread that may wait can get it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, whichever way it came in."""
+    """A request for a URL, in whatever form the client sent it; `client` is the client's IP address."""
 
     method: str
     url: Url
@@ -167,29 +169,30 @@ class Request:
     ttl: float | None = None
     """Seconds that replace the freshness lifetime for this request (KissCache's ttl)."""
     content_key: str | None = None
-    """What stands for a QUERY's content in the cache key: a digest of it, its type and its coding."""
+    """A digest of a QUERY's content, its type and its coding, which selects the response; else None."""
     is_forwarded: bool = False
-    """Whether its fields tell the origin what address the client used, which then selects the response."""
+    """Whether the cache tells the origin which address the client used, which then selects the response."""
     interim: Callable[[Head], None] | None = field(default=None, compare=False)
-    """Takes each interim head of the answer before the final one (RFC 9110 section 15.2)."""
+    """Called with each interim head of the answer before the final one (RFC 9110 section 15.2)."""
     interest: Interest | None = field(default=None, compare=False)
-    """That of the client who waits for the answer; None where nobody in particular does."""
+    """The interest of the client that waits for the answer; None if no client does."""
     login: Login | None = field(default=None, compare=False)
-    """Where the client's connection is logged in; None where no client's stands behind the request."""
+    """The connection at which the client has logged in; None if no client's connection asks."""
 
     def with_headers(self, headers: Headers) -> Self:
+        """The request with these headers in place of its own."""
         return self if headers is self.headers else replace(self, headers=headers)
 
     @property
     def logs_in(self) -> bool:
-        """Whether its connection to the origin is one that is logged in, or that it logs in."""
+        """Whether it needs a connection to the origin that is logged in, or logs one in."""
         is_logged_in = self.login is not None and self.login.is_at(self.url.origin)
         return is_logged_in or _logs_in(self.headers, "authorization")
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a response: what the caching rules look at."""
+    """The head of a response: its status, reason phrase and header fields."""
 
     status: int
     reason: str = ""
@@ -197,20 +200,20 @@ class Head:
 
     @property
     def logs_in(self) -> bool:
-        """Whether it is a step of logging in the connection it came over."""
+        """Whether it is a step in authenticating its connection (RFC 4559)."""
         return _logs_in(self.headers, "www-authenticate") or _logs_in(self.headers, "proxy-authenticate")
 
     @property
     def size(self) -> int:
-        """Bytes of its fields, as HTTP/1.1 writes them."""
+        """The size of its fields in HTTP/1.1 (bytes)."""
         return sum(len(name) + len(value) + 4 for name, value in self.headers)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer to a client; `length` is that of the body (bytes), None where its end will tell.
+    """An answer to a client; `length` is the body's in bytes, None if it is not known before its end.
 
-    `reuse_terms` is there where the next request of the same bytes may get it again.
+    `reuse_terms` say when an equal request may get the same answer again; None: never.
     """
 
     head: Head
@@ -221,12 +224,13 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class ReuseTerms:
-    """Why the same answer is right again: while the key has that version, from `since` until `until`.
+    """When memory may give an answer again: while the key's version is unchanged, from `since` to `until`.
 
-    Times are seconds since the epoch: the response was `born` when its Age was 0, and is fresh until it
-    `expires`. `slot` is where the key's version is. `varies` are all request fields that select among
-    what is stored for the key. `again` gives the answer of a download that runs to another client (its
-    address, and the Outcome to fill in), None where it does so no more; without it the answer is stored.
+    Times are seconds since the epoch: at `born` the response had the age 0, at `expires` it becomes stale.
+    `slot` is the place of the key's version, `version` its value. `varies` are all request fields that
+    select among the entries of the key. `again`, if the answer is still being downloaded, joins another
+    client to it: it takes the client's address and the Outcome to fill in, and returns None once that is
+    no longer possible. Without `again` the answer is stored.
     """
 
     entry: Entry
@@ -242,7 +246,7 @@ class ReuseTerms:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes `start` to `end`, both included, of a representation of `total` (None: not known)."""
+    """Bytes `start` to `end`, both included, of a representation of `total` bytes (None: unknown)."""
 
     start: int
     end: int
@@ -255,14 +259,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored response: its head, its clocks, and where its body lies.
+    """A stored response: its head, its times, and the digest of its body.
 
-    Times are seconds since the epoch. `vary` holds the request fields named by Vary with their
-    normalised values (RFC 9111 section 4.1); `ttl` is the shortest that requests asked for, and binds those
-    that ask for one; `digest` is the body's sha256 in hex; `peer` is the
-    address the response was read from. `part`: which bytes of the representation the body is, None
-    for all. `groups` are its cache groups (RFC 9875). `search` is the key without its query where
-    No-Vary-Search lets other queries find the entry, else empty.
+    Times are seconds since the epoch: `request_time` and `response_time` as in RFC 9111 section 4.2.3.
+    `vary` has the names that select it, with the request's normalised values (section 4.1). `digest` is the
+    body's sha256 in hex, `size` its bytes, `part` the range that it is (None: the whole representation).
+    `ttl` is the shortest lifetime that a request asked for. `peer` is the IP address it came from. `groups`
+    are its cache groups (RFC 9875). `search` is the key without its query if No-Vary-Search lets other
+    queries find the entry, else empty. `id` is that of its row, 0 before it is stored.
     """
 
     key: str
@@ -289,7 +293,7 @@ class Entry:
 
     @property
     def first_byte(self) -> int:
-        """Where in the representation its body begins."""
+        """The offset in the representation at which its body begins."""
         return 0 if self.part is None else self.part.start
 
 

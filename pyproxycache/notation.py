@@ -1,4 +1,4 @@
-"""How values are written in the configuration: for each kind of value, text to value and back."""
+"""How values are written in the configuration: each kind of value, read from YAML and written back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _AGE_UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 class Notation(NamedTuple):
-    """`read` raises ValueError naming the value and what is accepted; `write` gives plain YAML data."""
+    """How one kind of value is written: `read` converts plain YAML data to it, `write` converts it back.
+
+    `read` raises ValueError, which names the value and what is accepted.
+    """
 
     read: Callable[[Any], Any]
     write: Callable[[Any], Any]
@@ -118,7 +121,7 @@ def _network(value: Any) -> Any:
 
 
 def _exception(value: Any) -> Any:
-    """A network where it reads as one, else a host name or a domain with a dot before it."""
+    """A network, else a host name, or a domain with a dot before it."""
     if isinstance(value, str) and ("/" in value or ":" in value or _is_address(value)):
         return _network(value)
     if not isinstance(value, str) or not _EXCEPTION.fullmatch(value):
@@ -135,7 +138,7 @@ def _is_address(text: str) -> bool:
 
 
 def _address(value: Any) -> str:
-    """An address to listen on, as gunicorn binds it; a port alone is every address, IPv4 and IPv6."""
+    """An address to listen on, as gunicorn takes it; a port alone means all addresses, IPv4 and IPv6."""
     accepted = "127.0.0.1:3128, '[::1]:3128', ':3128' for all, or unix:/run/proxy.sock"
     refusal = _refusal(value, f"an address, as in {accepted}")
     if not isinstance(value, str):
@@ -146,7 +149,7 @@ def _address(value: Any) -> str:
     if match is None or int(match["port"]) > 65535:
         raise refusal
     if int(match["port"]) == 0:
-        # Neither clients nor the guard, which knows the cache's own addresses, would know it.
+        # Neither clients nor the guard, which protects the cache's own ports, would know the port.
         raise ValueError(f"{value!r} leaves the port to the system: name one, from 1 to 65535")
     if match["six"] is not None:
         try:
@@ -250,7 +253,7 @@ def _write_status(status: str) -> int | str:
     return int(status) if status.isdigit() else status
 
 
-def _same(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
@@ -262,20 +265,20 @@ NOTATIONS = {
     "size": Notation(_size, _write_size),
     "age": Notation(_age, _write_age),
     "timeout": Notation(_timeout, _write_age),
-    "count": Notation(_count, _same),
-    "switch": Notation(_switch, _same),
-    "text": Notation(_text, _same),
+    "count": Notation(_count, _unchanged),
+    "switch": Notation(_switch, _unchanged),
+    "text": Notation(_text, _unchanged),
     "path": Notation(_path, str),
     "network": Notation(_network, str),
     "host or network": Notation(_exception, str),
-    "address": Notation(_address, _same),
-    "access log": Notation(_access_log, _same),
+    "address": Notation(_address, _unchanged),
+    "access log": Notation(_access_log, _unchanged),
     "url": Notation(_url, str),
     "proxy url": Notation(_proxy_url, str),
     "pattern": Notation(_pattern(0), _regex_text),
     "caseless pattern": Notation(_pattern(re.IGNORECASE), _regex_text),
     "status": Notation(_status, _write_status),
-    "field name": Notation(_field_name, _same),
+    "field name": Notation(_field_name, _unchanged),
     "lifetime": Notation(_lifetime, _write_lifetime),
     "reserve": Notation(
         _share("a reserve: a share of the disk as in 5%, or a size as in 10G"), _write_share
@@ -285,15 +288,15 @@ NOTATIONS = {
     ),
     "object size": Notation(_share("a size as in 10G, or a share of the cache as in 50%"), _write_share),
 }
-"""By the word behind the Annotated types in options.py."""
+"""Each notation by its name, which the Annotated types in options.py carry."""
 
 
 def choice(accepted: tuple[str, ...]) -> Notation:
-    """One of a few words."""
+    """The notation of a value that is one of these words."""
 
     def read(value: Any) -> str:
         if value not in accepted:
             raise _refusal(value, f"one of {', '.join(accepted)}")
         return str(value)
 
-    return Notation(read, _same)
+    return Notation(read, _unchanged)

@@ -1,7 +1,7 @@
-"""What each component may be told: plain frozen values, checked and converted before they get here.
+"""The options of each component: frozen values, which config.py has checked and converted.
 
-Sizes are bytes, ages seconds. The word behind an Annotated type says how people write the value;
-config.py reads it. None means that the feature is off or has no limit.
+Sizes are in bytes, ages in seconds. The word in an Annotated type names its notation (notation.py). None
+means that a feature is off, or that there is no limit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ StatusSet = Annotated[str, "status"]
 FieldName = Annotated[str, "field name"]
 AccessLogPlace = Annotated[str, "access log"]
 Lifetime = Annotated[float | tuple[tuple[str, float], ...], "lifetime"]
-"""One age, or ages by status: "200", "2xx" or "any"."""
+"""One age for all statuses, or ages by status: "200", "2xx" or "any"."""
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 INWARD = (
@@ -43,26 +43,26 @@ INWARD = (
     ip_network("fd00:ec2::254/128"),
     ip_network("100.100.100.200/32"),
 )
-"""Loopback, link-local, unspecified, and the metadata services of clouds that use neither."""
+"""Loopback, link-local and unspecified addresses, and metadata services of clouds on other addresses."""
 
 
 class Share(Struct, frozen=True, kw_only=True):
-    """A part of something: a percentage of the whole, or bytes."""
+    """A share of something: a percentage of the whole, or a fixed size in bytes."""
 
     percent: float = 0.0
     size: int = 0
 
     def of(self, whole: int) -> int:
-        """Bytes of a whole of so many bytes."""
+        """The share of a whole of this many bytes, in bytes."""
         return max(self.size, int(self.percent / 100 * whole))
 
 
 class StoreOptions(Struct, frozen=True, kw_only=True):
-    """Where the cache lies and how large it may grow.
+    """Where the store is and how large it may grow.
 
-    `unused`: an entry not read for so long goes. `reserve` stays free on the disk. `max_object` is the
-    largest body that is kept, as a share of what the cache may take; `max_head` the largest head.
-    `verify`: so much is read each day and compared with its digest.
+    Entries that were not used for `unused` are removed. `reserve` is kept free on the disk. `max_object` is
+    the largest body that is stored, as a share of what the cache may take; `max_head` the largest head.
+    `verify` is the share of the bodies that is compared with their digests each day.
     """
 
     path: Folder
@@ -75,16 +75,16 @@ class StoreOptions(Struct, frozen=True, kw_only=True):
 
 
 class FetchOptions(Struct, frozen=True, kw_only=True):
-    """How to download, and how long to wait for what.
+    """How to download, and how long to wait (all times in seconds).
 
-    `silence` is the longest wait for a byte; `tries` counts the first one, and begins anew with each try
-    that gets further by a good piece.
-    `worker_silence`: a worker that gives no sign of life for so long is not followed any further.
-    `head_timeout`: an answer's head is whole so long after its first byte, however it comes.
-    `pause` is the wait before the second try and doubles up to `max_pause`. `stale_after` is how long
-    an origin may take to answer while a stale copy is at hand. `range_ahead`: how far behind the end of
-    a growing file a range may start and still wait for it. `abandoned`: downloads that go on with no client
-    left, in all and for each origin. `drain`: what a stop allows running downloads.
+    `silence` is the longest wait for a byte. `head_timeout` limits the time from the first byte of a head
+    to its end. `worker_silence`: a worker that gives no sign of life for so long is no longer followed.
+    `tries` counts all attempts at one body, from the last one that made good progress. `pause` is the wait
+    before the second try, and doubles up to `max_pause`. `stale_after` is how long an origin may take to
+    answer if a stale entry can be served. `not_storable_for`: how long a key is remembered as not storable.
+    `range_ahead`: how many bytes behind the end of a growing file a range may begin and still wait for it.
+    `abandoned` and `abandoned_of_origin` limit the downloads that go on without a client, in all and of one
+    origin. `drain` is the time that a stop leaves to running downloads.
     """
 
     connect_timeout: Timeout = 10.0
@@ -105,7 +105,7 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
 
 
 class ParentOptions(Struct, frozen=True, kw_only=True, rename={"exceptions": "except"}):
-    """The proxy to go through, and what is reached without it.
+    """The parent proxy, and the hosts that are reached without it.
 
     An exception is a network, a host name, or ".example.org" for a domain and all names below it
     (lower case).
@@ -116,9 +116,9 @@ class ParentOptions(Struct, frozen=True, kw_only=True, rename={"exceptions": "ex
 
 
 class GuardOptions(Struct, frozen=True, kw_only=True):
-    """Addresses that clients from elsewhere than loopback do not reach; `permit` wins over `deny`.
+    """Addresses that clients on other machines may not reach; `permit` wins over `deny`.
 
-    `own_addresses`: nor do they reach this machine's addresses on other interfaces than theirs.
+    `own_addresses`: this machine's addresses on other interfaces than the client's are denied too.
     """
 
     deny: tuple[Network, ...] = INWARD
@@ -127,11 +127,12 @@ class GuardOptions(Struct, frozen=True, kw_only=True):
 
 
 class LimitOptions(Struct, frozen=True, kw_only=True):
-    """What a request's head may measure: fields, bytes of one field, bytes of the request line.
+    """Limits of requests.
 
-    `origin_requests` and `client_requests`: how many requests of a worker may wait in threads for one
+    `header_fields` is the number of fields, `header_size` the size of one, `request_line` that of the
+    request line. `origin_requests` and `client_requests` are how many threads of a worker may wait for one
     origin, and for one client; None: half of the threads, and three quarters. `half_closed`: how long a
-    client that sends no more is thought to wait for an answer that has not begun.
+    client that has closed its sending side is assumed to wait for an answer that has not begun.
     """
 
     header_fields: Count = 100
@@ -143,9 +144,9 @@ class LimitOptions(Struct, frozen=True, kw_only=True):
 
 
 class KissCacheOptions(Struct, frozen=True, kw_only=True):
-    """KissCache's interface: its health page answers 503 while `shutdown_file` exists.
+    """KissCache's interface; its health page answers 503 while `shutdown_file` exists.
 
-    `max_ttl`: a client's longer ttl counts as this.
+    `max_ttl` is the longest ttl that a client may ask for. `instance` is the name that the pages show.
     """
 
     enabled: bool = True
@@ -155,20 +156,23 @@ class KissCacheOptions(Struct, frozen=True, kw_only=True):
 
 
 class ForwardedOptions(Struct, frozen=True, kw_only=True):
-    """Whether origins are told of clients; None: by a reverse proxy. `trust`: whose word of it counts."""
+    """Whether Forwarded and X-Forwarded fields are sent; None: only by a reverse proxy.
+
+    `trust` names the networks of proxies whose own such fields are believed.
+    """
 
     send: bool | None = None
     trust: tuple[Network, ...] = ()
 
 
 class CacheStatusOptions(Struct, frozen=True, kw_only=True):
-    """Whether Cache-Status tells the cache key; None: except to the clients of a reverse proxy."""
+    """Whether Cache-Status has the cache key; None: yes, unless this is a reverse proxy."""
 
     key: bool | None = None
 
 
 class LogOptions(Struct, frozen=True, kw_only=True):
-    """The level of the log; where one line for each request goes, in which form, and with its query?
+    """The log's level, and the access log: where its lines go, their format, and whether queries are kept.
 
     `access` is a path, "-" for standard output, or syslog:[PATH|HOST:PORT].
     """
@@ -180,7 +184,7 @@ class LogOptions(Struct, frozen=True, kw_only=True):
 
 
 class MatchOptions(Struct, frozen=True, kw_only=True):
-    """Conditions of a rule, as written: patterns are searched; a status is "404" or "4xx"."""
+    """The conditions of a rule as written: patterns may match anywhere; a status is "404" or "4xx"."""
 
     host: CaselessRegex | None = None
     path: Regex | None = None
@@ -189,7 +193,7 @@ class MatchOptions(Struct, frozen=True, kw_only=True):
 
 
 class RuleOptions(Struct, frozen=True, kw_only=True):
-    """One item of `rules:`, as written; rules.policy has the form that decisions use."""
+    """One item of `rules:` as it is written; rules.policy.Rule is the form that rules.decide uses."""
 
     match: MatchOptions = MatchOptions()
     fresh: Lifetime | None = None
@@ -203,7 +207,7 @@ class RuleOptions(Struct, frozen=True, kw_only=True):
 
 
 class ServerOptions(Struct, frozen=True, kw_only=True):
-    """What the server process itself needs."""
+    """What the master process needs: addresses, numbers of processes and threads, and limits."""
 
     listen: tuple[str, ...]
     workers: int

@@ -1,4 +1,4 @@
-"""What became of a request: the record that reports are made of."""
+"""What became of a request: the record that counters and logs are made of."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ class Forward(Enum):
 
 @dataclass(slots=True)
 class Outcome:
-    """One request's result, sizes (bytes) and times (seconds); filled in as the request proceeds.
+    """The record of one request: result, sizes (bytes) and times (seconds); filled in as it proceeds.
 
-    `url` is None where the request-target, `target`, was not understood. `peer` is the address that the
-    answer came from, the parent's if it came `through_parent`. `head_bytes` and `bytes_sent` are those of
-    the answer's head and body; it was `aborted` if it did not get to its end. It `started` at that time of
-    day, and had `begun` by the steady clock, which `seconds` are counted by.
+    `forward` says why the origin was asked, `forward_status` what it answered (RFC 9211). `target` is the
+    request target as it was sent, `url` what it means, None if it is invalid. `peer` is the IP address that
+    the answer came from, the parent's if it came `through_parent`. `head_bytes` and `bytes_sent` count the
+    answer's head and body, `bytes_received` what the origin sent; `aborted`: the answer did not reach its
+    end. `started` is in seconds since the epoch; `begun` is the same moment by the monotonic clock, from
+    which `seconds` is measured.
     """
 
     result: Result = Result.FAILED

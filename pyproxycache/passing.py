@@ -1,4 +1,4 @@
-"""The life of a request while no store can be opened: it is passed on, and nothing is kept."""
+"""The engine in use while no store can be opened: each request is passed on, and nothing is stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyproxycache.upstream.client import Upstream
 
 
 class PassingEngine:
-    """Answers requests as Engine does, each with the origin's answer to it; `why` there is no store."""
+    """Answers each request with the origin's answer; `why` says why there is no store."""
 
     def __init__(self, upstream: Upstream, why: str) -> None:
         self._upstream = upstream

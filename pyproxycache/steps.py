@@ -1,4 +1,4 @@
-"""What is done with a request in steps, between which it may wait for others without a thread."""
+"""Requests are answered in steps, between which they wait without holding a thread."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ T = TypeVar("T")
 
 
 class Awaited(Protocol):
-    """What a request may have to wait for."""
+    """Something that a request may have to wait for, such as the head of a flight."""
 
     def is_there(self) -> bool:
-        """Whether nobody has to wait for it any more."""
+        """Whether it has come, so that no wait is needed."""
 
     def when_there(self, wake: Callable[[], None]) -> bool:
-        """Have this called once, by any thread, when it may be there; false where it is already."""
+        """Have `wake` called once, by any thread, when it may have come; false if it has come already."""
 
     def forget(self, wake: Callable[[], None]) -> None:
-        """Do not call this any more."""
+        """Take back a `wake` that was given to when_there()."""
 
     def wait(self) -> None:
-        """Return when it is there: for a thread that has nothing else to do."""
+        """Block until it has come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """The next step asks this origin (host, and port where it is not the usual one), and may take long."""
+    """Says that the next step asks this origin (host, and port unless default), which may take long."""
 
     origin: str
 
 
 Steps = Generator[Awaited | Asks, None, T]
-"""Runs up to what has to be waited for, and goes on when it is there, in whichever thread; gives a T."""
+"""A generator that yields what it has to wait for, is resumed in any thread, and returns a T."""
 
 
 def until_there(awaited: Awaited) -> Steps[None]:
-    """Go on when it is there."""
+    """Steps that wait until it has come."""
     while not awaited.is_there():
         yield awaited
 
 
 def finished(steps: Steps[T]) -> T:
-    """What the steps come to, in a thread that may wait."""
+    """Run the steps to their end, blocking where they wait, and return their result."""
     try:
         while True:
             awaited = next(steps)

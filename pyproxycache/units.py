@@ -11,7 +11,7 @@ _AGE_FACTORS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def parse_size(text: str) -> int:
-    """Bytes from "200G"; raises ValueError saying what is accepted."""
+    """The bytes that a size such as "200G" means; raises ValueError, which says what is accepted."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a size: a number with K, M, G or T behind it, as in 200G")
@@ -19,7 +19,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_age(text: str) -> float:
-    """Seconds from "30d"; raises ValueError saying what is accepted."""
+    """The seconds that an age such as "30d" means; raises ValueError, which says what is accepted."""
     match = _AGE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not an age: a number with s, m, h, d or w behind it, as in 30d")
@@ -36,12 +36,12 @@ def format_size(size: float) -> str:
 
 
 def format_count(count: int, noun: str) -> str:
-    """As in "1 file" and "2 files": for nouns that take an s."""
+    """The count with its noun, as in "1 file" and "2 files"; for nouns with a plural in s."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def format_age(seconds: float) -> str:
-    """The age in its largest whole unit: "3d"."""
+    """The age (seconds) in its largest whole unit: "3d"."""
     for unit, factor in (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= factor:
             return f"{seconds / factor:.0f}{unit}"
@@ -49,7 +49,7 @@ def format_age(seconds: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """The duration in its two largest whole units, rounded down: "3 d 4 h", "59 min 3 s", "0 s"."""
+    """The duration (seconds) in its two largest units, rounded down: "3 d 4 h", "59 min 3 s", "0 s"."""
     left, told = int(seconds), list[str]()
     for unit, factor in (("w", 604800), ("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         if left >= factor and len(told) < 2:

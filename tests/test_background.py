@@ -36,8 +36,8 @@ def test_every_error_is_survived_counted_and_said_once_a_minute(
         raise error
 
     for _ in range(5):
-        assert not background.survives(step)
-    assert background.survives(lambda: None)
+        assert not background.attempt(step)
+    assert background.attempt(lambda: None)
     assert counted == {"errors.chores": 5}
     (said,) = caplog.records
     assert "step failed: " in said.getMessage()
@@ -54,8 +54,8 @@ def test_one_that_fails_hides_no_other(caplog: pytest.LogCaptureFixture) -> None
         raise OSError("second")
 
     for _ in range(3):
-        background.survives(first)
-        background.survives(second)
+        background.attempt(first)
+        background.attempt(second)
     assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == ["first", "second"]
 
 

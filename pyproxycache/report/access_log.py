@@ -99,7 +99,7 @@ class AccessLog:
                 left_out, self._left_out = self._left_out, 0
                 self._open_due, self._rotated = self._open_due or self._rotated, False
                 ending = self._closing
-            if not self._background.survives(partial(self._write, batch, left_out)):
+            if not self._background.attempt(partial(self._write, batch, left_out)):
                 self._missing += len(batch)
         if self._missing:
             log.error("the access log ends; lines missing: %d", self._missing)

@@ -23,7 +23,7 @@ _OF_THE_CONTENT = ("Content-Digest", "Content-MD5")
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The bytes of a representation from `start` to before `stop`, of which those before `reached` are here."""
+    """The bytes of a representation from `start` to before `stop`; those before `reached` are here."""
 
     start: int
     stop: int
