@@ -13,10 +13,11 @@ from gunicorn.config import Config as ServerConfig
 
 from pyproxycache.config import Config
 from pyproxycache.front.app import App
-from pyproxycache.front.http1.client_loop import ClientLoop, Post, Watch
 from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
+from pyproxycache.front.http1.sessions import Http1Sessions
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
-from pyproxycache.front.processes.poller import Poller
+from pyproxycache.front.loop.client_loop import Post, Watch
+from pyproxycache.front.loop.poller import Poller
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.wiring import build_app
@@ -30,7 +31,7 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-MakeClients = Callable[[Post, Watch, float], ClientLoop]
+MakeSessions = Callable[[Post, Watch, float], Http1Sessions]
 
 
 def server_config() -> Any:
@@ -41,13 +42,13 @@ def server_config() -> Any:
     return cfg
 
 
-def clients_of(app: App, threads: AdaptivePool, is_stopping: Callable[[], bool]) -> MakeClients:
-    """What makes a worker's clients, once there is a poller."""
+def sessions_of(app: App, threads: AdaptivePool, is_stopping: Callable[[], bool]) -> MakeSessions:
+    """What makes a worker's sessions, once there is a poller."""
 
     def runner(learn: Learn, may_ask: MayAsk) -> RequestRunner:
         return RequestRunner(server_config(), app, is_stopping, learn, may_ask)
 
-    return lambda post, watch, now: ClientLoop(app, threads, runner, post, watch, now)
+    return lambda post, watch, now: Http1Sessions(app, threads, runner, post, watch, now)
 
 
 class Front:
@@ -64,13 +65,13 @@ class Front:
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()
         self._alive = True
-        self._make_clients = clients_of(self.app, AdaptivePool(threads), lambda: not self._alive)
+        self._make_sessions = sessions_of(self.app, AdaptivePool(threads), lambda: not self._alive)
         self.serve_with(lambda make: make)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def serve_with(self, changed: Callable[[MakeClients], MakeClients]) -> None:
-        """Have a poller whose clients are made in a changed way; before it runs."""
-        self.poller = Poller([self._listener], changed(self._make_clients), 10_000)
+    def serve_with(self, changed: Callable[[MakeSessions], MakeSessions]) -> None:
+        """Have a poller whose sessions are made in a changed way; before it runs."""
+        self.poller = Poller([self._listener], changed(self._make_sessions), 10_000)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -84,7 +85,7 @@ class Front:
 
     @property
     def memory(self) -> Any:
-        return self.poller._clients._memory
+        return self.poller._sessions._memory
 
     def told(self, start: int, count: int, *, exactly: bool = True, timeout: float = 10.0) -> list[Outcome]:
         """So many outcomes from that place on, once they are there, and `exactly` so many."""

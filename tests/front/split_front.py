@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from inprocess import clients_of
+from inprocess import sessions_of
 from splits import cpu_within, plain
 
 from pyproxycache.errors import ProxyError
@@ -18,7 +18,6 @@ from pyproxycache.front.app import App, AppOptions, WorkerHooks
 from pyproxycache.front.handlers.forwarded import Forwarding
 from pyproxycache.front.handlers.kisscache import KissCache
 from pyproxycache.front.handlers.ways import Ways
-from pyproxycache.front.http1.connection import State
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool, Task
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.messages import Head, Headers, Request, Response
@@ -91,25 +90,27 @@ def seen(
     engine: Any = _Engine(reads=reads)
     posted: deque[Callable[[], None]] = deque()
     app = _app(engine)
-    clients = clients_of(app, _Inline(1), lambda: False)(posted.append, _watch_nothing, 0.0)
+    sessions = sessions_of(app, _Inline(1), lambda: False)(posted.append, _watch_nothing, 0.0)
+    loop = sessions.loop
     with plain(pieces, early=True, slow=slow) as sock:
         sock.setblocking(False)
         sock.feed.next()
-        connection = clients.open(sock, ("127.0.0.1", 1))
-        clients.now += idle
+        connection = sessions.open(sock, ("127.0.0.1", 1))
+        loop.now += idle
         with cpu_within(10.0):
             for _ in range(_STEPS):
-                clients.now += pace
-                clients.tick()
+                loop.now += pace
+                loop.tick()
+                sessions.tick()
                 if posted:
                     posted.popleft()()
-                elif clients.turns:
-                    clients.take_turns()
-                elif connection.state is State.CLOSED:
+                elif loop.turns:
+                    loop.take_turns()
+                elif not connection.is_open:
                     break
                 else:
                     ended = select.EPOLLRDHUP if sock.feed.is_over else 0
-                    clients.on_event(connection, select.EPOLLIN | select.EPOLLOUT | ended)
+                    loop.on_event(connection, select.EPOLLIN | select.EPOLLOUT | ended)
             else:
                 raise AssertionError("the connection does not end")
         statuses = tuple(int(status) for status in _STATUS.findall(sock.feed.sent()))

@@ -11,6 +11,8 @@ from inprocess import Front
 from origin import Origin
 from raw import Conversation, request
 
+from pyproxycache.options import LimitOptions
+
 
 def until(holds: Callable[[], bool]) -> None:
     end = time.monotonic() + 10
@@ -24,10 +26,10 @@ def test_a_connection_that_fails_while_a_thread_has_it(
 ) -> None:
     origin.put("/slow", b"slow body")
     gate = origin.gate("/slow")
-    with Front(tmp_path) as front, Conversation(front.address) as first:
+    limits = LimitOptions(half_closed=None)  # type: ignore[arg-type]  # nothing can be added to it
+    with Front(tmp_path, limits=limits) as front, Conversation(front.address) as first:
         first.send(request(f"GET {origin.url('/slow')}"))
         gate.wait_reached()
-        front.app.half_closed = None  # type: ignore[assignment]  # nothing can be added to it
         first.finish()
         until(lambda: "failed inside the cache" in caplog.text)
         with Conversation(front.address) as second:  # whose descriptor may have the same number

@@ -3,94 +3,96 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 import pytest
 
-from pyproxycache.front.http1.connection import ClientConnection, State
 from pyproxycache.front.http1.request_collapser import RequestCollapser
+from pyproxycache.front.http1.transaction import Transaction
+from pyproxycache.front.loop.connection import ClientConnection
 
 HEAD = b"GET http://o/ HTTP/1.1\r\nHost: o\r\n\r\n"
 OTHER = b"GET http://o/other HTTP/1.1\r\nHost: o\r\n\r\n"
 CONDITIONAL = b"GET http://o/ HTTP/1.1\r\nHost: o\r\nIf-None-Match: x\r\n\r\n"
 
 
+Asking = Callable[[bytes], Transaction]
+
+
 @pytest.fixture
-def clients() -> list[ClientConnection]:
-    """Their sockets are of no use."""
-    made = []
-    for number in range(4):
+def asking() -> Asking:
+    """Makes a request of a client's; its socket is of no use."""
+
+    def ask(head: bytes = HEAD) -> Transaction:
         with socket.socket() as sock:
-            made.append(ClientConnection(sock, ("127.0.0.1", number), 0.0))
-    return made
+            return Transaction(ClientConnection(sock, ("127.0.0.1", 1)), head)
+
+    return ask
 
 
-def parked(
-    collapser: RequestCollapser, connection: ClientConnection, head: bytes, now: float = 0.0
-) -> bool:
-    """As the poller does it."""
-    waits = collapser.park(connection, head, now)
-    connection.state = State.PARKED if waits else State.WORKING
-    return waits
+def released(collapser: RequestCollapser, transaction: Transaction) -> list[Transaction]:
+    return list(collapser.release(transaction).waiting)
 
 
-def released(
-    collapser: RequestCollapser, connection: ClientConnection, head: bytes
-) -> list[ClientConnection]:
-    return collapser.release(connection, head).waiting
-
-
-def test_the_same_head_waits_for_the_first(clients: list[ClientConnection]) -> None:
+def test_the_same_head_waits_for_the_first(asking: Asking) -> None:
     collapser = RequestCollapser()
-    first, second, third, other = clients
-    assert [parked(collapser, client, HEAD) for client in (first, second, third)] == [False, True, True]
-    assert not parked(collapser, other, OTHER)
-    assert released(collapser, second, HEAD) == []
-    assert released(collapser, first, OTHER) == []
-    assert released(collapser, first, HEAD) == [second, third]
-    assert released(collapser, first, HEAD) == []
+    first, second, third, other = (asking(head) for head in (HEAD, HEAD, HEAD, OTHER))
+    assert [collapser.park(one, 0.0) for one in (first, second, third)] == [False, True, True]
+    assert not collapser.park(other, 0.0)
+    assert released(collapser, second) == []
+    assert released(collapser, other) == []
+    assert collapser.is_waited_for(first)
+    assert not collapser.is_waited_for(second)
+    assert released(collapser, first) == [second, third]
+    assert released(collapser, first) == []
 
 
-def test_the_next_after_that_is_a_first_again(clients: list[ClientConnection]) -> None:
+def test_the_next_after_that_is_a_first_again(asking: Asking) -> None:
     collapser = RequestCollapser()
-    parked(collapser, clients[0], HEAD)
-    collapser.release(clients[0], HEAD)
-    assert not parked(collapser, clients[1], HEAD)
-    assert parked(collapser, clients[2], HEAD)
+    first = asking(HEAD)
+    collapser.park(first, 0.0)
+    collapser.release(first)
+    assert not collapser.park(asking(HEAD), 0.0)
+    assert collapser.park(asking(HEAD), 0.0)
 
 
-def test_who_has_gone_meanwhile_is_not_released(clients: list[ClientConnection]) -> None:
+def test_who_has_gone_meanwhile_is_not_released(asking: Asking) -> None:
     collapser = RequestCollapser()
-    for client in clients[:3]:
-        parked(collapser, client, HEAD)
-    clients[1].state = State.CLOSED
-    assert released(collapser, clients[0], HEAD) == [clients[2]]
+    first, second, third = (asking(HEAD) for _ in range(3))
+    for transaction in (first, second, third):
+        collapser.park(transaction, 0.0)
+    collapser.leave(second)
+    assert released(collapser, first) == [third]
 
 
-def test_nobody_waits_where_more_than_the_url_decides(clients: list[ClientConnection]) -> None:
+@pytest.mark.parametrize("head", [CONDITIONAL, None], ids=["conditional", "none"])
+def test_nobody_waits_where_more_than_the_url_decides(asking: Asking, head: bytes) -> None:
     collapser = RequestCollapser()
-    assert [parked(collapser, client, CONDITIONAL) for client in clients] == [False] * 4
+    assert [collapser.park(asking(head), 0.0) for _ in range(4)] == [False] * 4
 
 
-def test_nobody_waits_for_a_while_for_what_is_for_one_alone(clients: list[ClientConnection]) -> None:
+def test_nobody_waits_for_a_while_for_what_is_for_one_alone(asking: Asking) -> None:
     collapser = RequestCollapser()
     collapser.avoid(HEAD, 1000.0)
-    assert [parked(collapser, client, HEAD, 1000.5) for client in clients[:2]] == [False, False]
-    assert released(collapser, clients[0], HEAD) == []
+    first = asking(HEAD)
+    assert [collapser.park(one, 1000.5) for one in (first, asking(HEAD))] == [False, False]
+    assert released(collapser, first) == []
     later = 10_000.0
     collapser.sweep(later)
-    assert [parked(collapser, client, HEAD, later) for client in clients[:2]] == [False, True]
+    assert [collapser.park(asking(HEAD), later) for _ in range(2)] == [False, True]
 
 
-def test_a_successor_leads_the_others(clients: list[ClientConnection]) -> None:
+def test_a_successor_leads_the_others(asking: Asking) -> None:
     collapser = RequestCollapser()
-    for client in clients[:3]:
-        parked(collapser, client, HEAD)
-    first = collapser.release(clients[0], HEAD)
-    assert not first.is_second
-    assert collapser.wait_again(HEAD, first.waiting) is clients[1]
-    assert parked(collapser, clients[3], HEAD)
-    again = collapser.release(clients[1], HEAD)
-    assert (again.waiting, again.is_second) == (clients[2:], True)
+    first, second, third, fourth = (asking(HEAD) for _ in range(4))
+    for transaction in (first, second, third):
+        collapser.park(transaction, 0.0)
+    wait = collapser.release(first)
+    assert not wait.is_second
+    assert collapser.wait_again(HEAD, wait.waiting) is second
+    assert collapser.park(fourth, 0.0)
+    again = collapser.release(second)
+    assert (list(again.waiting), again.is_second) == ([third, fourth], True)
 
 
 def test_what_is_avoided_is_bounded() -> None:

@@ -21,8 +21,8 @@ from scripted import Scripted, until_gone
 
 from pyproxycache.errors import BrokenOff
 from pyproxycache.front.loop import relay
+from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.front.loop.relay import Tunnel
-from pyproxycache.front.loop.sending import SendStatus
 from pyproxycache.outcome import Outcome
 
 LARGE = random.Random(1).randbytes(3 << 20)

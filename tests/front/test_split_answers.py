@@ -10,8 +10,8 @@ import h11
 from hypothesis import strategies as st
 from splits import Property, cpu_within, plain
 
+from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.relay import Flow
-from pyproxycache.front.loop.sending import Sending, SendStatus
 from pyproxycache.http1.answer_heads import framed, framing, head_bytes
 from pyproxycache.messages import Entry, Head, Headers, Piece, Request, Response, Url
 from pyproxycache.serving import answer
@@ -27,7 +27,9 @@ def sent(method: str, version: tuple[int, int], response: Response, chance: rand
     shape = framing(method, version, head)
     with plain([], slow=chance) as sock:
         sock.setblocking(False)
-        sending = Sending(sock, head_bytes(head, shape, closes=True), shape, response.body, lambda: None)
+        sending = AnswerWriter(
+            sock, head_bytes(head, shape, closes=True), shape, response.body, lambda: None
+        )
         with cpu_within(10.0):
             for _ in range(TURNS):
                 send_status = sending.advance(waits=True)

@@ -9,15 +9,15 @@ import pytest
 from cachedir import URL, CacheDir, entry, whole
 
 from pyproxycache.store.flights.flight import End
-from pyproxycache.store.upkeep.clock_changes import ClockChanges, Reading, boot_id
+from pyproxycache.store.upkeep.clock_changes import ClockChanges, ClockReading, boot_id
 
 DAY = 86400.0
 NOW = 1_800_000_000.0
 
 
-def at(wall: float, *, since_boot: float = 1000.0, boot: str = "one") -> Reading:
+def at(wall: float, *, since_boot: float = 1000.0, boot: str = "one") -> ClockReading:
     """What the clock shows at so many seconds from NOW."""
-    return Reading(NOW + wall, since_boot, boot)
+    return ClockReading(NOW + wall, since_boot, boot)
 
 
 def put(cache: CacheDir, name: str, came: float) -> None:

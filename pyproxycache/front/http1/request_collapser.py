@@ -1,11 +1,12 @@
-"""Connections that wait for what another one's thread is about to be answered."""
+"""Requests that wait for what another connection is about to be answered."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from pyproxycache.front.http1.connection import ClientConnection, State
+from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.memory.memory import is_plain
 
 _AVOIDED_SECONDS = 120.0
@@ -14,10 +15,10 @@ _MOST_AVOIDED = 10_000
 
 @dataclass(slots=True)
 class Wait:
-    """Who waits for whom; `is_second`: it was waited for another one before, in vain."""
+    """Who waits for whom, in the order of their coming; `is_second`: one was waited for before, in vain."""
 
-    leader: ClientConnection
-    waiting: list[ClientConnection]
+    leader: Transaction
+    waiting: dict[Transaction, None] = field(default_factory=dict)
     is_second: bool = False
 
 
@@ -31,39 +32,47 @@ class RequestCollapser:
         self._waits: dict[bytes, Wait] = {}
         self._avoided: OrderedDict[int, float] = OrderedDict()  # by the heads' hashes
 
-    def park(self, connection: ClientConnection, head: bytes, now: float) -> bool:
-        """Whether the connection waits for another one; if not, others may wait for it."""
+    def park(self, transaction: Transaction, now: float) -> bool:
+        """Whether the request waits for another one; if not, others may wait for it."""
+        head = transaction.head
+        if head is None:
+            return False
         wait = self._waits.get(head)
         if wait is not None:
-            wait.waiting.append(connection)
+            wait.waiting[transaction] = None
             return True
         if self._avoided.get(hash(head), now) <= now and is_plain(head):
-            self._waits[head] = Wait(connection, [])
+            self._waits[head] = Wait(transaction)
         return False
 
-    def wait_again(self, head: bytes, waiting: list[ClientConnection]) -> ClientConnection:
+    def leave(self, transaction: Transaction) -> None:
+        """The request waits no more."""
+        wait = None if transaction.head is None else self._waits.get(transaction.head)
+        if wait is not None:
+            wait.waiting.pop(transaction, None)
+
+    def wait_again(self, head: bytes, waiting: Iterable[Transaction]) -> Transaction:
         """The first of those, for whom the others wait from here on."""
         leader, *others = waiting
-        self._waits[head] = Wait(leader, others, is_second=True)
+        self._waits[head] = Wait(leader, dict.fromkeys(others), is_second=True)
         return leader
 
-    def release(self, connection: ClientConnection, head: bytes) -> Wait:
-        """Those who waited for this connection, and wait no more."""
-        wait = self._waits.get(head)
-        if wait is None or wait.leader is not connection:
-            return Wait(connection, [])
-        del self._waits[head]
-        wait.waiting = [other for other in wait.waiting if other.state is State.PARKED]
+    def release(self, transaction: Transaction) -> Wait:
+        """Those who waited for this request, and wait no more."""
+        wait = self._led_by(transaction)
+        if wait is None or transaction.head is None:
+            return Wait(transaction)
+        del self._waits[transaction.head]
         return wait
 
-    def is_waited_for(self, connection: ClientConnection, head: bytes) -> bool:
-        """Whether others wait for what this connection is answered."""
-        wait = self._waits.get(head)
-        return (
-            wait is not None
-            and wait.leader is connection
-            and any(other.state is State.PARKED for other in wait.waiting)
-        )
+    def is_waited_for(self, transaction: Transaction) -> bool:
+        """Whether others wait for what this request is answered."""
+        wait = self._led_by(transaction)
+        return wait is not None and bool(wait.waiting)
+
+    def _led_by(self, transaction: Transaction) -> Wait | None:
+        wait = None if transaction.head is None else self._waits.get(transaction.head)
+        return wait if wait is not None and wait.leader is transaction else None
 
     def avoid(self, head: bytes, now: float) -> None:
         """Nobody waits for an answer to this for a while (seconds, monotonic)."""

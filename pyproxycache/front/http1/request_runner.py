@@ -8,6 +8,7 @@ import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from gunicorn.http import errors as http_errors
@@ -17,9 +18,9 @@ from gunicorn.util import http_date
 from pyproxycache import clock
 from pyproxycache.errors import ClientGone, ProxyError
 from pyproxycache.front.app import Answer, App
-from pyproxycache.front.http1.connection import BlockingStream, ClientConnection, Parsed, UnderWay
+from pyproxycache.front.http1.transaction import BlockingStream, Parsed, Transaction, UnderWay
+from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.relay import Tunnel
-from pyproxycache.front.loop.sending import Sending, SendStatus
 from pyproxycache.front.memory.repeats import Repeat, repeat_of
 from pyproxycache.front.requests.interim import InterimHeads
 from pyproxycache.front.requests.raw_request import RawRequest
@@ -41,10 +42,10 @@ _SHARED = {Result.HIT, Result.REVALIDATED, Result.COLLAPSED}
 # It left, or neither sent nor took a byte for a minute.
 _CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError, ssl.SSLError)
 
-MayAsk = Callable[[ClientConnection, str], bool]
-"""Whether the connection's request may wait for this origin now."""
-Learn = Callable[[ClientConnection, Repeat | None, bool], None]
-"""Connection, what its answer may be repeated by, and whether the next one may get it from the store."""
+MayAsk = Callable[[Transaction, str], bool]
+"""Whether the transaction's request may wait for this origin now."""
+Learn = Callable[[Transaction, Repeat | None, bool], None]
+"""Transaction, what its answer may be repeated by, and whether the next one may get it from the store."""
 
 
 class RequestRunner:
@@ -67,51 +68,53 @@ class RequestRunner:
         self._learn = learn
         self._may_ask = may_ask
 
-    def answer(self, connection: ClientConnection) -> None:
+    def answer(self, transaction: Transaction) -> None:
         """Answer the request whose head is in the connection's buffer, and send what can be sent.
 
-        Where the answer needs what is on its way to others, `send_status` says so, and `go_on` is to be
+        Where the answer needs what is on its way to others, `status` says so, and `go_on` is to be
         called when that is there.
         """
-        self._safely(connection, self._received)
+        self._safely(transaction, self._received)
 
-    def go_on(self, connection: ClientConnection) -> None:
+    def go_on(self, transaction: Transaction) -> None:
         """Answer a request whose `under_way` did not come to its end."""
-        self._safely(connection, self._step)
+        self._safely(transaction, self._step)
 
-    def _safely(self, connection: ClientConnection, work: Callable[[ClientConnection], None]) -> None:
+    def _safely(self, transaction: Transaction, work: Callable[[Transaction], None]) -> None:
         try:
-            work(connection)
+            work(transaction)
         except (http_errors.NoMoreData, StopIteration, *_CLIENT_GONE) as gone:
-            log.debug("Connection from %s ended: %s", connection.client, type(gone).__name__)
-            self.give_up(connection)
+            log.debug("Connection from %s ended: %s", transaction.connection.client, type(gone).__name__)
+            self.give_up(transaction)
         except Exception as error:
-            self._refuse(connection, error)
+            self._refuse(transaction, error)
 
-    def _received(self, connection: ClientConnection) -> None:
+    def _received(self, transaction: Transaction) -> None:
         """Begin with the request whose head is in the buffer."""
-        head, parsed = connection.head, None
+        connection = transaction.connection
+        head, parsed = transaction.head, None
         received = None if head is None else simple_request(head, connection.client, self._cfg)
         if head is not None and received is not None:
             connection.buffer = connection.buffer[len(head) :]
-            interim = InterimHeads(BlockingStream(connection))
+            interim = InterimHeads(BlockingStream(transaction))
             if received.version >= (1, 1):
                 received = replace(received, interim=interim.forward)
         else:
-            received, interim, parsed = self._parsed(connection)
-        connection.interest = Interest()
-        received = replace(received, interest=connection.interest, login=connection.login)
-        connection.under_way = UnderWay(received, self._app(received), interim, parsed)
-        self._step(connection)
+            received, interim, parsed = self._parsed(transaction)
+        transaction.interest = Interest()
+        received = replace(received, interest=transaction.interest, login=connection.login)
+        transaction.under_way = UnderWay(received, self._app(received), interim, parsed)
+        self._step(transaction)
 
-    def _parsed(self, connection: ClientConnection) -> tuple[RawRequest, InterimHeads, Parsed]:
+    def _parsed(self, transaction: Transaction) -> tuple[RawRequest, InterimHeads, Parsed]:
         """A request that may have something behind its head."""
+        connection = transaction.connection
         connection.buffer = with_ascii_target(connection.buffer)
         head, _end, _behind = connection.buffer.partition(b"\r\n\r\n")
         sent = names_as_sent(head)
-        source = BlockingStream(connection)
+        source = BlockingStream(transaction)
         parser = get_parser(self._cfg, source, connection.address)
-        request = _parsed(connection, source, parser)
+        request = _parsed(transaction, source, parser)
         interim = InterimHeads(source)
         body = RequestBody(request, interim)
         received = RawRequest(
@@ -125,55 +128,55 @@ class RequestRunner:
         )
         return received, interim, Parsed(source, parser, request, body)
 
-    def _step(self, connection: ClientConnection) -> None:
+    def _step(self, transaction: Transaction) -> None:
         """Go on with the request that is under way, up to its answer or what it has to wait for."""
-        under_way = connection.under_way
+        under_way = transaction.under_way
         assert under_way is not None, "the caller has begun"
         under_way.interim.belong_here()
         try:
-            under_way.awaited = self._next(connection, under_way.steps)
-            connection.send_status = SendStatus.NO_ANSWER
+            under_way.awaited = self._next(transaction, under_way.steps)
+            transaction.status = SendStatus.NO_ANSWER
         except StopIteration as done:
-            connection.under_way = None
+            transaction.under_way = None
             under_way.interim.end()
-            connection.answer = done.value
-            self._answered(connection, under_way, done.value)
+            transaction.answer = done.value
+            self._answered(transaction, under_way, done.value)
         except BaseException:
-            connection.under_way = None
+            transaction.under_way = None
             under_way.interim.end()
             raise
 
-    def _next(self, connection: ClientConnection, steps: Steps[Answer]) -> Awaited | Asks:
+    def _next(self, transaction: Transaction, steps: Steps[Answer]) -> Awaited | Asks:
         """What has to be waited for, without this thread; raises StopIteration with the answer."""
         while True:
             awaited = next(steps)
             if not isinstance(awaited, Asks):
                 return awaited
-            connection.origin = awaited.origin
-            if not self._may_ask(connection, awaited.origin):
+            transaction.origin = awaited.origin
+            if not self._may_ask(transaction, awaited.origin):
                 return awaited
 
-    def _answered(self, connection: ClientConnection, under_way: UnderWay, answer: Answer) -> None:
+    def _answered(self, transaction: Transaction, under_way: UnderWay, answer: Answer) -> None:
         """Send the answer."""
         received, parsed = under_way.received, under_way.parsed
         closes = self._closes(received, answer)
         early = b""
         if parsed is not None:
-            closes = self._leave_body(connection, parsed) or closes
+            closes = self._leave_body(transaction, parsed) or closes
             early = parsed.parser.unreader.take_buffered()
-        connection.buffer = early + connection.buffer
-        self._begin(connection, answer, received, closes=closes)
-        self.advance(connection, waits=True)
+        transaction.connection.buffer = early + transaction.connection.buffer
+        self._begin(transaction, answer, received, closes=closes)
+        self.advance(transaction, waits=True)
 
-    def _leave_body(self, connection: ClientConnection, parsed: Parsed) -> bool:
+    def _leave_body(self, transaction: Transaction, parsed: Parsed) -> bool:
         """Pass over what was not read of the request's body; whether the connection has to end for it."""
         body = parsed.body
         if body.is_untouched and not body.bars_the_way:
-            connection.unread = body.left
+            transaction.connection.unread = body.left
         elif not _is_read(parsed.source, parsed.parser):
             # The next request would begin where this one's body has not ended.
-            connection.lingers = True
-        return connection.lingers or parsed.request.should_close()
+            transaction.lingers = True
+        return transaction.lingers or parsed.request.should_close()
 
     def _closes(self, received: RawRequest, answer: Answer) -> bool:
         """Whether one of both sides has the connection end here (RFC 9112 section 9.3)."""
@@ -186,89 +189,100 @@ class RequestRunner:
         )
 
     def _begin(
-        self, connection: ClientConnection, answer: Answer, received: RawRequest, *, closes: bool
+        self, transaction: Transaction, answer: Answer, received: RawRequest, *, closes: bool
     ) -> None:
         shape = framing(received.method, received.version, answer.response.head)
-        connection.closes = closes or shape.ends_connection
-        head = head_bytes(answer.response.head, shape, closes=connection.closes)
-        if connection.head is not None:
-            repeat = repeat_of(answer, head, shape, self._app, clock.wall(), closes=connection.closes)
+        transaction.closes = closes or shape.ends_connection
+        head = head_bytes(answer.response.head, shape, closes=transaction.closes)
+        if transaction.head is not None:
+            repeat = repeat_of(answer, head, shape, self._app, clock.wall(), closes=transaction.closes)
             is_shared = answer.outcome.stored or answer.outcome.result in _SHARED
-            self._learn(connection, repeat, is_shared)
-        self.prepare(connection, answer, head, shape)
+            self._learn(transaction, repeat, is_shared)
+        self.prepare(transaction, answer, head, shape)
 
-    def prepare(self, connection: ClientConnection, answer: Answer, head: bytes, shape: Framing) -> None:
+    def prepare(
+        self, transaction: Transaction, answer: Answer, head: bytes, shape: Framing
+    ) -> AnswerWriter:
         """Have the connection send this answer from here on."""
-        connection.answer = answer
-        connection.sending = Sending(connection.sock, head, shape, answer.body, connection.wake)
+        connection = transaction.connection
+        writer = AnswerWriter(connection.sock, head, shape, answer.body, connection.wake)
+        transaction.answer, transaction.writer = answer, writer
+        return writer
 
-    def advance(self, connection: ClientConnection, *, waits: bool) -> None:
-        """Send on; `send_status` tells how far it came, None where the connection is broken."""
-        sending, answer = connection.sending, connection.answer
-        assert sending is not None, "only an answer is sent on"
+    def advance(self, transaction: Transaction, *, waits: bool) -> None:
+        """Send on; `status` tells how far it came, None where the connection is broken."""
+        assert transaction.writer is not None, "only an answer is sent on"
+        self._pass_on(transaction, partial(transaction.writer.advance, waits=waits))
+        tunnel = None if transaction.answer is None else transaction.answer.tunnel
+        if transaction.status is SendStatus.DONE:
+            if tunnel is None:
+                self.finish(transaction)
+            else:
+                self._join(transaction, tunnel)
+
+    def relay(self, transaction: Transaction) -> None:
+        """Pass on what came from either end of the tunnel; `status` tells as `advance` does."""
+        assert transaction.tunnel is not None, "it is what is left of the connection"
+        self._pass_on(transaction, transaction.tunnel.advance)
+        if transaction.status is SendStatus.DONE:
+            self.finish(transaction)
+
+    def _pass_on(self, transaction: Transaction, advance: Callable[[], SendStatus]) -> None:
+        """Take the step; what fails with it is told of, and the connection is given up."""
         try:
-            if isinstance(sending, Tunnel):
-                connection.send_status = sending.advance()
-            else:
-                connection.send_status = sending.advance(waits=waits)
+            transaction.status = advance()
         except ClientGone:
-            self.give_up(connection)
+            self.give_up(transaction)
         except ProxyError as error:
-            if answer is not None:
-                answer.failed(error)
-            self.give_up(connection)
+            if transaction.answer is not None:
+                transaction.answer.failed(error)
+            self.give_up(transaction)
         except OSError as error:
-            log.debug("Connection from %s ended: %s", connection.client, error)
-            self.give_up(connection)
+            log.debug("Connection from %s ended: %s", transaction.connection.client, error)
+            self.give_up(transaction)
         except BaseException:
-            log.exception("an answer to %s failed inside the cache", connection.client)
-            self.give_up(connection)
-        else:
-            if connection.send_status is not SendStatus.DONE:
-                return
-            tunnel = None if answer is None else answer.tunnel
-            if tunnel is not None and tunnel is not sending:
-                self._join(connection, tunnel)
-            else:
-                self.finish(connection)
+            log.exception("an answer to %s failed inside the cache", transaction.connection.client)
+            self.give_up(transaction)
 
-    def give_up(self, connection: ClientConnection) -> None:
+    def give_up(self, transaction: Transaction) -> None:
         """Let the client see that this is not the end, even one that does not count the bytes: reset."""
-        connection.send_status = None
-        self._forget(connection)
-        if connection.answer is not None:
-            connection.answer.aborted()
-        sock = connection.sock
-        if connection.sending is not None and connection.sending.head_bytes:
+        transaction.status = None
+        self._forget(transaction)
+        if transaction.answer is not None:
+            transaction.answer.aborted()
+        sock = transaction.connection.sock
+        if transaction.sender is not None and transaction.sender.head_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
-        self.finish(connection)
+        self.finish(transaction)
 
-    def _forget(self, connection: ClientConnection) -> None:
+    def _forget(self, transaction: Transaction) -> None:
         """Let go of a request that has no answer yet, and will have none."""
-        under_way, connection.under_way = connection.under_way, None
+        under_way, transaction.under_way = transaction.under_way, None
         if under_way is not None:
             if under_way.awaited is not None and not isinstance(under_way.awaited, Asks):
-                under_way.awaited.forget(connection.wake)
+                under_way.awaited.forget(transaction.connection.wake)
             under_way.steps.close()
 
-    def finish(self, connection: ClientConnection) -> None:
+    def finish(self, transaction: Transaction) -> None:
         """The answer is over, and is reported."""
-        sending, answer = connection.sending, connection.answer
-        connection.sending = connection.answer = None
+        sender, answer = transaction.sender, transaction.answer
+        transaction.writer = transaction.tunnel = transaction.answer = None
         if answer is not None:
-            if sending is not None:
-                answer.sent(sending.head_bytes, sending.sent)
+            if sender is not None:
+                answer.sent(sender.head_bytes, sender.sent)
             answer.close()
 
-    def _join(self, connection: ClientConnection, tunnel: Tunnel) -> None:
+    def _join(self, transaction: Transaction, tunnel: Tunnel) -> None:
         """The answer's head is sent: leave the connection to its tunnel."""
-        assert connection.sending is not None, "it has sent the head"
-        tunnel.join(connection.sock, connection.buffer, connection.sending.head_bytes)
-        connection.closes, connection.buffer = True, b""
-        connection.sending, connection.send_status = tunnel, SendStatus.TUNNEL
+        assert transaction.writer is not None, "it has sent the head"
+        connection = transaction.connection
+        tunnel.join(connection.sock, connection.buffer, transaction.writer.head_bytes)
+        transaction.closes, connection.buffer = True, b""
+        transaction.tunnel, transaction.status = tunnel, SendStatus.TUNNEL
 
-    def _refuse(self, connection: ClientConnection, error: Exception) -> None:
+    def _refuse(self, transaction: Transaction, error: Exception) -> None:
         """Refuse what is not HTTP, with the reason, and close."""
+        connection = transaction.connection
         if isinstance(error, http_errors.ParseException):
             status, text = refused_with(error), refusal(error)
             # Without the text: it quotes the request, which may hold secrets.
@@ -283,21 +297,21 @@ class RequestRunner:
             f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
             f"Via: 1.1 {name}\r\nProxy-Status: {proxy_status(as_ours(error), name)}\r\n\r\n"
         ).encode("latin-1")
-        self._forget(connection)
-        if connection.answer is not None:
-            connection.answer.aborted()
-            self.finish(connection)
-        connection.closes = connection.lingers = True
+        self._forget(transaction)
+        if transaction.answer is not None:
+            transaction.answer.aborted()
+            self.finish(transaction)
+        transaction.closes = transaction.lingers = True
         whole = Framing(has_body=True, length=len(body), is_chunked=False, ends_connection=False)
-        connection.sending = Sending(connection.sock, head, whole, (body,), connection.wake)
-        self.advance(connection, waits=True)
+        transaction.writer = AnswerWriter(connection.sock, head, whole, (body,), connection.wake)
+        self.advance(transaction, waits=True)
         if isinstance(error, http_errors.ParseException):
             self._app.refused(connection.client, int(status[:3]), len(head), len(body))
 
 
-def _parsed(connection: ClientConnection, source: BlockingStream, parser: Any) -> Any:
+def _parsed(transaction: Transaction, source: BlockingStream, parser: Any) -> Any:
     """The request; of a head that is not whole the parser has to say what is wrong with what is there."""
-    source.waits = connection.head is not None
+    source.waits = transaction.head is not None
     try:
         return next(parser)
     except BlockingIOError as error:

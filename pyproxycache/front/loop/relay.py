@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable, Iterator
 
 from pyproxycache.errors import BrokenOff
-from pyproxycache.front.loop.sending import FULL, SendStatus
+from pyproxycache.front.loop.answer_writer import FULL, SendStatus
 from pyproxycache.messages import Piece
 from pyproxycache.net.racing import probe_when_silent
 from pyproxycache.outcome import Outcome

@@ -11,11 +11,12 @@ from gunicorn.http import message
 from gunicorn.workers import base
 
 from pyproxycache import clock
-from pyproxycache.front.http1.client_loop import ClientLoop, Post, Watch
 from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
+from pyproxycache.front.http1.sessions import Http1Sessions
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
+from pyproxycache.front.loop.client_loop import Post, Watch
+from pyproxycache.front.loop.poller import Poller
 from pyproxycache.front.processes.heap import keep_few_arenas
-from pyproxycache.front.processes.poller import Poller
 from pyproxycache.net import descriptors
 
 _GRACE = 2.0
@@ -67,10 +68,10 @@ class Worker(base.Worker):  # type: ignore[misc]
         for listener in self.sockets:
             listener.setblocking(False)
 
-        def clients(post: Post, watch: Watch, now: float) -> ClientLoop:
-            return ClientLoop(app, threads, runner, post, watch, now)
+        def sessions(post: Post, watch: Watch, now: float) -> Http1Sessions:
+            return Http1Sessions(app, threads, runner, post, watch, now)
 
-        self._poller = Poller(self.sockets, clients, _most_connections())
+        self._poller = Poller(self.sockets, sessions, _most_connections())
         descriptors.closers.append(self._poller.close_idle)
         self._poller.run(self._beat)
         self._poller.finish(self._beat, self._stop_at)

@@ -20,7 +20,7 @@ _FACT = "clock"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Reading(NamedTuple):
+class ClockReading(NamedTuple):
     """What the clock shows (epoch seconds), and how long ago the machine was started.
 
     `boot` names that start; "" where it is not known, which is no other's name.
@@ -36,9 +36,9 @@ class Reading(NamedTuple):
         return self.wall - self.since_boot
 
 
-def reading() -> Reading:
+def reading() -> ClockReading:
     """What the clock shows at this moment."""
-    return Reading(clock.wall(), clock.since_boot(), boot_id())
+    return ClockReading(clock.wall(), clock.since_boot(), boot_id())
 
 
 def boot_id(told: Path = _BOOT_ID) -> str:
@@ -57,9 +57,9 @@ class ClockChanges:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: Reading | None = None
+        self._known: ClockReading | None = None
 
-    def look(self, now: Reading | None = None) -> None:
+    def look(self, now: ClockReading | None = None) -> None:
         """Mend what a change since the last look asks for (None: look now). Raises StoreError."""
         now = now or reading()
         if self._known is not None and abs(now.booted - self._known.booted) < _LEAST:
@@ -74,7 +74,7 @@ class ClockChanges:
                 db.execute("DELETE FROM not_storable")
             self._mend(now.wall, change)
 
-    def _take_over(self, now: Reading) -> float | None:
+    def _take_over(self, now: ClockReading) -> float | None:
         """By how much the clock was set since anyone looked; None where a start may lie between."""
         with self._database.write() as db:
             found = db.execute("SELECT value FROM facts WHERE name = ?", (_FACT,)).fetchone()

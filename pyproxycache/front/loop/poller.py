@@ -10,9 +10,11 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from pyproxycache import clock
-from pyproxycache.front.http1.client_loop import ClientLoop, Post, Watch
+from pyproxycache.front.loop.client_loop import ClientLoop, Post, Watch
+from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.net import descriptors
 
 log = logging.getLogger("pyproxycache")
@@ -20,9 +22,31 @@ log = logging.getLogger("pyproxycache")
 _EVENTS = 512
 _ACCEPTED_AT_ONCE = 32
 _TICK = 1.0
-_RELIEF = 0.002
 _ALL = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class Sessions(Protocol):
+    """What a poller has to know of those whom its connections talk to."""
+
+    @property
+    def loop(self) -> ClientLoop:
+        """The connections, and what each is doing."""
+
+    def open(self, sock: socket.socket, address: object) -> ClientConnection:
+        """Begin with a new client's connection."""
+
+    def settle(self, now: float) -> float:
+        """Do what is due beside the connections (monotonic); gives when it is called at the latest."""
+
+    def tick(self) -> None:
+        """Let go of what is outdated, about once a second."""
+
+    def write_lines(self) -> None:
+        """Give the access log what is still to be told."""
+
+    def finish(self) -> None:
+        """Tell all that is still to be told."""
 
 
 class Poller:
@@ -35,19 +59,21 @@ class Poller:
     def __init__(
         self,
         listeners: Iterable[socket.socket],
-        clients: Callable[[Post, Watch, float], ClientLoop],
+        sessions: Callable[[Post, Watch, float], Sessions],
         most: int,
     ) -> None:
-        """`clients` makes them, given `post`, `watch` and the time; `most` connections at a time."""
+        """`sessions` makes them, given `post`, `watch` and the time; `most` connections at a time."""
         self._now = clock.steady()
         self._next_tick = self._next_beat = self._now + _TICK
+        self._due = 0.0
         self._thread = threading.get_ident()
         self._posted: deque[Callable[[], None]] = deque()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._is_woken = False
         self._epoll = select.epoll()
-        self._clients = clients(self.post, self._watch, self._now)
-        self._connections = self._clients.connections
+        self._sessions = sessions(self.post, self._watch, self._now)
+        self._loop = self._sessions.loop
+        self._connections = self._loop.connections
         self._most = most
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._accepting = False
@@ -70,11 +96,11 @@ class Poller:
     def close_idle(self) -> bool:
         """Have connections closed that wait for their next request; any thread may call this."""
         if threading.get_ident() == self._thread:
-            return self._clients.close_idle()
+            return self._loop.close_idle()
         done, closed = threading.Event(), []
 
         def close() -> None:
-            closed.append(self._clients.close_idle())
+            closed.append(self._loop.close_idle())
             done.set()
 
         self.post(close)
@@ -82,7 +108,7 @@ class Poller:
 
     def write_lines(self) -> None:
         """Give the access log what is still to be told; a signal's handler may call this."""
-        self._clients.memory_responder.write_lines()
+        self._sessions.write_lines()
 
     # The loop.
 
@@ -90,7 +116,7 @@ class Poller:
         """Serve until `beat`, which is called about once a second, says no."""
         while beat():
             self._next_beat = self._now + _TICK
-            self._accept_if(len(self._connections) < self._most or self._clients.close_idle())
+            self._accept_if(len(self._connections) < self._most or self._loop.close_idle())
             self._accept_left()
             while self._now < self._next_beat:
                 self._pass()
@@ -101,39 +127,34 @@ class Poller:
         for listener in self._listeners.values():
             # Nobody shall queue for a worker that accepts no more, and a successor may need the port.
             listener.close()
-        self._clients.stop()
+        self._loop.stop()
         while self._connections and self._now < until:
             beat()
             self._next_beat = min(until, self._now + _TICK)
             while self._connections and self._now < self._next_beat:
                 self._pass()
-        self._clients.memory_responder.report()
+        self._sessions.finish()
 
     def _pass(self) -> None:
         """Wait for something to do, and do all there is."""
-        clients = self._clients
-        due = min(self._next_beat, clients.memory_responder.report_at)
-        if clients.threads.is_behind:
-            due = min(due, self._now + _RELIEF)
-        waits = 0.0 if clients.turns or self._posted else due - self._now
+        loop = self._loop
+        waits = 0.0 if loop.turns or self._posted else min(self._next_beat, self._due) - self._now
         for fd, event in self._epoll.poll(max(0.0, waits), _EVENTS):
             connection = self._connections.get(fd)
             if connection is not None:
-                clients.on_event(connection, event)
+                loop.on_event(connection, event)
             elif fd == self._waker:
                 os.eventfd_read(fd)
             elif fd in self._listeners:
                 self._accept(self._listeners[fd])
-        self._now = clients.now = clock.steady()
+        self._now = loop.now = clock.steady()
         self._do_posted()
-        clients.take_turns()
-        if clients.threads.is_behind:
-            clients.threads.relieve(self._now)
-        if self._now >= clients.memory_responder.report_at:
-            clients.memory_responder.report()
+        loop.take_turns()
         if self._now >= self._next_tick:
             self._next_tick = self._now + _TICK
-            clients.tick()
+            loop.tick()
+            self._sessions.tick()
+        self._due = self._sessions.settle(self._now)
 
     def _do_posted(self) -> None:
         self._is_woken = False
@@ -173,21 +194,21 @@ class Poller:
                 return
             except OSError as error:
                 if error.errno in _NO_ROOM:
-                    if self._clients.close_idle() or any(close() for close in descriptors.closers):
+                    if self._loop.close_idle() or any(close() for close in descriptors.closers):
                         continue
                     log.warning("no connection can be accepted for now: %s", error.strerror)
                     self._accept_if(False)  # until the next tick
                     return
                 continue  # it is gone already
             sock.setblocking(False)
-            connection = self._clients.open(sock, address)
+            connection = self._sessions.open(sock, address)
             try:
                 self._watch(connection.fd)
             except OSError as error:
                 log.warning("a connection cannot be watched: %s", error)
-                self._clients.close(connection)
+                self._loop.close(connection)
                 return
-            self._clients.on_event(connection, select.EPOLLIN)  # a client asks at once
-            if len(self._connections) >= self._most and not self._clients.close_idle():
+            self._loop.on_event(connection, select.EPOLLIN)  # a client asks at once
+            if len(self._connections) >= self._most and not self._loop.close_idle():
                 self._accept_if(False)
                 return

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pyproxycache.errors import BrokenOff
-from pyproxycache.front.loop.sending import FULL, Sending, SendStatus
+from pyproxycache.front.loop.answer_writer import FULL, AnswerWriter, SendStatus
 from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.messages import FileSlice, Piece, WouldBlock
 
@@ -96,11 +96,11 @@ def nobody() -> None:
     raise AssertionError("nobody waits")
 
 
-def sending(pair: Pair, framing: Framing, body: Any, wake: Callable[[], None] = nobody) -> Sending:
-    return Sending(pair.sender, HEAD, framing, body, wake)
+def sending(pair: Pair, framing: Framing, body: Any, wake: Callable[[], None] = nobody) -> AnswerWriter:
+    return AnswerWriter(pair.sender, HEAD, framing, body, wake)
 
 
-def drained(pair: Pair, it: Sending, step: int = 1 << 30, *, waits: bool = False) -> bytes:
+def drained(pair: Pair, it: AnswerWriter, step: int = 1 << 30, *, waits: bool = False) -> bytes:
     """Everything sent, read `step` bytes at a time whenever the socket is full."""
     data = b""
     while True:

@@ -1,4 +1,4 @@
-"""An answer on its way through a client's socket, which nobody waits for."""
+"""The bytes of an answer, written to a client's socket that nobody waits for."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def is_in_memory(fd: int, offset: int, stop: int) -> bool:
     return True
 
 
-class Sending:
+class AnswerWriter:
     """The head and body of one answer, for a socket that does not block; one thread at a time has it."""
 
     def __init__(

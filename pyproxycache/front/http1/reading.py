@@ -1,0 +1,125 @@
+"""Waiting for a client's next request, and answering at once what memory has the answer to."""
+
+from __future__ import annotations
+
+import re
+import select
+
+from pyproxycache.front.http1.answering import Parked, Working
+from pyproxycache.front.http1.memory_responder import MemoryResponder
+from pyproxycache.front.http1.services import Services
+from pyproxycache.front.http1.transaction import Transaction
+from pyproxycache.front.loop.activity import CLOSED, Activity
+from pyproxycache.front.loop.answer_writer import FULL
+from pyproxycache.front.loop.connection import ClientConnection
+from pyproxycache.front.loop.lingering import SECONDS
+from pyproxycache.front.memory.memory import Memory
+
+_READ = 16 << 10
+_LONGEST_HEAD = 64 << 10
+_KEEPALIVE = 75.0
+_SILENCE = 60.0
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+# An empty line before it is passed over (RFC 9112 section 2.2).
+_REQUEST_LINE = re.compile(rb"(?:\r\n)?[!-~]+ [!-~]+ HTTP/1\.[0-9]\r")
+
+
+class Reading(Activity):
+    """The poller reads heads, and answers those that memory knows; one for all requests of a connection."""
+
+    __slots__ = ("_connection", "_heads", "_loop", "_memory", "_responder", "_services")
+
+    def __init__(
+        self, connection: ClientConnection, services: Services, memory: Memory, responder: MemoryResponder
+    ) -> None:
+        super().__init__(services.loop.now + _KEEPALIVE)
+        self._connection = connection
+        self._services = services
+        self._loop = services.loop
+        self._memory = memory
+        self._heads = memory.heads
+        self._responder = responder
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._connection.buffer
+
+    def begin(self) -> Activity:
+        """An answer was sent whole; what came since then is read when others had their turn."""
+        self.deadline = self._loop.now + _KEEPALIVE
+        if self._connection.buffer or self._connection.readable:
+            self._loop.have_turn(self._connection)
+        return self
+
+    def on_event(self, event: int) -> Activity:
+        """Read what is there, of much a turn's worth, and answer what of it is there whole."""
+        connection = self._connection
+        if event & select.EPOLLRDHUP:
+            connection.ends = True
+        try:
+            data = connection.recv(_READ)
+        except FULL:
+            connection.readable = False
+            return self
+        except OSError:
+            return CLOSED
+        if not data:
+            return CLOSED
+        connection.readable = connection.ends or len(data) == _READ
+        following = None
+        if not (connection.buffer or connection.unread):
+            known = self._heads.get(data)
+            if known is not None:
+                following = self._responder.repeat(connection, data, known)
+            # After an answer, for the next head to begin; before it, for this one to be whole.
+            self.deadline = self._loop.now + (_SILENCE if following is None else _KEEPALIVE)
+        if following is None:
+            connection.buffer += data
+            following = self._parse()
+        if connection.readable and following is self:
+            self._loop.have_turn(connection)  # who sends without end is not all there is to do
+        return following
+
+    def advance(self) -> Activity:
+        following = self._parse()
+        return self.on_event(0) if following is self and self._connection.readable else following
+
+    def stop(self) -> Activity:
+        self.deadline = min(self.deadline, self._loop.now + SECONDS)
+        return self
+
+    def _parse(self) -> Activity:
+        """Answer the requests whose heads are in the buffer, one after the other."""
+        connection = self._connection
+        while buffer := connection.buffer:
+            if connection.unread:
+                count = min(connection.unread, len(buffer))
+                connection.buffer, connection.unread = buffer[count:], connection.unread - count
+                continue
+            found = _END_OF_HEAD.search(buffer)
+            if found is None:
+                self.deadline = min(self.deadline, self._loop.now + _SILENCE)
+                line_end = buffer.find(b"\n", 2)
+                strange = line_end >= 0 and not _REQUEST_LINE.fullmatch(buffer[:line_end])
+                if strange or len(buffer) > _LONGEST_HEAD:
+                    return self._submit(None)  # to the parser, which knows what to say
+                return self
+            head = buffer[: found.end()]
+            known = self._heads.get(head) or self._memory.find(head)
+            following = None if known is None else self._responder.repeat(connection, head, known)
+            if following is None:
+                return self._submit(head)
+            connection.buffer = buffer[found.end() :]
+            if following is not self:
+                return following
+            self.deadline = self._loop.now + _KEEPALIVE
+        return self
+
+    def _submit(self, head: bytes | None) -> Activity:
+        """Have a thread answer, unless one is about to answer the same."""
+        services = self._services
+        # What a login sees is for nobody else, nor are others' answers for it.
+        transaction = Transaction(self._connection, None if self._connection.login.is_used else head)
+        if services.collapser.park(transaction, self._loop.now):
+            return Parked(transaction, services)
+        return Working(transaction, services, services.runner.answer)

@@ -1,0 +1,50 @@
+"""A connection that is a tunnel: bytes both ways, which nobody here understands."""
+
+from __future__ import annotations
+
+from pyproxycache.front.http1.services import Services
+from pyproxycache.front.http1.transaction import Transaction
+from pyproxycache.front.loop.activity import CLOSED, Activity
+from pyproxycache.front.loop.answer_writer import SendStatus
+from pyproxycache.front.loop.relay import Tunnel
+
+
+class Relaying(Activity):
+    """The poller passes on what comes from either end, until both have ended or are silent for long."""
+
+    __slots__ = ("_far", "_services", "_transaction", "_tunnel")
+
+    def __init__(self, transaction: Transaction, tunnel: Tunnel, services: Services) -> None:
+        super().__init__()
+        self._transaction = transaction
+        self._services = services
+        self._tunnel = tunnel
+        self._far = tunnel.far.fileno()
+
+    def begin(self) -> Activity:
+        self._services.loop.watch_for(self._transaction.connection, self._far)
+        return self.advance()
+
+    def end(self) -> None:
+        self._services.loop.forget(self._far)
+
+    def advance(self) -> Activity:
+        loop, transaction = self._services.loop, self._transaction
+        self._services.runner.relay(transaction)
+        if transaction.status in (None, SendStatus.DONE):
+            return CLOSED
+        self.deadline = loop.now + self._tunnel.patience(stops=loop.is_stopping)
+        if transaction.status is SendStatus.TURN:
+            loop.have_turn(transaction.connection)
+        return self
+
+    def expire(self) -> Activity:
+        self._services.runner.finish(self._transaction)
+        return CLOSED
+
+    def stop(self) -> Activity:
+        return self.advance()
+
+    def break_off(self) -> Activity:
+        self._services.runner.give_up(self._transaction)
+        return CLOSED

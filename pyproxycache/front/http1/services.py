@@ -1,0 +1,24 @@
+"""What the activities of all HTTP/1.1 connections of a worker have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyproxycache.front.http1.request_collapser import RequestCollapser
+from pyproxycache.front.http1.request_runner import RequestRunner
+from pyproxycache.front.loop.adaptive_pool import AdaptivePool
+from pyproxycache.front.loop.client_loop import ClientLoop
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Whom activities have at hand.
+
+    `half_closed`: seconds for which a client that sends no more is thought to wait.
+    """
+
+    loop: ClientLoop
+    threads: AdaptivePool
+    runner: RequestRunner
+    collapser: RequestCollapser
+    half_closed: float

@@ -1,0 +1,122 @@
+"""The HTTP/1.1 of a worker's clients: a session on each connection, with one memory for all."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from pyproxycache.front.app import App
+from pyproxycache.front.http1.answering import Working
+from pyproxycache.front.http1.memory_responder import MemoryResponder
+from pyproxycache.front.http1.reading import Reading
+from pyproxycache.front.http1.request_collapser import RequestCollapser
+from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
+from pyproxycache.front.http1.services import Services
+from pyproxycache.front.http1.transaction import Transaction
+from pyproxycache.front.loop.adaptive_pool import AdaptivePool
+from pyproxycache.front.loop.client_loop import ClientLoop, Post, Watch
+from pyproxycache.front.loop.connection import ClientConnection
+from pyproxycache.front.memory.memory import Memory
+from pyproxycache.front.memory.repeats import Repeat
+from pyproxycache.gates.access import is_local
+
+_RELIEF = 0.002
+
+
+class Http1Sessions:
+    """What a poller's connections are told in HTTP/1.1; all its fields belong to the poller's thread."""
+
+    def __init__(
+        self,
+        app: App,
+        threads: AdaptivePool,
+        runner: Callable[[Learn, MayAsk], RequestRunner],
+        post: Post,
+        watch: Watch,
+        now: float,
+    ) -> None:
+        self.loop = ClientLoop(post, watch, now)
+        self._app = app
+        self._threads = threads
+        self._collapser = RequestCollapser()
+        self._services = Services(
+            self.loop, threads, runner(self._learn, self._may_ask), self._collapser, app.half_closed
+        )
+        access_log = app.reporter.log
+        line = None if access_log is None else access_log.rest
+        by_agent = access_log is not None and access_log.by_agent
+        self._memory = Memory(app.memory_size, line, by_agent=by_agent)
+        self._responder = MemoryResponder(app, self._memory, self._services)
+
+    def open(self, sock: socket.socket, address: object) -> ClientConnection:
+        """Begin to read the requests of a new client."""
+        connection = ClientConnection(sock, address)
+        connection.is_admitted = self._app.admits(connection.client)
+        connection.is_local = is_local(connection.client)
+        connection.reading = Reading(connection, self._services, self._memory, self._responder)
+        self.loop.add(connection)
+        return connection
+
+    def settle(self, now: float) -> float:
+        """Let more requests run if those that run wait, and tell reports of what was repeated."""
+        responder, due = self._responder, now + _RELIEF
+        if now >= responder.report_at:
+            responder.report()
+        if not self._threads.is_behind:
+            return responder.report_at
+        self._threads.relieve(now)
+        return min(due, responder.report_at)
+
+    def tick(self) -> None:
+        """Let go of answers that are outdated, and of threads that are not needed."""
+        self._memory.sweep(self._app.versions)
+        self._collapser.sweep(self.loop.now)
+        self._threads.settle()
+
+    def write_lines(self) -> None:
+        """Give the access log the lines of what was repeated."""
+        self._responder.write_lines()
+
+    def finish(self) -> None:
+        """Tell reports of what was repeated."""
+        self._responder.report()
+
+    def _may_ask(self, transaction: Transaction, origin: str) -> bool:
+        """In a thread: whether it may wait for the origin now."""
+        assert transaction.task is not None, "it is what runs"
+        return self._threads.enter(transaction.task, origin)
+
+    def _learn(self, transaction: Transaction, repeat: Repeat | None, is_shared: bool) -> None:
+        """In a thread: there is an answer."""
+        assert transaction.head is not None, "without a head there is nothing to learn"
+        self.loop.post(partial(self._answered, transaction, transaction.head, repeat, is_shared))
+
+    def _answered(
+        self, transaction: Transaction, head: bytes, repeat: Repeat | None, is_shared: bool
+    ) -> None:
+        """Keep the answer, and give it to those who wait for the same."""
+        if repeat is not None:
+            self._memory.learn(head, repeat)
+        elif not is_shared:
+            self._collapser.avoid(head, self.loop.now)
+        wait = self._collapser.release(transaction)
+        left = [other for other in wait.waiting if not self._is_repeated(other, head)]
+        if left and is_shared and not wait.is_second:
+            # What was stored for the first is there for the second, and in memory for the others.
+            left = [self._collapser.wait_again(head, left)]
+        for other in left:
+            working = Working(other, self._services, self._services.runner.answer)
+            self.loop.turn_to(other.connection, working)
+
+    def _is_repeated(self, transaction: Transaction, head: bytes) -> bool:
+        """Whether the request could be given what memory has for its head."""
+        known, connection = self._memory.heads.get(head), transaction.connection
+        if known is None:
+            return False
+        following = self._responder.repeat(connection, head, known, waited=True)
+        if following is None:
+            return False
+        connection.buffer = connection.buffer[len(head) :]
+        self.loop.turn_to(connection, following)
+        return True

@@ -1,0 +1,137 @@
+"""The connections of a worker's clients, each led from one activity to the next."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from pyproxycache.front.loop.activity import CLOSED, Activity
+from pyproxycache.front.loop.connection import ClientConnection
+
+log = logging.getLogger("pyproxycache")
+
+_CLOSED_AT_ONCE = 8  # one in so many of those that are idle
+
+Post = Callable[[Callable[[], None]], None]
+"""Has something done by the poller's thread, soon; any thread may call it."""
+
+Watch = Callable[[int], None]
+"""Has the poller tell of what happens on a descriptor, until that is closed; raises OSError."""
+
+
+class ClientLoop:
+    """The open connections and their activities; belongs to the poller's thread.
+
+    `connections` are those that are open, by descriptor, `turns` those that go on without any event. `now`
+    (monotonic) is set by the poller. `is_stopping`: the worker is to end, and no connection is kept.
+    """
+
+    def __init__(self, post: Post, watch: Watch, now: float) -> None:
+        self.connections: dict[int, ClientConnection] = {}
+        self.turns: deque[ClientConnection] = deque()
+        self.now = now
+        self.is_stopping = False
+        self.post = post
+        self._watch = watch
+
+    def add(self, connection: ClientConnection) -> None:
+        """Begin with a connection, which waits for its first request."""
+        connection.wake = partial(self.post, partial(self._wake, connection))
+        connection.activity = connection.reading
+        self.connections[connection.fd] = connection
+
+    def watch_for(self, connection: ClientConnection, fd: int) -> None:
+        """Have the connection told of a further descriptor's events, until `forget`; raises OSError."""
+        self.connections[fd] = connection
+        self._watch(fd)
+
+    def forget(self, fd: int) -> None:
+        """Let nobody be told of the descriptor's events any more."""
+        self.connections.pop(fd, None)
+
+    def on_event(self, connection: ClientConnection, event: int) -> None:
+        """Have the connection do what epoll's events ask for."""
+        activity = connection.activity
+        try:
+            following = activity.on_event(event)
+            if following is not activity:
+                self._turn_to(connection, following)
+        except Exception:
+            self._fail(connection)
+
+    def step(self, connection: ClientConnection, step: Callable[[], Activity]) -> None:
+        """Take a step, which gives the connection's activity; its failure costs no other one anything."""
+        try:
+            following = step()
+            if following is not connection.activity:
+                self._turn_to(connection, following)
+        except Exception:
+            self._fail(connection)
+
+    def turn_to(self, connection: ClientConnection, activity: Activity) -> None:
+        """Have a connection do something else, outside a step of its own."""
+        self.step(connection, lambda: activity)
+
+    def _turn_to(self, connection: ClientConnection, following: Activity) -> None:
+        while following is not (activity := connection.activity):
+            if following is CLOSED:
+                self.close(connection)
+                return
+            connection.activity = following
+            activity.end()
+            following = following.begin()
+
+    def _wake(self, connection: ClientConnection) -> None:
+        self.step(connection, connection.activity.woken)
+
+    def have_turn(self, connection: ClientConnection) -> None:
+        """Have the connection go on once the others had their turn."""
+        if not connection.has_turn:
+            connection.has_turn = True
+            self.turns.append(connection)
+
+    def take_turns(self) -> None:
+        """Go on with those who had their turn before, or have more to be read."""
+        for _ in range(len(self.turns)):
+            connection = self.turns.popleft()
+            connection.has_turn = False
+            self.step(connection, connection.activity.advance)
+
+    def tick(self) -> None:
+        """About once a second: let go of what has taken too long."""
+        for connection in list(self.connections.values()):
+            if connection.activity.deadline < self.now:
+                self.step(connection, connection.activity.expire)
+
+    def close_idle(self) -> bool:
+        """Close those that have been idle for longest, for their descriptors; whether there were any."""
+        idle = [one for one in self.connections.values() if one.activity.is_idle]
+        idle.sort(key=lambda one: one.activity.deadline)
+        for connection in idle[: max(1, len(idle) // _CLOSED_AT_ONCE)]:
+            self.close(connection)
+        return bool(idle)
+
+    def stop(self) -> None:
+        """Finish what is asked for by now, or in a moment."""
+        self.is_stopping = True
+        for connection in list(self.connections.values()):
+            self.step(connection, connection.activity.stop)
+
+    def close(self, connection: ClientConnection) -> None:
+        """Be done with the connection, whatever it is doing."""
+        if connection.is_open:
+            activity = connection.activity
+            del self.connections[connection.fd]
+            connection.close()
+            activity.end()
+
+    def _fail(self, connection: ClientConnection) -> None:
+        log.exception("the connection of %s failed inside the cache", connection.client)
+        try:
+            following = connection.activity.break_off()
+        except Exception:  # what failed may do so again
+            following = CLOSED
+        if following is CLOSED:
+            self.close(connection)

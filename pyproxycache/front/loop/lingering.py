@@ -1,0 +1,53 @@
+"""The end of a connection, whose client may still be sending."""
+
+from __future__ import annotations
+
+import socket
+
+from pyproxycache.front.loop.activity import CLOSED, Activity
+from pyproxycache.front.loop.answer_writer import FULL
+from pyproxycache.front.loop.client_loop import ClientLoop
+from pyproxycache.front.loop.connection import ClientConnection
+
+SECONDS = 2.0
+"""How long a connection may go on that is to end."""
+_READ = 16 << 10
+_READS = 16
+
+
+class Lingering(Activity):
+    """The last answer is sent: read on so that the client sees all of it, even if it has sent more.
+
+    Closed at once, the connection would be reset by what nobody has read (RFC 9112 section 9.6). `is_due`:
+    the client may be sending, even if nothing has come yet.
+    """
+
+    __slots__ = ("_connection", "_is_due", "_loop")
+
+    def __init__(self, connection: ClientConnection, loop: ClientLoop, *, is_due: bool) -> None:
+        super().__init__(loop.now + SECONDS)
+        self._connection = connection
+        self._loop = loop
+        self._is_due = is_due
+
+    def begin(self) -> Activity:
+        connection = self._connection
+        if not (self._is_due or connection.buffer or connection.readable):
+            return CLOSED
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            return CLOSED
+        return self.advance()
+
+    def advance(self) -> Activity:
+        try:
+            for _ in range(_READS):
+                if not self._connection.recv(_READ):
+                    return CLOSED
+        except FULL:
+            return self
+        except OSError:
+            return CLOSED
+        self._loop.have_turn(self._connection)
+        return self
