@@ -25,6 +25,7 @@ LAYERS = (
     },
     {"rules", "net"},
     {"http1"},
+    {"routing"},
     {"store", "upstream", "mirrors"},
     {"download", "gates", "report"},
     {"serving"},

@@ -22,7 +22,7 @@ class Abandoned:
 
     def admits(self, flight: Flight) -> bool:
         """Whether one more may go on, which nobody reads from now on."""
-        origin = "/".join(flight.key.split("/", 3)[:3])
+        origin = flight.key.origin
         with self._lock:
             count = Counter(self._origins.values())
             if (

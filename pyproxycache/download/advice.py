@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 
 from pyproxycache.messages import without_query
+from pyproxycache.routing.flight_key import FlightKey
 
 log = logging.getLogger("pyproxycache.download")
 
@@ -23,15 +24,15 @@ class Advice:
         self._lock = threading.Lock()
         self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def give(self, key: str, reason: str) -> None:
+    def give(self, key: FlightKey, reason: str) -> None:
         """Say why what has this key is not kept, and what would change that."""
         why = _ADVICE.get(reason)
-        if why is None or not self._is_new("/".join(key.split("/", 3)[:3]), reason):
+        if why is None or not self._is_new(key.origin, reason):
             return
         log.info(
             "%s is not kept: %s; a rule with `fresh` for its host or path keeps it,"
             " see docs/configuration.md (said once for each origin)",
-            without_query(key.partition(" ")[0]),
+            without_query(key.cache_key),
             why,
         )
 

@@ -215,7 +215,9 @@ class Downloader:
                 try:
                     is_admitted = self.admits(exchange, store)
                 except StoreError as error:
-                    log.warning("%s is served but not stored: %s", without_query(writer.key), error)
+                    log.warning(
+                        "%s is served but not stored: %s", without_query(writer.key.cache_key), error
+                    )
                     return self._pass(writer, exchange, "", remember=False)
                 if not is_admitted:
                     return self._pass(writer, exchange, "size", remember=True)
@@ -224,7 +226,7 @@ class Downloader:
                     return WholeInstead(exchange, store, plain, asked)
                 self._note_fresh(store.siblings)
                 if store.outdated is not None:
-                    with logging_store_errors("forget what was stored of", writer.key):
+                    with logging_store_errors("forget what was stored of", writer.key.cache_key):
                         self._index.forget(store.outdated)
                 return self.adopt(writer, request, exchange, store, asked)
 
@@ -258,7 +260,7 @@ class Downloader:
             else:
                 writer.begin(entry, length)
         except StoreError as error:
-            log.warning("%s is served but not stored: %s", without_query(writer.key), error)
+            log.warning("%s is served but not stored: %s", without_query(writer.key.cache_key), error)
             writer.finish(End.PASSED)
             return Passed(exchange, "")
         except BaseException as error:
@@ -283,7 +285,7 @@ class Downloader:
         try:
             writer.store_at_once(entry, body)
         except StoreError as error:
-            log.warning("%s is served but not stored: %s", without_query(writer.key), error)
+            log.warning("%s is served but not stored: %s", without_query(writer.key.cache_key), error)
 
     def _note_fresh(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
@@ -300,7 +302,7 @@ class Downloader:
         body: bytes | None = None,
     ) -> Entry:
         return Entry(
-            key=writer.key.partition(" ")[0],
+            key=writer.key.cache_key,
             head=store.head,
             request_time=asked,
             response_time=clock.wall(),

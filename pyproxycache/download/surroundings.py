@@ -6,11 +6,13 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import Protocol
 
 from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, FileSlice, Piece, without_query
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.extents import are_of_one, as_part, comes_soon, extent_of, first_ahead
 from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
 from pyproxycache.store.flights.claims import Claim
@@ -72,7 +74,7 @@ class Surroundings:
         found = [(claim, as_part(claim.entry)) for claim in claims if claim.entry is not None]
         return [(claim, part) for claim, part in found if part is not None]
 
-    def left_at(self, like: Entry, offset: int) -> tuple[str, Entry] | None:
+    def left_at(self, like: Entry, offset: int) -> tuple[FlightKey, Entry] | None:
         """The flight key and the part of a dead leader that goes on from the offset, or from before it."""
         for claim, part in self._claimed(like.key):
             is_part = claim.entry is not None and claim.entry.part is not None
@@ -85,7 +87,9 @@ class Surroundings:
                 return claim.key, part
         return None
 
-    def soon_at(self, offset: int, running: Iterable[tuple[Claim, Entry]], *, but: str = "") -> str | None:
+    def soon_at(
+        self, offset: int, running: Iterable[tuple[Claim, Entry]], *, but: FlightKey | None = None
+    ) -> FlightKey | None:
         """The flight key of the download that is furthest of those that will soon be at the offset."""
         near = [
             (self._flights.claims.arrived(claim) + part.first_byte, claim.key)
@@ -94,13 +98,15 @@ class Surroundings:
             and extent_of(part).has(offset)
             and self.comes_soon(offset, part, self._flights.claims.arrived(claim))
         ]
-        return max(near)[1] if near else None
+        return max(near, key=itemgetter(0))[1] if near else None
 
     def comes_soon(self, offset: int, entry: Entry, arrived: int) -> bool:
         """Whether the entry's download will be at the offset sooner than a new one."""
         return comes_soon(offset, entry, arrived, clock.wall(), self._ahead)
 
-    def first_ahead(self, like: Entry, offset: int, *, but: str = "", since: float = 0.0) -> int | None:
+    def first_ahead(
+        self, like: Entry, offset: int, *, but: FlightKey | None = None, since: float = 0.0
+    ) -> int | None:
         """Where from the offset on begins what others have, as far as it is worth stopping there.
 
         Of what is stored that counts which came `since` (epoch seconds).
@@ -140,7 +146,7 @@ class Surroundings:
         return None
 
     def arriving(
-        self, like: Entry, offset: int, stop: int, *, but: str = "", admit: Admit = _anyone
+        self, like: Entry, offset: int, stop: int, *, but: FlightKey | None = None, admit: Admit = _anyone
     ) -> Pieces | None:
         """The same out of a download that has them or will soon; they may end early, and raise Orphaned."""
         running = [(claim, part) for claim, part in self.running(like.key) if are_of_one(like, part)]
@@ -191,7 +197,7 @@ def in_blocks(pieces: Iterable[Piece]) -> Iterator[bytes]:
 class Limit:
     """How far a download goes before it meets what others have; looks again only when that has changed."""
 
-    def __init__(self, surroundings: Surroundings, own: str, like: Entry) -> None:
+    def __init__(self, surroundings: Surroundings, own: FlightKey, like: Entry) -> None:
         """`own` is the download's flight key."""
         self._surroundings = surroundings
         self._own = own

@@ -67,7 +67,7 @@ class Transfer:
         self._source: Source | None = source
         self._again = again
         self._limit = limit
-        self._what = without_query(writer.key)
+        self._what = without_query(writer.key.cache_key)
         self._tried = 1
         self._fruitless = 0
         self._furthest = writer.size

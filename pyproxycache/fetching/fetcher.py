@@ -14,9 +14,10 @@ from pyproxycache.fetching.reuse_terms import reuse_terms_of
 from pyproxycache.messages import Entry, Head, Part, Request, Response, without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.routing.flight_key import FlightKey, flight_key
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.extents import are_of_one, as_part, extent_of, first_ahead
-from pyproxycache.rules.keys import fits, flight_key, newest, part_key, select, vary_values
+from pyproxycache.rules.keys import fits, newest, select, vary_values
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import if_range_holds, range_specs, range_text, select_ranges
 from pyproxycache.serving.delivery import Delivery
@@ -104,7 +105,8 @@ class Fetcher:
 
     def _join(self, job: FetchJob) -> Steps[LeadFlight | JoinFlight | NotStorable]:
         flight = _flight_of_the_whole(job)
-        if "range" not in job.fetch.headers:
+        wanted = job.fetch.headers.get("range")
+        if wanted is None:
             return (yield from self._join_in_turn(job, flight))
         # A download of the whole that runs already has the part, or will have it soon.
         running = self._flights.follow(flight) if job.fetch.plan is None else None
@@ -116,7 +118,7 @@ class Fetcher:
         start = _first_missing(job)
         nearby = None if start is None else self._surroundings.soon_at(start, self._running(job))
         shared = None if nearby is None else self._flights.follow(nearby)
-        return shared or (yield from self._join_in_turn(job, part_key(flight, job.fetch.headers)))
+        return shared or (yield from self._join_in_turn(job, flight.of_part(wanted)))
 
     def _running(self, job: FetchJob) -> list[tuple[Claim, Entry]]:
         """The downloads of parts of what the request asks for, as far as is known."""
@@ -141,14 +143,16 @@ class Fetcher:
         headers = job.fetch.headers.with_field("Range", range_text(start, ahead - 1))
         return replace(job, fetch=replace(job.fetch, headers=headers))
 
-    def _join_in_turn(self, job: FetchJob, flight: str) -> Steps[LeadFlight | JoinFlight | NotStorable]:
+    def _join_in_turn(
+        self, job: FetchJob, flight: FlightKey
+    ) -> Steps[LeadFlight | JoinFlight | NotStorable]:
         """Join, with the right to ask the origin where nobody here does so already."""
         if not self._flights.runs_here(flight):
             yield Asks(job.request.url.authority)
         joined = self._flights.join(flight)
         if isinstance(joined, NotStorable) and job.request.ttl is not None:
             # What has no freshness of its own can be stored for those who bring one.
-            return self._flights.join(f"{flight} ttl")
+            return self._flights.join(flight.with_ttl())
         return joined
 
     def _is_outdated(self, writer: DownloadWriter, job: FetchJob) -> bool:
@@ -403,5 +407,5 @@ def _is_asked_for(request: Request, head: Head, part: Part) -> bool:
     return select_ranges(request.headers, replace(head, status=200), part.total) == (part,)
 
 
-def _flight_of_the_whole(job: FetchJob) -> str:
+def _flight_of_the_whole(job: FetchJob) -> FlightKey:
     return flight_key(job.key, job.varies, job.request)

@@ -12,6 +12,7 @@ from pyproxycache.errors import StoreError
 from pyproxycache.interest import Interest
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, without_query
 from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.groups import invalidated_groups
@@ -63,7 +64,7 @@ class Forwarder:
         outcome: Outcome,
         reason: Forward,
         found: Sequence[Entry] = (),
-        flight_key: str | None = None,
+        flight_key: FlightKey | None = None,
     ) -> Response:
         """The origin's answer to this very request; `found` is what is stored for it.
 
@@ -144,7 +145,7 @@ class Forwarder:
         exchange: Exchange,
         asked: float,
         outcome: Outcome,
-        not_storable: str | None,
+        not_storable: FlightKey | None,
     ) -> Response | None:
         """Store an answer that turns out to be worth it; None if it does not.
 
@@ -162,7 +163,7 @@ class Forwarder:
         try:
             if not self._downloader.admits(exchange, decision):
                 return None
-            lead = self._flights.lead_after_all(not_storable or outcome.key)
+            lead = self._flights.lead_after_all(not_storable or FlightKey(outcome.key))
         except StoreError as error:
             log.warning("%s is served but not stored: %s", without_query(outcome.key), error)
             return None

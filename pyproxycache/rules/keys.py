@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv6Address
@@ -185,27 +184,6 @@ def _value(name: str, request: Request) -> str | None:
         return _overrides(request)
     value = request.headers.get(name)
     return None if value is None else canonical(name, value)
-
-
-def flight_key(key: str, varies: Sequence[str], request: Request) -> str:
-    """The flight key of a request: the cache key and its values of the names in `varies`."""
-    if request.content_key is not None and CONTENT not in varies:
-        varies = (CONTENT, *varies)
-    if missing := implied_fields(request).difference(varies):
-        varies = (*varies, *sorted(missing))
-    if not varies:
-        return key
-    return f"{key} {json.dumps(vary_values(varies, request))}"
-
-
-def part_key(flight: str, headers: Headers) -> str:
-    """The flight key of a request for a part: `flight` and the first byte that Range asks for.
-
-    The last byte does not count: how far the download goes is decided while it runs.
-    """
-    wanted = headers.get("range") or ""
-    start = wanted.rpartition("-")[0]
-    return f"{flight} {json.dumps(start if start[-1:].isdigit() else wanted)}"
 
 
 def select(entries: Sequence[Entry], key: str, request: Request) -> list[Entry]:

@@ -22,6 +22,7 @@ from pyproxycache.messages import (
     without_query,
 )
 from pyproxycache.outcome import Forward, Outcome
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.decisions import Fetch
 from pyproxycache.rules.parts import filling
 from pyproxycache.rules.ranges import continues, range_text
@@ -127,7 +128,7 @@ class Follower:
 class _Read:
     """Where a body is read: the flight, its key, and what its head was."""
 
-    key: str
+    key: FlightKey
     flight: Flight
     answered: Progress
 
@@ -225,7 +226,7 @@ class FollowedBody:
         try:
             joined = self._follower.flights.join(self._read.key)
         except StoreError as error:
-            log.warning("%s is served but not stored: %s", without_query(self._read.key), error)
+            log.warning("%s is served but not stored: %s", without_query(self._read.key.cache_key), error)
             return self._alone()
         if isinstance(joined, NotStorable):
             return self._alone()

@@ -12,8 +12,8 @@ from pyproxycache.download.surroundings import Pieces, Surroundings, read
 from pyproxycache.errors import BrokenOff, StoreError
 from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request, WouldBlock, without_query
 from pyproxycache.outcome import Forward, Outcome
+from pyproxycache.routing.flight_key import FlightKey, flight_key
 from pyproxycache.rules.decisions import Fetch
-from pyproxycache.rules.keys import flight_key, part_key
 from pyproxycache.rules.parts import filling
 from pyproxycache.rules.ranges import continues, range_text
 from pyproxycache.rules.validation import strong_validator
@@ -147,7 +147,7 @@ class Span:
             return self._alone()
         raise Orphaned(self.offset)
 
-    def _gap(self) -> tuple[str, Entry]:
+    def _gap(self) -> tuple[FlightKey, Entry]:
         """The part from here up to what others have, with the flight key of those who want it."""
         like, request = self._wanted.like, self._wanted.request
         assert like.part is not None, "as_part() gives a part"
@@ -157,7 +157,7 @@ class Span:
         stop = self._stop if ahead is None else min(ahead, self._stop)
         gap = replace(like, id=0, digest="", size=0, part=Part(self.offset, stop - 1, like.part.total))
         whole = flight_key(like.key, [name for name, _value in like.vary], request)
-        return part_key(whole, asking_for(gap, request)), gap
+        return whole.of_part(asking_for(gap, request).get("range") or ""), gap
 
     def _lead(self, writer: DownloadWriter, like: Entry, headers: Headers) -> Pieces:
         """Lead, with this client's request; its own bytes come through the flight."""

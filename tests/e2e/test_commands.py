@@ -26,6 +26,7 @@ from origin import Origin
 from pyproxycache.cli import main
 from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.options import StoreOptions
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.claims import Won
 from pyproxycache.store.index.rows import insert_entry
 from pyproxycache.wiring import open_store
@@ -172,7 +173,7 @@ def where(tmp_path: Path) -> tuple[str, str]:
         *(replace(held(f"{ORIGIN}/parts"), part=Part(at, at + 3, None)) for at in (0, 10)),
     ]
     for entry in stored:
-        won = store.claims.claim(entry.key, os.urandom(8).hex(), 0.0)
+        won = store.claims.claim(FlightKey(entry.key), os.urandom(8).hex(), 0.0)
         assert isinstance(won, Won)
         digest = hashlib.sha256(b"body").hexdigest()
         store.claims.store(won.claim, replace(entry, digest=digest), b"body")

@@ -23,8 +23,8 @@ Fields = Sequence[tuple[str, str]]
 def leader_of(proxy: Proxy, url: str) -> int:
     """The process that downloads the URL, by the claim's owner."""
     with closing(sqlite3.connect(proxy.cache_dir / "index.sqlite")) as index:
-        rows = index.execute("SELECT key, owner FROM flights").fetchall()
-    (owner,) = [owner for key, owner in rows if key.partition(" ")[0] == url]
+        rows = index.execute("SELECT cache_key, owner FROM flights").fetchall()
+    (owner,) = [owner for key, owner in rows if key == url]
     return int(owner.split("-")[1])
 
 

@@ -11,7 +11,6 @@ from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Entry, Headers, Part, Request, Url
 from pyproxycache.rules.keys import (
     cache_key,
-    flight_key,
     newest,
     parse_url,
     select,
@@ -158,21 +157,6 @@ def test_vary_values(name: str, lines: list[str], value: str | None) -> None:
     assert vary_values([name], get(*lines)) == ((name, value),)
 
 
-@pytest.mark.parametrize(
-    ("varies", "one", "other", "shared"),
-    [
-        pytest.param((), "Foo: 1", "Foo: 2", True, id="nothing-known"),
-        pytest.param(("foo",), "Foo: 1", "Foo:  1", True, id="same-value"),
-        pytest.param(("foo",), "Foo: 1", "Foo: 2", False, id="other-value"),
-        pytest.param(("foo",), "Foo:", "Bar: 1", False, id="empty-is-not-absent"),
-        pytest.param(("foo",), "Bar: 1", "Bar: 2", True, id="another-field"),
-    ],
-)
-def test_flight_key(varies: tuple[str, ...], one: str, other: str, shared: bool) -> None:
-    keys = {flight_key("key", varies, get(one)), flight_key("key", varies, get(other))}
-    assert (len(keys) == 1) is shared
-
-
 OLD = entry("X: old", age=DAY)
 NEW = entry("X: new")
 GZIP = entry("X: gzip", age=DAY / 2, vary=(("accept-encoding", "gzip"),))
@@ -280,10 +264,8 @@ def test_a_vary_that_costs_more_than_it_is_worth_is_as_good_as_any(vary: str, co
     ],
 )
 def test_what_overrides_the_url_selects(stored: list[str], asked: list[str], fitting: bool) -> None:
-    """Also the flight is another one."""
     one, other = get(*stored), get(*asked)
     names = selecting_fields(one, fields())
     assert names is not None
     kept = replace(entry(), vary=vary_values(names, one))
     assert bool(select([kept], str(URL), other)) is fitting
-    assert (flight_key("k", (), one) == flight_key("k", (), other)) is fitting

@@ -12,6 +12,7 @@ from pathlib import Path
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, FileSlice, Head, Headers, Piece
 from pyproxycache.options import Share, StoreOptions
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.flights.claims import Claim, Claims, Won
@@ -27,6 +28,7 @@ from pyproxycache.store.upkeep.space import Space
 
 URL = "http://origin.example/a"
 LEASE = 60.0
+_REFUSED = "SELECT cache_key FROM not_storable ORDER BY cache_key"
 
 
 class CacheDir:
@@ -60,13 +62,13 @@ class CacheDir:
         self.database.close()
 
     def lead(self, key: str = URL) -> DownloadWriter:
-        joined = self.flights.join(key)
+        joined = self.flights.join(FlightKey(key))
         assert isinstance(joined, LeadFlight), joined
         joined.writer.withheld = 0  # there is no digest to check
         return joined.writer
 
     def follow(self, key: str = URL) -> JoinFlight:
-        joined = self.flights.join(key)
+        joined = self.flights.join(FlightKey(key))
         assert isinstance(joined, JoinFlight), joined
         return joined
 
@@ -76,7 +78,7 @@ class CacheDir:
 
     def keep(self, head: Entry, body: bytes) -> Entry:
         """The same with this head."""
-        won = self.claims.claim(head.key, os.urandom(8).hex(), 0.0)
+        won = self.claims.claim(FlightKey(head.key), os.urandom(8).hex(), 0.0)
         assert isinstance(won, Won), won
         id = self.claims.store(won.claim, whole(head, body), body)
         assert id is not None
@@ -111,8 +113,8 @@ class CacheDir:
         return [access.entry.key for access in self.index.walk()]
 
     def refused(self) -> list[str]:
-        """What is known as not storable."""
-        return [key for (key,) in self.database.select("SELECT key FROM not_storable ORDER BY key")]
+        """The cache keys of what is known as not storable."""
+        return [key for (key,) in self.database.select(_REFUSED)]
 
     def body(self, stored: Entry) -> bytes:
         fd = self.blobs.open(stored.digest, stored.size)
@@ -142,7 +144,7 @@ class CacheDir:
             db.execute(f"PRAGMA max_page_count = {pages}")
         with contextlib.suppress(StoreError), self.database.write() as db:
             for number in range(10_000):
-                db.execute("INSERT INTO not_storable VALUES (?, 0)", (f"{number}{'x' * 500}",))
+                db.execute("INSERT INTO not_storable VALUES (?, '', 0)", (f"{number}{'x' * 500}",))
 
 
 def entry(key: str = URL, *, etag: str = '"1"', at: float = 1000.0, **fields: str) -> Entry:

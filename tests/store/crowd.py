@@ -8,6 +8,7 @@ from concurrent.futures import Future
 
 from cachedir import URL, CacheDir, download
 
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.flight import End
 from pyproxycache.store.flights.flights import JoinFlight, LeadFlight
 
@@ -41,7 +42,8 @@ class Crowd:
     def _ask(self, seed: int) -> None:
         chance = random.Random(seed)
         for _ in range(ROUNDS):
-            found = self._flights.join(URL) if chance.random() < 0.3 else self._flights.follow(URL)
+            ask = self._flights.join if chance.random() < 0.3 else self._flights.follow
+            found = ask(FlightKey(URL))
             if isinstance(found, LeadFlight):
                 found.writer.withheld = 0
                 assert download(found.writer, b"body") is not None

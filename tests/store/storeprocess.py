@@ -23,6 +23,7 @@ from crowd import Crowd
 
 from pyproxycache.errors import ProxyError, error_named
 from pyproxycache.messages import Entry, Piece
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies import commits
 from pyproxycache.store.flights.flight import End, Flight, Orphaned, Progress
 from pyproxycache.store.flights.flights import DownloadWriter, JoinFlight, LeadFlight
@@ -92,7 +93,7 @@ class Commands:
     def join(self, key: str) -> list[object]:
         """What became of it; for a leader, what there is to resume: size and ETag."""
         self._key = key
-        joined = self._cache.flights.join(key)
+        joined = self._cache.flights.join(FlightKey(key))
         if isinstance(joined, LeadFlight):
             self._permit = joined.writer
             self._permit.withheld = 0
@@ -119,7 +120,7 @@ class Commands:
 
     def follow(self, key: str) -> bool:
         """Whether there was something to follow."""
-        self._follow = self._cache.flights.follow(key)
+        self._follow = self._cache.flights.follow(FlightKey(key))
         return self._follow is not None
 
     def begin(self, length: int | None, etag: str = '"1"') -> None:

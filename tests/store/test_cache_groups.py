@@ -8,6 +8,7 @@ import pytest
 from cachedir import CacheDir, asking, entry, whole
 
 from pyproxycache.messages import Entry, Part
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.flights.claims import Claim, Won
 
@@ -103,7 +104,7 @@ def test_a_group_named_twice_counts_once(cache: CacheDir) -> None:
 
 def downloading(cache: CacheDir, key: str, *groups: str) -> tuple[Claim, Partial, Entry]:
     """A download whose head is recorded."""
-    won = cache.claims.claim(key, os.urandom(8).hex(), 1000.0)
+    won = cache.claims.claim(FlightKey(key), os.urandom(8).hex(), 1000.0)
     assert isinstance(won, Won)
     head = replace(entry(key.partition(" ")[0]), groups=groups)
     claim, file = cache.open_file(won, head)
@@ -113,7 +114,7 @@ def downloading(cache: CacheDir, key: str, *groups: str) -> tuple[Claim, Partial
 
 @pytest.mark.parametrize("origin", [None, ORIGIN])
 def test_what_runs_while_its_group_is_purged_is_not_stored(cache: CacheDir, origin: str | None) -> None:
-    begun = cache.claims.claim(f"{ORIGIN}/begun", "t", 1000.0)
+    begun = cache.claims.claim(FlightKey(f"{ORIGIN}/begun"), "t", 1000.0)
     assert isinstance(begun, Won)
     flights = {
         f"{ORIGIN}/a": ("a", "b"),
@@ -129,4 +130,4 @@ def test_what_runs_while_its_group_is_purged_is_not_stored(cache: CacheDir, orig
     assert stored == {f"{ORIGIN}/other", f"{ORIGIN}/none"} | spared
     assert cache.claims.is_current(begun.claim)
     for key in running.keys() - stored:  # which are free for others
-        assert isinstance(cache.claims.claim(key, "next", 1000.0), Won)
+        assert isinstance(cache.claims.claim(FlightKey(key), "next", 1000.0), Won)

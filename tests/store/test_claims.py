@@ -9,6 +9,7 @@ from cachedir import URL, CacheDir, entry, whole
 from storeprocess import StoreProcess
 
 from pyproxycache.errors import StoreError
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.flights.claims import Claim, Taken, Won
 
@@ -17,7 +18,7 @@ BODY = b"the whole body"
 
 
 def claim(cache: CacheDir, token: str = "t") -> Won | Taken:
-    found = cache.claims.claim(URL, token, 1000.0)
+    found = cache.claims.claim(FlightKey(URL), token, 1000.0)
     assert isinstance(found, Won | Taken)
     return found
 
@@ -72,7 +73,7 @@ def test_only_the_current_claim_commits(cache: CacheDir) -> None:
     assert cache.claims.store(first, whole(entry(), BODY), file) is None
     assert not cache.claims.record(first)
     cache.claims.finish(first)
-    assert cache.claims.leader(URL) == growing
+    assert cache.claims.leader(FlightKey(URL)) == growing
     assert cache.claims.is_current(growing)
     assert cache.stored(URL) == []
     assert cache.blob_files() == []
@@ -103,7 +104,7 @@ def test_another_keys_epoch_does_not_end_what_has_a_row(cache: CacheDir) -> None
     taken = claim(cache, "second")
     assert isinstance(taken, Taken)
     assert taken.claim.token == first.token
-    assert cache.claims.leader(URL) == taken.claim
+    assert cache.claims.leader(FlightKey(URL)) == taken.claim
     assert cache.claims.is_current(first)
     assert cache.claims.store(first, whole(entry(), BODY), file) is not None
 
@@ -229,7 +230,7 @@ def test_the_sweep(cache: CacheDir, age: float, with_row: bool, alive: bool, rem
 def test_a_full_disk_at_the_head_leaves_nothing(cache: CacheDir) -> None:
     cache.fill_up()
     for number in range(3):
-        claimed = cache.claims.claim(f"{URL}{'x' * 100_000}{number}", f"t{number}", 1000.0)
+        claimed = cache.claims.claim(FlightKey(f"{URL}{'x' * 100_000}{number}"), f"t{number}", 1000.0)
         assert isinstance(claimed, Won)
         with pytest.raises(StoreError):
             cache.open_file(claimed, entry())
@@ -258,4 +259,4 @@ def test_refusals_are_forgotten_in_time(cache: CacheDir) -> None:
     assert cache.refused() == [URL]
     cache.claims.forget_expired(2001.0)
     assert cache.refused() == []
-    assert isinstance(cache.claims.claim(URL, "another", 1000.0), Won)
+    assert isinstance(cache.claims.claim(FlightKey(URL), "another", 1000.0), Won)

@@ -11,6 +11,7 @@ from cachedir import URL, CacheDir, entry
 
 from pyproxycache.errors import StoreError
 from pyproxycache.options import StoreOptions
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.upkeep.watch import StoreWatch
 from pyproxycache.wiring import mend_store, open_store
 
@@ -91,8 +92,8 @@ def test_a_row_that_is_none_of_ours_is_damage(cache: CacheDir, column: str) -> N
     "look",
     [
         lambda cache: cache.claims.beside(URL),
-        lambda cache: cache.claims.claim(URL, "token", 0.0),
-        lambda cache: cache.claims.leader(URL),
+        lambda cache: cache.claims.claim(FlightKey(URL), "token", 0.0),
+        lambda cache: cache.claims.leader(FlightKey(URL)),
     ],
     ids=["beside", "claim", "leader"],
 )

@@ -11,6 +11,7 @@ from cachedir import URL, CacheDir, data, download, entry, whole
 
 from pyproxycache.errors import BrokenOff, StoreError, UpstreamError
 from pyproxycache.messages import Piece
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.claims import NotStorable
 from pyproxycache.store.flights.flight import End, Flight, Orphaned, Progress
 from pyproxycache.store.flights.flights import DownloadWriter, JoinFlight, LeadFlight
@@ -49,7 +50,7 @@ def waiting(started: threading.Barrier, wait: Callable[[], object]) -> Callable[
 
 def test_one_of_many_threads_leads(cache: CacheDir, pool: ThreadPoolExecutor) -> None:
     started, flights = threading.Barrier(20), cache.flights
-    joins = [pool.submit(waiting(started, lambda: flights.join(URL))) for _ in range(20)]
+    joins = [pool.submit(waiting(started, lambda: flights.join(FlightKey(URL)))) for _ in range(20)]
     found = [join.result() for join in joins]
     assert sum(isinstance(one, LeadFlight) for one in found) == 1
     writer = next(one.writer for one in found if isinstance(one, LeadFlight))
@@ -97,7 +98,7 @@ def test_whoever_asks_after_the_end_finds_the_entry(cache: CacheDir) -> None:
     assert late.progress().end is End.STORED
     with pytest.raises(Orphaned):
         reader(late)
-    assert isinstance(cache.flights.join(URL), LeadFlight)
+    assert isinstance(cache.flights.join(FlightKey(URL)), LeadFlight)
 
 
 def test_the_file_is_held_until_the_last_reader_is_done(cache: CacheDir) -> None:
@@ -146,9 +147,9 @@ def test_not_storable_releases_all_and_is_remembered(cache: CacheDir, pool: Thre
     heads = [pool.submit(cache.follow().flight.wait_head) for _ in range(8)]
     writer.finish(End.PASSED, not_storable_until=5e9)
     assert {head.result().end for head in heads} == {End.PASSED}
-    assert isinstance(cache.flights.join(URL), NotStorable)
+    assert isinstance(cache.flights.join(FlightKey(URL)), NotStorable)
     assert cache.index.purge([URL]) == 0
-    assert isinstance(cache.flights.join(URL), LeadFlight)
+    assert isinstance(cache.flights.join(FlightKey(URL)), LeadFlight)
 
 
 def test_a_claim_that_cannot_be_made_releases_all(
@@ -160,7 +161,7 @@ def test_a_claim_that_cannot_be_made_releases_all(
     started, flights = threading.Barrier(8), cache.flights
     with monkeypatch.context() as patched:
         patched.setattr(cache.claims, "claim", refuse)
-        joins = [pool.submit(waiting(started, lambda: flights.join(URL))) for _ in range(8)]
+        joins = [pool.submit(waiting(started, lambda: flights.join(FlightKey(URL)))) for _ in range(8)]
         for join in joins:
             # Each has claimed itself, or has waited for one that could not.
             try:
@@ -169,7 +170,7 @@ def test_a_claim_that_cannot_be_made_releases_all(
                 continue
             assert isinstance(joined, JoinFlight)
             assert joined.flight.wait_head().end is End.LOST
-    assert isinstance(flights.join(URL), LeadFlight)
+    assert isinstance(flights.join(FlightKey(URL)), LeadFlight)
 
 
 def test_a_body_that_gets_no_file_releases_all(cache: CacheDir, pool: ThreadPoolExecutor) -> None:
@@ -206,7 +207,7 @@ class TestAtOnce:
         ]
         assert cache.partial_files() == []
         assert cache.open_files() == set()
-        assert isinstance(cache.flights.join(URL), LeadFlight)
+        assert isinstance(cache.flights.join(FlightKey(URL)), LeadFlight)
 
     def test_equal_bytes_keep_one_blob(self, cache: CacheDir) -> None:
         self.lead(cache)
@@ -221,7 +222,7 @@ class TestAtOnce:
     def test_purged_meanwhile(self, cache: CacheDir) -> None:
         writer, early = cache.lead(), cache.follow().flight
         cache.index.purge([URL])
-        assert isinstance(cache.flights.join(URL), LeadFlight)
+        assert isinstance(cache.flights.join(FlightKey(URL)), LeadFlight)
         assert writer.store_at_once(whole(entry(), b"old"), b"old") is None
         assert data(reader(early)) == b"old"
         assert cache.stored(URL) == []
@@ -236,7 +237,7 @@ class TestAtOnce:
         assert early.wait_head().end is End.UNSTORED
         assert data(reader(early)) == b"body"
         assert cache.blob_files() == []
-        assert isinstance(cache.flights.join(URL), LeadFlight)
+        assert isinstance(cache.flights.join(FlightKey(URL)), LeadFlight)
 
 
 def test_purged_while_it_runs(cache: CacheDir) -> None:
@@ -321,7 +322,7 @@ class TestWithoutRoom:
         assert self.spill(writer, b" in memory", 18)
         writer.finish(End.UNSTORED, total=18)
         assert [data(body) for body in bodies] == [b"in file, in memory", b"ile, in memory"]
-        assert isinstance(cache.flights.join(URL), NotStorable)
+        assert isinstance(cache.flights.join(FlightKey(URL)), NotStorable)
 
     def test_nobody_reads(self, cache: CacheDir) -> None:
         writer = begun(cache, b"in file,")
@@ -389,7 +390,7 @@ class TestWithoutRoom:
 
 def test_what_a_disk_does_not_give_is_no_content(tmp_path: Path) -> None:
     """The end of a flight must be told, whatever the disk says."""
-    flight = Flight(URL, "token")
+    flight = Flight(FlightKey(URL), "token")
     flight.open_file(os.open(tmp_path, os.O_RDONLY))  # to read from a folder is an error of the system's
     assert flight.content(4) is None
     flight.leave()

@@ -11,6 +11,7 @@ from crowd import Crowd
 from storeprocess import StoreProcess
 
 from pyproxycache.errors import StoreError
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.claims import NotStorable
 from pyproxycache.store.flights.feed import RemoteFlightReader
 from pyproxycache.store.flights.flight import End, Flight
@@ -22,20 +23,20 @@ MakeProcess = Callable[..., StoreProcess]
 def test_nobody_leads(cache: CacheDir) -> None:
     flights = cache.flights
     threads, files = threading.active_count(), cache.open_files()
-    assert flights.follow(URL) is None
+    assert flights.follow(FlightKey(URL)) is None
     assert (threading.active_count(), cache.open_files()) == (threads, files)
-    assert cache.claims.leader(URL) is None
+    assert cache.claims.leader(FlightKey(URL)) is None
     writer = cache.lead()
     writer.finish(End.LOST)
-    assert flights.follow(URL) is None
+    assert flights.follow(FlightKey(URL)) is None
 
 
 def test_a_flight_of_this_process(cache: CacheDir) -> None:
     writer = cache.lead()
-    assert cache.flights.follow(URL) == JoinFlight(writer.flight)
-    assert cache.flights.follow(f"{URL}2") is None
+    assert cache.flights.follow(FlightKey(URL)) == JoinFlight(writer.flight)
+    assert cache.flights.follow(FlightKey(f"{URL}2")) is None
     cache.index.purge([URL])
-    assert cache.flights.follow(URL) is None
+    assert cache.flights.follow(FlightKey(URL)) is None
     writer.finish(End.LOST)
 
 
@@ -45,7 +46,7 @@ def test_what_a_dead_leader_left_stays_for_a_successor(cache: CacheDir) -> None:
     writer.file.write(b"first ")
     writer.leave_for_successor(End.BROKEN)
     before = cache.partial_files()
-    assert cache.flights.follow(URL) is None
+    assert cache.flights.follow(FlightKey(URL)) is None
     assert cache.partial_files() == before
     successor = cache.lead()
     assert (successor.size, successor.entry) == (6, entry())
@@ -54,8 +55,8 @@ def test_what_a_dead_leader_left_stays_for_a_successor(cache: CacheDir) -> None:
 
 def test_what_is_not_storable_is_not_followed(cache: CacheDir) -> None:
     cache.lead().finish(End.PASSED, not_storable_until=5e9)
-    assert cache.flights.follow(URL) is None
-    assert isinstance(cache.flights.join(URL), NotStorable)
+    assert cache.flights.follow(FlightKey(URL)) is None
+    assert isinstance(cache.flights.join(FlightKey(URL)), NotStorable)
 
 
 def test_a_flight_of_another_process(cache: CacheDir, make_process: MakeProcess) -> None:
@@ -112,7 +113,7 @@ def test_many_threads_share_one_mirror(cache: CacheDir, make_process: MakeProces
 
     def follow(number: int) -> Flight:
         started.wait(30)
-        found = flights.follow(URL) if number % 2 else flights.join(URL)
+        found = flights.follow(FlightKey(URL)) if number % 2 else flights.join(FlightKey(URL))
         assert isinstance(found, JoinFlight)
         return found.flight
 
@@ -136,9 +137,9 @@ def test_a_mirror_that_cannot_start_is_not_found(
     with monkeypatch.context() as patched:
         patched.setattr(RemoteFlightReader, "start", refuse)
         with pytest.raises(RuntimeError):
-            cache.flights.follow(URL)
+            cache.flights.follow(FlightKey(URL))
     leader.call("begin", None)
-    found = cache.flights.follow(URL)
+    found = cache.flights.follow(FlightKey(URL))
     assert found is not None
     assert found.flight.wait_head().entry is not None
 
@@ -149,7 +150,7 @@ def test_no_flight_is_without_a_leader(cache: CacheDir) -> None:
     crowd.run(threads=8)
     assert crowd.led > 0
     assert crowd.followed > 0
-    assert cache.flights.follow(URL) is None
+    assert cache.flights.follow(FlightKey(URL)) is None
     assert cache.partial_files() == []
 
 
@@ -162,7 +163,7 @@ def test_nor_between_processes(cache: CacheDir, make_process: MakeProcess) -> No
     led, followed = other.answer()
     assert led + crowd.led > 0
     assert followed + crowd.followed > 0
-    assert cache.flights.follow(URL) is None
+    assert cache.flights.follow(FlightKey(URL)) is None
     assert cache.partial_files() == []
 
 
@@ -172,4 +173,4 @@ def test_an_index_that_cannot_be_asked_says_so(cache: CacheDir) -> None:
     cache.database.path.unlink()
     cache.database.path.mkdir()
     with pytest.raises(StoreError):
-        flights.follow(URL)
+        flights.follow(FlightKey(URL))

@@ -6,11 +6,12 @@ from dataclasses import replace
 from cachedir import URL, CacheDir, entry, whole
 
 from pyproxycache.messages import Head, Headers
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.claims import Won
 
 
 def claim(cache: CacheDir, key: str) -> Won:
-    won = cache.claims.claim(key, os.urandom(8).hex(), 1000.0)
+    won = cache.claims.claim(FlightKey(key), os.urandom(8).hex(), 1000.0)
     assert isinstance(won, Won)
     return won
 

@@ -6,6 +6,7 @@ import pytest
 from cachedir import URL, CacheDir, asking, entry
 
 from pyproxycache.messages import Entry, Part
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.claims import Won
 
 TOTAL = 1000
@@ -134,13 +135,13 @@ def test_a_damaged_part_is_found_and_forgotten(cache: CacheDir) -> None:
 
 def test_a_dead_leaders_part_is_gone_on_with(cache: CacheDir) -> None:
     head = replace(part(10, 19), groups=("a", "b"), search="http://origin.example/", ttl=5.0)
-    first = cache.claims.claim(URL, "first", 1000.0)
+    first = cache.claims.claim(FlightKey(URL), "first", 1000.0)
     assert isinstance(first, Won)
     claim, file = cache.open_file(first, head)
     file.write(b"01234")
     file.release()
     cache.claims.leave(claim)
-    second = cache.claims.claim(URL, "second", 1000.0)
+    second = cache.claims.claim(FlightKey(URL), "second", 1000.0)
     assert isinstance(second, Won)
     assert second.file is not None
     assert (second.claim.entry, second.file.size) == (head, 5)

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 from cachedir import URL, CacheDir, entry, whole
 
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.claims import NotStorable, Won
 from pyproxycache.store.index import short_transactions as slices
 
 ORIGIN = "http://origin.example"
 
 
-def claim(cache: CacheDir, key: str) -> Won:
+def claim(cache: CacheDir, key: FlightKey) -> Won:
     won = cache.claims.claim(key, os.urandom(8).hex(), 1000.0)
     assert isinstance(won, Won)
     return won
@@ -22,18 +23,18 @@ def claim(cache: CacheDir, key: str) -> Won:
 def test_a_purge_forgets_entries_downloads_and_refusals(cache: CacheDir) -> None:
     cache.put(URL, b"body")
     kept = cache.put(f"{URL}b", b"body")
-    variant, another = f'{URL} ["gzip"]', f'{URL} ["br"]'
+    variant, another = [FlightKey(URL, (("accept-encoding", coding),)) for coding in ("gzip", "br")]
     asking, (growing, file) = claim(cache, variant), cache.open_file(claim(cache, another), entry())
-    other = claim(cache, f"{URL}c")
-    cache.claims.finish(claim(cache, URL).claim, not_storable_until=5000.0)
-    assert isinstance(cache.claims.claim(URL, "t", 1000.0), NotStorable)
+    other = claim(cache, FlightKey(f"{URL}c"))
+    cache.claims.finish(claim(cache, FlightKey(URL)).claim, not_storable_until=5000.0)
+    assert isinstance(cache.claims.claim(FlightKey(URL), "t", 1000.0), NotStorable)
     assert cache.index.purge([URL]) == 1
     assert cache.stored(URL) == []
     for purged in (asking.claim, growing):
         assert not cache.claims.is_current(purged)
         assert cache.claims.leader(purged.key) is None
     assert cache.claims.is_current(other.claim)
-    assert isinstance(cache.claims.claim(URL, "t", 1000.0), Won)
+    assert isinstance(cache.claims.claim(FlightKey(URL), "t", 1000.0), Won)
     assert cache.claims.store(asking.claim, whole(entry(), b"purged"), b"purged") is None
     file.write(b"purged")
     assert cache.claims.store(growing, whole(entry(), b"purged"), file) is None
@@ -76,19 +77,17 @@ def test_entries_that_match_go(cache: CacheDir, choice: dict[str, str], purged: 
 def test_downloads_and_refusals_that_match_go(
     cache: CacheDir, choice: dict[str, str], purged: list[int]
 ) -> None:
-    variants = [f'{key} ["gzip"]' for key in KNOWN]
+    variants = [FlightKey(key, (("accept-encoding", "gzip"),)) for key in KNOWN]
     for key in KNOWN:
-        cache.claims.finish(claim(cache, key).claim, not_storable_until=5000.0)
+        cache.claims.finish(claim(cache, FlightKey(key)).claim, not_storable_until=5000.0)
     running = [cache.open_file(claim(cache, key), entry()) for key in variants]
-    cache.claims.finish(claim(cache, f"{KNOWN[0]} [null]").claim, not_storable_until=5000.0)
+    cache.claims.finish(claim(cache, FlightKey(KNOWN[0], part="bytes=5")).claim, not_storable_until=5000.0)
     assert cache.index.purge_matching(**choice) == 0
     assert [cache.claims.is_current(growing) for growing, _file in running] == [
         number not in purged for number in range(len(KNOWN))
     ]
-    refused = [*KNOWN, f"{KNOWN[0]} [null]"]
-    assert cache.refused() == sorted(
-        key for key in refused if KNOWN.index(key.partition(" ")[0]) not in purged
-    )
+    refused = [*KNOWN, KNOWN[0]]
+    assert cache.refused() == sorted(key for key in refused if KNOWN.index(key) not in purged)
 
 
 class Between:
@@ -119,14 +118,14 @@ def between(cache: CacheDir, monkeypatch: pytest.MonkeyPatch) -> Between:
 def test_downloads_from_before_are_not_stored_while_it_runs(cache: CacheDir, between: Between) -> None:
     cache.insert(entry(f"{ORIGIN}/{number}") for number in (3, 4))
     small, (growing, file) = (
-        claim(cache, f"{ORIGIN}/0"),
-        cache.open_file(claim(cache, f"{ORIGIN}/1"), entry()),
+        claim(cache, FlightKey(f"{ORIGIN}/0")),
+        cache.open_file(claim(cache, FlightKey(f"{ORIGIN}/1")), entry()),
     )
     file.write(b"purged")
 
     def store() -> None:
-        assert cache.claims.store(small.claim, whole(entry(small.claim.key), b"purged"), b"purged") is None
-        assert cache.claims.store(growing, whole(entry(growing.key), b"purged"), file) is None
+        for claim, body in ((small.claim, b"purged"), (growing, file)):
+            assert cache.claims.store(claim, whole(entry(claim.key.cache_key), b"purged"), body) is None
 
     between(store)
     assert cache.index.purge_matching(prefix=ORIGIN) == 2
@@ -179,7 +178,7 @@ def test_all_of_a_long_list_goes(cache: CacheDir) -> None:
 
 
 def test_a_purge_forgets_that_a_key_is_not_storable(cache: CacheDir) -> None:
-    cache.claims.finish(claim(cache, URL).claim, not_storable_until=5000.0)
-    assert isinstance(cache.claims.claim(URL, "t", 1000.0), NotStorable)
+    cache.claims.finish(claim(cache, FlightKey(URL)).claim, not_storable_until=5000.0)
+    assert isinstance(cache.claims.claim(FlightKey(URL), "t", 1000.0), NotStorable)
     cache.index.purge_matching(pattern=URL)
-    assert isinstance(cache.claims.claim(URL, "t", 1000.0), Won)
+    assert isinstance(cache.claims.claim(FlightKey(URL), "t", 1000.0), Won)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import json
 import os
 import socket
 import termios
@@ -21,10 +22,13 @@ from hypothesis import strategies as st
 from splits import Property, Tried, everywhere, somewhere
 
 from pyproxycache.errors import UpstreamTimeout
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.feed import FlightServer, RemoteFlightReader, Terms
 from pyproxycache.store.flights.flight import End, Flight, Progress
 
 TOKEN = "token"
+FLIGHT = FlightKey(URL, (("accept", None),))
+ASKED = json.dumps([TOKEN, URL, FLIGHT.variant]).encode() + b"\n"
 BODY = b"123456789"
 HEAD = replace(entry(URL, Latin="é", Emoji="\u2026"), peer="127.0.0.1")
 STATES = {
@@ -47,7 +51,7 @@ class Told(Flight):
     """A flight that keeps what was published of it."""
 
     def __init__(self) -> None:
-        super().__init__(URL, TOKEN)
+        super().__init__(FLIGHT, TOKEN)
         self.published: list[Progress] = []
         self.body_at_end: bytes | None = None
 
@@ -73,15 +77,15 @@ def send(connection: socket.socket, pieces: list[bytes], fds: list[int]) -> None
 
 def recorded(states: list[Progress], body: Path) -> bytes:
     """What a feed says of a flight in these states, asked for byte by byte."""
-    flight = Flight(URL, TOKEN)
+    flight = Flight(FLIGHT, TOKEN)
     flight.open_file(os.open(body, os.O_RDONLY))
     flight.publish(states[0])
     name = f"recorded-{os.getpid()}-{os.urandom(4).hex()}"
-    feed = FlightServer(name, lambda token, key: flight if (token, key) == (TOKEN, URL) else None, 60.0)
+    feed = FlightServer(name, lambda token, key: flight if (token, key) == (TOKEN, FLIGHT) else None, 60.0)
     said = b""
     with socket.socket(socket.AF_UNIX) as follower:
         follower.connect(f"\0{name}")
-        send(follower, [bytes([byte]) for byte in f"{TOKEN} {URL}\n".encode()], [])
+        send(follower, [bytes([byte]) for byte in ASKED], [])
         for number, state in enumerate(states):
             if number:
                 flight.publish(state)
@@ -124,7 +128,7 @@ class Leader:
             asked = b""
             while not asked.endswith(b"\n"):
                 asked += follower.recv(1 << 16)
-            assert asked == f"{TOKEN} {URL}\n".encode()
+            assert asked == ASKED
             send(follower, pieces, [file.fileno()])
 
     def close(self) -> None:

@@ -97,7 +97,7 @@ def test_a_change_that_is_taken_back_leaves_the_key_known(tmp_path: Path) -> Non
     cache = CacheDir(tmp_path)
     before = cache.index.stamp(URL)
     with contextlib.suppress(RuntimeError), cache.database.write() as db:
-        db.execute("INSERT INTO flights VALUES (?, '', '', '', NULL, 0)", (URL,))
+        db.execute("INSERT INTO flights VALUES (?, '', '', '', '', NULL, 0)", (URL,))
         db.execute("DELETE FROM flights")
         raise RuntimeError
     assert before is not None

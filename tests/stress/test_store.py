@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "store"))
 from cachedir import CacheDir, data, entry, whole
 
 from pyproxycache.errors import BrokenOff
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.flight import End, Flight, Orphaned
 from pyproxycache.store.flights.flights import DownloadWriter, JoinFlight, LeadFlight
 
@@ -58,7 +59,7 @@ class Worker:
         """How the object was got: "led", "followed" or "found"; each way its bytes are compared."""
         how = "found"
         while not self.is_stored(number):
-            joined = self.flights.join(url(number))
+            joined = self.flights.join(FlightKey(url(number)))
             if isinstance(joined, LeadFlight):
                 how = self.lead(joined.writer, number)
                 continue

@@ -97,7 +97,7 @@ class Commits:
             file = Partial.take_over(self._blobs.partial_path(name))
             if file is None:
                 return 0
-            row = db.execute("SELECT key FROM flights WHERE partial = ?", (name,)).fetchone()
+            row = db.execute("SELECT 1 FROM flights WHERE partial = ?", (name,)).fetchone()
             if row and not file.is_blob and file.last_written(clock.wall()) >= unused_since:
                 return 0
             db.execute("DELETE FROM flights WHERE partial = ?", (name,))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from pyproxycache.errors import StoreError
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.files.locks import open_lock
 
 _SLOTS = 1 << 12
@@ -89,11 +90,12 @@ class ClaimLocks:
         """Where the process with this id listens for followers of what it leads."""
         return f"pyproxycache-{pid}-{self._file.name}"
 
-    def place(self, key: str) -> Place:
+    def place(self, key: FlightKey) -> Place:
         """Where a claim on the flight key is locked now."""
-        slot = _slot(key)
+        slot = _slot(key.cache_key)
         of_all, of_key = self._epochs[_ALL], self._epochs[slot]
-        digest = blake2b(key.encode(), digest_size=8, key=_EPOCHS.pack(of_all, of_key)).digest()
+        name, epochs = f"{key.cache_key} {key.variant}", _EPOCHS.pack(of_all, of_key)
+        digest = blake2b(name.encode(), digest_size=8, key=epochs).digest()
         return Place(_FIRST + (int.from_bytes(digest, "little") >> 2), slot, of_all, of_key)
 
     def is_current(self, place: Place) -> bool:
@@ -138,10 +140,9 @@ class ClaimLocks:
         return None if kind == fcntl.F_UNLCK else int(pid)
 
     def begin_epoch(self, key: str | None = None) -> None:
-        """End the claims on the key, whatever they vary on, or all (with the index's write lock held)."""
+        """End the claims on the cache key, or all (with the index's write lock held)."""
         self._epochs[_ALL if key is None else _slot(key)] += 1
 
 
 def _slot(key: str) -> int:
-    # A flight's key is that of the entries it brings, a space, and what they vary on.
-    return 1 + crc32(key.partition(" ")[0].encode()) % (_SLOTS - 1)
+    return 1 + crc32(key.encode()) % (_SLOTS - 1)

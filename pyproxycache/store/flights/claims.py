@@ -8,6 +8,7 @@ import sqlite3
 from dataclasses import dataclass, replace
 
 from pyproxycache.messages import Entry
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.commits import Commit, Commits
 from pyproxycache.store.bodies.partial import Partial
@@ -16,11 +17,12 @@ from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.rows import entry_as_text, entry_from_text
 from pyproxycache.store.index.schema import OF_CLAIMS
 
+_OF_KEY = "cache_key = ? AND variant = ?"
 _KNOWN = (
-    "SELECT (SELECT until FROM not_storable WHERE key = ?), EXISTS (SELECT 1 FROM flights WHERE key = ?)"
+    f"SELECT (SELECT until FROM not_storable WHERE {_OF_KEY}),"
+    f" EXISTS (SELECT 1 FROM flights WHERE {_OF_KEY})"
 )
-# The space behind a key, and what comes after it, enclose all that the key varies on.
-_BESIDE = "SELECT key, token, owner, partial, entry FROM flights WHERE key = ? OR (key >= ? AND key < ?)"
+_BESIDE = "SELECT variant, token, owner, partial, entry FROM flights WHERE cache_key = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Claim:
     outlive the leader; `entry` is the response being stored, as the row has it.
     """
 
-    key: str
+    key: FlightKey
     token: str
     owner: str
     place: Place = NOWHERE
@@ -75,7 +77,7 @@ class Claims:
             self._locks = self._database.claim_locks
         return self._locks
 
-    def claim(self, key: str, token: str, now: float) -> Won | Taken | NotStorable:
+    def claim(self, key: FlightKey, token: str, now: float) -> Won | Taken | NotStorable:
         """Become the leader, unless one lives or the key is known as not storable.
 
         `token` is new with each claim. Nothing is written where there is nothing to go on with.
@@ -101,19 +103,19 @@ class Claims:
                 if not isinstance(won, Won):
                     locks.release(place)
 
-    def _said_of(self, key: str) -> tuple[float | None, bool]:
+    def _said_of(self, key: FlightKey) -> tuple[float | None, bool]:
         """Until when the key is not storable, and whether a download has left its row."""
         versions = self._database.versions
-        if versions.is_untouched(f"{OF_CLAIMS}{key.partition(' ')[0]}"):
+        if versions.is_untouched(f"{OF_CLAIMS}{key.cache_key}"):
             return None, False
-        ((until, is_left),) = self._database.select(_KNOWN, (key, key))
+        ((until, is_left),) = self._database.select(_KNOWN, (*_columns(key), *_columns(key)))
         return until, bool(is_left)
 
-    def leader(self, key: str) -> Claim | None:
+    def leader(self, key: FlightKey) -> Claim | None:
         """Who lives and leads the key."""
         return self._led(key, self.locks.place(key))
 
-    def _led(self, key: str, place: Place) -> Claim | None:
+    def _led(self, key: FlightKey, place: Place) -> Claim | None:
         """What the process that has the lock is doing, as far as it has told."""
         pid = self.locks.holder(place)
         with self._database.read() as db:
@@ -148,7 +150,7 @@ class Claims:
                 _put(db, claim, now)
                 return Won(claim, file)
             # An empty file; or its leader died between naming the blob and committing the row.
-            db.execute("DELETE FROM flights WHERE key = ?", (claim.key,))
+            db.execute(f"DELETE FROM flights WHERE {_OF_KEY}", _columns(claim.key))
             return Won(claim)
 
     def is_current(self, claim: Claim) -> bool:
@@ -164,8 +166,8 @@ class Claims:
         """A leader that lives but does not get on keeps its file, and loses the key."""
         with self._database.write() as db:
             if self.locks.is_current(claim.place):
-                db.execute("DELETE FROM flights WHERE key = ?", (claim.key,))
-                self.locks.begin_epoch(claim.key)
+                db.execute(f"DELETE FROM flights WHERE {_OF_KEY}", _columns(claim.key))
+                self.locks.begin_epoch(claim.key.cache_key)
 
     def open_file(self, claim: Claim, now: float) -> Partial:
         """A file for the body, and the row that leads a successor to it.
@@ -191,8 +193,8 @@ class Claims:
         """Note the head and the file of what is being downloaded, so that a successor can resume it."""
         with self._database.write() as db:
             changed = db.execute(
-                "UPDATE flights SET entry = ?, partial = ? WHERE key = ? AND token = ?",
-                (_text(claim.entry), claim.partial, claim.key, claim.token),
+                f"UPDATE flights SET entry = ?, partial = ? WHERE {_OF_KEY} AND token = ?",
+                (_text(claim.entry), claim.partial, *_columns(claim.key), claim.token),
             )
             return changed.rowcount == 1
 
@@ -208,7 +210,9 @@ class Claims:
     def _end(self, db: sqlite3.Connection, claim: Claim) -> bool:
         """Take the claim out of the table; whether it was current."""
         if claim.partial:
-            ended = db.execute("DELETE FROM flights WHERE key = ? AND token = ?", (claim.key, claim.token))
+            ended = db.execute(
+                f"DELETE FROM flights WHERE {_OF_KEY} AND token = ?", (*_columns(claim.key), claim.token)
+            )
             return ended.rowcount == 1
         return self.locks.is_current(claim.place)
 
@@ -220,16 +224,16 @@ class Claims:
                     self._end(db, claim)
                     if not_storable_until is not None:
                         db.execute(
-                            "INSERT OR REPLACE INTO not_storable VALUES (?, ?)",
-                            (claim.key, not_storable_until),
+                            "INSERT OR REPLACE INTO not_storable VALUES (?, ?, ?)",
+                            (*_columns(claim.key), not_storable_until),
                         )
         finally:
             self.locks.release(claim.place)
 
-    def lift(self, key: str) -> None:
+    def lift(self, key: FlightKey) -> None:
         """Forget that the key is not storable."""
         with self._database.write() as db:
-            db.execute("DELETE FROM not_storable WHERE key = ?", (key,))
+            db.execute(f"DELETE FROM not_storable WHERE {_OF_KEY}", _columns(key))
 
     def leave(self, claim: Claim) -> None:
         """Let go of the claim; its row leads a successor to what there is."""
@@ -245,11 +249,11 @@ class Claims:
         if self._database.versions.is_untouched(f"{OF_CLAIMS}{key}"):
             return []
         with self._database.read() as db:
-            rows = db.execute(_BESIDE, (key, f"{key} ", f"{key}!")).fetchall()
-            claims = [Claim(row[0], row[1], row[2], partial=row[3], entry=_entry(row[4])) for row in rows]
+            rows = db.execute(_BESIDE, (key,)).fetchall()
+            claims = [_claim(FlightKey.of(key, variant), *columns) for variant, *columns in rows]
         return [claim for claim in claims if claim.entry is not None]
 
-    def is_led(self, key: str) -> bool:
+    def is_led(self, key: FlightKey) -> bool:
         """Whether somebody who lives leads the flight key."""
         return self.locks.holder(self.locks.place(key)) is not None
 
@@ -261,8 +265,8 @@ class Claims:
             return 0
 
     def running(self) -> list[tuple[str, float]]:
-        """Keys of bodies that are coming in, and since when (epoch seconds)."""
-        rows = self._database.select("SELECT key, started, partial FROM flights ORDER BY started")
+        """Cache keys of bodies that are coming in, and since when (epoch seconds)."""
+        rows = self._database.select("SELECT cache_key, started, partial FROM flights ORDER BY started")
         return [(key, started) for key, started, partial in rows if self._is_locked(partial)]
 
     def sweep(self, *, unused_since: float) -> int:
@@ -277,13 +281,22 @@ class Claims:
 
 
 def _put(db: sqlite3.Connection, claim: Claim, now: float) -> None:
-    row = (claim.key, claim.token, claim.owner, claim.partial, _text(claim.entry), now)
-    db.execute("INSERT OR REPLACE INTO flights VALUES (?, ?, ?, ?, ?, ?)", row)
+    row = (*_columns(claim.key), claim.token, claim.owner, claim.partial, _text(claim.entry), now)
+    db.execute("INSERT OR REPLACE INTO flights VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 
-def _found(db: sqlite3.Connection, key: str) -> Claim | None:
-    row = db.execute("SELECT token, owner, partial, entry FROM flights WHERE key = ?", (key,)).fetchone()
-    return Claim(key, row[0], row[1], partial=row[2], entry=_entry(row[3])) if row else None
+def _found(db: sqlite3.Connection, key: FlightKey) -> Claim | None:
+    statement = f"SELECT token, owner, partial, entry FROM flights WHERE {_OF_KEY}"
+    row = db.execute(statement, _columns(key)).fetchone()
+    return _claim(key, *row) if row else None
+
+
+def _claim(key: FlightKey, token: str, owner: str, partial: str, entry: str | None) -> Claim:
+    return Claim(key, token, owner, partial=partial, entry=_entry(entry))
+
+
+def _columns(key: FlightKey) -> tuple[str, str]:
+    return key.cache_key, key.variant
 
 
 def _text(entry: Entry | None) -> str | None:

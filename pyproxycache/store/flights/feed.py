@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from pyproxycache import clock
 from pyproxycache.errors import ProxyError, error_named
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.flight import End, Flight, Orphaned, Progress
 from pyproxycache.store.index.rows import entry_from, row_of
 
@@ -47,7 +48,9 @@ class FlightServer:
     `silence` seconds takes over.
     """
 
-    def __init__(self, address: str, find: Callable[[str, str], Flight | None], silence: float) -> None:
+    def __init__(
+        self, address: str, find: Callable[[str, FlightKey], Flight | None], silence: float
+    ) -> None:
         self._find = find
         self._beat = silence / _BEATS
         self._closed = threading.Event()
@@ -76,12 +79,11 @@ class FlightServer:
                 self._closed.wait(_BACK_OFF)
 
     def _serve(self, follower: socket.socket) -> None:
-        with follower, contextlib.suppress(OSError):
+        with follower, contextlib.suppress(OSError, ValueError):
             follower.settimeout(10)
             if _user(follower) != os.geteuid():
                 return
-            token, _, key = _line(follower).partition(" ")
-            flight = self._find(token, key)
+            flight = self._find(*_asked_for(_line(follower)))
             follower.settimeout(None)
             if flight is None:
                 follower.sendall(_encode(Progress(end=End.LOST)))
@@ -189,7 +191,7 @@ class RemoteFlightReader:
             leader.connect("\0" + self._owner)
             if _user(leader) != os.geteuid():
                 return self._ended(End.LOST)
-            leader.sendall(f"{self._flight.token} {self._flight.key}\n".encode())
+            leader.sendall(_question(self._flight))
             self._flight.tell_of_readers(lambda is_read: None if is_read else self._leave(leader))
             return self._receive(leader)
 
@@ -252,6 +254,18 @@ def _line(connection: socket.socket) -> str:
             raise ConnectionError("the follower has gone")
         received += more
     return received[:-1].decode()
+
+
+def _question(flight: Flight) -> bytes:
+    """The line by which a follower asks for a flight."""
+    key = flight.key
+    return json.dumps((flight.token, key.cache_key, key.variant)).encode() + b"\n"
+
+
+def _asked_for(line: str) -> tuple[str, FlightKey]:
+    """The token and the key in such a line; raises ValueError."""
+    token, cache_key, variant = json.loads(line)
+    return token, FlightKey.of(cache_key, variant)
 
 
 def _user(connection: socket.socket) -> int:

@@ -11,6 +11,7 @@ from enum import Enum
 
 from pyproxycache.errors import BrokenOff, ProxyError
 from pyproxycache.messages import Entry, FileSlice, Piece
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.overflow import OverflowBuffer
 from pyproxycache.store.flights.claims import Claim
 
@@ -67,7 +68,7 @@ class Flight:
     of one that never grew.
     """
 
-    def __init__(self, key: str, token: str) -> None:
+    def __init__(self, key: FlightKey, token: str) -> None:
         self.key = key
         self.token = token
         self.claim: Claim | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pyproxycache import clock
 from pyproxycache.errors import ProxyError, StoreError
 from pyproxycache.messages import Entry
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.flights.claims import Claim, Claims, NotStorable, Taken, Won
 from pyproxycache.store.flights.feed import FlightServer, RemoteFlightReader, Terms
@@ -50,7 +51,7 @@ class DownloadWriter:
         self.ended = False
 
     @property
-    def key(self) -> str:
+    def key(self) -> FlightKey:
         return self._claim.key
 
     @property
@@ -112,7 +113,7 @@ class DownloadWriter:
 
     def _record(self, entry: Entry) -> None:
         self._claim = self.flight.claim = replace(self._claim, entry=entry, partial=self.file.path.name)
-        with logging_store_errors("note the head of", self.key):
+        with logging_store_errors("note the head of", self.key.cache_key):
             self._flights.claims.record(self._claim)
 
     def feed_without_file(self, data: bytes, total: int) -> bool:
@@ -129,7 +130,7 @@ class DownloadWriter:
     def _end_claim(self, not_storable_until: float | None = None) -> None:
         if self._listed:
             self._listed = False
-            with logging_store_errors("end the claim on", self.key):
+            with logging_store_errors("end the claim on", self.key.cache_key):
                 self._flights.claims.finish(self._claim, not_storable_until=not_storable_until)
 
     def end_here(self, entry: Entry) -> None:
@@ -228,11 +229,11 @@ class Flights:
         self.claims = claims
         self._terms = terms
         self._lock = threading.Lock()
-        self._flights: dict[str, Flight] = {}
+        self._flights: dict[FlightKey, Flight] = {}
         self._led: dict[str, Flight] = {}
         self._feed = FlightServer(claims.locks.address(os.getpid()), self._find_led, terms.silence)
 
-    def join(self, key: str) -> LeadFlight | JoinFlight | NotStorable:
+    def join(self, key: FlightKey) -> LeadFlight | JoinFlight | NotStorable:
         """Lead the download of a key, or follow the one that runs."""
         while True:
             with self._lock:
@@ -247,13 +248,13 @@ class Flights:
             if self.is_current(flight):
                 return JoinFlight(flight)
 
-    def lead_after_all(self, key: str) -> LeadFlight | None:
+    def lead_after_all(self, key: FlightKey) -> LeadFlight | None:
         """Lead the download of a key although it was not storable; None where somebody else does."""
         self.claims.lift(key)
         joined = self.join(key)
         return joined if isinstance(joined, LeadFlight) else None
 
-    def follow(self, key: str) -> JoinFlight | None:
+    def follow(self, key: FlightKey) -> JoinFlight | None:
         """Follow the download that runs; None, and no trace of having asked, where there is none."""
         while True:
             with self._lock:
@@ -277,7 +278,7 @@ class Flights:
                     self._abandon(flight, End.LOST)
                     raise
 
-    def runs_here(self, key: str) -> bool:
+    def runs_here(self, key: FlightKey) -> bool:
         """Whether this process leads the key, or follows another one that does."""
         with self._lock:
             return key in self._flights
@@ -331,7 +332,7 @@ class Flights:
         flight.publish(Progress(end=end))
         flight.leave()
 
-    def _find_led(self, token: str, key: str) -> Flight | None:
+    def _find_led(self, token: str, key: FlightKey) -> Flight | None:
         """The flight that another process asks for: by its token, where it has one that shows."""
         with self._lock:
             flight = self._led.get(token) if token else self._flights.get(key)
@@ -341,7 +342,7 @@ class Flights:
 
     def _mirrored(self, flight: Flight, silent: bool) -> None:
         if silent and flight.claim is not None:
-            with logging_store_errors("take over", flight.key):
+            with logging_store_errors("take over", flight.key.cache_key):
                 self.claims.end_silent(flight.claim)
         self.drop(flight)
 

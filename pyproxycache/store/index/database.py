@@ -288,8 +288,7 @@ class Database:
             self.versions.end(self._changed)
 
     def _note_change(self, key: str) -> None:
-        # A flight's key is that of the entries it brings, a space, and what they vary on.
-        self._changed.add(self.versions.slot(key.partition(" ")[0]))
+        self._changed.add(self.versions.slot(key))
 
     def close(self) -> None:
         """Close what nobody uses; the next use opens it again."""

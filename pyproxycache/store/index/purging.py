@@ -10,8 +10,6 @@ from typing import Any
 from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.short_transactions import PAGE, in_short_transactions
 
-# A flight's key is that of the entries it brings, a space, and what they vary on.
-_ENTRY_KEY = "iif(instr(key, ' '), substr(key, 1, instr(key, ' ') - 1), key)"
 _LAST = "\U0010ffff"
 
 
@@ -23,9 +21,8 @@ def purge_keys(database: Database, keys: Iterable[str]) -> int:
 
     def purge(db: sqlite3.Connection, key: str) -> int:
         database.claim_locks.begin_epoch(key)
-        variants = (key, f"{key} ", f"{key}!")
-        db.execute("DELETE FROM flights WHERE key = ? OR (key >= ? AND key < ?)", variants)
-        db.execute("DELETE FROM not_storable WHERE key = ? OR (key >= ? AND key < ?)", variants)
+        db.execute("DELETE FROM flights WHERE cache_key = ?", (key,))
+        _forget_refusals(db, key)
         return _purge_entries(db, key)
 
     return in_short_transactions(database, list(keys), purge)
@@ -48,24 +45,24 @@ def purge_matching(database: Database, pattern: str, prefix: str) -> int:
         # Downloads without a row are not told apart: those of other keys end without being stored, too.
         database.claim_locks.begin_epoch()
         db.execute(
-            f"DELETE FROM flights WHERE key >= ? AND key < ? AND {_ENTRY_KEY} GLOB ?",
+            "DELETE FROM flights WHERE cache_key >= ? AND cache_key < ? AND cache_key GLOB ?",
             (least, most, pattern),
         )
-    _each(database, "not_storable", _ENTRY_KEY, (least, most, pattern), _forget_refusal)
+    _each(database, "not_storable", "cache_key", (least, most, pattern), _forget_refusals)
     return _each(database, "entries", "key", (least, most, pattern), _purge_entries)
 
 
-def _forget_refusal(db: sqlite3.Connection, key: str) -> int:
-    return db.execute("DELETE FROM not_storable WHERE key = ?", (key,)).rowcount
+def _forget_refusals(db: sqlite3.Connection, key: str) -> int:
+    return db.execute("DELETE FROM not_storable WHERE cache_key = ?", (key,)).rowcount
 
 
-def _each(database: Database, table: str, matched: str, bounds: tuple[str, str, str], work: Any) -> int:
+def _each(database: Database, table: str, column: str, bounds: tuple[str, str, str], work: Any) -> int:
     least, most, pattern = bounds
     count, statement = (
         0,
         (
-            f"SELECT DISTINCT key FROM {table} WHERE key >= ? AND key < ? AND {matched} GLOB ?"
-            f" ORDER BY key LIMIT {PAGE}"
+            f"SELECT DISTINCT {column} FROM {table} WHERE {column} >= ? AND {column} < ?"
+            f" AND {column} GLOB ? ORDER BY {column} LIMIT {PAGE}"
         ),
     )
     while page := [key for (key,) in database.select(statement, (least, most, pattern))]:
@@ -82,10 +79,11 @@ def purge_group(database: Database, name: str, origin: str | None) -> int:
     grouped, flown = "name = ?1", "?1 IN (SELECT value FROM json_each(json_extract(entry, '$.groups')))"
     if origin is not None:
         grouped += " AND origin = ?2"
-        flown += " AND substr(key, 1, length(?2) + 1) = ?2 || '/'"
+        flown += " AND substr(cache_key, 1, length(?2) + 1) = ?2 || '/'"
     named = (name,) if origin is None else (name, origin)
     with database.write() as db:
-        for (key,) in db.execute(f"DELETE FROM flights WHERE {flown} RETURNING key", named).fetchall():
+        gone = db.execute(f"DELETE FROM flights WHERE {flown} RETURNING cache_key", named).fetchall()
+        for (key,) in gone:
             database.claim_locks.begin_epoch(key)
     statement = f"SELECT name, origin, entry FROM entry_groups WHERE {grouped} LIMIT {PAGE}"
     count = 0

@@ -11,6 +11,7 @@ import msgspec
 
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, Head, Headers, Part
+from pyproxycache.routing.cache_key import origin_of
 from pyproxycache.store.index.eviction import IN_PLACE, PRIORITY, uses_of_ghost
 
 COLUMNS = (
@@ -198,7 +199,7 @@ def update_entry(db: sqlite3.Connection, entry: Entry) -> bool:
 
 def _file_groups(db: sqlite3.Connection, id: int, entry: Entry) -> None:
     """Have the entry found by its cache groups, which are its origin's own (RFC 9875 section 2)."""
-    origin = "/".join(entry.key.split("/", 3)[:3])
+    origin = origin_of(entry.key)
     db.executemany(
         "INSERT OR IGNORE INTO entry_groups VALUES (?, ?, ?)", [(name, origin, id) for name in entry.groups]
     )

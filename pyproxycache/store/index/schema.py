@@ -107,6 +107,26 @@ _MIGRATIONS = (
         UPDATE usage SET allocated = allocated - {_ALLOCATED.format("OLD.size")};
     END;
     """,
+    """
+    DROP TABLE flights;
+    CREATE TABLE flights (
+        cache_key TEXT NOT NULL,
+        variant TEXT NOT NULL,
+        token TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        partial TEXT NOT NULL,
+        entry TEXT,
+        started REAL NOT NULL,
+        PRIMARY KEY (cache_key, variant)
+    ) WITHOUT ROWID;
+    DROP TABLE not_storable;
+    CREATE TABLE not_storable (
+        cache_key TEXT NOT NULL,
+        variant TEXT NOT NULL,
+        until REAL NOT NULL,
+        PRIMARY KEY (cache_key, variant)
+    ) WITHOUT ROWID;
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 
@@ -124,9 +144,9 @@ WATCHES = tuple(
         ("search_changed", "UPDATE OF search ON entries WHEN NEW.search IS NOT NULL", "NEW.search"),
         ("entry_changed", f"UPDATE OF {_CONTENT} ON entries", "NEW.key"),
         ("entry_went", "DELETE ON entries", "OLD.key"),
-        ("flight_went", "DELETE ON flights", "OLD.key"),
-        ("flight_came", "INSERT ON flights", f"'{OF_CLAIMS}' || NEW.key"),
-        ("refusal_came", "INSERT ON not_storable", f"'{OF_CLAIMS}' || NEW.key"),
+        ("flight_went", "DELETE ON flights", "OLD.cache_key"),
+        ("flight_came", "INSERT ON flights", f"'{OF_CLAIMS}' || NEW.cache_key"),
+        ("refusal_came", "INSERT ON not_storable", f"'{OF_CLAIMS}' || NEW.cache_key"),
     )
 )
 """Triggers for a connection that writes: `note_change` is told the key, whichever statement changes what is
