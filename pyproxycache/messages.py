@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from pyproxycache.body import EMPTY, Body
 from pyproxycache.interest import Interest
 from pyproxycache.login import Login
 
@@ -133,30 +133,6 @@ def without_query(url: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class FileSlice:
-    """Bytes of an open file, to be sent without passing through Python (sendfile)."""
-
-    fd: int
-    offset: int
-    count: int
-
-    def read(self) -> bytes:
-        """The bytes of the slice, read into memory."""
-        return os.pread(self.fd, self.count, self.offset)
-
-
-Piece = bytes | FileSlice
-"""A few bytes of a body, in memory or in a file; a body is an iterable of pieces.
-
-A body whose next piece may be taken without waiting has a method `take` as well, see FlightReader.
-"""
-
-
-class WouldBlock(Exception):
-    """The next piece of a body is not here yet: only a thread that may wait can get it."""
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """A request for a URL, in whatever form the client sent it; `client` is the client's IP address."""
 
@@ -217,7 +193,7 @@ class Response:
     """
 
     head: Head
-    body: Iterable[Piece] = field(default=(), compare=False)
+    body: Body = field(default=EMPTY, compare=False)
     length: int | None = 0
     reuse_terms: ReuseTerms | None = field(default=None, compare=False)
 

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "pyproxycache"
 LAYERS = (
     {
         "messages",
+        "body",
         "outcome",
         "errors",
         "units",

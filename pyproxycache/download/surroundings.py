@@ -7,11 +7,11 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
-from typing import Protocol
 
 from pyproxycache import clock
+from pyproxycache.body import Body, FileSlice, Piece
 from pyproxycache.errors import StoreError
-from pyproxycache.messages import Entry, FileSlice, Piece, without_query
+from pyproxycache.messages import Entry, without_query
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.extents import are_of_one, as_part, comes_soon, extent_of, first_ahead
 from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
@@ -24,19 +24,6 @@ from pyproxycache.store.index.schema import OF_CLAIMS
 log = logging.getLogger("pyproxycache.download")
 
 _BLOCK = 1 << 20
-
-
-class Pieces(Protocol):
-    """Bytes of a body, which hold what they come from until they are closed or at their end."""
-
-    def __iter__(self) -> Iterator[Piece]: ...
-
-    def __next__(self) -> Piece: ...
-
-    def take(self, wake: Callable[[], None]) -> Piece | None:
-        """The next piece, None where it cannot be had without waiting: `wake` is called once it may be."""
-
-    def close(self) -> None: ...
 
 
 Admit = Callable[[Entry], None]
@@ -135,7 +122,7 @@ class Surroundings:
 
     def stored(
         self, like: Entry, offset: int, stop: int, *, since: float = 0.0, admit: Admit = _anyone
-    ) -> Pieces | None:
+    ) -> Body | None:
         """The bytes from the offset on, up to `stop` at most, out of a stored part that has them."""
         having = [part for part in self._stored(like, since) if extent_of(part).has(offset)]
         for part in sorted(having, key=lambda part: extent_of(part).stop, reverse=True):
@@ -147,7 +134,7 @@ class Surroundings:
 
     def arriving(
         self, like: Entry, offset: int, stop: int, *, but: FlightKey | None = None, admit: Admit = _anyone
-    ) -> Pieces | None:
+    ) -> Body | None:
         """The same out of a download that has them or will soon; they may end early, and raise Orphaned."""
         running = [(claim, part) for claim, part in self.running(like.key) if are_of_one(like, part)]
         key = self.soon_at(offset, running, but=but)
@@ -165,7 +152,7 @@ def _nothing_where_broken(key: str) -> Iterator[None]:
         log.warning("others with parts of %s are looked for in vain: %s", without_query(key), error)
 
 
-def read(flight: Flight, like: Entry, offset: int, stop: int, admit: Admit = _anyone) -> Pieces | None:
+def read(flight: Flight, like: Entry, offset: int, stop: int, admit: Admit = _anyone) -> Body | None:
     """The bytes of the representation out of a flight; None where it brings in something else."""
     now = flight.wait_head()
     part = as_part(now.entry) if now.entry is not None else None
@@ -219,7 +206,7 @@ class Limit:
             self._stamps = stamps
         return self._found
 
-    def pieces(self, offset: int) -> Pieces | None:
+    def pieces(self, offset: int) -> Body | None:
         """What others have from there on, or will have soon."""
         like, stop = self._like, extent_of(self._like).stop
         stored = self._surroundings.stored(like, offset, stop, since=like.request_time)

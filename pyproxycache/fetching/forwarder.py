@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pyproxycache import clock
+from pyproxycache.body import Body
 from pyproxycache.download.leading import Downloader, Passed
 from pyproxycache.errors import StoreError
 from pyproxycache.interest import Interest
@@ -212,16 +213,12 @@ def relayed(exchange: Exchange, request: Request) -> Response:
     return Response(Head(head.status, head.reason, end_to_end(head.headers)), body, exchange.length)
 
 
-class _Relayed:
+class _Relayed(Body):
     """An origin's body on its way to one client; whoever waits for it is told of the client's leaving."""
 
     def __init__(self, exchange: Exchange, interest: Interest) -> None:
         self._exchange = exchange
         self._interest = interest
-        self.close = exchange.close
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
 
     def __next__(self) -> bytes:
         with self._interest.tied(self._exchange.break_off):
@@ -229,3 +226,6 @@ class _Relayed:
         if not data:
             raise StopIteration
         return data
+
+    def close(self) -> None:
+        self._exchange.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pyproxycache import clock
+from pyproxycache.body import Body
 from pyproxycache.errors import Fault, MethodNotAllowed, ProxyError
 from pyproxycache.front.handlers.references import as_it_is
 from pyproxycache.front.handlers.ways import Answered, Ways
@@ -15,7 +16,7 @@ from pyproxycache.front.loop.turns import Shares
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.http1.answer_heads import framed
-from pyproxycache.messages import Head, Piece, Response, without_query
+from pyproxycache.messages import Head, Response, without_query
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.serving import answer
@@ -135,7 +136,7 @@ class App:
         answered = Answered(answer.response, is_of_cache=True, present=answer.present)
         return self._signed(answered, answer.outcome).response.head
 
-    def repeated(self, outcome: Outcome, body: Iterable[Piece]) -> Answer:
+    def repeated(self, outcome: Outcome, body: Body) -> Answer:
         """An answer that was given before, whose head is known."""
         return Answer(Response(Head(outcome.status), body, outcome.bytes_sent), outcome, self._report)
 
@@ -192,7 +193,7 @@ class Answer:
         self._report = report
 
     @property
-    def body(self) -> Iterable[Piece]:
+    def body(self) -> Body:
         return self.response.body
 
     def sent(self, head_bytes: int, body_bytes: int) -> None:
@@ -210,9 +211,7 @@ class Answer:
         self.outcome.aborted = True
 
     def close(self) -> None:
-        close = getattr(self.body, "close", None)
-        if close is not None:
-            close()
+        self.body.close()
         _report(self.outcome, self._report)
 
 

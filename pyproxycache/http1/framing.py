@@ -22,7 +22,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
-class Body(ABC):
+class FramedBody(ABC):
     """A body being read; `ended` once it is whole. `length` (bytes) is None where its end will tell.
 
     It `trails` where the connection still has to bring something behind it, which nobody waits for.
@@ -45,7 +45,7 @@ class Body(ABC):
         return None
 
 
-class Counted(Body):
+class Counted(FramedBody):
     """So many bytes."""
 
     def __init__(self, reader: Reader, length: int) -> None:
@@ -65,7 +65,7 @@ class Counted(Body):
         return self.read() if self._left <= limit and self._reader.holds(self._left) else None
 
 
-class Chunked(Body):
+class Chunked(FramedBody):
     """Chunks, each with its size, and then a trailer section, which is dropped (RFC 9112 section 7.1)."""
 
     def __init__(self, reader: Reader) -> None:
@@ -151,7 +151,7 @@ def _chunks(data: bytes, place: int) -> tuple[list[bytes], int]:
     return chunks, place
 
 
-class UntilClose(Body):
+class UntilClose(FramedBody):
     """All that comes until the connection ends, in TLS with its own closing message (section 9.8)."""
 
     def read(self) -> bytes:
@@ -160,7 +160,7 @@ class UntilClose(Body):
         return data
 
 
-def framed(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, Body]:
+def framed(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, FramedBody]:
     """The head with no framing but the one in force, and the body.
 
     Raises UpstreamMalformed where the framing is ambiguous, contradictory or coded unasked.
@@ -176,7 +176,7 @@ def framed(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, Bod
     else:
         # It is in force even where it says nothing that is known (RFC 9112 section 6.3).
         headers = headers.without("Content-Length", *(() if codings else ("Transfer-Encoding",)))
-    body: Body
+    body: FramedBody
     if method == "HEAD" or head.status in (204, 304):
         body = Counted(reader, 0)
     elif codings:
@@ -186,7 +186,7 @@ def framed(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, Bod
     return head if headers is head.headers else Head(head.status, head.reason, headers), body
 
 
-def may_persist(received: ParsedHead, method: str, body: Body) -> bool:
+def may_persist(received: ParsedHead, method: str, body: FramedBody) -> bool:
     """Whether the connection can carry another request after the body (RFC 9112 section 9.3).
 
     Not behind an answer that has no body and speaks of one: who sends it all the same sends it into the

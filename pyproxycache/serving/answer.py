@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
+from pyproxycache.body import EMPTY, Body, BytesBody, Piece, WouldBlock, size_of
 from pyproxycache.errors import BrokenOff, ProxyError
-from pyproxycache.messages import Entry, FileSlice, Head, Headers, Part, Piece, Request, Response
+from pyproxycache.messages import Entry, Head, Headers, Part, Request, Response
 from pyproxycache.rules.freshness import current_age
 from pyproxycache.rules.grammar import format_http_date
 from pyproxycache.rules.parts import Plan, Segment, plan
@@ -26,7 +29,7 @@ from pyproxycache.rules.validation import is_not_modified
 from pyproxycache.serving.status_fields import proxy_status
 from pyproxycache.store.flights.flight import Orphaned
 
-Body = Iterable[Piece]
+T = TypeVar("T")
 OpenBody = Callable[[int, int | None], Body]
 """Gives the body from an offset up to another one (None: to its end)."""
 OpenSegment = Callable[[Segment], Body]
@@ -108,7 +111,7 @@ def _selected(
         headers = head.headers.with_field("Content-Length", str(length))
         head = head if headers is head.headers else Head(head.status, head.reason, headers)
     if request.method == "HEAD":
-        return Response(head, (), length)
+        return Response(head, EMPTY, length)
     return Response(head, open_body(0, length), length)
 
 
@@ -137,54 +140,79 @@ class _Opening:
 
 
 def _joined(items: Sequence[bytes | _Opening]) -> Body:
-    """The items as one body: the first opened at once, each other one in its turn, and all closed."""
-    openings = [item for item in items if isinstance(item, _Opening)]
-    if not openings:
-        return ()
-    pieces = _in_turn(items, openings[0])
-    next(pieces)  # from here on closing it closes the body it has open
-    return pieces
+    """The items as one body; the first opening is opened at once."""
+    return _Joined(items) if any(isinstance(item, _Opening) for item in items) else EMPTY
 
 
-def _in_turn(items: Sequence[bytes | _Opening], first: _Opening) -> Iterator[Piece]:
-    opened = first.open()
-    try:
-        yield b""
-        for item in items:
-            if isinstance(item, bytes):
-                yield item
-                continue
-            if item is not first:
-                # Before the last one is closed: a flight is gone once its last reader has left.
-                following = _open_later(item)
-                _close(opened)
-                opened = following
-            yield from _exactly(opened, item.length)
-    finally:
-        _close(opened)
+class _Joined(Body):
+    """Several items as one body: each is opened in its turn, and all are closed."""
 
+    def __init__(self, items: Sequence[bytes | _Opening]) -> None:
+        self._first = next(item for item in items if isinstance(item, _Opening))
+        self._opened = self._first.open()
+        self._items = deque(items)
+        self._left = 0  # bytes of what is open that are still to come
 
-def _open_later(opening: _Opening) -> Body:
-    try:
-        return opening.open()
-    except (FileNotFoundError, Orphaned) as gone:
-        raise BrokenOff("a part of the answer left the cache before it could be sent") from gone
+    def __next__(self) -> Piece:
+        while True:
+            if self._left:
+                return self._counted(self._going_on(self._opened.__next__))
+            if (data := self._begun()) is not None:
+                return data
 
+    def take(self, wake: Callable[[], None], /) -> Piece | None:
+        while True:
+            if self._left:
+                piece = self._going_on(partial(self._opened.take, wake))
+                return piece and self._counted(piece)
+            if self._items and isinstance(self._items[0], _Opening) and self._items[0] is not self._first:
+                raise WouldBlock  # who is to be asked for it may take long
+            if (data := self._begun()) is not None:
+                return data
 
-def _exactly(body: Body, length: int) -> Iterator[Piece]:
-    """The body's pieces; raises BrokenOff where they are fewer bytes than that."""
-    for piece in body:
-        length -= piece.count if isinstance(piece, FileSlice) else len(piece)
-        yield piece
-        if length <= 0:
-            return
-    raise BrokenOff(f"a part of the answer ended {length} bytes early")
+    def _begun(self) -> bytes | None:
+        """The next item if it is bytes; else it is open from here on. Raises StopIteration at the end."""
+        if not self._items:
+            self.close()
+            raise StopIteration
+        item = self._items.popleft()
+        if isinstance(item, bytes):
+            return item
+        if item is not self._first:
+            # Before the last one is closed: a flight is gone once its last reader has left.
+            following = self._open_later(item)
+            self._opened.close()
+            self._opened = following
+        self._left = item.length
+        return None
 
+    def _open_later(self, opening: _Opening) -> Body:
+        try:
+            return opening.open()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, FileNotFoundError | Orphaned):
+                gone = "a part of the answer left the cache before it could be sent"
+                raise BrokenOff(gone) from error
+            raise
 
-def _close(body: Body) -> None:
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()
+    def _going_on(self, get: Callable[[], T]) -> T:
+        """What is open, read; raises BrokenOff where it has less than it was to have."""
+        try:
+            return get()
+        except StopIteration:
+            left = self._left
+            self.close()
+            raise BrokenOff(f"a part of the answer ended {left} bytes early") from None
+
+    def _counted(self, piece: Piece) -> Piece:
+        self._left = max(0, self._left - size_of(piece))
+        return piece
+
+    def close(self) -> None:
+        self._items.clear()
+        self._left = 0
+        self._opened.close()
 
 
 def not_modified(head: Head) -> Head:
@@ -216,7 +244,7 @@ def from_text(status: int, text: str) -> Response:
             ("Cache-Control", "no-store"),
         )
     )
-    return Response(Head(status, "", headers), (body,), len(body))
+    return Response(Head(status, "", headers), BytesBody(body), len(body))
 
 
 def signed(response: Response, name: str, cache_status: str, now: float) -> Response:

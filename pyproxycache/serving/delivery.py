@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pyproxycache import clock
+from pyproxycache.body import Body
 from pyproxycache.messages import Entry, Request, Response
 from pyproxycache.outcome import Outcome
 from pyproxycache.rules.extents import as_part
@@ -40,7 +41,7 @@ class Delivery:
         self._admit_peer(request.client, entry.peer)
         now = clock.wall()
 
-        def open_body(start: int, stop: int | None) -> answer.Body:
+        def open_body(start: int, stop: int | None) -> Body:
             return self._follower.stored_body(entry, start, stop)
 
         try:
@@ -74,9 +75,9 @@ class Delivery:
             peers.append(arriving[1].entry.peer)
         for peer in peers:
             self._admit_peer(request.client, peer)
-        opened: dict[Segment, answer.Body] = {}
+        opened: dict[Segment, Body] = {}
 
-        def open_segment(segment: Segment) -> answer.Body:
+        def open_segment(segment: Segment) -> Body:
             if segment in opened:
                 return opened.pop(segment)
             return self._follower.span(request, outcome, plan.parts[0], segment.start, segment.stop)
@@ -107,7 +108,7 @@ class Delivery:
         if entry.part is not None and as_part(entry) is not None:
             return self._arriving_part(request, outcome, flight, entry)
 
-        def open_body(start: int, stop: int | None) -> answer.Body:
+        def open_body(start: int, stop: int | None) -> Body:
             return self._follower.body(request, outcome, flight, progress, start, stop)
 
         try:
@@ -119,11 +120,11 @@ class Delivery:
         """The answer out of a part that arrives, and behind it out of whatever has the rest."""
         now = clock.wall()
 
-        def open_span(start: int, stop: int | None) -> answer.Body:
+        def open_span(start: int, stop: int | None) -> Body:
             assert stop is not None, "the end of a part is known"
             return self._follower.span(request, outcome, part, start, stop, flight)
 
-        def open_body(start: int, stop: int | None) -> answer.Body:
+        def open_body(start: int, stop: int | None) -> Body:
             return open_span(part.first_byte + start, None if stop is None else part.first_byte + stop)
 
         planned = plan_for(request, (part,), now)

@@ -6,21 +6,14 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from pyproxycache.body import Body, BytesBody, FileSlice, Piece, WouldBlock, size_of
 from pyproxycache.download.leading import Downloader
 from pyproxycache.download.surroundings import Surroundings, read
 from pyproxycache.errors import BrokenOff, StoreError
-from pyproxycache.messages import (
-    Entry,
-    FileSlice,
-    Head,
-    Piece,
-    Request,
-    WouldBlock,
-    without_query,
-)
+from pyproxycache.messages import Entry, Head, Request, without_query
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.decisions import Fetch
@@ -30,7 +23,15 @@ from pyproxycache.rules.representation import is_unmarked_part, resumption_valid
 from pyproxycache.rules.validation import (
     complete_length,
 )
-from pyproxycache.serving.resuming import FirstBytes, GivenBytes, asking_for, begun, is_alike, plain_headers
+from pyproxycache.serving.resuming import (
+    FirstBytes,
+    GivenBytes,
+    MadeOf,
+    asking_for,
+    begun,
+    is_alike,
+    plain_headers,
+)
 from pyproxycache.serving.span import Span, SpanRequest
 from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
 from pyproxycache.store.flights.claims import NotStorable
@@ -77,11 +78,11 @@ class Follower:
         answered: Progress,
         start: int,
         stop: int | None,
-    ) -> Iterable[Piece]:
+    ) -> Body:
         """The flight's body from `start` up to `stop`; raises Orphaned if it is over already."""
         assert answered.entry is not None, "a client reads a body after its head"
         if flight.body is not None and answered.end is not None:
-            return (flight.body[start:stop],)
+            return BytesBody(flight.body[start:stop])
         pieces = flight.read(answered, start, stop)
         return FollowedBody(
             self, request, outcome, _Read(flight.key, flight, answered), pieces, start, stop
@@ -100,7 +101,7 @@ class Follower:
         first = None if flight is None else read(flight, like, start, stop)
         return Span(self, SpanRequest(request, outcome, like), start, stop, first)
 
-    def stored_body(self, entry: Entry, start: int, stop: int | None) -> Iterator[Piece]:
+    def stored_body(self, entry: Entry, start: int, stop: int | None) -> Body:
         """A blob's bytes; raises FileNotFoundError where it is gone, after forgetting what names it."""
         try:
             fd = self._blobs.open_verified(entry.digest, entry.size)
@@ -138,7 +139,7 @@ class _Read:
         return self.answered.entry
 
 
-class FollowedBody:
+class FollowedBody(Body):
     """One client's pieces of a flight; where the leader dies, those of its successor from there on.
 
     `offset` is where in the flight's body the next piece begins.
@@ -150,7 +151,7 @@ class FollowedBody:
         request: Request,
         outcome: Outcome,
         read: _Read,
-        pieces: Iterator[Piece],
+        pieces: Body,
         start: int,
         stop: int | None,
     ) -> None:
@@ -161,11 +162,8 @@ class FollowedBody:
         self._start = self.offset = start
         self._stop = stop
         self._successions = 0
-        self._pieces: Iterator[Piece] | None = pieces
+        self._pieces: Body | None = pieces
         self._given: GivenBytes | None = None
-
-    def __iter__(self) -> Iterator[Piece]:
-        return self
 
     def __next__(self) -> Piece:
         while True:
@@ -176,16 +174,11 @@ class FollowedBody:
             except Orphaned:
                 self._pieces = None
 
-    def take(self, wake: Callable[[], None]) -> Piece | None:
-        """The next piece, None where it cannot be had without waiting: `wake` is called once it may be.
-
-        Raises StopIteration at the end, and WouldBlock where only `next` can go on.
-        """
-        take = getattr(self._pieces, "take", None)
-        if take is None:
+    def take(self, wake: Callable[[], None], /) -> Piece | None:
+        if self._pieces is None:
             raise WouldBlock
         try:
-            piece: Piece | None = take(wake)
+            piece = self._pieces.take(wake)
         except Orphaned as orphaned:
             self._pieces = None
             raise WouldBlock from orphaned
@@ -195,20 +188,19 @@ class FollowedBody:
         if self._given is None and isinstance(piece, FileSlice) and self._goes_on_by_bytes():
             with contextlib.suppress(OSError):  # then it cannot go on by itself
                 self._given = GivenBytes(os.dup(piece.fd))
-        self.offset += piece.count if isinstance(piece, FileSlice) else len(piece)
+        self.offset += size_of(piece)
         return piece
 
     def close(self) -> None:
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
+        if self._pieces is not None:
+            self._pieces.close()
 
     def _goes_on_by_bytes(self) -> bool:
         """Whether nothing but the bytes themselves can tell that another answer goes on with this one."""
         entry = self._read.entry
         return entry.part is None and resumption_validator(entry.head) is None
 
-    def _succeeding(self) -> Iterator[Piece]:
+    def _succeeding(self) -> Body:
         """Go on from somewhere else: the store, a flight, or the origin."""
         while self._successions < _SUCCESSIONS:
             self._successions += 1
@@ -216,7 +208,7 @@ class FollowedBody:
                 return self._successor()
         raise BrokenOff("the download lost its process too many times")
 
-    def _successor(self) -> Iterator[Piece]:
+    def _successor(self) -> Body:
         """The pieces from here on; raises Orphaned where whoever had them is gone as well."""
         stored = self._stored()
         if stored is not None:
@@ -252,7 +244,7 @@ class FollowedBody:
                 return entry
         return None
 
-    def _lead(self, writer: DownloadWriter) -> Iterator[Piece]:
+    def _lead(self, writer: DownloadWriter) -> Body:
         """Lead from here on, with this client's request; its own body comes through the flight."""
         entry = self._read.entry
         headers = asking_for(entry, self._request)
@@ -267,7 +259,7 @@ class FollowedBody:
         finally:
             downloading.start()
 
-    def _follow(self, flight: Flight) -> Iterator[Piece]:
+    def _follow(self, flight: Flight) -> Body:
         old = self._read
         if flight.partial and flight.partial == old.flight.partial:
             # The same file, gone on with: what is there can be read before the origin has answered.
@@ -283,7 +275,7 @@ class FollowedBody:
         self._read = _Read(old.key, flight, now)
         return pieces
 
-    def _alone(self) -> Iterator[Piece]:
+    def _alone(self) -> Body:
         """The rest straight from the origin, if it is still the same representation; raises BrokenOff."""
         entry = self._read.entry
         validator = resumption_validator(entry.head)
@@ -295,14 +287,14 @@ class FollowedBody:
         request = self._request.with_headers(headers.with_field("If-Range", validator))
         exchange = self._follower.upstream.send(request, self._outcome)
         if entry.part is None and _is_whole(exchange.head, entry.head):
-            return _from_byte(exchange, self.offset, self._stop)
+            return MadeOf(exchange, _from_byte(exchange, self.offset, self._stop))
         end = complete_length(exchange.head) if self._stop is None else base + self._stop
         if not continues(exchange.head, entry.head, base + self.offset) or end is None:
             exchange.close()
             raise BrokenOff("the download ended, and the origin has something else now")
         return FirstBytes(exchange, end - base - self.offset)
 
-    def _alone_by_bytes(self, entry: Entry) -> Iterator[Piece]:
+    def _alone_by_bytes(self, entry: Entry) -> Body:
         """The whole once more, which is the same as far as it was given; raises BrokenOff."""
         if self._given is None or not self._given.reach_to(self.offset):
             raise BrokenOff("the download ended, and without a strong validator it cannot go on")
@@ -312,7 +304,7 @@ class FollowedBody:
         if exchange.length != length or not is_alike(entry.head, exchange.head):
             exchange.close()
             raise BrokenOff("the download ended, and the origin has something else now")
-        return self._given.gone_on(exchange, self.offset, self._stop)
+        return MadeOf(exchange, self._given.gone_on(exchange, self.offset, self._stop))
 
 
 def _is_same(old: Entry, new: Entry) -> bool:

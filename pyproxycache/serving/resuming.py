@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+from pyproxycache.body import Body, Piece
 from pyproxycache.download.leading import Downloading, Led, Passed, WholeInstead
 from pyproxycache.errors import BrokenOff
-from pyproxycache.messages import Entry, Head, Headers, Piece, Request, WouldBlock
+from pyproxycache.messages import Entry, Head, Headers, Request
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.parts import range_of
 from pyproxycache.rules.representation import resumption_validator
@@ -42,15 +43,12 @@ def begun(led: Led, writer: DownloadWriter) -> Downloading | None:
     return led
 
 
-class FirstBytes:
+class FirstBytes(Body):
     """So many bytes of an answer; raises BrokenOff where there are fewer."""
 
     def __init__(self, exchange: Exchange, count: int) -> None:
         self._exchange = exchange
         self._left = count
-
-    def __iter__(self) -> Iterator[Piece]:
-        return self
 
     def __next__(self) -> Piece:
         if self._left <= 0:
@@ -62,9 +60,19 @@ class FirstBytes:
         self._left -= len(data)
         return data
 
-    def take(self, _wake: Callable[[], None]) -> Piece | None:
-        """Raises WouldBlock: an origin has to be waited for."""
-        raise WouldBlock
+    def close(self) -> None:
+        self._exchange.close()
+
+
+class MadeOf(Body):
+    """What is made of an origin's answer as it arrives."""
+
+    def __init__(self, exchange: Exchange, pieces: Iterator[bytes]) -> None:
+        self._exchange = exchange
+        self._pieces = pieces
+
+    def __next__(self) -> Piece:
+        return next(self._pieces)
 
     def close(self) -> None:
         self._exchange.close()

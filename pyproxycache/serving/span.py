@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from pyproxycache.body import Body, Piece, WouldBlock, size_of
 from pyproxycache.download.leading import Downloader
-from pyproxycache.download.surroundings import Pieces, Surroundings, read
+from pyproxycache.download.surroundings import Surroundings, read
 from pyproxycache.errors import BrokenOff, StoreError
-from pyproxycache.messages import Entry, FileSlice, Headers, Part, Piece, Request, WouldBlock, without_query
+from pyproxycache.messages import Entry, Headers, Part, Request, without_query
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.routing.flight_key import FlightKey, flight_key
 from pyproxycache.rules.decisions import Fetch
@@ -53,24 +54,21 @@ class SpanRequest:
     like: Entry
 
 
-class Span:
+class Span(Body):
     """One client's bytes from `offset` up to `stop` of a representation, from one source after the other.
 
     `offset` is where the next piece begins; `pieces`, where they are given, are the first ones.
     """
 
     def __init__(
-        self, sources: Sources, wanted: SpanRequest, offset: int, stop: int, pieces: Pieces | None = None
+        self, sources: Sources, wanted: SpanRequest, offset: int, stop: int, pieces: Body | None = None
     ) -> None:
         self.offset = offset
         self._stop = stop
         self._sources = sources
         self._wanted = wanted
-        self._pieces: Pieces | None = pieces
+        self._pieces: Body | None = pieces
         self._vain = 0
-
-    def __iter__(self) -> Iterator[Piece]:
-        return self
 
     def __next__(self) -> Piece:
         while self.offset < self._stop:
@@ -82,11 +80,7 @@ class Span:
                 self._turn_away()
         raise StopIteration
 
-    def take(self, wake: Callable[[], None]) -> Piece | None:
-        """The next piece, None where it cannot be had without waiting: `wake` is called once it may be.
-
-        Raises StopIteration at the end, and WouldBlock where only `next` can go on.
-        """
+    def take(self, wake: Callable[[], None], /) -> Piece | None:
         if self.offset >= self._stop:
             raise StopIteration
         if self._pieces is None:
@@ -99,7 +93,7 @@ class Span:
         return piece and self._counted(piece)
 
     def _counted(self, piece: Piece) -> Piece:
-        self.offset += piece.count if isinstance(piece, FileSlice) else len(piece)
+        self.offset += size_of(piece)
         self._vain = 0
         return piece
 
@@ -115,7 +109,7 @@ class Span:
         if pieces is not None:
             pieces.close()
 
-    def _next_source(self) -> Pieces:
+    def _next_source(self) -> Body:
         """The pieces from here on; raises Orphaned where whoever had them is gone again."""
         like, around = self._wanted.like, self._sources.surroundings
         for find in (around.stored, around.arriving):
@@ -127,7 +121,7 @@ class Span:
     def _admit(self, entry: Entry) -> None:
         self._sources.admit_peer(self._wanted.request.client, entry.peer)
 
-    def _fetched(self) -> Pieces:
+    def _fetched(self) -> Body:
         """From the origin, by a download that goes on from a dead one, or that is to fill the gap."""
         key, like = self._sources.surroundings.left_at(self._wanted.like, self.offset) or self._gap()
         headers = asking_for(like, self._wanted.request)
@@ -159,7 +153,7 @@ class Span:
         whole = flight_key(like.key, [name for name, _value in like.vary], request)
         return whole.of_part(asking_for(gap, request).get("range") or ""), gap
 
-    def _lead(self, writer: DownloadWriter, like: Entry, headers: Headers) -> Pieces:
+    def _lead(self, writer: DownloadWriter, like: Entry, headers: Headers) -> Body:
         """Lead, with this client's request; its own bytes come through the flight."""
         assert like.part is not None, "as_part() gives a part"
         wanted = self._wanted
@@ -174,7 +168,7 @@ class Span:
             downloading.start()
         return pieces or self._alone()
 
-    def _alone(self) -> Pieces:
+    def _alone(self) -> Body:
         """Straight from the origin, if it still has the same representation; raises BrokenOff."""
         like, request = self._wanted.like, self._wanted.request
         validator = strong_validator(like.head)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from pyproxycache.body import Body
 from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout
 from pyproxycache.http1.framing import framed, may_persist
 from pyproxycache.http1.response_heads import ParsedHead
@@ -12,7 +13,7 @@ from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.connection import OriginConnection
 
 
-class Exchange:
+class Exchange(Body):
     """One answer being received, to be read to its end or closed.
 
     `length` is the body's (bytes), None where its end will tell; `peer` the origin's address, empty
@@ -91,12 +92,11 @@ class Exchange:
             self._finish()
         return body
 
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            while data := self.read():
-                yield data
-        finally:
-            self.close()
+    def __next__(self) -> bytes:
+        data = self.read()
+        if not data:
+            raise StopIteration
+        return data
 
     def count_in(self, outcome: Outcome) -> None:
         """From here on, what is read counts there."""

@@ -64,7 +64,7 @@ class _Engine:
             return answer.from_error(error)
         fields = tuple((name.lower(), value) for name, value in request.headers)
         self.asked.append(Asked(request.method, str(request.url), fields, body))
-        return Response(Head(200, "OK", Headers([("Content-Length", "0")])), (), 0)
+        return Response(Head(200, "OK", Headers([("Content-Length", "0")])))
 
 
 class _Inline(AdaptivePool):

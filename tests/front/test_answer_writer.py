@@ -14,11 +14,12 @@ import pytest
 from certificates import Certificate, make_certificate
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from made_bodies import There, Waited
 
+from pyproxycache.body import Body, FileSlice, Piece, WouldBlock
 from pyproxycache.errors import BrokenOff
 from pyproxycache.front.loop.answer_writer import FULL, AnswerWriter, SendStatus
 from pyproxycache.http1.answer_heads import Framing
-from pyproxycache.messages import FileSlice, Piece, WouldBlock
 
 HEAD = b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n"
 BYTES = bytes(range(256)) * 4096
@@ -97,7 +98,7 @@ def nobody() -> None:
 
 
 def sending(pair: Pair, framing: Framing, body: Any, wake: Callable[[], None] = nobody) -> AnswerWriter:
-    return AnswerWriter(pair.sender, HEAD, framing, body, wake)
+    return AnswerWriter(pair.sender, HEAD, framing, There(body) if isinstance(body, tuple) else body, wake)
 
 
 def drained(pair: Pair, it: AnswerWriter, step: int = 1 << 30, *, waits: bool = False) -> bytes:
@@ -119,7 +120,7 @@ def chunks(pieces: list[bytes]) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece) + b"0\r\n\r\n"
 
 
-class Script:
+class Script(Body):
     """A body of which each take does the next thing: gives a piece, raises, or (None) has none yet."""
 
     def __init__(self, *steps: Piece | type[BaseException] | BaseException | None) -> None:
@@ -127,7 +128,7 @@ class Script:
         self.wakes: list[Callable[[], None]] = []
         self.nexts = 0
 
-    def take(self, wake: Callable[[], None]) -> Piece | None:
+    def take(self, wake: Callable[[], None], /) -> Piece | None:
         if not self.steps:
             raise StopIteration
         step = self.steps.pop(0)
@@ -137,9 +138,6 @@ class Script:
             raise step
         return step  # type: ignore[return-value]
 
-    def __iter__(self) -> Iterator[Piece]:
-        return self
-
     def __next__(self) -> Piece:
         self.nexts += 1
         if not self.steps:
@@ -147,6 +145,9 @@ class Script:
         step = self.steps.pop(0)
         assert isinstance(step, bytes | FileSlice)
         return step
+
+    def close(self) -> None:
+        self.steps.clear()
 
 
 # All of it arrives.
@@ -301,7 +302,7 @@ def test_what_only_a_thread_can_wait_for_is_left_to_one() -> None:
         assert pair.read() == b"waited for"
 
 
-def test_a_body_without_take_needs_a_thread_unless_it_is_there() -> None:
+def test_a_body_that_cannot_be_taken_needs_a_thread() -> None:
     pulled: list[int] = []
 
     def pieces() -> Iterator[bytes]:
@@ -310,7 +311,7 @@ def test_a_body_without_take_needs_a_thread_unless_it_is_there() -> None:
             yield b"x"
 
     with Pair() as pair:
-        it = sending(pair, CHUNKED, pieces())
+        it = sending(pair, CHUNKED, Waited(pieces()))
         assert it.advance(waits=False) is SendStatus.THREAD
         assert (pair.read(), pulled) == (HEAD, [])
         assert it.advance(waits=True) is SendStatus.DONE
@@ -319,7 +320,7 @@ def test_a_body_without_take_needs_a_thread_unless_it_is_there() -> None:
 
 def test_a_thread_that_may_wait_does_not_wait_for_the_client() -> None:
     with Pair() as pair:
-        it = sending(pair, CHUNKED, iter([BYTES[:50_000], b"rest"]))
+        it = sending(pair, CHUNKED, Waited([BYTES[:50_000], b"rest"]))
         assert it.advance(waits=True) is SendStatus.FULL
         assert drained(pair, it, waits=True) == HEAD + chunks([BYTES[:50_000], b"rest"])
 

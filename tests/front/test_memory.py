@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from repeated import BORN, arriving, stored
 
+from pyproxycache.body import FileSlice
 from pyproxycache.front.memory.memory import DECIDING_FIELDS, Known, Memory, is_plain
-from pyproxycache.messages import FileSlice
 from pyproxycache.outcome import Outcome
 
 MB = 1 << 20

@@ -8,12 +8,14 @@ from typing import Any
 
 import h11
 from hypothesis import strategies as st
+from made_bodies import Waited
 from splits import Property, cpu_within, plain
 
+from pyproxycache.body import Body, BytesBody
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.relay import Flow
 from pyproxycache.http1.answer_heads import framed, framing, head_bytes
-from pyproxycache.messages import Entry, Head, Headers, Piece, Request, Response, Url
+from pyproxycache.messages import Entry, Head, Headers, Request, Response, Url
 from pyproxycache.serving import answer
 
 NOW = 1000.0
@@ -62,14 +64,10 @@ def check_pieces(
 ) -> None:
     """A body in any pieces, with a length or without."""
     length = sum(map(len, pieces)) if known else None
-    response = Response(Head(status, "", Headers([("X", "y")])), _each(pieces), length)
+    response = Response(Head(status, "", Headers([("X", "y")])), Waited(pieces), length)
     raw = sent(method, version, response, random.Random(seed))
     has_body = method != "HEAD" and status not in (204, 304)
     assert judged(method, raw)[::2] == (status, b"".join(pieces) if has_body else b"")
-
-
-def _each(pieces: list[bytes]) -> Any:
-    yield from pieces
 
 
 def check_ranges(size: int, spans: list[tuple[int, int]], seed: int) -> None:
@@ -80,8 +78,8 @@ def check_ranges(size: int, spans: list[tuple[int, int]], seed: int) -> None:
     fields = Headers([("Content-Type", "text/x"), ("ETag", '"a"')])
     entry = Entry("http://h/", Head(200, "OK", fields), NOW, NOW, size=size)
 
-    def open_body(start: int, stop: int | None) -> list[Piece]:
-        return [body[start:stop]]
+    def open_body(start: int, stop: int | None) -> Body:
+        return BytesBody(body[start:stop])
 
     response = answer.from_entry(request, entry, size, NOW, open_body)
     status, headers, got = judged("GET", sent("GET", (1, 1), response, random.Random(seed)))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import email.parser
 import email.policy
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyproxycache.body import Body, FileSlice, Piece, WouldBlock
 from pyproxycache.errors import BrokenOff
-from pyproxycache.messages import Entry, FileSlice, Head, Headers, Part, Piece, Request, Response, Url
+from pyproxycache.messages import Entry, Head, Headers, Part, Request, Response, Url
 from pyproxycache.rules.grammar import format_http_date
 from pyproxycache.rules.parts import Plan, Segment, plan, representation
 from pyproxycache.serving import answer
@@ -49,34 +50,32 @@ class Bodies:
         self.open: list[tuple[int, int | None]] = []
         self.opened: list[tuple[int, int | None]] = []
 
-    def open_body(self, start: int, stop: int | None) -> Iterator[Piece]:
+    def open_body(self, start: int, stop: int | None) -> Body:
         self.opened.append((start, stop))
         self.open.append((start, stop))
         return Opened(self, (start, stop))
 
-    def open_segment(self, segment: Segment) -> Iterator[Piece]:
+    def open_segment(self, segment: Segment) -> Body:
         if segment.entry is not None:
             start, stop = segment.in_body
             assert 0 <= start < stop <= segment.entry.size
         return self.open_body(segment.start, segment.stop)
 
 
-class Opened:
+class Opened(Body):
     def __init__(self, bodies: Bodies, span: tuple[int, int | None]) -> None:
         self._bodies = bodies
         self._span = span
         data = bodies.body[slice(*span)]
         self._pieces = iter([data[at : at + 7] for at in range(0, len(data), 7)])
 
-    def __iter__(self) -> Iterator[Piece]:
-        return self
-
     def __next__(self) -> Piece:
         assert self._span in self._bodies.open, "read after it was closed"
         return next(self._pieces)
 
     def close(self) -> None:
-        self._bodies.open.remove(self._span)
+        if self._span in self._bodies.open:
+            self._bodies.open.remove(self._span)
 
 
 def get(*fields: tuple[str, str]) -> Request:
@@ -93,7 +92,7 @@ def read(response: Response) -> bytes:
 
 
 def close(response: Response) -> None:
-    getattr(response.body, "close", lambda: None)()
+    response.body.close()
 
 
 def given_parts(response: Response) -> list[tuple[str | None, str | None, bytes]]:
@@ -302,6 +301,32 @@ def test_each_body_is_opened_in_its_turn() -> None:
     assert list(response.body) == []
 
 
+def test_what_is_open_is_taken_without_waiting_and_what_comes_next_by_a_thread() -> None:
+    class Ready(Opened):
+        def take(self, _wake: Callable[[], None], /) -> Piece | None:
+            return next(self)
+
+    bodies = Bodies(BODY)
+
+    def open_body(start: int, stop: int | None) -> Body:
+        bodies.opened.append((start, stop))
+        bodies.open.append((start, stop))
+        return Ready(bodies, (start, stop))
+
+    body = answer.from_entry(SEVERAL, whole(BODY), len(BODY), NOW, open_body).body
+    taken = [body.take(lambda: None) for _ in range(4)]
+    assert b"".join(taken[1:3]) == BODY[500:510]  # type: ignore[arg-type]
+    with pytest.raises(WouldBlock):
+        body.take(lambda: None)
+    assert bodies.opened == [(500, 510)]
+    assert next(body) == BODY[0:7]
+    body.close()
+    body.close()
+    assert bodies.open == []
+    with pytest.raises(StopIteration):
+        body.take(lambda: None)
+
+
 def test_an_answer_that_nobody_reads_is_closed() -> None:
     bodies = Bodies(BODY)
     close(several(bodies))
@@ -313,7 +338,7 @@ def test_an_answer_that_nobody_reads_is_closed() -> None:
 def test_what_has_gone_at_once_is_told_and_later_breaks_off(gone: Exception, available: int) -> None:
     bodies = Bodies(BODY)
 
-    def open_body(start: int, stop: int | None) -> Iterator[Piece]:
+    def open_body(start: int, stop: int | None) -> Body:
         if len(bodies.opened) == available:
             raise gone
         return bodies.open_body(start, stop)

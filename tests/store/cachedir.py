@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pyproxycache.body import FileSlice, Piece
 from pyproxycache.errors import StoreError
-from pyproxycache.messages import Entry, FileSlice, Head, Headers, Piece
+from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.blobs import Blobs

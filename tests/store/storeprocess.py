@@ -21,8 +21,9 @@ from typing import Any
 from cachedir import CacheDir, data, entry, whole
 from crowd import Crowd
 
+from pyproxycache.body import Piece
 from pyproxycache.errors import ProxyError, error_named
-from pyproxycache.messages import Entry, Piece
+from pyproxycache.messages import Entry
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies import commits
 from pyproxycache.store.flights.flight import End, Flight, Orphaned, Progress

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cachedir import URL, CacheDir, data, download, entry, whole
 
+from pyproxycache.body import Piece
 from pyproxycache.errors import BrokenOff, StoreError, UpstreamError
-from pyproxycache.messages import Piece
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.claims import NotStorable
 from pyproxycache.store.flights.flight import End, Flight, Orphaned, Progress

@@ -10,7 +10,7 @@ import h11
 from splits import cpu_within
 
 from pyproxycache.errors import UpstreamMalformed
-from pyproxycache.http1.framing import Body, framed
+from pyproxycache.http1.framing import FramedBody, framed
 from pyproxycache.http1.response_heads import Heads
 from pyproxycache.messages import Head
 from pyproxycache.net.reader import Reader
@@ -69,7 +69,7 @@ class _Short(Exception):
     """A body that went wrong, with what came of it."""
 
 
-def _body(body: Body, hooks: Hooks) -> bytes:
+def _body(body: FramedBody, hooks: Hooks) -> bytes:
     whole = body.at_hand(hooks.at_hand) if hooks.at_hand else None
     if whole is not None:
         return whole

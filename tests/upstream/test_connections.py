@@ -85,9 +85,8 @@ class TestKept:
             for way in (0, 1, 2):
                 exchange = client.send(get(origin.url()), Outcome())
                 if way == 1:
-                    iterator = iter(exchange)
-                    next(iterator)
-                    iterator.close()  # type: ignore[attr-defined]
+                    next(exchange)
+                    exchange.close()
                 elif way == 2:
                     del exchange
                 else:

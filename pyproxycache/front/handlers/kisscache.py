@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, quote, unquote
 
 from pyproxycache import __version__, clock
+from pyproxycache.body import BytesBody
 from pyproxycache.errors import BadRequest, MethodNotAllowed
 from pyproxycache.front.handlers import cookies
 from pyproxycache.front.handlers.references import mapped, through_kisscache
@@ -129,7 +130,7 @@ class KissCache:
 
 def _body(body: bytes, content_type: str) -> Response:
     fields = (("Content-Type", content_type), ("Content-Length", str(len(body))))
-    return Response(Head(200, "OK", Headers(fields)), (body,), len(body))
+    return Response(Head(200, "OK", Headers(fields)), BytesBody(body), len(body))
 
 
 def _filename(name: str) -> str:

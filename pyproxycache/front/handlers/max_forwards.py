@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyproxycache.body import BytesBody
 from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.rules.grammar import delta_seconds
 
@@ -21,7 +22,7 @@ def counted_down(request: Request) -> Request | Response:
         return Response(Head(200, "OK", Headers((("Content-Length", "0"),))))
     body = _reflected(request)
     fields = (("Content-Type", "message/http"), ("Content-Length", str(len(body))))
-    return Response(Head(200, "OK", Headers(fields)), (body,), len(body))
+    return Response(Head(200, "OK", Headers(fields)), BytesBody(body), len(body))
 
 
 def _reflected(request: Request) -> bytes:

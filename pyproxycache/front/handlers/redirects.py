@@ -33,7 +33,7 @@ def followed(request: Request, outcome: Outcome, handle: Handle) -> Steps[tuple[
         if wanted is None:
             # A later request has to ask for each step again, which memory does not do.
             return request, response if len(seen) == 1 else replace(response, reuse_terms=None)
-        _close(response)
+        response.body.close()
         if str(wanted.url) in seen:
             raise UpstreamError(f"{without_query(str(wanted.url))} redirects in a circle")
         seen.add(str(wanted.url))
@@ -60,9 +60,3 @@ def _onward(request: Request, wanted: Wanted) -> Request:
     if wanted.userinfo and "authorization" not in headers:
         headers = headers.with_field("Authorization", basic_credentials(wanted.userinfo))
     return replace(request, url=wanted.url, headers=headers)
-
-
-def _close(response: Response) -> None:
-    close = getattr(response.body, "close", None)
-    if close is not None:
-        close()

@@ -16,6 +16,7 @@ from gunicorn.http import get_parser
 from gunicorn.util import http_date
 
 from pyproxycache import clock
+from pyproxycache.body import BytesBody
 from pyproxycache.errors import ClientGone, ProxyError
 from pyproxycache.front.app import Answer, App
 from pyproxycache.front.http1.transaction import BlockingStream, Parsed, Transaction, UnderWay
@@ -303,7 +304,7 @@ class RequestRunner:
             self.finish(transaction)
         transaction.closes = transaction.lingers = True
         whole = Framing(has_body=True, length=len(body), is_chunked=False, ends_connection=False)
-        transaction.writer = AnswerWriter(connection.sock, head, whole, (body,), connection.wake)
+        transaction.writer = AnswerWriter(connection.sock, head, whole, BytesBody(body), connection.wake)
         self.advance(transaction, waits=True)
         if isinstance(error, http_errors.ParseException):
             self._app.refused(connection.client, int(status[:3]), len(head), len(body))

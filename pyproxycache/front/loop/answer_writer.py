@@ -6,12 +6,12 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from enum import Enum
 
+from pyproxycache.body import Body, FileSlice, Piece, WouldBlock, size_of
 from pyproxycache.errors import BrokenOff
 from pyproxycache.http1.answer_heads import Framing
-from pyproxycache.messages import FileSlice, Piece, WouldBlock
 
 A_TURN = 256 << 10
 """Bytes sent to one client at a time while others wait."""
@@ -77,7 +77,7 @@ class AnswerWriter:
         sock: socket.socket,
         head: bytes,
         framing: Framing,
-        body: Iterable[Piece],
+        body: Body,
         wake: Callable[[], None],
     ) -> None:
         """`wake` is called, by any thread, once a body that was awaited may go on."""
@@ -87,9 +87,7 @@ class AnswerWriter:
         self._wake = wake
         self._is_chunked = framing.is_chunked
         self._left = framing.length
-        self._pieces: Iterator[Piece] | None = iter(body) if framing.has_body else None
-        self._take = getattr(body, "take", None)
-        self._is_there = isinstance(body, tuple)
+        self._body: Body | None = body if framing.has_body else None
         self._queue: deque[memoryview | _Slice] = deque((memoryview(head),))
         self._head = len(head)
         self._taken = 0
@@ -146,7 +144,7 @@ class AnswerWriter:
                     turn -= self._send(item)
                 except FULL:
                     return SendStatus.FULL
-            if self._pieces is None:
+            if self._body is None:
                 return SendStatus.DONE
             send_status = self._fetch(waits=waits)
             if send_status is not None:
@@ -180,10 +178,10 @@ class AnswerWriter:
 
     def _fetch(self, *, waits: bool) -> SendStatus | None:
         """Queue the body's next piece; gives what keeps it from that."""
-        if self._pieces is None:
+        if self._body is None:
             return None
         try:
-            piece = self._next_piece(self._pieces, waits=waits)
+            piece = self._next_piece(self._body, waits=waits)
         except StopIteration:
             self._end()
             return None
@@ -194,26 +192,22 @@ class AnswerWriter:
         self._put(piece)
         return None
 
-    def _next_piece(self, pieces: Iterator[Piece], *, waits: bool) -> Piece | None:
-        if self._take is not None:
-            try:
-                piece: Piece | None = self._take(self._wake)
-                return piece
-            except WouldBlock:
-                if not waits:
-                    raise
-        elif not (waits or self._is_there):
-            raise WouldBlock
-        return next(pieces)
+    def _next_piece(self, body: Body, *, waits: bool) -> Piece | None:
+        try:
+            return body.take(self._wake)
+        except WouldBlock:
+            if not waits:
+                raise
+        return next(body)
 
     def _put(self, piece: Piece) -> None:
-        count = piece.count if isinstance(piece, FileSlice) else len(piece)
+        count = size_of(piece)
         if self._left is not None:
             if count > self._left:
                 piece, count = _cut(piece, self._left), self._left
             self._left -= count
             if not self._left:
-                self._pieces = None
+                self._body = None
         if not count:
             return
         if self._is_chunked:
@@ -238,7 +232,7 @@ class AnswerWriter:
             self._queue.append(item)
 
     def _end(self) -> None:
-        self._pieces = None
+        self._body = None
         if self._left:
             raise BrokenOff(f"the body ended {self._left} bytes before its Content-Length")
         if self._is_chunked:

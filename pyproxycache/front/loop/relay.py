@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from pyproxycache.body import Body, Piece
 from pyproxycache.errors import BrokenOff
 from pyproxycache.front.loop.answer_writer import FULL, SendStatus
-from pyproxycache.messages import Piece
 from pyproxycache.net.racing import probe_when_silent
 from pyproxycache.outcome import Outcome
 
@@ -77,7 +77,7 @@ class Flow:
                     self._sink.shutdown(socket.SHUT_WR)
 
 
-class Tunnel:
+class Tunnel(Body):
     """An answer's body that is a way through: the far end's socket, for what is no HTTP any more.
 
     `early` is what was read of it already; `close` ends it. What the far end says counts in the outcome.
@@ -87,15 +87,18 @@ class Tunnel:
     def __init__(
         self, far: socket.socket, early: bytes, close: Callable[[], None], outcome: Outcome
     ) -> None:
-        self.close = close
+        self._close = close
         self.far = far
         self.head_bytes = 0
         self._early = early
         self._outcome = outcome
         self._flows: tuple[Flow, ...] = ()
 
-    def __iter__(self) -> Iterator[Piece]:
-        return iter(())
+    def __next__(self) -> Piece:
+        raise StopIteration
+
+    def close(self) -> None:
+        self._close()
 
     def join(self, near: socket.socket, early: bytes, head_bytes: int) -> None:
         """Go on between the client, of whom `early` was read already, and the far end.

@@ -11,9 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from pyproxycache.body import Body, BytesBody, FileSlice, Piece
 from pyproxycache.front.app import Answer, App
 from pyproxycache.http1.answer_heads import Framing
-from pyproxycache.messages import FileSlice, Piece, ReuseTerms
+from pyproxycache.messages import ReuseTerms
 from pyproxycache.net.descriptors import opened
 from pyproxycache.outcome import Outcome, Result
 
@@ -65,15 +66,27 @@ class AnswerFile:
         os.close(self.fd)
 
 
-class FileBody(tuple[Piece, ...]):
+class FileBody(Body):
     """The file's bytes as a body, which keeps it open."""
 
-    file: AnswerFile
+    def __init__(self, file: AnswerFile) -> None:
+        self._file = file
+        self._is_given = False
 
-    def __new__(cls, file: AnswerFile) -> FileBody:
-        made = super().__new__(cls, (FileSlice(file.fd, file.offset, file.count),))
-        made.file = file
-        return made
+    def __next__(self) -> Piece:
+        if self._is_given:
+            raise StopIteration
+        self._is_given = True
+        return self.ready_slice()
+
+    def take(self, _wake: Callable[[], None], /) -> Piece | None:
+        return next(self)
+
+    def ready_slice(self) -> FileSlice:
+        return FileSlice(self._file.fd, self._file.offset, self._file.count)
+
+    def close(self) -> None:
+        """The file is open for as long as anybody sends it."""
 
 
 class Stored:
@@ -153,9 +166,9 @@ class Stored:
         self.line = ""
         self.renew_at = min(self._born + age + 1, self._expires - ttl, self.until)
 
-    def body(self) -> tuple[Piece, ...]:
+    def body(self) -> Body:
         """What is sent behind the head."""
-        return (self._body,) if self.file is None else FileBody(self.file)
+        return BytesBody(self._body) if self.file is None else FileBody(self.file)
 
     def expire(self) -> None:
         """It is right no more, whatever the key's version, and takes no room."""
@@ -232,7 +245,7 @@ def repeat_of(
     if len(head) > _LONGEST_HEAD:
         return None  # which would have to be made anew each second
     template = template_of(head)
-    rest = getattr(answer.body, "rest", None) if framing.has_body else FileSlice(-1, 0, 0)
+    rest = answer.body.ready_slice() if framing.has_body else FileSlice(-1, 0, 0)
     if template is None or rest is None:
         return None
     is_inward = app.is_inward(reuse_terms.entry.peer)

@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pyproxycache.body import Body, FileSlice, Piece
 from pyproxycache.errors import StoreError
-from pyproxycache.messages import FileSlice, Piece
 from pyproxycache.net.descriptors import opened
 from pyproxycache.store.bodies.intent import Intent
 from pyproxycache.store.files.access_times import note_none_below
@@ -190,16 +190,13 @@ class Damaged(Exception):
     """A blob that is not what its row says."""
 
 
-class BlobReader:
+class BlobReader(Body):
     """One slice of a blob, whose descriptor is held until it has been sent."""
 
     def __init__(self, fd: int, start: int, stop: int) -> None:
         self._fd = fd
         self._offset = start
         self._stop = stop
-
-    def __iter__(self) -> Iterator[Piece]:
-        return self
 
     def __next__(self) -> Piece:
         if self._offset >= self._stop:
@@ -209,13 +206,10 @@ class BlobReader:
         self._offset += piece.count
         return piece
 
-    def take(self, _wake: Callable[[], None]) -> Piece | None:
-        """The next piece, which is there."""
+    def take(self, _wake: Callable[[], None], /) -> Piece | None:
         return next(self)
 
-    @property
-    def rest(self) -> FileSlice:
-        """All that is still to be given, while the reader is open."""
+    def ready_slice(self) -> FileSlice | None:
         return FileSlice(self._fd, self._offset, self._stop - self._offset)
 
     def close(self) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from pyproxycache.body import Body, FileSlice, Piece, size_of
 from pyproxycache.errors import BrokenOff, ProxyError
-from pyproxycache.messages import Entry, FileSlice, Piece
+from pyproxycache.messages import Entry
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.overflow import OverflowBuffer
 from pyproxycache.store.flights.claims import Claim
@@ -392,8 +393,8 @@ class Orphaned(Exception):
         self.offset = offset
 
 
-class FlightReader:
-    """Iterates over one reader's pieces; leaves the flight at the end, on an error, or when closed."""
+class FlightReader(Body):
+    """One reader's pieces; leaves the flight at the end, on an error, or when closed."""
 
     def __init__(
         self, flight: Flight, answered: Progress, start: int, stop: int | None, given: bool
@@ -406,19 +407,12 @@ class FlightReader:
         self.number = flight._join_reader(start)
         self._flight = flight
 
-    def __iter__(self) -> Iterator[Piece]:
-        return self
-
     def __next__(self) -> Piece:
         piece = self._next(None)
         assert piece is not None, "it waits until there is one"
         return piece
 
-    def take(self, wake: Callable[[], None]) -> Piece | None:
-        """The next piece, None where it cannot be had without waiting: `wake` is called once it may be.
-
-        Raises StopIteration at the end.
-        """
+    def take(self, wake: Callable[[], None], /) -> Piece | None:
         return self._next(wake)
 
     def _next(self, wake: Callable[[], None] | None) -> Piece | None:
@@ -436,7 +430,7 @@ class FlightReader:
         if piece is None:
             self.close()
             raise StopIteration
-        self.offset += piece.count if isinstance(piece, FileSlice) else len(piece)
+        self.offset += size_of(piece)
         return piece
 
     def can_go_on(self, now: Progress) -> bool:
