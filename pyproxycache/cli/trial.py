@@ -9,7 +9,7 @@ from pyproxycache.config import Config
 from pyproxycache.errors import ConfigError, ProxyError
 from pyproxycache.front.processes.unix_sockets import check_is_free
 from pyproxycache.report.sinks import sink
-from pyproxycache.upstream.dialling import trusting
+from pyproxycache.upstream.dialling import tls_context
 from pyproxycache.wiring import listen_addresses, mend_store
 
 
@@ -49,7 +49,7 @@ def _try_log(config: Config) -> None:
 
 
 def _try_authorities(config: Config) -> None:
-    trusting(config.fetch)
+    tls_context(config.fetch)
 
 
 def _name_problems(config: Config) -> list[str]:

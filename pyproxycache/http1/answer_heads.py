@@ -1,4 +1,4 @@
-"""Heads of answers as they go to a client: framing, connection, bytes (RFC 9112)."""
+"""Heads of answers to clients: their framing, and their bytes in HTTP/1.1 (RFC 9112)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding",
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How the client is told where the body ends: its `length`, chunks, or the end of the connection."""
+    """How the client knows where the body ends: its `length` (bytes), chunks, or the connection's end."""
 
     has_body: bool
     length: int | None
@@ -24,7 +24,7 @@ class Framing:
 
 
 def framing(method: str, version: tuple[int, int], head: Head) -> Framing:
-    """The framing of the answer with this head, whose Content-Length is the body's own if there is one."""
+    """The framing for an answer with this head; a Content-Length in it has to be the body's."""
     status = head.status
     if method == "HEAD" or status < 200 or status in (204, 304):
         return Framing(has_body=False, length=None, is_chunked=False, ends_connection=False)
@@ -35,7 +35,7 @@ def framing(method: str, version: tuple[int, int], head: Head) -> Framing:
 
 
 def head_bytes(head: Head, shape: Framing, *, closes: bool) -> bytes:
-    """The head for the wire; `closes`: the connection ends with this answer."""
+    """The head as HTTP/1.1 bytes; `closes`: the connection ends after this answer."""
     switches = head.status == 101
     connection = "upgrade" if switches else "close" if closes else "keep-alive"
     lines = [f"HTTP/1.1 {status_line(head)}", f"Connection: {connection}"]
@@ -44,14 +44,14 @@ def head_bytes(head: Head, shape: Framing, *, closes: bool) -> bytes:
     for name, value in head.headers:
         lowered = name.lower()
         if shape.is_chunked and lowered == "content-length":
-            continue  # that became known since the framing was chosen (RFC 9112 section 6.2)
+            continue  # it became known after the framing was chosen (RFC 9112 section 6.2)
         if lowered not in _HOP_BY_HOP or (switches and lowered == "upgrade"):
             lines.append(f"{name}: {value}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 def framed(method: str, response: Response) -> Headers:
-    """The fields with no other Content-Length than that of the body (RFC 9112 section 6.3)."""
+    """The response's fields with the body's Content-Length, or without one (RFC 9112 section 6.3)."""
     headers = response.head.headers
     if method == "HEAD" or response.head.status == 304:
         lengths = set(split_list(headers.get("content-length") or ""))
@@ -66,7 +66,7 @@ def framed(method: str, response: Response) -> Headers:
 
 
 def status_line(head: Head) -> str:
-    """Status and reason, the registered one where the origin gave none that can be sent."""
+    """Status and reason phrase; the registered phrase if the origin's is missing or cannot be sent."""
     if _REASON.fullmatch(head.reason):
         return f"{head.status} {head.reason}"
     try:

@@ -1,4 +1,4 @@
-"""Where an answer's body ends (RFC 9112 section 6.3)."""
+"""Reading the body of an origin's answer up to its end (RFC 9112 section 6.3)."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class FramedBody(ABC):
-    """A body being read; `ended` once it is whole. `length` (bytes) is None where its end will tell.
+    """A body being read; `ended` is true once all of it was read.
 
-    It `trails` where the connection still has to bring something behind it, which nobody waits for.
-    Reading raises EOFError where the connection ends too soon, UpstreamMalformed, TimeoutError, OSError.
+    `length` is in bytes, None if it is not known before the end. `awaits_trailers`: the body is whole, but
+    its trailer section has not arrived, which nobody waits for. Reading raises EOFError if the connection
+    ends too early, UpstreamMalformed, TimeoutError or OSError.
     """
 
     length: int | None = None
     ended = False
-    trails = False
+    awaits_trailers = False
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -41,12 +42,12 @@ class FramedBody(ABC):
         """The next bytes as soon as there are any; b"" at the end."""
 
     def at_hand(self, _limit: int) -> bytes | None:
-        """All of it, if that is here already and no longer than the limit (bytes); else nothing is read."""
+        """The whole body if it has arrived and has at most `limit` bytes; else None, with nothing read."""
         return None
 
 
 class Counted(FramedBody):
-    """So many bytes."""
+    """A body of known length, by Content-Length."""
 
     def __init__(self, reader: Reader, length: int) -> None:
         super().__init__(reader)
@@ -66,11 +67,11 @@ class Counted(FramedBody):
 
 
 class Chunked(FramedBody):
-    """Chunks, each with its size, and then a trailer section, which is dropped (RFC 9112 section 7.1)."""
+    """A body in chunks; its trailer section is dropped (RFC 9112 section 7.1)."""
 
     def __init__(self, reader: Reader) -> None:
         super().__init__(reader)
-        self._left: int | None = None  # of this chunk; None before the first one
+        self._left: int | None = None  # bytes left of this chunk; None before the first one
 
     def read(self) -> bytes:
         if not self._left:
@@ -78,9 +79,9 @@ class Chunked(FramedBody):
                 return whole
             self._left = self._next_size()
         if self._left == 0:
-            # With the last chunk the body is whole, whatever becomes of the connection.
+            # The body is whole with its last chunk, even if the connection breaks now.
             self.ended = True
-            self.trails = not self._skip_trailers()
+            self.awaits_trailers = not self._skip_trailers()
             return b""
         data = self._reader.some(self._left)
         if not data:
@@ -91,26 +92,27 @@ class Chunked(FramedBody):
     def at_hand(self, limit: int) -> bytes | None:
         if self._left is not None or not self._reader.holds_end(_LAST_CHUNK, limit):
             return None
-        body = _dechunked(self._reader.ahead())
+        body = _dechunked(self._reader.buffered())
         if body is not None:
-            self._reader.read_ahead()
+            self._reader.take_buffered()
             self.ended = True
         return body
 
     def _whole_chunks(self) -> bytes:
-        """The content of the small chunks that are wholly here; b"" where the next one is not."""
-        ahead = self._reader.ahead(_AT_ONCE)
+        """The content of the chunks that are wholly in the buffer; b"" if the next one is not."""
+        buffered = self._reader.buffered(_AT_ONCE)
         place = 0 if self._left is None else 2
-        if place and not ahead.startswith(b"\r\n"):
+        if place and not buffered.startswith(b"\r\n"):
             return b""
-        chunks, place = _chunks(ahead, place)
+        chunks, place = _chunks(buffered, place)
         if chunks:
-            # As if each were read by itself: the end of the last one is looked at with the next.
+            # The CRLF behind the last one stays, as after a chunk that was read alone.
             self._reader.skip(place - 2)
             self._left = 0
         return b"".join(chunks)
 
     def _next_size(self) -> int:
+        """Read the next chunk's size line, after the end of the chunk before it."""
         if self._left is not None and self._reader.line(_LONGEST_LINE) != b"\r\n":
             raise UpstreamMalformed("a chunk is longer than its size")
         line = self._reader.line(_LONGEST_LINE)
@@ -120,7 +122,7 @@ class Chunked(FramedBody):
         return int(match[1], 16)
 
     def _skip_trailers(self) -> bool:
-        """Drop the trailer section; whether all of it was here, for nobody waits for what nobody gets."""
+        """Drop the trailer section as far as it has arrived; returns whether that is all of it."""
         left = _TRAILER_LIMIT
         while line := self._reader.line_at_hand(left):
             if line in (b"\r\n", b"\n"):
@@ -130,7 +132,7 @@ class Chunked(FramedBody):
 
 
 def _dechunked(data: bytes) -> bytes | None:
-    """The body that the chunks make, where they are that and nothing else."""
+    """The content of a complete chunked body with an empty trailer section; None for any other data."""
     chunks, place = _chunks(data, 0)
     match = _CHUNK.match(data, place)
     if match is None or int(match[1], 16) or data[match.end() :] != b"\r\n":
@@ -139,7 +141,7 @@ def _dechunked(data: bytes) -> bytes | None:
 
 
 def _chunks(data: bytes, place: int) -> tuple[list[bytes], int]:
-    """What the whole chunks from `place` on hold, but for the last one of all, and where they end."""
+    """The contents of the whole chunks from `place` on, without the last (empty) chunk, and their end."""
     chunks: list[bytes] = []
     while (match := _CHUNK.match(data, place)) is not None:
         start, size = match.end(), int(match[1], 16)
@@ -152,7 +154,7 @@ def _chunks(data: bytes, place: int) -> tuple[list[bytes], int]:
 
 
 class UntilClose(FramedBody):
-    """All that comes until the connection ends, in TLS with its own closing message (section 9.8)."""
+    """A body that ends with the connection; with TLS, by its closing message (RFC 9112 section 9.8)."""
 
     def read(self) -> bytes:
         data = self._reader.some(_LARGEST_READ)
@@ -160,10 +162,10 @@ class UntilClose(FramedBody):
         return data
 
 
-def framed(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, FramedBody]:
-    """The head with no framing but the one in force, and the body.
+def framed(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, Body]:
+    """The head with only those framing fields that count, and the body to read.
 
-    Raises UpstreamMalformed where the framing is ambiguous, contradictory or coded unasked.
+    Raises UpstreamMalformed if the framing is ambiguous or contradictory, or has a coding not asked for.
     """
     head = received.head
     codings = _transfer_codings(received)
@@ -174,7 +176,7 @@ def framed(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, Fra
         length = _content_length(headers)
         headers = headers if length is None else headers.with_field("Content-Length", str(length))
     else:
-        # It is in force even where it says nothing that is known (RFC 9112 section 6.3).
+        # Transfer-Encoding overrides Content-Length even with unknown codings (RFC 9112 section 6.3).
         headers = headers.without("Content-Length", *(() if codings else ("Transfer-Encoding",)))
     body: FramedBody
     if method == "HEAD" or head.status in (204, 304):
@@ -189,8 +191,8 @@ def framed(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, Fra
 def may_persist(received: ParsedHead, method: str, body: FramedBody) -> bool:
     """Whether the connection can carry another request after the body (RFC 9112 section 9.3).
 
-    Not behind an answer that has no body and speaks of one: who sends it all the same sends it into the
-    next answer, and when it comes does not tell the two apart.
+    False after an answer without a body whose head announces one: if the origin sends it all the same, it
+    would be read as the next answer.
     """
     if method == "HEAD":
         return False
@@ -201,18 +203,17 @@ def may_persist(received: ParsedHead, method: str, body: FramedBody) -> bool:
     if isinstance(body, UntilClose) or "close" in options:
         return False
     if coded and (not received.minor or "content-length" in head.headers):
-        return False  # whoever sends both may have been made to (RFC 9112 section 6.1)
+        return False  # both fields may mean response splitting (RFC 9112 section 6.1)
     if head.status in (204, 304) and (coded or _content_length(head.headers)):
         return False
     return received.minor > 0 or "keep-alive" in options
 
 
 def _transfer_codings(received: ParsedHead) -> list[str] | None:
-    """["chunked"], or [] where only unknown names stand in the field; None without the field.
+    """The transfer codings: ["chunked"], [] if the field names only unknown ones, None without the field.
 
-    What is coded otherwise would go on under a wrong name, with the coding in it and none announced.
-    ["identity"] is what old origins write where there is no coding (RFC 2616 section 3.6): beside it the
-    length counts, without which a connection that is kept open would have no end of the body.
+    Raises UpstreamMalformed for other codings, which would have to be decoded. ["identity"] is what old
+    origins send for no coding (RFC 2616 section 3.6): then Content-Length counts.
     """
     text = received.head.headers.get("transfer-encoding")
     if text is None:
@@ -227,7 +228,7 @@ def _transfer_codings(received: ParsedHead) -> list[str] | None:
 
 
 def _content_length(headers: Headers) -> int | None:
-    """The value, which may be repeated but not differ."""
+    """Content-Length in bytes, None if absent; raises UpstreamMalformed if invalid or contradictory."""
     lines = headers.lines("content-length")
     if not lines:
         return None

@@ -1,4 +1,4 @@
-"""The head of an answer, as strictly as RFC 9112 has it."""
+"""Parses the heads of origins' answers, as strictly as RFC 9112 demands."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ _MOST_INTERIM = 100
 _BLANKS = " \t"
 _LONGEST_REMEMBERED = 1024
 _STATUS_LINE = re.compile(r"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?")
-# A blank before the colon has to be taken away (RFC 9112 section 5.1).
+# A blank before the colon has to be removed (RFC 9112 section 5.1).
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:([^\x00\r\n]*)")
-# Invalid, but not dangerous as those are that _FIELD leaves out (RFC 9110 section 5.5).
+# Invalid but harmless characters, which are replaced; _FIELD excludes others (RFC 9110 section 5.5).
 _CONTROLS = re.compile(r"[\x01-\x08\x0b-\x1f\x7f]")
 _OF_FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedHead:
-    """A head, and the minor version of the HTTP/1 it came in."""
+    """The head of an answer, and the minor version of its HTTP/1."""
 
     head: Head
     minor: int
 
     def signed(self, name: str) -> ParsedHead:
-        """The same with the Via of a proxy of this name, which received it (RFC 9110 section 7.6.3)."""
+        """The head with the Via of the proxy of this name, which received it (RFC 9110 section 7.6.3)."""
         head = self.head
         headers = head.headers.with_line("Via", f"1.{self.minor} {name}")
         return ParsedHead(Head(head.status, head.reason, headers), self.minor)
 
 
 class Heads:
-    """The heads of one answer, the interim ones (RFC 9110 section 15.2) and the final, within one limit.
+    """Reads the heads of one answer: interim ones (RFC 9110 section 15.2) and the final one.
 
-    Each has to be whole `seconds` after its first bytes. `interim` gets those that say more than "go on".
-    `may_switch`: whether a change of protocols was asked for, whose 101 is a final head then. With the
-    `name` of this proxy they are signed by it.
+    Each has to be complete `seconds` after its first byte; one size limit holds for all. `interim` is
+    called with interim heads other than 100. `may_switch`: another protocol was asked for, and a 101 is a
+    final head. `name` is that of this proxy, for Via; "" adds none.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Heads:
         self._interim_left = _MOST_INTERIM
 
     def final(self) -> ParsedHead:
-        """The head that a body may follow, or another protocol."""
+        """The final head, which a body or another protocol may follow; raises what next() does."""
         while (received := self.next()) is None:
             pass
         return received
@@ -95,7 +95,7 @@ class Heads:
     def _received(self) -> ParsedHead:
         section = self._reader.section(self._left)
         if section is None:
-            # Still arriving, or not as it should be.
+            # It is still arriving, or has line ends other than CRLF.
             with self._reader.within(self._seconds):
                 status_line = self._line()
                 _check_status_line(status_line)
@@ -130,7 +130,7 @@ def _check_status_line(line: str) -> re.Match[str]:
 
 
 def _unfolded(lines: list[str]) -> list[str]:
-    """The lines, each with those that go on with it (RFC 9112 section 5.2)."""
+    """The lines, with folded ones joined to those they continue (RFC 9112 section 5.2)."""
     if not any(line[0] in _BLANKS for line in lines):
         return lines
     whole: list[str] = []
@@ -154,5 +154,5 @@ def _field(line: str) -> tuple[str, str]:
     return name, value.strip(_BLANKS)
 
 
-# An origin says the same of many things within one second.
+# Many answers of an origin within one second have equal heads.
 _short_head = lru_cache(maxsize=256)(_head)

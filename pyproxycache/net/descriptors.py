@@ -1,4 +1,4 @@
-"""The process's file descriptors: where none is left, what is idle is closed before anything fails."""
+"""File descriptors: when the process has none left, idle ones are closed before an operation fails."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ T = TypeVar("T")
 _NONE_LEFT = {errno.EMFILE, errno.ENFILE}
 
 closers: list[Callable[[], bool]] = []
-"""Each closes something that is idle, and says whether there was any. The table of descriptors is the
-process's, and so is this list; it is added to before there are threads."""
+"""Functions that close one idle descriptor each and return whether there was one.
+
+Global, as descriptors are the process's; it changes only before there are threads.
+"""
 
 
 def opened(opening: Callable[[], T]) -> T:
-    """What it opens, after closing what is idle where that is needed; raises what it raises."""
+    """Call `opening` and return what it opens, closing idle descriptors if it finds none free.
+
+    Raises what `opening` raises.
+    """
     idle = iter(closers)
     close = next(idle, None)
     while True:
@@ -33,7 +38,7 @@ def opened(opening: Callable[[], T]) -> T:
 
 
 def make_sure_of(count: int) -> None:
-    """So many can be opened a moment later, as far as that can be had by closing what is idle."""
+    """Close idle descriptors until `count` are free; if there are too few idle ones, fewer are free."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for _ in range(count):

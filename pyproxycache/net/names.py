@@ -1,4 +1,4 @@
-"""Host names to addresses, within the time there is."""
+"""Host names looked up to addresses, with a deadline."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _FAILED_SECONDS = 1.0
 _MOST = 1024
 _AT_ONCE = 256
 _OF_ONE_CLIENT = 64
-"""Names that nobody answers for take long: those of one client leave room for the others'."""
+"""Look-ups that may run for one client: unanswered names take long, and other clients need some too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One that a socket can be connected to; `where` is in the form that the family has for it."""
+    """An address that a socket can be connected to; `where` is the tuple that its family takes."""
 
     family: int
     where: tuple[Any, ...]
 
     @property
     def host(self) -> str:
-        """The IP address alone."""
+        """The IP address as text, without a zone."""
         return str(self.where[0]).partition("%")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class _Resolved:
-    """What a look-up gave, good `until` then (monotonic)."""
+    """The result of a look-up, valid `until` then (monotonic)."""
 
     addresses: Sequence[Address]
     error: Exception | None
@@ -46,10 +46,10 @@ _Key = tuple[str, int]
 
 
 class Names:
-    """Looks names up in threads of their own, for the system's look-up cannot be told when to give up.
+    """Looks names up in threads of their own, as the system's look-up has no time limit.
 
-    What was found is remembered for a short time, as the system does not tell the time to live. `_known`
-    and `_running`, the clients for whom names are being looked up, are guarded by `_changed`.
+    Results are remembered for a short time, as the system does not tell the time to live. `_known`
+    (results) and `_running` (the client for whom each name is being looked up) are guarded by `_changed`.
     """
 
     def __init__(self, remembered: float = _FOUND_SECONDS) -> None:
@@ -59,9 +59,9 @@ class Names:
         self._running: dict[_Key, str] = {}
 
     def addresses(self, host: str, port: int, deadline: float, client: str = "") -> Sequence[Address]:
-        """The host's addresses in the system's order; waits for them until the deadline (monotonic).
+        """The host's addresses in the system's order; waits until the deadline (monotonic) at most.
 
-        Raises UpstreamUnreachable and UpstreamTimeout.
+        Raises UpstreamUnreachable if there are none, UpstreamTimeout after the deadline.
         """
         literal = _literal(host, port)
         found = (
@@ -77,7 +77,7 @@ class Names:
         return found.addresses
 
     def forget(self, host: str, port: int) -> None:
-        """Look the name up anew the next time: nothing that was found let us in."""
+        """Forget the result for this name, as none of its addresses accepts a connection."""
         with self._changed:
             self._known.pop((host, port), None)
 
@@ -91,9 +91,9 @@ class Names:
             return found
 
     def _begin(self, key: _Key, client: str) -> bool:
-        """Have the name looked up, unless it is, or too many are; false where that has failed already.
+        """Start to look the name up, unless that runs already or too many do; call with the lock held.
 
-        Under the lock.
+        False if the thread could not start, which is the result then.
         """
         if key in self._running or self._is_full(client):
             return True
@@ -113,12 +113,13 @@ class Names:
         host, port = key
         try:
             addresses, error = _resolved(host, port), None
-        except Exception as failure:  # too little memory as well: those who wait have to be told
+        except Exception as failure:  # any at all, also MemoryError: those who wait have to learn of it
             addresses, error = [], failure
         with self._changed:
             self._learn(key, addresses, error)
 
     def _learn(self, key: _Key, addresses: Sequence[Address], error: Exception | None) -> None:
+        """Remember the result and wake those who wait; call with the lock held."""
         self._running.pop(key, None)
         self._known.pop(key, None)
         if len(self._known) >= _MOST:
@@ -129,7 +130,7 @@ class Names:
 
 
 def _literal(host: str, port: int) -> Sequence[Address]:
-    """The address that the host is; () for a name, which may have to be waited for."""
+    """The address, if the host is one in text form; () for a name."""
     try:
         return _resolved(host, port, socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):

@@ -1,15 +1,15 @@
-"""Which addresses are one client, for what each client has a share of."""
+"""Which addresses count as one client, for limits that hold for each client."""
 
 from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
 
 _NETWORK_OF_ONE = 64
-"""Bits of an IPv6 address that one customer is given: all addresses behind them are one client."""
+"""Bits of the IPv6 prefix that one customer is given: all addresses in it count as one client."""
 
 
 def who(address: str) -> str:
-    """The client whose address this is, for what each client has a share of."""
+    """The client that the IP address belongs to: itself or, for IPv6, its /64 prefix as a number."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Several addresses of one host, raced: the first that lets us in (RFC 8305)."""
+"""Connecting to several addresses of one host in parallel; the first that accepts wins (RFC 8305)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyproxycache import clock
 from pyproxycache.net.names import Address
 
 HEAD_START = 0.25
-"""Seconds that an address has before the next one is tried beside it (RFC 8305 section 5)."""
+"""Seconds that an address has before the next one is tried in parallel (RFC 8305 section 5)."""
 
 _PROBES = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 _SUSPECT_SECONDS = 60.0
@@ -25,9 +25,9 @@ _MOST_SUSPECTS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Raced:
-    """The socket of the address that won, in non-blocking mode, None where none did.
+    """The result of a race: the address that accepted first with its non-blocking socket; None if none did.
 
-    `failed` are those that did not let us in, or had not when their head start was over, with the reason.
+    `failed` maps the addresses that refused, or did not answer within their head start, to the reason.
     """
 
     winner: tuple[Address, socket.socket] | None
@@ -36,31 +36,31 @@ class Raced:
 
 def race(addresses: Sequence[Address], deadline: float) -> Raced:
     """Connect to the first of the addresses that accepts, before the deadline (monotonic)."""
-    field = _Field()
+    attempts = _Attempts()
     waiting = list(addresses)
     next_start = 0.0
     try:
-        while (waiting or field.running) and field.winner is None and (now := clock.steady()) < deadline:
-            if waiting and (not field.running or now >= next_start):
-                field.start(waiting.pop(0), now)
+        while (waiting or attempts.running) and not attempts.winner and (now := clock.steady()) < deadline:
+            if waiting and (not attempts.running or now >= next_start):
+                attempts.start(waiting.pop(0), now)
                 next_start = now + HEAD_START
-            elif field.wait((min(next_start, deadline) if waiting else deadline) - now):
-                next_start = now  # one fewer is running
-        return Raced(field.winner, field.all_failed(clock.steady()))
+            elif attempts.wait((min(next_start, deadline) if waiting else deadline) - now):
+                next_start = now  # one failed: the next one starts at once
+        return Raced(attempts.winner, attempts.failed(clock.steady()))
     finally:
-        field.close()
+        attempts.close()
 
 
 def probe_when_silent(sock: socket.socket) -> None:
-    """Have the kernel find out within two minutes that a silent peer is gone; of TCP sockets alone."""
+    """Have the kernel probe a silent peer (TCP keep-alive) and fail the socket within two minutes."""
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _PROBES:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-class _Field:
-    """The attempts that are under way, by descriptor."""
+class _Attempts:
+    """The attempts to connect: those that run, by descriptor, and those that have ended."""
 
     def __init__(self) -> None:
         self.running: dict[int, tuple[Address, socket.socket, float]] = {}
@@ -69,7 +69,7 @@ class _Field:
         self._poll = select.poll()
 
     def start(self, address: Address, now: float) -> None:
-        """Begin to connect."""
+        """Begin to connect to the address."""
         try:
             sock = socket.socket(address.family, socket.SOCK_STREAM)
         except OSError as error:
@@ -85,20 +85,20 @@ class _Field:
             self._end(sock.fileno(), code)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for an attempt to end; whether one did."""
+        """Wait until an attempt ends; false if none did in that time."""
         found = self._poll.poll(math.ceil(max(0.0, seconds) * 1000))
         for descriptor, _events in found:
             sock = self.running[descriptor][1]
             self._end(descriptor, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
         return bool(found)
 
-    def all_failed(self, now: float) -> dict[Address, OSError]:
-        """Those that failed, and those that were silent for as long as they had to themselves."""
+    def failed(self, now: float) -> dict[Address, OSError]:
+        """The addresses that refused, and those that did not answer within their head start."""
         silent = (a for a, _sock, since in self.running.values() if now - since >= HEAD_START)
         return {**{address: TimeoutError("no answer") for address in silent}, **self._failed}
 
     def close(self) -> None:
-        """Give up what is still under way."""
+        """Give up the attempts that still run."""
         for _address, sock, _since in self.running.values():
             sock.close()
 
@@ -114,14 +114,14 @@ class _Field:
 
 
 class Suspects:
-    """Addresses that lately did not let us in, which others are tried before; guarded by `_lock`."""
+    """Addresses that failed lately and are tried after others; `_until` is guarded by `_lock`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._until: dict[Address, float] = {}
 
     def note(self, addresses: Iterable[Address]) -> None:
-        """Put them behind the others for a while."""
+        """Suspect the addresses for a minute, as they did not accept a connection."""
         until = clock.steady() + _SUSPECT_SECONDS
         with self._lock:
             for address in addresses:
@@ -131,12 +131,12 @@ class Suspects:
                 self._until[address] = until
 
     def clear(self, address: Address) -> None:
-        """It let us in."""
+        """Trust the address again, as it accepted a connection."""
         with self._lock:
             self._until.pop(address, None)
 
     def last(self, addresses: Sequence[Address]) -> list[Address]:
-        """The addresses, families taking turns (RFC 8305 section 4), and suspects behind all others."""
+        """The addresses in the order to try: families in turn (RFC 8305 section 4), suspects last."""
         now = clock.steady()
         with self._lock:
             suspects = {address for address in addresses if self._until.get(address, 0.0) > now}

@@ -1,4 +1,4 @@
-"""Bytes from a connection as they arrive, read ahead through one buffer."""
+"""Reads bytes from a connection through a buffer, with limits on each wait."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ _READ_SIZE = 256 << 10
 _AT_ONCE = int(socket.MSG_DONTWAIT)
 _LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _TIMEVAL = struct.Struct("ll")
-_LONGEST_WAIT = 86400.0  # seconds: no system call is told more than it can count
+_LONGEST_WAIT = 86400.0  # seconds: system calls overflow with much larger ones
 _COUNT = struct.Struct("i")
 
 
 class Reader:
-    """Reads one socket; what was read ahead stays here, for the connection's next answer is no part of it.
+    """Reads one socket through a buffer, which keeps bytes that belong to a later message.
 
-    Every wait for a byte ends after `silence` seconds, and at the `deadline` (monotonic) while there is
-    one: TimeoutError. `received` counts bytes. `before_wait`, where it is set, is called before each wait.
+    Each wait for a byte ends with TimeoutError after `silence` seconds, and at the `deadline` (monotonic)
+    if there is one. `received` counts all bytes. `before_wait`, if set, is called before each wait.
     """
 
     def __init__(self, sock: socket.socket, silence: float) -> None:
         self._sock = sock
         self._secured = isinstance(sock, ssl.SSLSocket)
         self.silence = silence
-        self._limit: float | None = None  # of the kernel's waiting, as it was told last
+        self._limit: float | None = None  # the time limit that the socket has now (seconds)
         self._buffer = bytearray()
-        self._failure: OSError | None = None  # met while looking ahead, for the next read
+        self._failure: OSError | None = None  # met while filling the buffer; the next read raises it
         self.deadline: float | None = None
         self.before_wait: Callable[[], None] | None = None
         self.received = 0
 
     def line(self, limit: int) -> bytes:
-        """The next line with its end; raises UpstreamMalformed where it is longer than `limit` bytes.
+        """The next line with its end; waits for it.
 
-        EOFError where the connection ends before the line does.
+        Raises UpstreamMalformed if it is longer than `limit` bytes, EOFError if the connection ends first.
         """
         searched = 0
         while (end := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) <= limit:
@@ -59,15 +59,15 @@ class Reader:
         return self._taken(end + 1)
 
     def line_at_hand(self, limit: int) -> bytes:
-        """The next line with its end, where it is here and no longer than `limit` bytes; else b""."""
+        """The next line with its end if it has arrived and has at most `limit` bytes; else b""."""
         while (end := self._buffer.find(b"\n", 0, limit)) < 0:
-            if len(self._buffer) >= limit or not self._take_in():
+            if len(self._buffer) >= limit or not self._fill():
                 return b""
         return self._taken(end + 1)
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """All that is read under it comes in that time, and before the deadline; else TimeoutError."""
+        """Limit all reads in this context together to so many seconds, by TimeoutError."""
         before = self.deadline
         limit = clock.steady() + seconds
         self.deadline = limit if before is None else min(before, limit)
@@ -77,7 +77,10 @@ class Reader:
             self.deadline = before
 
     def section(self, limit: int) -> bytes | None:
-        """All lines up to an empty one, without that, where they are here and end in CRLF; else None."""
+        """The lines before the next empty line, if all have arrived and end in CRLF; else None.
+
+        `limit` is their largest size (bytes). The empty line is taken too, and not returned.
+        """
         if not self._buffer:
             self._buffer += self._receive(_READ_AHEAD)
         end = self._buffer.find(b"\r\n\r\n", 0, limit)
@@ -86,7 +89,7 @@ class Reader:
         return self._taken(end + 4)[:-4]
 
     def some(self, limit: int) -> bytes:
-        """The next bytes, `limit` at most, as soon as there are any; b"" at the end of the connection."""
+        """The next bytes, at most `limit`, as soon as there are any; b"" at the end of the connection."""
         if not self._buffer:
             if limit >= _READ_AHEAD:
                 return self._receive(min(limit, _READ_SIZE))
@@ -94,65 +97,65 @@ class Reader:
         return self._taken(min(limit, _READ_SIZE))
 
     def holds(self, count: int) -> bool:
-        """Whether so many bytes are here, after taking what has come."""
+        """Whether at least `count` bytes have arrived; does not wait."""
         while len(self._buffer) < count:
-            if not self._take_in():
+            if not self._fill():
                 return False
         return True
 
     def holds_end(self, end: bytes, limit: int) -> bool:
-        """Whether what is here, no more than `limit` bytes, ends so."""
+        """Whether the bytes that have arrived are at most `limit` and end with `end`; does not wait."""
         while not self._buffer.endswith(end):
-            if len(self._buffer) > limit or not self._take_in():
+            if len(self._buffer) > limit or not self._fill():
                 return False
         return len(self._buffer) <= limit
 
-    def read_ahead(self) -> bytes:
-        """What was received and not read yet."""
+    def take_buffered(self) -> bytes:
+        """Read all bytes in the buffer, and nothing of the socket."""
         return self._taken(len(self._buffer))
 
-    def ahead(self, limit: int | None = None) -> bytes:
-        """The same, `limit` bytes at most, without reading it."""
+    def buffered(self, limit: int | None = None) -> bytes:
+        """The first `limit` bytes in the buffer (None: all), which stay there."""
         return bytes(self._buffer[:limit])
 
     def skip(self, count: int) -> None:
-        """Let go of so many bytes of what was read ahead."""
+        """Drop the first `count` bytes in the buffer."""
         del self._buffer[:count]
 
     def pending(self) -> int:
-        """Bytes that have come and were not read yet, about; of TLS those that are decrypted."""
+        """About how many bytes have arrived and were not read; with TLS, only decrypted ones."""
         if isinstance(self._sock, ssl.SSLSocket):
             return len(self._buffer) + self._sock.pending()
         (count,) = _COUNT.unpack(fcntl.ioctl(self._sock, termios.FIONREAD, bytes(_COUNT.size)))
         return len(self._buffer) + int(count)
 
     def narrow(self) -> None:
-        """Have the other side send no more than it was given leave to, but for a trickle."""
-        with contextlib.suppress(OSError):  # it is closed
+        """Shrink the TCP window, so that the peer sends little beyond what it may send already."""
+        with contextlib.suppress(OSError):  # the socket is closed
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, 1)
 
     def is_ready(self) -> bool:
-        """Whether the next read gives something, if only the end or an error, without waiting."""
+        """Whether the next read returns at once, with bytes, the end, or an error."""
         if self._buffer or self._failure is not None:
             return True
         try:
             if not self._secured:
                 self._sock.recv(1, _LOOK)
                 return True
-            # TLS has messages of its own, such as session tickets, which are nothing to read.
-            data = self._at_once(_READ_AHEAD)
+            # Readable may also mean a TLS message without content, such as a session ticket.
+            data = self._receive_now(_READ_AHEAD)
         except BlockingIOError:
             return False
         except OSError as error:
-            self._failure = error  # the kernel tells it once
+            self._failure = error  # the kernel reports it only once
             return True
         self._buffer += data or b""
         return data is not None
 
-    def _take_in(self) -> bool:
-        """Take in what has come, without waiting; whether that is anything but the end."""
+    def _fill(self) -> bool:
+        """Add what has arrived to the buffer without waiting; false if that is nothing, or the end."""
         try:
-            data = self._at_once(_READ_AHEAD)
+            data = self._receive_now(_READ_AHEAD)
         except OSError as error:
             self._failure = error
             return False
@@ -160,9 +163,9 @@ class Reader:
         return bool(data)
 
     def _receive(self, size: int) -> bytes:
-        """New bytes of the connection, none of the buffer's; b"" at the end."""
+        """The next bytes from the socket, past the buffer; waits for them. b"" at the end."""
         if self.before_wait is not None:
-            data = self._at_once(size)
+            data = self._receive_now(size)
             if data is not None:
                 return data
             self.before_wait()
@@ -175,8 +178,8 @@ class Reader:
         self.received += len(data)
         return data
 
-    def _at_once(self, size: int) -> bytes | None:
-        """What `_receive` gives, None where it would wait."""
+    def _receive_now(self, size: int) -> bytes | None:
+        """As _receive(), but None instead of waiting."""
         self._raise_failure()
         try:
             if not self._secured:
@@ -192,7 +195,7 @@ class Reader:
         return data
 
     def _raise_failure(self) -> None:
-        """Raise what looking ahead met, so that a reset does not pass for the end."""
+        """Raise the error met while filling the buffer, so that a reset is not taken for the end."""
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -206,9 +209,9 @@ class Reader:
         return bool(poll.poll(0))
 
     def limit_waits(self) -> None:
-        """Have the socket's next operations wait as long as they may, and no longer.
+        """Set the socket to wait in its next operations for patience() seconds at most.
 
-        Without TLS the kernel looks after that, which saves asking it before each of them.
+        Without TLS the kernel keeps the limit, which saves a poll before each operation.
         """
         patience = self.patience()
         if patience == self._limit:
@@ -223,12 +226,12 @@ class Reader:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def set_nonblocking(self) -> None:
-        """Have the socket's next operations wait for nothing."""
+        """Set the socket not to wait in its next operations."""
         self._sock.setblocking(False)
         self._limit = None
 
     def patience(self) -> float:
-        """How long a single wait may be (seconds); raises TimeoutError after the deadline."""
+        """The longest that the next wait may be (seconds); raises TimeoutError after the deadline."""
         longest = min(self.silence, _LONGEST_WAIT)
         if self.deadline is None:
             return longest
@@ -238,6 +241,7 @@ class Reader:
         return min(left, longest)
 
     def _taken(self, count: int) -> bytes:
+        """Remove the first `count` bytes from the buffer and return them."""
         buffer = self._buffer
         if count >= len(buffer):
             data = bytes(buffer)

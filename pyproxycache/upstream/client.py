@@ -1,4 +1,4 @@
-"""Requests to origins, over kept or new connections, straight or through the parent."""
+"""Sends requests to origins, over kept or new connections, directly or through the parent."""
 
 from __future__ import annotations
 
@@ -28,21 +28,26 @@ from pyproxycache.upstream.exchange import Exchange
 from pyproxycache.upstream.idle import IdleConnections
 from pyproxycache.upstream.switched import Switched
 
-# Safe and without a body: asked twice is as good as asked once.
+# Safe and without a body: may be sent a second time.
 _REPEATABLE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
 Silence = Callable[[Url, Head | None], float | None]
-"""The longest wait for a byte (seconds) of the body behind this head of the URL's, or of a head; None: as
-the options have it."""
+"""Gives the longest wait for a byte (seconds) of the body after this head, or of the head if that is None.
+
+None: `fetch.silence`.
+"""
 
 
-def _as_usual(_url: Url, _head: Head | None) -> None:
+def _default_silence(_url: Url, _head: Head | None) -> None:
     return None
 
 
 class Upstream:
-    """Sends requests; connections are dialled to addresses that `admit` has seen."""
+    """Sends requests to origins; connections are made only to addresses that `admit` allows.
+
+    `name` is that of this proxy in Via. Safe to use from any thread.
+    """
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class Upstream:
         parent: ParentOptions | None,
         admit: Admit,
         name: str,
-        silence: Silence = _as_usual,
+        silence: Silence = _default_silence,
     ) -> None:
         self._options = options
         self._silence = silence
@@ -61,9 +66,10 @@ class Upstream:
         self._idle = IdleConnections()
 
     def send(self, request: Request, outcome: Outcome, *, patience: float | None = None) -> Exchange:
-        """The answer's head, its body still to be read; `patience` limits the wait for it (seconds).
+        """Send the request and return the exchange: the answer's head, with its body still to be read.
 
-        Raises UpstreamUnreachable, UpstreamTimeout, UpstreamMalformed, Forbidden or LoopDetected.
+        `patience` limits the wait for the head (seconds). Raises UpstreamUnreachable, UpstreamTimeout,
+        UpstreamMalformed, Forbidden or LoopDetected.
         """
         deadline = None if patience is None else clock.steady() + patience
         route = self._route(request.url)
@@ -79,16 +85,16 @@ class Upstream:
         return self._exchange(connection, request, outcome, literal, deadline)
 
     def upgrade(self, request: Request, protocols: str, outcome: Outcome) -> Exchange | Switched:
-        """The answer to a request to go on in one of the protocols, on a connection of its own.
+        """Send a request to switch to one of the protocols, on a connection of its own.
 
-        Raises what `send` does.
+        Raises what send() does.
         """
         self.refuse_loop(request)
         route = self._route(request.url)
         literal = self._admitted_literal(route, request)
         connection = self._dialler.connect(route, request.client, None)
         with _ClosingOnErrors(connection, request.url.authority):
-            self._bear_silence(connection, request.url, None)
+            self._set_silence(connection, request.url, None)
             received = connection.ask(request, self._name, protocols)
             if received.head.status == 101:
                 outcome.peer, outcome.through_parent = connection.peer, route.through_parent
@@ -96,24 +102,27 @@ class Upstream:
             return self._received(connection, received, request, outcome, literal)
 
     def close_unwanted(self) -> None:
-        """Close kept connections that nobody has needed for a while."""
+        """Close kept connections that were not used for a while."""
         self._idle.close_unwanted()
 
     def close_idle(self) -> bool:
-        """Close a kept connection, for its descriptor; whether there was any."""
+        """Close one kept connection to free its descriptor; returns whether there was one."""
         return self._idle.close_oldest()
 
     def refuse_loop(self, request: Request) -> None:
-        """Raises LoopDetected where the request has been through this proxy (RFC 9110 section 7.6.3).
+        """Raise LoopDetected if the request has been through this proxy (RFC 9110 section 7.6.3).
 
-        Before it waits for an answer, which may be the one that waits for it.
+        To be called before it joins a flight, which may itself be waiting for this request.
         """
         for via in (request.headers.get("via") or "").split(","):
             if via.split()[1:2] == [self._name]:
                 raise LoopDetected(f"{request.url} has been through this proxy already (Via)")
 
     def _admitted_literal(self, route: Route, request: Request) -> str:
-        """The address in a URL that goes through the parent, where only that can be judged; else ""."""
+        """The IP address in a URL that goes through the parent, after admitting it; "" if it has none.
+
+        The parent resolves names, so only such an address can be checked.
+        """
         literal = _literal_address(request.url.host) if route.through_parent else ""
         if literal:
             self._admit(request.client, literal, request.url.port)
@@ -127,10 +136,10 @@ class Upstream:
         return Route(self._parent.url.host, self._parent.url.port, through_parent=True, secured=secured)
 
     def _kept(self, route: Route, request: Request) -> OriginConnection | None:
-        """An idle connection that this request may go over."""
+        """A kept connection that this request may use; None if there is none."""
         if request.logs_in:
             return _logged_in(request.login, route)
-        if not _is_repeatable(request):  # should it fail
+        if not _is_repeatable(request):  # a kept connection may fail, and the request would be sent again
             return None
         connection = self._idle.take(route)
         if connection is not None and not route.through_parent:
@@ -150,9 +159,9 @@ class Upstream:
         deadline: float | None,
     ) -> Exchange:
         with _ClosingOnErrors(connection, request.url.authority):
-            with _tied(request, connection):
+            with _broken_off_with_client(request, connection):
                 connection.reader.deadline = deadline
-                self._bear_silence(connection, request.url, None)
+                self._set_silence(connection, request.url, None)
                 received = connection.ask(request, self._name)
                 connection.reader.deadline = None
             return self._received(connection, received, request, outcome, literal)
@@ -166,44 +175,47 @@ class Upstream:
         literal: str,
     ) -> Exchange:
         peer = literal if connection.route.through_parent else connection.peer
-        self._bear_silence(connection, request.url, received.head)
-        keep = self._keeping(request, received.head)
+        self._set_silence(connection, request.url, received.head)
+        keep = self._keep_for(request, received.head)
         return Exchange(connection, received, request.method, peer, outcome, keep)
 
-    def _keeping(self, request: Request, head: Head) -> Callable[[OriginConnection], None] | None:
-        """What keeps the connection for another request, of this client alone where it is logged in."""
+    def _keep_for(self, request: Request, head: Head) -> Callable[[OriginConnection], None] | None:
+        """What keeps the connection for later requests, of this client only if it is logged in; or None."""
         if not request.logs_in:
             return None if head.logs_in else self._idle.put
         return None if request.login is None else partial(request.login.keep, request.url.origin)
 
-    def _bear_silence(self, connection: OriginConnection, url: Url, head: Head | None) -> None:
-        """Have the connection wait as long as it may for the head, or for the body behind it."""
+    def _set_silence(self, connection: OriginConnection, url: Url, head: Head | None) -> None:
+        """Set how long the connection waits for a byte of the body, or of the head if that is None."""
         allowed = self._silence(url, head)
         connection.reader.silence = self._options.silence if allowed is None else allowed
 
 
 def _is_repeatable(request: Request) -> bool:
+    """Whether the request may be sent again without harm."""
     return request.body is None and request.method in _REPEATABLE
 
 
 def _logged_in(login: Login | None, route: Route) -> OriginConnection | None:
-    """The client's own connection, if it is still good and leads there."""
+    """The client's own connection, if it is still usable and has this route; else None."""
     connection: OriginConnection | None = None if login is None else login.take()
-    if connection is None or (connection.route == route and connection.is_quiet()):
+    if connection is None or (connection.route == route and connection.is_usable()):
         return connection
     connection.close()
     return None
 
 
-def _tied(request: Request, connection: OriginConnection) -> contextlib.AbstractContextManager[None]:
-    """Asking ends with the client's interest, where an origin that was asked in vain is none the worse."""
+def _broken_off_with_client(
+    request: Request, connection: OriginConnection
+) -> contextlib.AbstractContextManager[None]:
+    """A context in which the connection is broken off when the client goes, if the request is safe."""
     if request.interest is None or not _is_repeatable(request):
         return contextlib.nullcontext()
     return request.interest.tied(connection.break_off)
 
 
 class _ClosingOnErrors:
-    """Errors of the connection as upstream errors."""
+    """A context that closes the connection on an error, and raises it as the matching upstream error."""
 
     def __init__(self, connection: OriginConnection, authority: str) -> None:
         self._connection = connection
@@ -232,7 +244,7 @@ class _ClosingOnErrors:
 
 
 def _literal_address(host: str) -> str:
-    """The address that the host is, in any of the ways to write one; "" for a name."""
+    """The IP address if the host is one, in any notation; "" for a name."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except OSError:

@@ -1,4 +1,4 @@
-"""A connection to an origin or the parent: requests out, heads of answers in."""
+"""A connection to an origin or the parent: sends requests and reads the heads of answers."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ IDLE_SECONDS = 20.0
 
 _NUMBER = struct.Struct("i")
 
-# Ours to say. The front answers a 100-continue when the body is read.
+# Fields that this connection sets itself. The front answers 100-continue when the body is read.
 _OWN_FIELDS = {"host", "connection", "upgrade", "transfer-encoding", "expect"}
 _UNSENDABLE = re.compile(r"[\x00\r]|[^\x00-\xff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a connection leads to: `host` and `port` are dialled, the parent's if it goes `through_parent`.
+    """Where a connection leads: `host` and `port` to connect to, the parent's if `through_parent`.
 
-    `secured` is the https origin at the far end, None for http.
+    `secured` is host and port of the https origin at its end, None for http.
     """
 
     host: str
@@ -42,15 +42,15 @@ class Route:
 
 
 class ClosedWhileIdle(Exception):
-    """A kept connection that the origin had given up: the request was not processed, ask on another one."""
+    """The origin had closed a kept connection: the request was not processed, and may be sent again."""
 
 
 class OriginConnection:
-    """One connection of a route, `peer` being the address at its other end.
+    """One connection to an origin or the parent; `peer` is the IP address at its other end.
 
-    A wait for a byte ends after `silence` seconds; a head is whole `head_seconds` after it has begun.
-    `used` once it has carried a request; `spent` once that was one with content, which may lie unread, to
-    be taken for the next request. Letting go of it closes it.
+    A wait for a byte ends after `silence` seconds; a head has to be complete `head_seconds` after its first
+    byte. `used`: it has carried a request. `has_sent_content`: so that it cannot be kept, as the origin may
+    read unread content as the next request. It closes when it is garbage collected.
     """
 
     def __init__(
@@ -60,22 +60,22 @@ class OriginConnection:
         self.peer = peer
         self.reader = Reader(sock, silence)
         self.used = False
-        self.spent = False
+        self.has_sent_content = False
         self.idle_since = 0.0
         self._head_seconds = head_seconds
         self._sock = sock
 
     def ask(self, request: Request, name: str, protocols: str = "") -> ParsedHead:
-        """Send the request and give the head of its answer, a 101 only where it asks for `protocols`.
+        """Send the request and return the final head of its answer; a 101 only if it asks for `protocols`.
 
-        Both are signed with the `name` of this proxy (RFC 9110 section 7.6.3).
-        Raises what Heads.next does, BadRequest, and ClosedWhileIdle where it is `used`.
+        Both get a Via with the `name` of this proxy (RFC 9110 section 7.6.3). Raises what Heads.next()
+        does, BadRequest, and, if the connection is `used`, ClosedWhileIdle.
         """
         switches = bool(protocols)
         heads = Heads(self.reader, self._head_seconds, request.interim, may_switch=switches, name=name)
-        self.spent = request.body is not None
+        self.has_sent_content = request.body is not None
         early = None
-        with contextlib.suppress(ConnectionError):  # its answer may be there all the same
+        with contextlib.suppress(ConnectionError):  # the answer may have arrived before the error
             self.reader.limit_waits()
             try:
                 self._sock.sendall(self._head(request, name, protocols))
@@ -85,16 +85,16 @@ class OriginConnection:
                 early = self._send_body(_body(request), heads)
         if early is not None or not self.used:
             return early or heads.final()
-        self._refuse_unasked()
+        self._refuse_premature()
         received = heads.final()
-        if received.head.status == 408:  # which may be repeated (RFC 9110 section 15.5.9)
+        if received.head.status == 408:  # the request may be sent again (RFC 9110 section 15.5.9)
             raise ClosedWhileIdle("the origin had waited for it too long")
         return received
 
-    def _refuse_unasked(self) -> None:
-        """Wait for an answer, and raise ClosedWhileIdle where it was sent before the request had arrived.
+    def _refuse_premature(self) -> None:
+        """Wait for an answer; raise ClosedWhileIdle if it was sent before the request had arrived.
 
-        With its first byte, an answer acknowledges all of what it answers.
+        The first byte of a true answer comes with the TCP acknowledgement of the whole request.
         """
         if not self.reader.is_ready():
             poll = select.poll()
@@ -107,10 +107,10 @@ class OriginConnection:
 
     def _head(self, request: Request, name: str, protocols: str) -> bytes:
         url = request.url
-        whole = self.route.through_parent and self.route.secured is None
-        # The server as a whole has no path in this form (RFC 9112 section 3.2.4).
-        target = str(url).removesuffix("*") if whole and url.target == "*" else str(url)
-        lines = [f"{request.method} {target if whole else url.target} HTTP/1.1"]
+        absolute = self.route.through_parent and self.route.secured is None
+        # "*" is written as an empty path in absolute form (RFC 9112 section 3.2.4).
+        target = str(url).removesuffix("*") if absolute and url.target == "*" else str(url)
+        lines = [f"{request.method} {target if absolute else url.target} HTTP/1.1"]
         lines.append(f"Host: {request.url.authority}")
         lines += [f"{name}: {value}" for name, value in request.headers if name.lower() not in _OWN_FIELDS]
         major, minor = request.version
@@ -127,7 +127,7 @@ class OriginConnection:
         return (text.replace("\n", "\r\n") + "\r\n\r\n").encode("latin-1")
 
     def _send_body(self, body: Iterable[bytes], heads: Heads) -> ParsedHead | None:
-        """Send the body; gives the answer's head where it comes before the end (RFC 9112 section 9.5)."""
+        """Send the body; returns the answer's head if it comes before the end (RFC 9112 section 9.5)."""
         for data in body:
             view = memoryview(data)
             while view:
@@ -138,7 +138,7 @@ class OriginConnection:
         return None
 
     def _wait_writable(self, heads: Heads) -> ParsedHead | None:
-        """Wait until the origin takes more; gives its final head where it answers instead."""
+        """Wait until the socket can be written; returns the final head if the origin answers first."""
         poll = select.poll()
         poll.register(self._sock, select.POLLIN | select.POLLOUT)
         while True:
@@ -153,33 +153,35 @@ class OriginConnection:
                 return None
 
     def _send_some(self, view: memoryview) -> int:
+        """Send what the socket takes without waiting; returns how many bytes."""
         self.reader.set_nonblocking()
         try:
             return self._sock.send(view)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
 
-    def rest(self) -> None:
-        """Its answer was read to the end; it may wait for another request."""
+    def set_idle(self) -> None:
+        """Note that the answer was read to its end, and the connection is free for another request."""
         self.used = True
         self.idle_since = clock.steady()
 
-    def is_quiet(self) -> bool:
-        """Whether an idle connection is still good: anything to read on it means it is not."""
+    def is_usable(self) -> bool:
+        """Whether an idle connection can still be used; it cannot if there is anything to read on it."""
         return clock.steady() - self.idle_since <= IDLE_SECONDS and not self.reader.is_ready()
 
     def raw(self) -> tuple[socket.socket, bytes]:
-        """The socket, for what is no HTTP, and what was read ahead of it; letting go of this closes it."""
+        """The socket, for another protocol than HTTP, and the bytes of it that were read already."""
         self._sock.settimeout(self.reader.patience())
-        return self._sock, self.reader.read_ahead()
+        return self._sock, self.reader.take_buffered()
 
     def break_off(self) -> None:
-        """Have a thread that waits for this connection find its end; any other thread may call this."""
+        """Shut the socket down, so that a thread that waits for it wakes up; any thread may call this."""
         with contextlib.suppress(OSError):
-            # Below TLS, whose state is that thread's.
+            # Below TLS, whose state the waiting thread is using.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """Close the socket."""
         self._sock.close()
 
     def __del__(self) -> None:
@@ -191,6 +193,7 @@ def _is_chunked(request: Request) -> bool:
 
 
 def _body(request: Request) -> Iterable[bytes]:
+    """The request's content as it is sent, in chunks if its length is unknown."""
     if request.body is None or not _is_chunked(request):
         yield from request.body or ()
         return

@@ -1,4 +1,4 @@
-"""New connections: to addresses that were admitted, through the parent, secured by TLS."""
+"""Makes new connections, to admitted addresses, directly or through the parent, with TLS for https."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pyproxycache.options import FetchOptions
 from pyproxycache.upstream.connection import OriginConnection, Route
 
 Admit = Callable[[str, str, int], None]
-"""Client address, address and port to connect to; raises Forbidden or LoopDetected."""
+"""Raises Forbidden or LoopDetected if a client (its IP address) may not reach an address and port."""
 
 _CONNECTING: dict[int | None, str] = {
     errno.ECONNREFUSED: "connection_refused",
@@ -39,9 +39,9 @@ _FOR_A_CONNECTION = 2  # descriptors: addresses may be raced
 
 
 class Dialler:
-    """Makes connections; each is dialled to an address of its host that `admit` has seen.
+    """Makes connections to origins; each goes to an address of its host that `admit` allows.
 
-    Raises ConfigError where the CA file cannot be used. It adds to the system's authorities.
+    Raises ConfigError if the CA file cannot be used.
     """
 
     def __init__(self, options: FetchOptions, admit: Admit) -> None:
@@ -49,16 +49,16 @@ class Dialler:
         self._admit = admit
         self._names = Names()
         self._suspects = Suspects()
-        self._tls = trusting(options)
+        self._tls = tls_context(options)
         self._tls.set_alpn_protocols(["http/1.1"])
-        # The end of a body may be the end of the connection: whether that was meant has to show.
+        # A body may end with the connection: a missing TLS closing message has to be an error then.
         self._tls.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         if not options.tls_verify:
             self._tls.check_hostname = False
             self._tls.verify_mode = ssl.CERT_NONE
 
     def connect(self, route: Route, client: str, deadline: float | None) -> OriginConnection:
-        """A connection, before the deadline (monotonic) if there is one.
+        """Make a connection for the client (its IP address), before the deadline (monotonic) if any.
 
         Raises UpstreamUnreachable, UpstreamTimeout, Forbidden or LoopDetected.
         """
@@ -68,7 +68,7 @@ class Dialler:
         addresses = self._admitted(route, client, deadline)
         while True:
             address, sock, addresses = self._dial(route, addresses, deadline)
-            # One that connects and says no more leaves the others their time.
+            # An address that accepts and is silent then leaves half of the time to the others.
             ends = (clock.steady() + deadline) / 2 if addresses else deadline
             try:
                 sock = self._opened(sock, route, ends)
@@ -82,9 +82,12 @@ class Dialler:
                 return OriginConnection(sock, route, address.host, options.silence, options.head_timeout)
 
     def _admitted(self, route: Route, client: str, deadline: float) -> list[Address]:
-        """The addresses of the route's host that the client may reach; raises Forbidden or LoopDetected."""
+        """The addresses of the route's host that the client may reach, in the order to try them.
+
+        Raises Forbidden or LoopDetected if there are none.
+        """
         found = self._names.addresses(route.host, route.port, deadline, who(client))
-        if route.through_parent:  # which is the operator's choice
+        if route.through_parent:  # the operator chose it
             return self._suspects.last(found)
         admitted: list[Address] = []
         refusals: list[ProxyError] = []
@@ -95,13 +98,13 @@ class Dialler:
             except ProxyError as refusal:
                 refusals.append(refusal.with_traceback(None))
         if not admitted:
-            raise refusals.pop()  # not to be held by this frame, which it holds
+            raise refusals.pop()  # popped, as a frame that keeps its own error is a reference cycle
         return self._suspects.last(admitted)
 
     def _dial(
         self, route: Route, addresses: Sequence[Address], deadline: float
     ) -> tuple[Address, socket.socket, list[Address]]:
-        """The first address that accepts, a socket connected to it, and those that are left to be tried."""
+        """The first address that accepts, its connected socket, and the addresses left to try."""
         raced = race(addresses, deadline)
         self._suspects.note(raced.failed)
         if raced.winner is not None:
@@ -118,7 +121,7 @@ class Dialler:
         )
 
     def _opened(self, sock: socket.socket, route: Route, deadline: float) -> socket.socket:
-        """The connected socket, through the parent's tunnel and by TLS where the route has that."""
+        """The connected socket, after opening the parent's tunnel and TLS where the route has them."""
         sock.settimeout(max(0.001, deadline - clock.steady()))
         if route.secured is None:
             return sock
@@ -168,8 +171,11 @@ def _far_end(route: Route) -> str:
     return f"{host}:{port}"
 
 
-def trusting(options: FetchOptions) -> ssl.SSLContext:
-    """TLS that trusts the system's authorities, and those in the CA file; raises ConfigError."""
+def tls_context(options: FetchOptions) -> ssl.SSLContext:
+    """A TLS context that trusts the system's certificate authorities and those in `ca_file`.
+
+    Raises ConfigError if the file cannot be used.
+    """
     context = ssl.create_default_context()
     if options.ca_file is not None:
         try:

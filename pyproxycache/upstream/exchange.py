@@ -1,4 +1,4 @@
-"""One answer from an origin: its head, and its body as it arrives."""
+"""One exchange with an origin: the head of its answer, and the body as it arrives."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from pyproxycache.upstream.connection import OriginConnection
 
 
 class Exchange(Body):
-    """One answer being received, to be read to its end or closed.
+    """One answer being received, which has to be read to its end or closed.
 
-    `length` is the body's (bytes), None where its end will tell; `peer` the origin's address, empty
-    where only a parent proxy knows it. What is read counts in the outcome. `keep` gets the connection where
-    it may carry another request; None: it must not. Raises UpstreamMalformed.
+    `length` is the body's in bytes, None if it is not known before its end. `peer` is the origin's IP
+    address, "" if only the parent knows it. Bytes that are read are counted in the outcome. `keep` is
+    called with the connection if it can carry another request; None: it is closed. Raises
+    UpstreamMalformed.
     """
 
     def __init__(
@@ -35,26 +36,23 @@ class Exchange(Body):
         self.peer = peer
         outcome.peer, outcome.through_parent = connection.peer, connection.route.through_parent
         self._connection = connection
-        is_last = connection.spent or not may_persist(received, method, self._body)
+        is_last = connection.has_sent_content or not may_persist(received, method, self._body)
         self._keep = None if is_last else keep
         self._outcome = outcome
         self._lock = threading.Lock()
-        self._open = True  # changed with the lock: behind that the connection is another's
+        self._open = True  # guarded by _lock: once false, the connection may serve another request
         self._missing: int | None = None
         if self._body.ended:
             self._finish()
 
     def expect(self, count: int) -> None:
-        """So many more bytes are known to belong to the body, whatever its framing says.
-
-        Where fewer or more come, `read` raises BrokenOff.
-        """
+        """Have read() raise BrokenOff unless exactly `count` more bytes come, whatever the framing says."""
         self._missing = count
 
     def read(self) -> bytes:
-        """The next bytes as soon as there are any; b"" at the end of a whole body.
+        """The next bytes of the body as soon as there are any; b"" at its end.
 
-        Raises BrokenOff when the body ends short, UpstreamTimeout after too long a silence.
+        Raises BrokenOff if the body ends early, UpstreamTimeout after too long a silence.
         """
         if not self._open:
             return self._end()
@@ -83,7 +81,7 @@ class Exchange(Body):
         return b""
 
     def at_hand(self, limit: int) -> bytes | None:
-        """The whole body where it is here already and has at most `limit` bytes; else nothing is read."""
+        """The whole body if it has arrived and has at most `limit` bytes; else None, with nothing read."""
         if not self._open:
             return b""
         body = self._body.at_hand(limit)
@@ -99,43 +97,44 @@ class Exchange(Body):
         return data
 
     def count_in(self, outcome: Outcome) -> None:
-        """From here on, what is read counts there."""
+        """Count the bytes that are read from now on in this outcome."""
         self._outcome = outcome
 
     def break_off(self) -> None:
-        """Have the thread that reads it find its end; any other thread may call this."""
+        """Wake the thread that reads the body, which finds its end; any thread may call this."""
         with self._lock:
             if self._open:
                 self._connection.break_off()
 
     def pending(self) -> int:
-        """Bytes that have come already and were not read yet, about."""
+        """About how many bytes of the body have arrived and were not read yet."""
         return self._connection.reader.pending() if self._open else 0
 
     def narrow(self) -> None:
-        """What is on its way is still wanted, but not much more."""
+        """Have the origin send little beyond what is on its way: no more is wanted."""
         if self._open:
-            self._keep = None  # it would stay slow
+            self._keep = None  # the connection stays slow
             self._connection.reader.narrow()
 
     def before_wait(self, call: Callable[[], None]) -> None:
-        """Have this called each time before a read waits for the origin."""
+        """Have this called each time before read() waits for the origin."""
         self._connection.reader.before_wait = call
 
     def _finish(self) -> None:
-        """All of it is read: keep the connection if both sides can go on."""
+        """Keep the connection after the end of the body, if it can carry another request."""
         with self._lock:
             self._open = False
-        self._connection.reader.before_wait = None
-        is_at_its_end = not (self._missing or self._body.trails or self._connection.reader.ahead())
-        if self._keep is not None and is_at_its_end:
-            self._connection.rest()
+        reader = self._connection.reader
+        reader.before_wait = None
+        has_more = self._missing or self._body.awaits_trailers or reader.buffered()
+        if self._keep is not None and not has_more:
+            self._connection.set_idle()
             self._keep(self._connection)
         else:
             self._connection.close()
 
     def close(self) -> None:
-        """Give the answer up; a connection with unread bytes is of no further use."""
+        """Give up the rest of the answer and close the connection; nothing happens after the end."""
         with self._lock:
             was_open, self._open = self._open, False
         if was_open:

@@ -1,4 +1,4 @@
-"""Kept connections, for the next request of their route."""
+"""Idle connections, kept for the next request of their route."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST = 256
 
 
 class IdleConnections:
-    """Kept connections by route, newest first out; all of it is guarded by `_lock`."""
+    """Idle connections by route, of which the newest is used first; all fields are guarded by `_lock`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -19,18 +19,18 @@ class IdleConnections:
         self._count = 0
 
     def take(self, route: Route) -> OriginConnection | None:
-        """A connection that is still good; the caller's from here on."""
+        """Take a usable connection, which the caller owns then; None if there is none."""
         while True:
             with self._lock:
                 if route not in self._kept:
                     return None
                 connection = self._removed(route, -1)
-            if connection.is_quiet():
+            if connection.is_usable():
                 return connection
             connection.close()
 
     def put(self, connection: OriginConnection) -> None:
-        """Keep a connection that is at rest."""
+        """Keep an idle connection; the oldest one of all is closed if there are too many."""
         with self._lock:
             self._kept.setdefault(connection.route, []).append(connection)
             self._count += 1
@@ -39,7 +39,7 @@ class IdleConnections:
             oldest.close()
 
     def close_unwanted(self) -> None:
-        """Close those that nobody wanted for IDLE_SECONDS."""
+        """Close the connections that were idle for IDLE_SECONDS."""
         latest, closing = clock.steady() - IDLE_SECONDS, []
         with self._lock:
             for route in list(self._kept):
@@ -49,7 +49,7 @@ class IdleConnections:
             connection.close()
 
     def close_oldest(self) -> bool:
-        """Close the one that nobody has wanted for longest; whether there is any."""
+        """Close the connection that was idle for longest; returns whether there was one."""
         with self._lock:
             oldest = self._removed(self._oldest_route(), 0) if self._count else None
         if oldest is not None:

@@ -1,4 +1,4 @@
-"""A connection that went on from HTTP to another protocol (RFC 9110 section 7.8)."""
+"""A connection that has switched from HTTP to another protocol (RFC 9110 section 7.8)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pyproxycache.upstream.connection import OriginConnection
 
 
 class Switched:
-    """The head of the 101, the socket from there on, and what came on it already (`early`)."""
+    """The head of the 101, the socket for the other protocol, and its bytes that came already (`early`)."""
 
     def __init__(self, head: Head, connection: OriginConnection) -> None:
         self.head = head
@@ -15,4 +15,5 @@ class Switched:
         self._connection = connection
 
     def close(self) -> None:
+        """Close the connection."""
         self._connection.close()

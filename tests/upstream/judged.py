@@ -86,7 +86,7 @@ def _body(body: FramedBody, hooks: Hooks) -> bytes:
 
 def _rest(reader: Reader) -> bytes:
     """What comes in the other protocol."""
-    data = reader.read_ahead()
+    data = reader.take_buffered()
     try:
         while more := reader.some(1 << 16):
             data += more

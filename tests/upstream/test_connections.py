@@ -110,7 +110,7 @@ class TestIdle:
         ours, theirs = socket.socketpair()
         connection = OriginConnection(ours, route, "127.0.0.1", 10.0, 10.0)
         self.made += [connection, theirs]
-        connection.rest()
+        connection.set_idle()
         return connection, theirs
 
     def test_the_newest_of_a_route_comes_first(self) -> None:

@@ -235,7 +235,7 @@ def test_chunks_that_are_here_are_read_at_once(size: int) -> None:
     assert b"".join(pieces) == b"x" * size * count
     assert len(pieces) < 10
     assert body.ended
-    assert not body.trails
+    assert not body.awaits_trailers
 
 
 def test_many_small_chunks_in_large_and_small_reads() -> None:
