@@ -37,6 +37,7 @@ class AccessLog:
         self._sink = sink
         self._form = form
         self._query = query
+        self.lines = form.lines(query)
         self._capacity = capacity
         # Its lock is reentrant: a signal may come while the thread that handles it has the lock.
         self._changed = threading.Condition()
@@ -50,19 +51,6 @@ class AccessLog:
         self._background = Background("access-log", log, count)
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
-
-    @property
-    def by_agent(self) -> bool:
-        """Whether lines tell what the client says that it is."""
-        return self._form.by_agent
-
-    def opening(self, began: float, seconds: float, client: str) -> str:
-        """The beginning of a line: epoch seconds, seconds, address."""
-        return self._form.opening(began, seconds, client)
-
-    def rest(self, outcome: Outcome) -> str:
-        """The line of an outcome without its beginning: the same for all that get the same answer."""
-        return self._form.rest(outcome, self._query)
 
     def write(self, finished: Iterable[Outcome | str]) -> None:
         """Queue finished requests, which nobody changes any more, or their lines."""

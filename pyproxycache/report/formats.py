@@ -33,6 +33,19 @@ class Format:
     def __call__(self, outcome: Outcome, query: bool) -> str:
         return self.opening(outcome.started, outcome.seconds, outcome.client) + self.rest(outcome, query)
 
+    def lines(self, query: bool) -> Lines:
+        """The same with it decided whether queries are kept."""
+        return Lines(self.opening, lambda outcome: self.rest(outcome, query), self.by_agent)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """How one log's lines are made in two parts, where many requests have the second one in common."""
+
+    opening: Callable[[float, float, str], str]
+    rest: Callable[[Outcome], str]
+    by_agent: bool
+
 
 # Of the openings of many lines, most have the millisecond and the client of one before.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.counters import increments
+from pyproxycache.report.formats import Lines
 
 
 class Reporter:
@@ -21,13 +22,18 @@ class Reporter:
         """`note_access`: an entry's id, when it was served last (epoch seconds), and how often."""
         self._count = count
         self._note_access = note_access
-        self.log = access_log
+        self._log = access_log
+
+    @property
+    def lines(self) -> Lines | None:
+        """How the access log's lines are made, for `write`; None where there is no log."""
+        return None if self._log is None else self._log.lines
 
     def finished(self, outcome: Outcome) -> None:
         """A request came to its end."""
         self._count(increments(outcome))
-        if self.log is not None:
-            self.log.write((outcome,))
+        if self._log is not None:
+            self._log.write((outcome,))
 
     def accessed(self, entry_id: int, now: float) -> None:
         """An entry was served, of which `finished` tells the rest later."""
@@ -40,5 +46,5 @@ class Reporter:
 
     def write(self, lines: Iterable[str]) -> None:
         """Lines for the access log."""
-        if self.log is not None:
-            self.log.write(lines)
+        if self._log is not None:
+            self._log.write(lines)

@@ -15,6 +15,7 @@ from repeated import BORN, arriving, stored
 from pyproxycache.body import FileSlice
 from pyproxycache.front.memory.memory import DECIDING_FIELDS, Known, Memory, is_plain
 from pyproxycache.outcome import Outcome
+from pyproxycache.report.formats import Lines
 
 MB = 1 << 20
 
@@ -28,7 +29,7 @@ def told(outcome: Outcome) -> str:
 
 
 def memory(limit: int = MB, *, by_agent: bool = False) -> Memory:
-    return Memory(limit, told, by_agent=by_agent)
+    return Memory(limit, Lines(lambda *_values: "", told, by_agent))
 
 
 def line_of(memory: Memory, raw: bytes) -> str:

@@ -35,7 +35,8 @@ class MemoryResponder:
         self._memory = memory
         self._services = services
         self._loop = services.loop
-        self._opening = None if app.reporter.log is None else app.reporter.log.opening
+        lines = app.reporter.lines
+        self._opening = None if lines is None else lines.opening
         self._lines: list[str] = []
         self._served: list[Stored] = []
 

@@ -43,10 +43,7 @@ class Http1Sessions:
         self._services = Services(
             self.loop, threads, runner(self._learn, self._may_ask), self._collapser, app.half_closed
         )
-        access_log = app.reporter.log
-        line = None if access_log is None else access_log.rest
-        by_agent = access_log is not None and access_log.by_agent
-        self._memory = Memory(app.memory_size, line, by_agent=by_agent)
+        self._memory = Memory(app.memory_size, app.reporter.lines)
         self._responder = MemoryResponder(app, self._memory, self._services)
 
     def open(self, sock: socket.socket, address: object) -> ClientConnection:

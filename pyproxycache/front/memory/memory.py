@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import re
 import resource
-from collections.abc import Callable
 from dataclasses import replace
 
 from pyproxycache.front.memory.repeats import Arriving, Repeat, Stored
 from pyproxycache.front.memory.s3fifo import S3Fifo
 from pyproxycache.front.requests.simple import is_simple
 from pyproxycache.outcome import Outcome
+from pyproxycache.report.formats import Lines
 from pyproxycache.rules.keys import OVERRIDING
 
 _LONGEST_HEAD = 8 << 10
@@ -95,11 +95,10 @@ class _Selected:
 class Memory:
     """Answers up to so many bytes; belongs to the poller.
 
-    `line` makes the line of an outcome for the access log without its beginning; None: there is no log.
-    `by_agent`: the lines tell the client's User-Agent and Referer.
+    `lines` says how those of the access log are made; None: there is no log.
     """
 
-    def __init__(self, limit: int, line: Callable[[Outcome], str] | None, *, by_agent: bool) -> None:
+    def __init__(self, limit: int, lines: Lines | None) -> None:
         self.heads: dict[bytes, Known] = {}
         self._heads_bytes = 0
         self._heads_limit = int(limit * _SHARE_OF_HEADS)
@@ -110,8 +109,7 @@ class Memory:
         self._arriving: dict[bytes, Arriving] = {}
         self._arriving_bytes = 0
         self._arriving_limit = int(limit * _SHARE_OF_ARRIVING)
-        self._line = line
-        self._by_agent = by_agent
+        self._lines = lines
 
     def learn(self, head: bytes, repeat: Repeat) -> None:
         """Keep the answer that a request of this head was given."""
@@ -139,16 +137,16 @@ class Memory:
 
     def outcome(self, head: bytes, stored: Stored) -> Outcome:
         """What is to be told of a request of this head that gets the answer."""
-        if not self._by_agent:
+        if self._lines is None or not self._lines.by_agent:
             return replace(stored.outcome)
         agent, referer = _value(_USER_AGENT, head), _value(_REFERER, head)
         return replace(stored.outcome, user_agent=agent, referer=referer)
 
     def tell(self, head: bytes, known: Known, stored: Stored) -> None:
         """Make the known head's line as it is at the moment."""
-        assert self._line is not None, "there is a log"
-        if self._by_agent or not stored.line:
-            stored.line = self._line(self.outcome(head, stored))
+        assert self._lines is not None, "there is a log"
+        if self._lines.by_agent or not stored.line:
+            stored.line = self._lines.rest(self.outcome(head, stored))
         known.line, known.line_until = stored.line, stored.renew_at
 
     def sweep(self, versions: memoryview) -> None:
