@@ -162,7 +162,7 @@ class UntilClose(FramedBody):
         return data
 
 
-def framed(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, Body]:
+def framed(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, FramedBody]:
     """The head with only those framing fields that count, and the body to read.
 
     Raises UpstreamMalformed if the framing is ambiguous or contradictory, or has a coding not asked for.
