@@ -20,17 +20,17 @@ from pyproxycache.cli.variables import unknown_variables
 
 
 class _Commands(click.Group):
-    """Where what a command prints cannot be written, as on a full disk, that is said in a line."""
+    """The group of all commands; if output cannot be written, as on a full disk, an error line says so."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             found = super().invoke(ctx)
             sys.stdout.flush()
         except OSError as error:
-            # A reader that has gone away is click's to handle; what names a file is no matter of output.
+            # A closed pipe is handled by click; an error with a file name is not about the output.
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG) or error.filename:
                 raise
-            # What is left in the buffer would fail again at the end.
+            # The rest of the buffer would fail again when the process ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             fail(f"cannot write to standard output: {error.strerror}", PROBLEMS)
         return found

@@ -1,4 +1,4 @@
-"""Where a cache is reached, and how it is asked for a URL there."""
+"""The address at which a cache is reached, and how it is asked for a URL."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _BY_PREFIX = re.compile(r"/https?(:|%3A)(/|%2F)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The cache at a URL without a path; `upstream` is the one origin of a reverse proxy."""
+class CacheAddress:
+    """A cache, by its URL without a path; `upstream` is the origin if it is a reverse proxy."""
 
     cache: str
     upstream: Url | None = None
 
     def address_of(self, url: str) -> str:
-        """What to ask the cache for to have the URL.
+        """The URL at the cache that stands for this URL.
 
-        Raises BadRequest where it is no URL, or none of the upstream's.
+        Raises BadRequest if it is not a URL, or not one of the upstream.
         """
         parsed = parse_url(split_userinfo(url)[0])
         if self.upstream is None:
-            # Encoded as a whole: nothing on the way then writes it in another form.
+            # Encoded as a whole, so that no library on the way rewrites it.
             return f"{self.cache}/{quote(url, safe='')}"
         below = f"{self.upstream.origin}{self.upstream.path.rstrip('/')}"
         path = f"{parsed.origin}{parsed.target}".removeprefix(below)
@@ -39,7 +39,7 @@ class Asked:
         return f"{self.cache}{path}"
 
     def leads_to_a_url(self, address: str) -> bool:
-        """Whether what a redirect leads to, as seen from the cache, is already an address of that kind."""
+        """Whether the address, the target of a redirect, is already a URL at the cache."""
         path = address.removeprefix(self.cache)
         if self.upstream is not None:
             return path.startswith("/")
@@ -47,7 +47,7 @@ class Asked:
 
 
 def usable_address(listen: tuple[str, ...]) -> str | None:
-    """An address that a client on this machine can connect to by TCP; None where all are Unix sockets."""
+    """The first address that a client on this machine can connect to by TCP; None for Unix sockets only."""
     for address in listen:
         if not address.startswith("unix:"):
             host, _, port = address.rpartition(":")
@@ -56,7 +56,7 @@ def usable_address(listen: tuple[str, ...]) -> str | None:
 
 
 def cache_url(text: str) -> str:
-    """The cache's URL, without a path, from `host:port`, `:port` on this machine, or an http URL.
+    """The cache's URL without a path, from `host:port`, `:port` (this machine), or an http URL.
 
     Raises ValueError, which says what is accepted.
     """

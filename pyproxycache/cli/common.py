@@ -1,4 +1,4 @@
-"""What the commands share: options, errors for people, and the cache they work on."""
+"""What the commands share: options, errors written for people, and the cache they work on."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ PROBLEMS = 1
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """The cache that a command works on, and the rules that its keys follow."""
+    """The cache that a command works on, and the policies that its keys depend on."""
 
     store: OpenStore
     policies: Policies
 
     def key(self, url: str) -> str:
-        """What responses for the URL are stored under; ends the command where it is no URL."""
+        """The cache key of the URL; ends the command if it is not a URL."""
         try:
             parsed = parse_url(split_userinfo(url)[0])
         except BadRequest as error:
@@ -47,6 +47,7 @@ class Cache:
 
 
 def config_option(command: Command) -> Command:
+    """Add --config."""
     return click.option(
         "-c",
         "--config",
@@ -58,6 +59,7 @@ def config_option(command: Command) -> Command:
 
 
 def cache_dir_option(command: Command) -> Command:
+    """Add --cache-dir."""
     return click.option(
         "--cache-dir",
         metavar="DIR",
@@ -67,6 +69,7 @@ def cache_dir_option(command: Command) -> Command:
 
 
 def max_size_option(command: Command) -> Command:
+    """Add --max-size."""
     return click.option(
         "--max-size",
         metavar="SIZE",
@@ -76,7 +79,7 @@ def max_size_option(command: Command) -> Command:
 
 
 def server_options(command: Command) -> Command:
-    """Adds all flags that `serve` takes, and hands the command the `config_file` and the `flags` by key."""
+    """Add all flags of `serve`; the command gets `config_file`, and `flags` by configuration key."""
 
     @config_option
     @cache_dir_option
@@ -124,12 +127,12 @@ def _parameter(flag: str) -> str:
 
 
 def given_by() -> dict[str, str]:
-    """By key, the flag that sets it, or the variable if that did so for the command that runs."""
+    """For each key, the flag or the variable by which the running command was given its value."""
     return {key: flag_or_variable(flag) for key, flag in FLAGS.items()}
 
 
 def flag_or_variable(flag: str) -> str:
-    """What the user wrote for the command that runs: the flag, or the variable that stands for it."""
+    """The flag, or the environment variable if the running command took the value from that."""
     context = click.get_current_context()
     for option in context.command.params:
         if flag in option.opts:
@@ -142,7 +145,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def on_cache(command: Command) -> Command:
-    """Adds --config and --cache-dir, and hands the command the opened `cache`."""
+    """Add --config and --cache-dir; the command gets the opened `cache`."""
 
     @config_option
     @cache_dir_option
@@ -157,9 +160,9 @@ def on_cache(command: Command) -> Command:
 def load_config(
     path: Path | None, overrides: dict[str, object], names: dict[str, str] | None = None
 ) -> Config:
-    """The configuration; ends the command with status 2 and a text where it is wrong.
+    """Read the configuration; if it is wrong, end the command with a text and exit status 2.
 
-    The text names overrides by `names`, or else by their flag or variable.
+    The text calls overrides by `names`, or else by their flag or variable.
     """
     try:
         return load(path, overrides, names or given_by())
@@ -168,7 +171,7 @@ def load_config(
 
 
 def open_existing(config: Config) -> OpenStore:
-    """The cache that is there; none is made by asking about it."""
+    """Open the cache that exists; ends the command if there is none."""
     path = config.store.path
     try:
         found = (path / "index.sqlite").exists()
@@ -182,7 +185,7 @@ def open_existing(config: Config) -> OpenStore:
 
 @contextlib.contextmanager
 def errors_for_people(note: str = "") -> Iterator[None]:
-    """Turns what the cache cannot do into a line on standard error, with a note, and exit status 1."""
+    """A context that turns errors of the cache into a line on standard error and exit status 1."""
     try:
         yield
     except ProxyError as error:
@@ -194,18 +197,19 @@ def errors_for_people(note: str = "") -> Iterator[None]:
 
 
 def fail(text: str, status: int) -> NoReturn:
-    """End the command; each line of the text tells of one thing."""
+    """End the command with this exit status, after printing each line of the text to standard error."""
     for line in text.splitlines():
         click.echo(f"pyproxycache: {line}", err=True)
     sys.exit(status)
 
 
 def print_json(value: object) -> None:
+    """Print the value as indented JSON."""
     click.echo(json.dumps(value, indent=2))
 
 
 def print_json_list(values: Iterable[object]) -> None:
-    """The same for a list that need not be in memory at once."""
+    """Print a list as indented JSON, without holding all of it in memory."""
     begin = "["
     for value in values:
         click.echo(f"{begin}\n{textwrap.indent(json.dumps(value, indent=2), '  ')}", nl=False)

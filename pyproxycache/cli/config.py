@@ -1,4 +1,4 @@
-"""`config`: check a file, show what is in force."""
+"""The commands `config check` and `config show`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def check(file: Path) -> None:
 
 @config.command()
 @server_options
-@click.option("--running", "of_server", is_flag=True, help="That of the server which uses the cache now.")
+@click.option(
+    "--running", "of_server", is_flag=True, help="Show that of the server which uses the cache now."
+)
 def show(config_file: Path | None, flags: dict[str, Any], of_server: bool) -> None:
     """Print the configuration, every key with its value.
 

@@ -1,4 +1,4 @@
-"""`fetch`: bring resources into the running cache."""
+"""The command `fetch`: downloads URLs into the running cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rich.text import Text
 from urllib3.exceptions import HTTPError, IncompleteRead
 
 from pyproxycache import __version__, clock
-from pyproxycache.cli.address import Asked, cache_url, usable_address
+from pyproxycache.cli.address import CacheAddress, cache_url, usable_address
 from pyproxycache.cli.common import (
     PROBLEMS,
     WRONG_USAGE,
@@ -46,7 +46,7 @@ _TIMEOUTS = (10, 300)
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What became of one URL: `cache` is the Cache-Status it came with, `error` empty if it is kept now."""
+    """The result for one URL: `cache` is the Cache-Status of the answer, `error` is "" if it is stored."""
 
     url: str
     status: int
@@ -57,10 +57,10 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """The answer that redirects led to, received to its end.
+class _Received:
+    """The last answer after redirects, received to its end.
 
-    `details` are those of Proxy-Status; `by_us` is whether a pyproxycache was on its way.
+    `details` are those of Proxy-Status; `by_us`: it came through a pyproxycache.
     """
 
     status: int
@@ -110,17 +110,17 @@ def fetch(
             f"{'--input has no URLs' if files else 'no URLs'}: name some, or a file of them with --input",
             WRONG_USAGE,
         )
-    asked = _asked(proxy, config_file)
-    _look_for(asked.cache)
-    fetched = _Fetching(asked, show=not as_json).run(wanted, jobs)
+    address = _cache_address(proxy, config_file)
+    _check_reachable(address.cache)
+    fetched = _Fetching(address, show=not as_json).run(wanted, jobs)
     if as_json:
         print_json([asdict(one) for one in fetched])
     if any(one.error for one in fetched):
         sys.exit(PROBLEMS)
 
 
-def _asked(proxy: str | None, config_file: Path | None) -> Asked:
-    """The cache to ask; ends the command where what was written is none."""
+def _cache_address(proxy: str | None, config_file: Path | None) -> CacheAddress:
+    """The cache to ask; ends the command if there is no such address."""
     if proxy is None or config_file is not None:
         flags: dict[str, object] = {"listen": tuple(os.environ.get(_LISTEN, "").split())}
         flags["upstream"] = os.environ.get(_UPSTREAM) or None
@@ -129,15 +129,15 @@ def _asked(proxy: str | None, config_file: Path | None) -> Asked:
             address = usable_address(config.listen)
             if address is None:
                 fail("the cache listens on Unix sockets only, which fetch cannot ask", PROBLEMS)
-            return Asked(f"http://{address}", config.upstream)
+            return CacheAddress(f"http://{address}", config.upstream)
     try:
-        return Asked(cache_url(proxy), config.upstream if config_file is not None else None)
+        return CacheAddress(cache_url(proxy), config.upstream if config_file is not None else None)
     except ValueError as error:
         fail(f"{flag_or_variable('--proxy')}: {error}", WRONG_USAGE)
 
 
-def _look_for(cache: str) -> None:
-    """Ends the command, in a line, where nobody accepts connections there."""
+def _check_reachable(cache: str) -> None:
+    """End the command with a line if nobody accepts connections at the cache's URL."""
     url = urlsplit(cache)
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
@@ -151,22 +151,22 @@ def _look_for(cache: str) -> None:
 
 
 class _Speed(ProgressColumn):
-    """Bytes a second, in the units of all other figures."""
+    """A column with bytes per second, in the units of all other figures."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{format_size(int(task.speed or 0))}/s".rjust(12))
 
 
 class _Fetching:
-    """Downloads in threads; `_sessions` has one session for each of them."""
+    """Downloads URLs in threads; `_sessions` has one session for each thread."""
 
-    def __init__(self, asked: Asked, *, show: bool) -> None:
-        self._asked = asked
+    def __init__(self, address: CacheAddress, *, show: bool) -> None:
+        self._address = address
         self._show = show
         self._sessions = threading.local()
         self._console = Console(stderr=True)
         self._bar = Progress(
-            # What a narrow terminal has no room for is cut from the name, and not from the figures.
+            # In a narrow terminal the name is cut, not the figures.
             TextColumn("{task.description}", markup=False, table_column=Column(ratio=2, no_wrap=True)),
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
             DownloadColumn(binary_units=True),
@@ -195,7 +195,7 @@ class _Fetching:
                         f"{url}: interrupted; a download that has begun goes on in the cache", err=True
                     )
             finally:
-                # Threads are in reads that nothing interrupts; the cache goes on downloading without them.
+                # The threads' reads cannot be interrupted; the cache goes on downloading without them.
                 os._exit(_INTERRUPTED)
         threads.shutdown()
         return [task.result() for task in tasks]
@@ -208,33 +208,33 @@ class _Fetching:
             line = f"{one.url}: {format_size(one.bytes)} in {one.seconds:.1f} s, {_became(one.cache)}"
         stream = sys.stderr if one.error else sys.stdout
         if not self._bar.disable and stream.isatty():
-            # Past the bars, which would otherwise draw over it.
+            # Above the bars, which would otherwise draw over it.
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             click.echo(line, err=bool(one.error))
 
     def _fetch(self, url: str) -> Fetched:
         started = clock.steady()
-        received, error = _Shown(0, 0, ""), ""
+        received, error = _Received(0, 0, ""), ""
         bar = self._bar.add_task(_shown_name(url), total=None)
         try:
             received = self._receive(url, bar)
-            error = _why_not_kept(received, self._asked.cache)
+            error = _why_not_stored(received, self._address.cache)
         except BadRequest as failure:
             error = str(failure)
         except requests.ConnectionError:
-            error = f"the cache at {self._asked.cache} does not answer any more"
+            error = f"the cache at {self._address.cache} does not answer any more"
         except requests.Timeout:
-            error = f"the cache at {self._asked.cache} did not answer in time"
+            error = f"the cache at {self._address.cache} did not answer in time"
         except (HTTPError, OSError) as failure:
             error = f"the connection to the cache broke off ({_plain(failure)}): its log says why"
         self._bar.remove_task(bar)
         seconds = clock.steady() - started
         return Fetched(url, received.status, received.bytes, seconds, received.cache, error)
 
-    def _receive(self, url: str, bar: TaskID) -> _Shown:
-        """Download through the cache, redirects included: each of them is asked for there as well."""
-        target = self._asked.address_of(url)
+    def _receive(self, url: str, bar: TaskID) -> _Received:
+        """Download the URL through the cache, and follow redirects through it too."""
+        target = self._address.address_of(url)
         for _ in range(_MOST_REDIRECTS):
             with self._session().get(
                 target, stream=True, timeout=_TIMEOUTS, allow_redirects=False
@@ -244,21 +244,21 @@ class _Fetching:
                 details = str(_last_params(said.get("Proxy-Status", "")).get("details", ""))
                 cache = said.get("Cache-Status", "")
                 by_us = "pyproxycache" in said.get("Via", "")
-                received = _Shown(response.status_code, size, cache, details, by_us)
+                received = _Received(response.status_code, size, cache, details, by_us)
                 location = response.headers.get("Location")
             if location is None or not response.is_redirect:
                 return received
             target = urljoin(target, location)
-            if not self._asked.leads_to_a_url(target):
+            if not self._address.leads_to_a_url(target):
                 url = urljoin(url, location)
-                target = self._asked.address_of(url)
+                target = self._address.address_of(url)
         return received
 
     def _drain(self, response: requests.Response, bar: TaskID) -> int:
         length = response.headers.get("Content-Length")
         self._bar.update(bar, total=int(length) if length else None)
         received = 0
-        # Undecoded: the cache is to hold the bytes that any client gets. As they come: a bar shows them.
+        # Not decoded, as the cache stores the bytes as they are; in small reads, which the bar shows.
         while block := response.raw.read1(_BLOCK, decode_content=False):
             received += len(block)
             self._bar.update(bar, completed=received)
@@ -267,7 +267,7 @@ class _Fetching:
     def _session(self) -> requests.Session:
         if not hasattr(self._sessions, "session"):
             session = requests.Session()
-            session.trust_env = False  # the cache itself is asked, not what else the environment names
+            session.trust_env = False  # ask the cache, not a proxy that the environment names
             session.headers["Accept-Encoding"] = "identity"
             session.headers["User-Agent"] = f"pyproxycache/{__version__}"
             self._sessions.session = session
@@ -276,14 +276,14 @@ class _Fetching:
 
 
 def _shown_name(url: str) -> str:
-    """What stands before a URL's bar: its last part, without a query, which may be long or secret."""
+    """The name beside the URL's bar: its last part, without the query, which may be long or secret."""
     return url.partition("?")[0].rstrip("/").rpartition("/")[2] or url
 
 
-def _why_not_kept(received: _Shown, asked: str) -> str:
-    """What the user has to know of an answer that is not in the cache now; "" where it is."""
+def _why_not_stored(received: _Received, cache: str) -> str:
+    """Why the answer is not in the cache now, for the user; "" if it is."""
     if not received.by_us:
-        return f"what answers at {asked} is no pyproxycache: name where one listens with --proxy"
+        return f"what answers at {cache} is no pyproxycache: name where one listens with --proxy"
     if received.status >= 400:
         details = f": {received.details}" if received.details else ""
         return f"status {received.status}{details}"
@@ -297,7 +297,7 @@ def _why_not_kept(received: _Shown, asked: str) -> str:
 
 
 def _became(cache: str) -> str:
-    """In a word, what the cache did."""
+    """What the cache did, in a few words, by its Cache-Status."""
     said = _last_params(cache)
     if "hit" in said:
         return "was there"
@@ -307,13 +307,13 @@ def _became(cache: str) -> str:
 
 
 def _last_params(field: str) -> dict[str, object]:
-    """The parameters of a list's last member, which the cache that was asked has added (RFC 9211)."""
+    """The parameters of the list's last member, which the cache that was asked has added (RFC 9211)."""
     members = parse_list(field)
     return dict(members[-1][1]) if members else {}
 
 
 def _plain(failure: Exception) -> str:
-    """The innermost reason, without the layers of libraries around it."""
+    """The innermost cause of the error, without the errors that libraries wrap around it."""
     while failure.__context__ is not None and isinstance(failure.__context__, Exception):
         failure = failure.__context__
     if isinstance(failure, IncompleteRead):

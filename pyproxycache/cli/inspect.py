@@ -1,4 +1,4 @@
-"""`ls`, `show` and `stats`: what is stored, and what it was good for."""
+"""The commands `ls`, `show` and `stats`: what is stored, and how it was used."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pyproxycache.rules.keys import parse_url
 from pyproxycache.store.index.index import AccessNote
 from pyproxycache.store.index.listing import Listed
 from pyproxycache.store.upkeep.verifying import present_round
-from pyproxycache.units import format_age, format_duration, format_size
+from pyproxycache.units import format_age, format_count, format_duration, format_size
 
 _SHOWN = 10
 
@@ -70,15 +70,15 @@ def _nothing_matches(pattern: str) -> str:
 
 
 def _extent(url: Listed) -> str:
-    """What a URL's line adds where there is more, or less, than one whole response."""
-    told = []
+    """What a URL's line adds if there are several variants, or parts; else ""."""
+    notes = []
     if url.variants > 1:
-        told.append(f"{url.variants} variants")
+        notes.append(f"{url.variants} variants")
     if url.parts == 1 and url.part is not None:
-        told.append(_bytes(url.part))
+        notes.append(_bytes(url.part))
     elif url.parts:
-        told.append("1 part" if url.parts == 1 else f"{url.parts} parts")
-    return f"  ({', '.join(told)})" if told else ""
+        notes.append(format_count(url.parts, "part"))
+    return f"  ({', '.join(notes)})" if notes else ""
 
 
 @click.command()
@@ -110,7 +110,7 @@ def _show(cache: Cache, access: AccessNote, now: float) -> None:
     click.echo(f"{entry.key}\n{entry.status} {entry.head.reason}")
     for name, value in entry.headers:
         click.echo(f"  {name}: {value}")
-    told = {
+    lines = {
         "freshness": _freshness(cache, access, now),
         "received": _when(entry.response_time, now),
         "last used": f"{_when(access.accessed, now)}, {access.hits} hits",
@@ -122,13 +122,13 @@ def _show(cache: Cache, access: AccessNote, now: float) -> None:
         "sha256": entry.digest,
         "file": str(cache.store.blobs.path(entry.digest)),
     }
-    for name, value in told.items():
+    for name, value in lines.items():
         if value:
             click.echo(f"{name}: {value}")
 
 
 def _freshness(cache: Cache, access: AccessNote, now: float) -> str:
-    """What is left of it to a plain GET, by HTTP's rules and the configuration's."""
+    """How long the entry is fresh for a plain GET, in words."""
     left = _fresh_for(cache, access.entry, now)
     if left > 0:
         return f"fresh for {format_duration(left)} more"
@@ -136,12 +136,12 @@ def _freshness(cache: Cache, access: AccessNote, now: float) -> str:
 
 
 def _fresh_for(cache: Cache, entry: Entry, now: float) -> float:
-    """Seconds; none are left below zero."""
+    """Seconds for which the entry is fresh for a plain GET; not positive if it is stale."""
     return freshness_left(Request("GET", parse_url(entry.key), Headers()), entry, cache.policies, now)
 
 
 def _when(moment: float, now: float) -> str:
-    """The moment in local time, and how long ago that is."""
+    """The moment (epoch seconds) in local time, and how long ago that is."""
     text = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(moment))
     if moment > now:
         return f"{text} (in the future: the clock was set back)"
@@ -182,7 +182,7 @@ def stats(cache: Cache, as_json: bool) -> None:
 
 
 def _bytes(part: Part) -> str:
-    """As in Content-Range (RFC 9110 section 14.4)."""
+    """The part as Content-Range writes it (RFC 9110 section 14.4)."""
     return f"bytes {part.start}-{part.end}/{'*' if part.total is None else part.total}"
 
 

@@ -1,4 +1,4 @@
-"""`purge`, `gc` and `fsck`: make things go, and check what is there."""
+"""The commands `purge`, `gc` and `fsck`: remove what is stored, and check it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from pyproxycache.store.upkeep.space import Collected
 from pyproxycache.units import format_count, format_size
 
 _PATIENCE = 600.0
-"""Seconds that gc waits for a server that collects."""
+"""Seconds that gc waits while a server collects."""
 
 
 @click.command()
@@ -90,7 +90,7 @@ def purge(
 
 
 def _refuse_no_prefix(prefixes: tuple[str, ...]) -> None:
-    """Ends the command where one begins no URL (it would purge nothing), or is empty and begins all."""
+    """End the command if a prefix is not the beginning of a URL; it would purge nothing, or all."""
     for prefix in prefixes:
         if not prefix.startswith(("http://", "https://")):
             fail(
@@ -100,12 +100,12 @@ def _refuse_no_prefix(prefixes: tuple[str, ...]) -> None:
 
 
 def _origin(text: str) -> str:
-    """Scheme and authority of the URL, as keys begin; ends the command where it is no URL."""
+    """The origin of the URL, as cache keys begin with it; ends the command if it is not a URL."""
     try:
         url = parse_url(text)
     except BadRequest as error:
         raise click.BadParameter(str(error), param_hint="--origin") from error
-    return f"{url.scheme}://{url.authority}"
+    return url.origin
 
 
 def _purge(cache: Cache, urls: tuple[str, ...], prefix: bool, pattern: bool, everything: bool) -> int:
@@ -152,7 +152,7 @@ def gc(
                 f"collecting: {format_count(collected.entries, 'response')}, {format_size(collected.bytes)}"
             )
 
-        # Before anything counts as unused that was not used by a wrong clock only.
+        # First, so that nothing counts as unused only because the clock was set.
         store.clock_changes.look()
         collected = store.space.collect(wait=_PATIENCE, dry_run=dry_run, progress=report) or Collected()
     if as_json:
@@ -218,5 +218,5 @@ class _Damage:
 
 
 def _console() -> Console:
-    """Progress goes to standard error, and only where that is a terminal."""
+    """A console for progress: standard error, silent unless that is a terminal."""
     return Console(stderr=True, quiet=not Console(stderr=True).is_terminal)

@@ -1,7 +1,7 @@
-"""The configuration that a running server has adopted, left in the cache's folder for those who ask.
+"""The configuration of a running server, in a file in the cache folder for `config show --running`.
 
-The server's processes hold the file locked (flock) while any of them lives, so what a server that is gone
-has left there is not taken for its word.
+The server's processes hold the file locked (flock) while any of them lives, so the file of a server that
+has ended is known as such.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _NAME = "running.yaml"
 
 
 class Running:
-    """What the server of this process has adopted; used by the master alone, which has one thread."""
+    """Writes the configuration of this process's server; used by the master only, which has one thread."""
 
     def __init__(self) -> None:
         self._held: int | None = None
 
     def note(self, config: Config) -> None:
-        """Leave the configuration for those who ask, in place of the one before."""
+        """Write the configuration in place of the one before; an error is logged."""
         path = config.store.path / _NAME
         new = path.with_name(f"{_NAME}.{os.getpid()}")
         try:
@@ -47,9 +47,9 @@ class Running:
 
 
 def running(folder: Path) -> str | None:
-    """The configuration in force, as YAML, of the server that uses this cache; None where none runs.
+    """The configuration, as YAML, of the server that uses this cache folder; None if none runs.
 
-    Of several servers, that of the one which began, or reloaded, last. Raises OSError.
+    Of several servers, that of the one which started or reloaded last. Raises OSError.
     """
     try:
         with (folder / _NAME).open() as file:

@@ -1,4 +1,4 @@
-"""`serve`: run the proxy."""
+"""The command `serve`: runs the proxy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def serve(config_file: Path | None, flags: dict[str, Any]) -> None:
     def load_usable() -> Config:
         nonlocal listens
         config = try_out(load(config_file, flags, names), listens=listens)
-        listens = False  # from now on the addresses are the server's own
+        listens = False  # from now on the server itself has the addresses
         return config
 
     try:
@@ -46,13 +46,13 @@ def serve(config_file: Path | None, flags: dict[str, Any]) -> None:
 
 
 def greet(config: Config) -> None:
-    """Say what `greeting` has; a server does not need to be heard."""
+    """Print greeting(); a server does not need standard output."""
     with contextlib.suppress(OSError):
         click.echo("\n".join(greeting(config)))
 
 
 def greeting(config: Config) -> list[str]:
-    """Where it listens, where the cache is, and how a shell uses it."""
+    """Lines that say where the server listens, where the cache is, and how to use it in a shell."""
     limit = format_size(config.store.max_size) if config.store.max_size is not None else "the disk's size"
     lines = [
         f"pyproxycache listens on {', '.join(config.listen)}",

@@ -1,4 +1,4 @@
-"""What a configuration names is tried before it is adopted: the store, the log, the CA file, the names."""
+"""Tries a configuration before it is adopted: store, access log, CA file and addresses have to work."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pyproxycache.wiring import listen_addresses, mend_store
 
 
 def try_out(config: Config, *, listens: bool) -> Config:
-    """The configuration, once all that it names is known to work; with `listens` its addresses too.
+    """Return the configuration if all that it names works; with `listens` its addresses are tried too.
 
-    Raises ConfigError with a line for each thing that does not.
+    Raises ConfigError with a line for each thing that does not work.
     """
     trials: list[Callable[[Config], None]] = [_try_log, _try_authorities, _try_store]
     lines = _listening_problems(config) if listens else _name_problems(config)
@@ -53,7 +53,7 @@ def _try_authorities(config: Config) -> None:
 
 
 def _name_problems(config: Config) -> list[str]:
-    """Host names to listen on that stand for no address."""
+    """A line for each host name to listen on that has no address."""
     problems = []
     for address in config.listen:
         try:
@@ -64,7 +64,7 @@ def _name_problems(config: Config) -> list[str]:
 
 
 def _listening_problems(config: Config) -> list[str]:
-    """Addresses that cannot be had: told at once, rather than after seconds of tries."""
+    """A line for each address that cannot be listened on; gunicorn would try for seconds."""
     problems = []
     for address in config.listen:
         try:
@@ -78,7 +78,7 @@ def _listening_problems(config: Config) -> list[str]:
 
 
 def _bind(host: str, port: int) -> None:
-    """Bound, not listening: no client must take the trial for the server. Raises OSError."""
+    """Bind a socket to the address for a moment, without accepting connections. Raises OSError."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))

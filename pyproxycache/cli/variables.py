@@ -1,4 +1,4 @@
-"""Environment variables that look like ours and are none."""
+"""Finds environment variables with this project's prefix that no option reads."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _PREFIX = "PYPROXYCACHE_"
 
 
 def unknown_variables(commands: Iterable[click.Command], names: Iterable[str]) -> list[str]:
-    """A line for each of the variables that no option is set by; they do no harm.
+    """A line for each variable that no option reads; it may be a typing error.
 
-    Others may set some: Kubernetes does so for a service of our name.
+    It may also be harmless: Kubernetes sets such variables for a service of this name.
     """
     known = {text for command in commands for option in command.params for text in _variables(option)}
     lines = []

@@ -1,4 +1,4 @@
-"""Who may ask, and what they may reach behind the proxy."""
+"""The gates: which clients may ask (Access), and which addresses they may reach (Guard)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Interfaces = Callable[[IPv4Address | IPv6Address], frozenset[int]]
 
 
 class Access:
-    """The networks whose clients are answered; `key` is the configuration's name for them."""
+    """Admits the clients of some networks; `key` is their name in the configuration, for errors."""
 
     def __init__(self, allow: Networks, key: str = "allow") -> None:
         self._allow = allow
         self._key = key
 
     def admits(self, client: str) -> bool:
-        """Whether the client is of one of them."""
+        """Whether the client (its IP address) is in one of the networks."""
         return _within(_address(client), self._allow)
 
     def check(self, client: str) -> None:
-        """Raises Forbidden for a client from elsewhere."""
+        """Raise Forbidden if the client is in none of the networks."""
         if not self.admits(client):
             raise Forbidden(
                 f"{client} is not among the networks whose requests this cache takes: its operator can "
@@ -39,10 +39,10 @@ class Access:
 
 
 class Guard:
-    """Keeps clients elsewhere from reaching inward, and everyone from reaching this proxy itself.
+    """Keeps clients on other machines from inward addresses, and all clients from this proxy's own ports.
 
-    `interfaces_of` gives those of this machine's that have an address, `interfaces_towards` those over
-    which it talks to one.
+    `listening` are addresses and ports of the listeners. `interfaces_of` gives the interfaces of this
+    machine that have an address, `interfaces_towards` those that lead to one.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Guard:
         self._interfaces_towards = interfaces_towards
 
     def admit(self, client: str, address: str, port: int) -> None:
-        """Raises LoopDetected or Forbidden before a connection to the address is made."""
+        """Raise LoopDetected or Forbidden if no connection to the address may be made for the client."""
         for own, own_port in self._listening:
             if port != own_port or not any(_is_ours(target, own) for target in _targets(address)):
                 continue
@@ -68,8 +68,8 @@ class Guard:
         self.admit_peer(client, address)
 
     def admit_peer(self, client: str, address: str) -> None:
-        """Raises Forbidden where the client must not see what comes from the address ("": a parent's)."""
-        if not is_local(client) and address and self._is_beyond(_address(client), address):
+        """Raise Forbidden if the client must not get what came from the address ("": from a parent)."""
+        if not is_local(client) and address and self._is_forbidden(_address(client), address):
             raise Forbidden(
                 f"{address} is inside the cache's own machine or network, which clients elsewhere do not "
                 "reach: its operator can add it to 'guard.permit'",
@@ -77,11 +77,11 @@ class Guard:
             )
 
     def is_inward(self, address: str) -> bool:
-        """Whether some clients elsewhere must not see what comes from the address."""
+        """Whether some clients on other machines must not get what came from the address."""
         return bool(address) and (self._is_denied(address) or bool(self._own_interfaces(address)))
 
-    def _is_beyond(self, client: IPv4Address | IPv6Address, address: str) -> bool:
-        """Whether it is denied, or this machine's own on another interface than the client's."""
+    def _is_forbidden(self, client: IPv4Address | IPv6Address, address: str) -> bool:
+        """Whether the address is denied, or is this machine's on another interface than the client's."""
         if self._is_denied(address):
             return True
         own = self._own_interfaces(address)
@@ -93,13 +93,13 @@ class Guard:
         )
 
     def _own_interfaces(self, address: str) -> frozenset[int]:
-        """The interfaces of this machine to which it leads; none where that is permitted."""
+        """The interfaces of this machine that have the address; empty if it is permitted anyway."""
         if self._is_permitted(address) or not self._options.own_addresses:
             return frozenset()
         return frozenset().union(*map(self._interfaces_of, _targets(address)))
 
     def _is_permitted(self, address: str) -> bool:
-        """By a network that it is in, or all that it may lead to besides itself."""
+        """Whether `guard.permit` has the address, or all addresses that are embedded in it."""
         outer, *inner = (_within(target, self._options.permit) for target in _targets(address))
         return outer or (bool(inner) and all(inner))
 
@@ -112,13 +112,13 @@ def is_local(client: str) -> bool:
 @functools.lru_cache(4096)
 def _address(text: str) -> IPv4Address | IPv6Address:
     address = ip_address(text)
-    # A dual-stack socket shows IPv4 peers this way; they are the same hosts.
+    # A dual-stack socket shows IPv4 peers as IPv4-mapped IPv6 addresses.
     return getattr(address, "ipv4_mapped", None) or address
 
 
 @functools.lru_cache(4096)
 def _targets(text: str) -> tuple[IPv4Address | IPv6Address, ...]:
-    """The address, and those to which what is sent there may be handed on."""
+    """The address, and the IPv4 addresses to which translators may forward what is sent to it."""
     address = _address(text)
     return (address, *(embedded_addresses(address) if isinstance(address, IPv6Address) else ()))
 
@@ -128,19 +128,19 @@ def _within(address: IPv4Address | IPv6Address, networks: Networks) -> bool:
 
 
 def _is_ours(target: IPv4Address | IPv6Address, listening: str) -> bool:
-    """Whether a listener on `listening` gets what is sent to the target."""
+    """Whether a listener on the address `listening` accepts connections to the target."""
     own = _address(listening)
     if target.is_unspecified:
-        # Connecting to "any address" is connecting to loopback.
+        # Connecting to the unspecified address means connecting to loopback.
         target = ip_address("127.0.0.1" if target.version == 4 else "::1")
     if not own.is_unspecified:
         return own == target
-    # An IPv6 listener on all addresses gets IPv4 too.
+    # An IPv6 listener on all addresses accepts IPv4 too.
     return own.version >= target.version and _is_local(target)
 
 
 def _is_local(address: IPv4Address | IPv6Address) -> bool:
-    """Whether the address is one of this machine's: only those can be bound."""
+    """Whether this machine has the address, found out by binding a socket to it."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
         try:

@@ -1,4 +1,4 @@
-"""IPv4 addresses inside of IPv6 ones, to which translators and tunnels hand on what is sent there."""
+"""IPv4 addresses embedded in IPv6 ones, to which translators and tunnels forward."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 def embedded_addresses(address: IPv6Address) -> Iterator[IPv4Address]:
-    """By NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380) and ISATAP (RFC 5214).
+    """The IPv4 addresses that packets to this IPv6 address may reach.
 
-    IPv4-compatible ones (RFC 4291 section 2.5.5.1) as well, and those of IPv4 sockets.
+    By NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380), ISATAP (RFC 5214), and as
+    IPv4-compatible (RFC 4291 section 2.5.5.1) or IPv4-mapped addresses.
     """
     number = int(address)
     last = IPv4Address(number & 0xFFFFFFFF)
@@ -24,7 +25,7 @@ def embedded_addresses(address: IPv6Address) -> Iterator[IPv4Address]:
     if address in _TRANSLATED or (address in _COMPATIBLE and number > 1):
         yield last
     if address in _TRANSLATED_LOCALLY:
-        # Behind a prefix of 48 bits an octet divides it, and zeros follow (RFC 6052 section 2.2).
+        # After a 48-bit prefix an octet divides the address, and zeros follow (RFC 6052 section 2.2).
         divided = IPv4Address((number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF)
         yield last if number & _SUFFIX else divided
     if address.sixtofour is not None:

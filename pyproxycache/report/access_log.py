@@ -1,4 +1,4 @@
-"""One line for each request, written off the request's path."""
+"""The access log: one line for each request, written by a thread of its own."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _CAPACITY = 200_000
 
 
 def _uncounted(_increments: dict[str, int]) -> None:
-    """Nobody wants to know."""
+    """Counts nothing."""
 
 
 class AccessLog:
-    """Queues outcomes; a thread of its own makes lines of them and writes those in batches.
+    """Queues outcomes, and writes them as lines in batches, in a thread of its own.
 
-    A line is written 0.2 s after its request at the latest, unless the sink is slower. No request waits
-    for it: what comes while `capacity` lines wait is left out and counted. `_waiting`, `_left_out`,
-    `_rotated` and `_closing` are guarded by `_changed`.
+    A line is written at most 0.2 s after its request, unless the sink is slower. No request waits for it:
+    lines beyond the `capacity` of the queue are dropped and counted. `_waiting`, `_left_out`, `_rotated`
+    and `_closing` are guarded by `_changed`.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class AccessLog:
         self._query = query
         self.lines = form.lines(query)
         self._capacity = capacity
-        # Its lock is reentrant: a signal may come while the thread that handles it has the lock.
+        # Its lock is reentrant: a signal handler may run in a thread that holds the lock.
         self._changed = threading.Condition()
         self._waiting: list[Outcome | str] = []
         self._left_out = 0
@@ -53,7 +53,7 @@ class AccessLog:
         self._thread.start()
 
     def write(self, finished: Iterable[Outcome | str]) -> None:
-        """Queue finished requests, which nobody changes any more, or their lines."""
+        """Queue outcomes, which must not change any more, or finished lines."""
         with self._changed:
             before = len(self._waiting)
             self._waiting += finished
@@ -64,19 +64,19 @@ class AccessLog:
                 self._changed.notify()
 
     def reopen(self) -> None:
-        """Have the sink opened again, before any further line; may be called by a signal's handler."""
+        """Have the sink opened again before the next line; may be called by a signal handler."""
         with self._changed:
             self._rotated = True
             self._changed.notify()
 
     def close(self, seconds: float) -> None:
-        """Write what waits, for so long at most, and end."""
+        """Write the queue and end the thread, in `seconds` at most."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join(seconds)
 
-    # The thread.
+    # From here on, all is called by the thread alone.
 
     def _run(self) -> None:
         ending = False
@@ -94,7 +94,7 @@ class AccessLog:
         self._sink.close()
 
     def _gather(self) -> None:
-        """Wait for something to do, and then a moment for more of it."""
+        """Wait for a line or a request to reopen or close, and then a moment for more lines."""
 
         def is_urgent() -> bool:
             return self._rotated or self._closing or len(self._waiting) >= _BATCH
@@ -118,13 +118,13 @@ class AccessLog:
                 trouble = trouble or str(error)
                 self._missing += error.lines
         if batch or trouble:
-            self._tell(trouble)
+            self._report(trouble)
 
     def _line(self, finished: Outcome | str) -> str:
         return finished if isinstance(finished, str) else self._form(finished, self._query)
 
-    def _tell(self, trouble: str) -> None:
-        """Once when lines begin to be missing, and how many they were once it is over."""
+    def _report(self, trouble: str) -> None:
+        """Log once when lines begin to be missing, and how many are missing when that is over."""
         if trouble and not self._failing:
             log.error("the access log cannot be written: %s", trouble)
         elif self._failing and not trouble:

@@ -1,4 +1,4 @@
-"""Outcomes as counters, and counters as figures."""
+"""What outcomes add to the counters, and figures made of the counters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pyproxycache.outcome import Outcome, Result
 
 
 def increments(outcome: Outcome) -> dict[str, int]:
-    """What one request adds to the counters."""
+    """What one finished request adds to the counters, by the counter's name."""
     return {
         "requests": 1,
         f"requests.{outcome.result.value}": 1,
@@ -16,12 +16,12 @@ def increments(outcome: Outcome) -> dict[str, int]:
 
 
 def received(count: int) -> dict[str, int]:
-    """What a download adds when it has ended; its bytes are in no request's outcome."""
+    """What a finished download adds to the counters; its bytes are in no request's outcome."""
     return {"bytes.received": count}
 
 
 def hit_ratio(counters: dict[str, int]) -> float:
-    """The share of answered requests that no download was made for (0 to 1)."""
+    """The share of the answered requests that caused no download (0 to 1)."""
     without = (Result.HIT, Result.COLLAPSED, Result.REVALIDATED, Result.STALE)
     served = sum(counters.get(f"requests.{result.value}", 0) for result in without)
     fetched = sum(counters.get(f"requests.{result.value}", 0) for result in (Result.FETCHED, Result.PASSED))

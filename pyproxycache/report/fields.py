@@ -1,4 +1,4 @@
-"""What of a request may stand in a log, and in which characters, so that no client can forge a field."""
+"""The fields of log lines, without secrets, and escaped so that no client can forge a field or a line."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ _UNSAFE = re.compile(r'[^!-~]|["\\]')
 _UNSAFE_IN_QUOTES = re.compile(r'[^ -~]|["\\]')
 _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
-# Of a target that was not understood, no part before the last @ is known not to be a password.
+# In a target that did not parse, everything before the last @ may be a password.
 _BEFORE_HOST = re.compile(r"\A(/?(?:https?(?::|%3A)(?:/|%2F){,2})?).*(?:@|%40)", re.IGNORECASE | re.DOTALL)
 _USER_INFO = re.compile(r"\A([^/?#]*//)[^/?#]*@")
 
 
 def resource(outcome: Outcome, query: bool) -> str:
-    """The URL that was asked for, else the target as it came; with its query only if `query`.
+    """The URL that was asked for, else the target as it was sent; with its query only if `query`.
 
-    What was no HTTP has Squid's word for that.
+    A request that is not HTTP gets what Squid logs for it.
     """
     text = str(outcome.url or _BEFORE_HOST.sub(r"\1-@", outcome.target) or "error:invalid-request")
     return text if query else _cut(text, r"\?")
 
 
 def referer(outcome: Outcome, query: bool) -> str:
-    """The Referer field without user info, and with query and fragment only if `query`."""
+    """The Referer field without userinfo, and with query and fragment only if `query`."""
     text = _USER_INFO.sub(r"\1", outcome.referer)
     return text if query else _cut(text, r"[?#]")
 
 
 def media_type(outcome: Outcome) -> str:
-    """The Content-Type of the answer without parameters."""
+    """The media type of the answer, without parameters."""
     return outcome.content_type.partition(";")[0].strip()
 
 
 def escaped(text: str) -> str:
-    """The text as one word of printable ASCII: all else, quotes and backslashes are %xx; "-" if empty."""
+    """The text as one word of ASCII, with blanks, quotes, backslashes and others as %XX; "-" if empty."""
     return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in _bytes(found[0])), text) or "-"
 
 
 def quoted(text: str) -> str:
-    r"""The text in double quotes, with \" \\ \n \r \t \xHH as Apache's httpd writes them; "-" if empty."""
+    r"""The text in double quotes, escaped by \" \\ \n \r \t \xHH as in Apache httpd; "-" if empty."""
     return f'"{_UNSAFE_IN_QUOTES.sub(_backslashed, text) or "-"}"'
 
 
 def decoded(text: str) -> str:
-    """The text that was read from a field byte by byte, as UTF-8 where it is that."""
+    """Text that was decoded as Latin-1, decoded as UTF-8 instead if it is that."""
     try:
         return text.encode("latin-1").decode()
     except UnicodeError:
@@ -54,7 +54,7 @@ def decoded(text: str) -> str:
 
 
 def _cut(text: str, mark: str) -> str:
-    """The text up to the first mark, which stays to show that something is left out, as in Squid's log."""
+    """The text up to and with the first mark, which shows that something was cut, as in Squid's log."""
     found = re.search(mark, text)
     return text if found is None else text[: found.end()]
 
@@ -65,5 +65,5 @@ def _backslashed(found: re.Match[str]) -> str:
 
 
 def _bytes(character: str) -> bytes:
-    """What was on the wire: fields and targets are read as Latin-1."""
+    """The bytes of the character as they were received: fields and targets are decoded as Latin-1."""
     return character.encode("latin-1" if character <= "\xff" else "utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The line of a request in each format: Squid native, NCSA common and combined, JSON."""
+"""The formats of the access log: Squid native, NCSA common and combined, JSON."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pyproxycache.outcome import Outcome
 from pyproxycache.report import fields
 from pyproxycache.report.squid_codes import hierarchy, result_code
 
-# Not strftime's: those are the locale's.
+# Not by strftime, whose names depend on the locale.
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A line in two parts: `opening` has what differs from one request for the same to the next.
+    """Makes lines in two parts: `opening` is different for each request, `rest` equal for equal answers.
 
-    That is when it began (epoch seconds), how long it took (seconds), and its client's address. `rest` is
-    of the outcome, and whether queries are kept; `by_agent` says that it tells User-Agent and Referer.
-    Lines are printable ASCII and have no end of line.
+    `opening` takes when the request began (epoch seconds), how long it took (seconds), and the client's
+    address; `rest` takes the outcome, and whether queries are kept. `by_agent`: lines have User-Agent and
+    Referer. Lines are printable ASCII without a line end.
     """
 
     opening: Callable[[float, float, str], str]
@@ -34,20 +34,20 @@ class Format:
         return self.opening(outcome.started, outcome.seconds, outcome.client) + self.rest(outcome, query)
 
     def lines(self, query: bool) -> Lines:
-        """The same with it decided whether queries are kept."""
+        """The format for a log that keeps queries, or does not."""
         return Lines(self.opening, lambda outcome: self.rest(outcome, query), self.by_agent)
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """How one log's lines are made in two parts, where many requests have the second one in common."""
+    """Makes the lines of one log in two parts, as Format does, so that equal second parts are made once."""
 
     opening: Callable[[float, float, str], str]
     rest: Callable[[Outcome], str]
     by_agent: bool
 
 
-# Of the openings of many lines, most have the millisecond and the client of one before.
+# Most lines have the same millisecond and client as one of the lines before.
 
 
 def _squid_opening(began: float, seconds: float, client: str) -> str:
@@ -106,7 +106,7 @@ def _json_opening(began: float, seconds: float, client: str) -> str:
 
 
 def _json_rest(outcome: Outcome, query: bool) -> str:
-    """Every key in every line; what is not known is null."""
+    """The rest of a JSON line; unknown values are null."""
     rest = json.dumps(
         {
             "method": outcome.method,
@@ -136,15 +136,15 @@ def _json_rest(outcome: Outcome, query: bool) -> str:
 
 
 squid = Format(_squid_opening, _squid_rest)
-"""Time of the end, milliseconds, client, result, bytes with the head, and what was asked of whom."""
+"""Squid's native format: end time, milliseconds, client, result, bytes with the head, request, peer."""
 
 common = Format(_common_opening, _common_rest)
-"""Client, time of the begin, request line, status, and bytes without the head."""
+"""NCSA common: client, time of the beginning, request line, status, and bytes without the head."""
 
 combined = Format(_common_opening, _combined_rest, by_agent=True)
-"""The common line, and where the client says that it came from and what it is."""
+"""NCSA combined: the common line with Referer and User-Agent."""
 
 json_line = Format(_json_opening, _json_rest, by_agent=True)
-"""An object that has every key in every line."""
+"""One JSON object in each line, always with all keys."""
 
 FORMATS: dict[str, Format] = {"squid": squid, "common": common, "combined": combined, "json": json_line}

@@ -1,4 +1,4 @@
-"""What is said again and again for one reason is said a few times, and then seldom."""
+"""A limit for log messages that repeat."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _REASONS = 256
 
 
 class Seldom(logging.Filter):
-    """Lets through three warnings or errors in ten seconds that say the same for the same reason.
+    """Lets at most three equal warnings or errors through in ten seconds.
 
-    The reason is the last argument, an error as a rule. The next one that is let through tells how many
-    were not. Belongs to one handler, whose lock guards it.
+    They are equal if message and last argument, usually an error, are. The next one that is let through
+    says how many were dropped. Belongs to one handler, whose lock guards `_said`.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}  # since when, and how often
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}  # since when (monotonic), and how often
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING or not isinstance(record.args, tuple) or not record.args:

@@ -1,4 +1,4 @@
-"""Where log lines go: a file, standard output, or syslog."""
+"""Where the lines of the access log go: a file, standard output, or syslog."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SYSLOG = "syslog:"
 
 
 class Unwritten(Exception):
-    """So many lines did not get out; the text says why."""
+    """Some `lines` could not be written; the text says why."""
 
     def __init__(self, error: OSError, lines: int) -> None:
         super().__init__(error.strerror or str(error))
@@ -31,19 +31,20 @@ class Unwritten(Exception):
 
 
 class Sink(Protocol):
-    """Takes lines without their end; `open` may be called again, and what was open stays if it fails."""
+    """Takes log lines."""
 
     def open(self) -> None:
-        """Raises OSError."""
+        """Open it, or open it again; what was open stays open if that fails. Raises OSError."""
 
     def write(self, lines: list[str]) -> None:
-        """Raises Unwritten."""
+        """Write the lines, which come without line ends. Raises Unwritten."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close it."""
 
 
 def sink(where: str) -> Sink:
-    """Yet to be opened: a file's path, "-" for standard output, or syslog:[PATH|HOST:PORT]."""
+    """The sink, not open yet, for a file's path, "-" (standard output), or syslog:[PATH|HOST:PORT]."""
     if where == "-":
         return StandardOutput(sys.stdout.fileno())
     return Syslog(where.removeprefix(_SYSLOG)) if where.startswith(_SYSLOG) else LogFile(where)
@@ -58,13 +59,13 @@ class LogFile:
         self._torn = False
 
     def open(self) -> None:
-        """The file that has the name now, which is made where there is none."""
+        """Open the file that has the name now; it is made if there is none."""
         fd = os.open(self._path, _FLAGS, 0o640)
         self.close()
         self._fd, self._torn = fd, False
 
     def write(self, lines: list[str]) -> None:
-        # The half line that a full disk left behind is ended first.
+        # A line that a full disk cut is ended first.
         data = _joined([*([""] if self._torn else []), *lines])
         while data:
             try:
@@ -87,7 +88,7 @@ class StandardOutput:
         self._fd = fd
 
     def open(self) -> None:
-        """It is open, and has no name to be opened by."""
+        """Nothing to do: it is always open."""
 
     def write(self, lines: list[str]) -> None:
         left = len(lines)
@@ -102,7 +103,7 @@ class StandardOutput:
                 left -= piece.count(b"\n")
 
     def close(self) -> None:
-        """It is not ours to close."""
+        """Nothing to do: it belongs to the process."""
 
 
 class Syslog:
@@ -115,13 +116,13 @@ class Syslog:
         self._host = ""
 
     def open(self) -> None:
-        """Raises OSError too where nobody listens, as far as that can be known."""
+        """Open the socket; raises OSError also if nobody listens, as far as that can be known."""
         family, address = self._resolved()
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(address)
         self.close()
         self._sock, self._address = socket.socket(family, socket.SOCK_DGRAM), address
-        # A local daemon knows where it is.
+        # A local daemon adds the host name itself.
         self._host = "" if family == socket.AF_UNIX else f"{socket.gethostname()} "
 
     def _resolved(self) -> tuple[int, Any]:
@@ -143,7 +144,7 @@ class Syslog:
         if self._sock is None:
             return OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
         try:
-            # Not connected, so that a daemon which was started anew is found again.
+            # The socket is not connected, so that a restarted daemon gets the lines too.
             self._sock.sendto(text.encode("ascii"), self._address)
         except OSError as error:
             return error
@@ -160,7 +161,7 @@ def _joined(lines: list[str]) -> bytes:
 
 
 def _pieces(lines: list[str]) -> Iterator[bytes]:
-    """The lines in pieces that a pipe takes whole, as far as single lines allow it."""
+    """The lines in pieces that a pipe writes atomically, unless a single line is too long for that."""
     piece = b""
     for line in lines:
         more = _joined([line])
@@ -173,8 +174,8 @@ def _pieces(lines: list[str]) -> Iterator[bytes]:
 
 @contextmanager
 def _alone(fd: int) -> Iterator[None]:
-    """While no other process writes there, for lines too long for a pipe to keep them apart."""
-    with suppress(OSError):  # not everything can be locked
+    """A context in which no other process writes there, for lines that a pipe does not write atomically."""
+    with suppress(OSError):  # not all kinds of files can be locked
         fcntl.lockf(fd, fcntl.LOCK_EX)
     try:
         yield

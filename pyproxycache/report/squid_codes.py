@@ -1,4 +1,4 @@
-"""Outcomes in Squid's words: its result codes, and its codes for where an answer came from."""
+"""Outcomes as Squid's result codes and hierarchy codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _FROM_CACHE = {Result.HIT, Result.COLLAPSED, Result.LOCAL, Result.REFUSED}
 
 
 def result_code(outcome: Outcome) -> str:
-    """Protocol, CF where collapsed, result, and ABORTED where the answer did not get to its end."""
+    """Squid's result code: protocol, CF if collapsed, result, and ABORTED if the answer did not end."""
     protocol, result = _result(outcome)
     collapsed = "CF_" if outcome.collapsed and protocol == "TCP" else ""
     return f"{protocol}_{collapsed}{result}{'_ABORTED' if outcome.aborted else ''}"
@@ -28,7 +28,7 @@ def _result(outcome: Outcome) -> tuple[str, str]:
             return "TCP", "REFRESH_FAIL_ERR"
         case Result.REFUSED if outcome.status == 403:
             return "TCP", "DENIED"
-        case Result.REFUSED if outcome.status == 504:  # for want of what only-if-cached asked for
+        case Result.REFUSED if outcome.status == 504:  # only-if-cached, and nothing was stored
             return "TCP", "MISS"
         case Result.REFUSED | Result.LOCAL:
             return "NONE", "NONE"
@@ -51,7 +51,7 @@ def _miss(outcome: Outcome) -> str:
 
 
 def hierarchy(outcome: Outcome) -> str:
-    """How the answer was got, and the address it came from."""
+    """Squid's hierarchy code: how the answer was got, and the address it came from."""
     if not outcome.peer or outcome.result in _FROM_CACHE:
         return "HIER_NONE/-"
     return f"{'FIRSTUP_PARENT' if outcome.through_parent else 'HIER_DIRECT'}/{outcome.peer}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pyproxycache.cli.address import Asked, cache_url, usable_address
+from pyproxycache.cli.address import CacheAddress, cache_url, usable_address
 from pyproxycache.errors import BadRequest
 from pyproxycache.rules.keys import parse_url
 
@@ -65,7 +65,7 @@ CACHE = "http://127.0.0.1:3128"
     ],
 )
 def test_how_a_cache_is_asked(upstream: str | None, url: str, address: str) -> None:
-    assert Asked(CACHE, parse_url(upstream) if upstream else None).address_of(url) == address
+    assert CacheAddress(CACHE, parse_url(upstream) if upstream else None).address_of(url) == address
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_how_a_cache_is_asked(upstream: str | None, url: str, address: str) -> N
 )
 def test_what_a_reverse_proxy_does_not_have(url: str) -> None:
     with pytest.raises(BadRequest):
-        Asked(CACHE, parse_url("https://h/base")).address_of(url)
+        CacheAddress(CACHE, parse_url("https://h/base")).address_of(url)
