@@ -11,6 +11,10 @@ steady = time.monotonic
 """The monotonic clock in seconds from an arbitrary start; for durations and deadlines."""
 
 
+worked = time.thread_time
+"""Seconds that a core has worked for this thread."""
+
+
 def since_boot() -> float:
     """Seconds since the machine was booted, time in suspension included.
 

@@ -32,6 +32,7 @@ from harness import Proxy, clean_environment
 
 from pyproxycache.messages import Entry
 from pyproxycache.options import StoreOptions
+from pyproxycache.store.files.footprint import LARGEST_LOG, room_beside_log
 from pyproxycache.store.index.rows import insert_entry
 from pyproxycache.wiring import open_store
 
@@ -92,11 +93,10 @@ def measure(cache: CacheDir, size: int, figures: Figures) -> None:
     measure_writes(cache, size, figures)
     figures["stats_ms"] = MS * timed(cache.index.usage)
     figures["ls_s"] = timed(lambda: run(on(cache, "ls", "*/libdev-gui*")))
-    used = cache.index.usage().bytes
     waits = disturbed(cache, size, BUSY)
     figures |= {f"busy_{what}": value for what, value in waits.items() if what != "s"}
     for name, arguments in {
-        "gc": ("gc", "--max-size", str(used)),
+        "gc": ("gc", "--max-size", str(full(cache))),
         "purge_prefix": ("purge", "--prefix", f"http://mirror{HOSTS - 1}.example/"),
         "purge_pattern": ("purge", "--pattern", f"*//mirror{HOSTS - 2}.*_amd64.deb"),
         "purge_all": ("purge", "--all"),
@@ -106,6 +106,13 @@ def measure(cache: CacheDir, size: int, figures: Figures) -> None:
         figures |= {f"{name}_{what}": value for what, value in waits.items()}
         figures[f"{name}_entries"] = before - cache.index.usage().entries
     cache.close()
+
+
+def full(cache: CacheDir) -> int:
+    """The `--max-size` that the cache has just reached, so that a tenth has to go."""
+    taken = cache.index.footprint().total
+    sizes = (taken, taken * 32 // 31 + 1, taken + LARGEST_LOG)
+    return min(size for size in sizes if room_beside_log(size) >= taken)
 
 
 def compared(one: tuple[CacheDir, int], smallest: tuple[CacheDir, int]) -> Figures:

@@ -103,7 +103,8 @@ class CacheDir:
     def evict(self, *stored: Entry, unlink: Callable[[str], None] | None = None) -> None:
         """Have these entries make room."""
         candidates = [Candidate(one.id, 0.0, 0.0, one.size) for one in stored]
-        self.index.evict(candidates, unlink or self.blobs.remove)
+        self.index.add_ghosts(self.index.evict(candidates))
+        self.index.drop_unnamed(unlink or self.blobs.remove)
 
     def stored(self, key: str = URL) -> list[Entry]:
         """Every whole response of the key, the newest first."""

@@ -97,7 +97,7 @@ class Between:
         self.done = 0
         self.slices = 0
         self._cache, self._monkeypatch = cache, monkeypatch
-        monkeypatch.setattr(slices, "_SLICE_SECONDS", 0)
+        monkeypatch.setattr(slices, "_SLICE_SECONDS", 1e-9)
         monkeypatch.setattr(slices, "_LEAST", 1)
 
     def __call__(self, work: Callable[[], object]) -> None:

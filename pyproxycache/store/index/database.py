@@ -42,6 +42,7 @@ _PRAGMAS = (
     "PRAGMA cache_size = -128",
     "PRAGMA mmap_size = 0",
     "PRAGMA temp_store = MEMORY",
+    "PRAGMA secure_delete = OFF",  # it is written anew where it is freed, on some systems
 )
 _PAGE = 4096
 _FOR_A_CONNECTION = 3  # descriptors

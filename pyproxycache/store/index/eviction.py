@@ -7,6 +7,7 @@ come back, it is worth more than what is new.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ def _name(identity: Sequence[Any]) -> int:
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
 
 
+_REMOVE = "DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))"
 _FREED = (
     "iif(EXISTS (SELECT 1 FROM entries AS other WHERE other.digest = entries.digest AND {later}), 0, size)"
 )
@@ -120,17 +122,23 @@ def priority_of_new(db: sqlite3.Connection, size: int) -> float:
     return float(age) + worth(0, size)
 
 
-def evict(db: sqlite3.Connection, one: Candidate) -> int:
-    """Remove the entry, if it is still there; gives how many went."""
+def evict(db: sqlite3.Connection, candidates: Sequence[Candidate], ghosts: dict[int, int]) -> int:
+    """Remove those of the entries that are still there; gives how many went, and their ghosts."""
+    ids = json.dumps([one.id for one in candidates])
+    priorities = [one.priority for one in candidates if one.priority is not None]
+    if not priorities:
+        return db.execute(_REMOVE, (ids,)).rowcount
     gone = db.execute(
-        "DELETE FROM entries WHERE id = ? RETURNING key, vary, variant, first_pos, last_pos, uses",
-        (one.id,),
+        f"{_REMOVE} RETURNING key, vary, variant, first_pos, last_pos, uses", (ids,)
     ).fetchall()
-    if one.priority is not None:
-        for *identity, uses in gone:
-            db.execute("INSERT OR REPLACE INTO ghosts (name, uses) VALUES (?, ?)", (_name(identity), uses))
-        db.execute("UPDATE usage SET age = max(age, ?)", (one.priority,))
+    ghosts.update((_name(identity), uses) for *identity, uses in gone)
+    db.execute("UPDATE usage SET age = max(age, ?)", (max(priorities),))
     return len(gone)
+
+
+def add_ghosts(db: sqlite3.Connection, ghosts: Sequence[tuple[int, int]]) -> int:
+    """Keep names and uses, by name: neighbours share pages."""
+    return db.executemany("INSERT OR REPLACE INTO ghosts (name, uses) VALUES (?, ?)", ghosts).rowcount
 
 
 def drop_ghosts(db: sqlite3.Connection) -> int:

@@ -16,6 +16,7 @@ from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.eviction import TOUCH, Candidate
 from pyproxycache.store.index.listing import Listed, urls
 from pyproxycache.store.index.purging import purge_group, purge_keys, purge_matching
+from pyproxycache.store.index.released import drop_unnamed
 from pyproxycache.store.index.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
 from pyproxycache.store.index.short_transactions import PAGE, in_short_transactions
 from pyproxycache.store.index.variants import VaryValues, find_by_search, find_fitting, find_newest
@@ -144,7 +145,9 @@ class Index:
         touched = [
             {"id": id, "accessed": accessed, "hits": hits} for id, (accessed, hits) in accesses.items()
         ]
-        in_short_transactions(self._database, touched, lambda db, one: db.execute(TOUCH, one).rowcount)
+        in_short_transactions(
+            self._database, touched, lambda db, some: db.executemany(TOUCH, some).rowcount
+        )
         if counters:
             with self._database.write() as db:
                 db.executemany(
@@ -221,10 +224,23 @@ class Index:
         with self._database.read() as db:
             return eviction.priority_of_new(db, size)
 
-    def evict(self, candidates: Sequence[Candidate], unlink: Callable[[str], None]) -> None:
-        """Remove entries, and then, in transactions of their own, the blobs that nothing names now."""
-        in_short_transactions(self._database, candidates, eviction.evict)
-        self.drop_unnamed(unlink)
+    def evict(self, candidates: Sequence[Candidate]) -> dict[int, int]:
+        """Remove entries, whose blobs are then for `drop_unnamed`; gives ghosts, for `add_ghosts`."""
+        ghosts: dict[int, int] = {}
+
+        def evict(db: sqlite3.Connection, some: Sequence[Candidate]) -> int:
+            return eviction.evict(db, some, ghosts)
+
+        in_short_transactions(self._database, candidates, evict)
+        return ghosts
+
+    def add_ghosts(self, ghosts: Mapping[int, int]) -> None:
+        """Keep as many of the names of evicted entries, the last ones, as there are blobs.
+
+        Best done for many at a time; what is lost before does no harm.
+        """
+        newest = list(ghosts.items())[-max(1, self.usage().blobs) :]
+        in_short_transactions(self._database, sorted(newest), eviction.add_ghosts)
 
     def unlink_first(self, candidates: Sequence[Candidate], unlink: Callable[[str], None]) -> None:
         """Remove their blobs before the rows, where the disk has no room left to forget a row.
@@ -249,20 +265,7 @@ class Index:
 
     def drop_unnamed(self, unlink: Callable[[str], None]) -> int:
         """Unlink blobs that no entry names; gives how many there were."""
-
-        def drop(db: sqlite3.Connection, row: tuple[int, str]) -> int:
-            place, digest = row
-            db.execute("DELETE FROM released WHERE place = ?", (place,))
-            # Another entry may name it, or has come to name it since.
-            if db.execute("SELECT 1 FROM entries WHERE digest = ?", (digest,)).fetchone():
-                return 0
-            unlink(digest)
-            return db.execute("DELETE FROM blobs WHERE digest = ?", (digest,)).rowcount
-
-        count = 0
-        while page := self._database.select(f"SELECT place, digest FROM released LIMIT {PAGE}"):
-            count += in_short_transactions(self._database, page, drop)
-        return count
+        return drop_unnamed(self._database, unlink)
 
     def drop_strays(self, digests: Iterable[str], unlink: Callable[[str], None]) -> int:
         """Unlink those of the files that no blob row knows; gives how many there were."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pyproxycache.store.index.database import Database
@@ -19,18 +19,19 @@ def purge_keys(database: Database, keys: Iterable[str]) -> int:
     Gives the number of entries.
     """
 
-    def purge(db: sqlite3.Connection, key: str) -> int:
-        database.claim_locks.begin_epoch(key)
-        db.execute("DELETE FROM flights WHERE cache_key = ?", (key,))
-        _forget_refusals(db, key)
-        return _purge_entries(db, key)
+    def purge(db: sqlite3.Connection, some: Sequence[str]) -> int:
+        for key in some:
+            database.claim_locks.begin_epoch(key)
+        db.executemany("DELETE FROM flights WHERE cache_key = ?", [(key,) for key in some])
+        _forget_refusals(db, some)
+        return _purge_entries(db, some)
 
     return in_short_transactions(database, list(keys), purge)
 
 
-def _purge_entries(db: sqlite3.Connection, key: str) -> int:
+def _purge_entries(db: sqlite3.Connection, keys: Sequence[str]) -> int:
     # All of a key's at once: while one is there, its body may be filed under other variants.
-    return db.execute("DELETE FROM entries WHERE key = ?", (key,)).rowcount
+    return db.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys]).rowcount
 
 
 def purge_matching(database: Database, pattern: str, prefix: str) -> int:
@@ -52,8 +53,8 @@ def purge_matching(database: Database, pattern: str, prefix: str) -> int:
     return _each(database, "entries", "key", (least, most, pattern), _purge_entries)
 
 
-def _forget_refusals(db: sqlite3.Connection, key: str) -> int:
-    return db.execute("DELETE FROM not_storable WHERE cache_key = ?", (key,)).rowcount
+def _forget_refusals(db: sqlite3.Connection, keys: Sequence[str]) -> int:
+    return db.executemany("DELETE FROM not_storable WHERE cache_key = ?", [(key,) for key in keys]).rowcount
 
 
 def _each(database: Database, table: str, column: str, bounds: tuple[str, str, str], work: Any) -> int:
@@ -93,6 +94,6 @@ def purge_group(database: Database, name: str, origin: str | None) -> int:
     return count
 
 
-def _purge_grouped(db: sqlite3.Connection, row: tuple[str, str, int]) -> int:
-    db.execute("DELETE FROM entry_groups WHERE name = ? AND origin = ? AND entry = ?", row)
-    return db.execute("DELETE FROM entries WHERE id = ?", row[2:]).rowcount
+def _purge_grouped(db: sqlite3.Connection, rows: Sequence[tuple[str, str, int]]) -> int:
+    db.executemany("DELETE FROM entry_groups WHERE name = ? AND origin = ? AND entry = ?", rows)
+    return db.executemany("DELETE FROM entries WHERE id = ?", [row[2:] for row in rows]).rowcount

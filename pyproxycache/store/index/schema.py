@@ -127,6 +127,13 @@ _MIGRATIONS = (
         PRIMARY KEY (cache_key, variant)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE noted AS SELECT digest FROM released ORDER BY place;
+    DROP TABLE released;
+    CREATE TABLE released (place INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL);
+    INSERT INTO released (digest) SELECT digest FROM noted;
+    DROP TABLE noted;
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 

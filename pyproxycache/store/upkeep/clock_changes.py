@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,12 +99,12 @@ class ClockChanges:
         """
         forward, came_too_late = max(0.0, change), change < 0
 
-        def mend(db: sqlite3.Connection, row: tuple[int, float, float]) -> int:
-            id, accessed, came = row
-            db.execute("UPDATE entries SET accessed = ? WHERE id = ?", (min(accessed + forward, now), id))
-            if came_too_late and came > now + _LEAST:
-                db.execute("UPDATE entries SET request_time = 0, response_time = 0 WHERE id = ?", (id,))
-            return 1
+        def mend(db: sqlite3.Connection, rows: Sequence[tuple[int, float, float]]) -> int:
+            accesses = [(min(accessed + forward, now), id) for id, accessed, _came in rows]
+            db.executemany("UPDATE entries SET accessed = ? WHERE id = ?", accesses)
+            late = [(id,) for id, _accessed, came in rows if came_too_late and came > now + _LEAST]
+            db.executemany("UPDATE entries SET request_time = 0, response_time = 0 WHERE id = ?", late)
+            return len(rows)
 
         for page in self._pages(now if not forward else None):
             in_short_transactions(self._database, page, mend)

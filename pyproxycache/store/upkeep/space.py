@@ -20,7 +20,8 @@ from pyproxycache.store.upkeep.ballast import Ballast
 _HIGH_WATER = 0.95
 _LOW_WATER = 0.90
 _PARTIAL_KEPT = 86400.0
-_BATCH = 200
+_BATCH = 1000
+_FINISHED_AT_ONCE = 50_000
 # Shares of the cache (one in so many): what takes its room whatever goes for it, what may be arriving at a
 # time, of which half is judged as one, and how far ahead of its bytes a body gets room.
 _UNJUDGED = 8
@@ -166,15 +167,17 @@ class Space:
             if not dry_run:
                 # First what no entry names, for nothing is lost with it.
                 self._drop_unnamed()
-            evicted = Collected()
-            for batch in self._victims(extra, below, once=dry_run):
+            evicted, eviction = Collected(), _Eviction(self, self._index, self._blobs)
+            finish = None if dry_run else eviction.finish
+            for batch in self._victims(extra, below, finish):
                 if not dry_run:
-                    self._evict(batch)
+                    eviction.evict(batch)
                 evicted = Collected(
                     evicted.entries + len(batch), evicted.bytes + sum(one.freed for one in batch)
                 )
                 if progress is not None:
                     progress(evicted)
+            eviction.finish()
             leftovers = 0 if dry_run or extra else self._tidy()
             return Collected(evicted.entries, evicted.bytes, leftovers)
 
@@ -207,13 +210,6 @@ class Space:
             forget()
         return before - self._index.usage().entries
 
-    def _evict(self, batch: list[Candidate]) -> None:
-        def forget() -> int:
-            self._index.evict(batch, self._blobs.remove)
-            return len(batch)
-
-        self.on_full_disk(forget, lambda: self._index.unlink_first(batch, self._blobs.remove))
-
     def _tidy(self) -> int:
         self._index.drop_ghosts()
         self._claims.forget_expired(clock.wall())
@@ -227,10 +223,13 @@ class Space:
     def _drop_unnamed(self) -> None:
         self._index.drop_unnamed(self._blobs.remove)
 
-    def _victims(self, extra: int, below: float | None, *, once: bool) -> Iterator[list[Candidate]]:
+    def _victims(
+        self, extra: int, below: float | None, finish: Callable[[], None] | None
+    ) -> Iterator[list[Candidate]]:
         """Batches of entries to evict: all that is unused, then what is worth least until there is room.
 
-        What the disk gets back of a row is estimated, and measured in the end, unless it is asked `once`.
+        What the disk gets back of a row is estimated, and measured in the end, once they and their blobs
+        are gone: `finish` sees to that. None: they stay.
         """
         high, low = (1.0, 1.0) if extra else (_HIGH_WATER, _LOW_WATER)
         is_over = bool(self._missing(*self._measured(), high, extra))
@@ -250,7 +249,8 @@ class Space:
             found = batch[-1]
             yield batch
             excess = excess.without(batch)
-            if not excess and not once:
+            if not excess and finish is not None:
+                finish()
                 excess = self._missing(*self._measured(), low, extra)
 
     def _missing(self, taken: Footprint, disk: Disk, water: float, extra: int = 0) -> _Excess:
@@ -273,6 +273,39 @@ class Space:
                     raise
                 is_held = False
             yield is_held
+
+
+class _Eviction:
+    """Rows go at once; files and ghosts by the thousand, sorted: so they are neighbours on the disk."""
+
+    def __init__(self, space: Space, index: Index, blobs: Blobs) -> None:
+        self._space = space
+        self._index = index
+        self._blobs = blobs
+        self._ghosts: dict[int, int] = {}
+        self._unfinished = 0  # entries
+
+    def evict(self, batch: list[Candidate]) -> None:
+        def forget() -> int:
+            self._ghosts |= self._index.evict(batch)
+            return len(batch)
+
+        self._space.on_full_disk(forget, lambda: self._index.unlink_first(batch, self._blobs.remove))
+        self._unfinished += len(batch)
+        if self._unfinished >= _FINISHED_AT_ONCE:
+            self.finish()
+
+    def finish(self) -> None:
+        """Do for those that were evicted what is put off."""
+        if self._unfinished:
+            self._space.on_full_disk(self._finish)
+        self._unfinished = 0
+
+    def _finish(self) -> int:
+        ghosts, self._ghosts = self._ghosts, {}  # on a full disk they are lost
+        count = self._index.drop_unnamed(self._blobs.remove)
+        self._index.add_ghosts(ghosts)
+        return count
 
 
 def _up_to(batch: Iterable[Candidate], excess: _Excess, below: float | None) -> Iterator[Candidate]:
