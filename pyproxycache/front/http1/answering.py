@@ -231,7 +231,10 @@ class Sending(Activity):
         self._transaction.connection.note(event)
         if event & GONE and self._transaction.status is SendStatus.AWAITING:
             return self._give_up()
-        return self.advance() if event & ~select.EPOLLIN else self
+        if event & ~select.EPOLLIN:
+            # Not at once: what is asked in this moment is answered before thousands of slow readers.
+            self._services.loop.have_turn(self._transaction.connection)
+        return self
 
     def advance(self) -> Activity:
         transaction = self._transaction

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pyproxycache import clock
@@ -11,7 +10,7 @@ from pyproxycache.front.http1.answering import after
 from pyproxycache.front.http1.services import Services
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.activity import NEVER, Activity
-from pyproxycache.front.loop.answer_writer import A_TURN, is_in_memory
+from pyproxycache.front.loop.answer_writer import A_TURN
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.lingering import Lingering
 from pyproxycache.front.memory.memory import Known, Memory
@@ -143,14 +142,12 @@ class MemoryResponder:
 
 def _sent(connection: ClientConnection, repeat: Stored) -> int:
     """How much of the answer the client took at once; what is wrong with it shows when more is sent."""
-    file = repeat.file
-    with contextlib.suppress(OSError):
-        if file is None:
-            return connection.send(repeat.data)
-        # Not held back for the file: its pages go faster in packets of their own.
+    file, taken = repeat.file, 0
+    try:
         taken = connection.send(repeat.data)
-        if taken == len(repeat.data) and is_in_memory(file.fd, file.offset, file.offset + file.count):
-            with contextlib.suppress(OSError):
-                taken += os.sendfile(connection.fd, file.fd, file.offset, min(file.count, A_TURN))
-        return taken
-    return 0
+        # The head is not held back for the file: its pages go faster in packets of their own.
+        if file is not None and repeat.is_in_memory and taken == len(repeat.data):
+            taken += os.sendfile(connection.fd, file.fd, file.offset, min(file.count, A_TURN))
+    except OSError:
+        pass
+    return taken

@@ -13,6 +13,8 @@ from pyproxycache.front.loop.connection import ClientConnection
 log = logging.getLogger("pyproxycache")
 
 _CLOSED_AT_ONCE = 8  # one in so many of those that are idle
+_TURNS = 16
+"""Connections that go on before events are looked at again: thousands may be able to at one moment."""
 
 Post = Callable[[Callable[[], None]], None]
 """Has something done by the poller's thread, soon; any thread may call it."""
@@ -93,8 +95,8 @@ class ClientLoop:
             self.turns.append(connection)
 
     def take_turns(self) -> None:
-        """Go on with those who had their turn before, or have more to be read."""
-        for _ in range(len(self.turns)):
+        """Go on with some of those who had their turn before, or have more to be read."""
+        for _ in range(min(len(self.turns), _TURNS)):
             connection = self.turns.popleft()
             connection.has_turn = False
             self.step(connection, connection.activity.advance)

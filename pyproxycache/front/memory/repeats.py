@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pyproxycache.body import Body, BytesBody, FileSlice, Piece
 from pyproxycache.front.app import Answer, App
+from pyproxycache.front.loop.answer_writer import is_in_memory
 from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.messages import ReuseTerms
 from pyproxycache.net.descriptors import opened
@@ -62,6 +63,10 @@ class AnswerFile:
         self.fd = fd
         self.offset, self.count = offset, count
 
+    def is_in_memory(self) -> bool:
+        """Whether its first turn can be sent without waiting for the disk, as far as the system tells."""
+        return is_in_memory(self.fd, self.offset, self.offset + self.count)
+
     def __del__(self) -> None:
         os.close(self.fd)
 
@@ -92,10 +97,11 @@ class FileBody(Body):
 class Stored:
     """An answer out of the store; right while its key has that version, from `since` until `until`.
 
-    These are epoch seconds. `data` is the answer as it is sent, of `length` bytes in all; of one whose body
-    is in a file, its head. It has to be renewed at `renew_at`. `is_inward`: only clients on this machine
-    may see it. `closes`: the connection ends with it. `hits` counts those that nobody was told of yet. The
-    rest is the memory's own.
+    These are epoch seconds. `data` is the answer as it is sent, of `length` bytes in all; of one whose
+    body is in a file, its head. It has to be renewed at `renew_at`. `is_inward`: only clients on this
+    machine may see it. `closes`: the connection ends with it. `is_in_memory`: the file, if there is one,
+    can be sent without waiting for the disk. `hits` counts those that nobody was told of yet. The rest is
+    the memory's own.
     """
 
     __slots__ = (
@@ -111,6 +117,7 @@ class Stored:
             "length",
             "hits",
             "file",
+            "is_in_memory",
         ),
         *("_template", "_born", "_expires", "_body"),
         *("entry_id", "framing", "outcome"),
@@ -143,6 +150,7 @@ class Stored:
         self.file = (
             None if in_memory else AnswerFile(opened(lambda: os.dup(rest.fd)), rest.offset, rest.count)
         )
+        self.is_in_memory = in_memory
         self.entry_id = reuse_terms.entry.id
         self.framing = framing
         head_size = len(template.filled(0, 0))
@@ -157,7 +165,9 @@ class Stored:
         self.line = ""
 
     def renew(self, now: float) -> None:
-        """Tell the Age and the time to live of this moment."""
+        """Tell the Age and the time to live of this moment, and whether the file can be sent at once."""
+        if self.file is not None:
+            self.is_in_memory = self.file.is_in_memory()
         age, ttl = math.floor(now - self._born), math.floor(self._expires - now)
         head = self._template.filled(max(0, age), ttl)
         self.data = head + self._body
