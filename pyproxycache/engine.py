@@ -19,7 +19,7 @@ from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.lookup import Lookup, LookupResult, with_content_key
 from pyproxycache.steps import Asks, Steps
-from pyproxycache.store.index.index import Index
+from pyproxycache.store.ports import EntryIndex
 from pyproxycache.upstream.client import Upstream
 
 _ATTEMPTS = 6
@@ -32,7 +32,7 @@ class Components:
 
     upstream: Upstream
     policies: Policies
-    index: Index
+    index: EntryIndex
     lookup: Lookup
     delivery: Delivery
     fetcher: Fetcher

@@ -42,10 +42,11 @@ from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.follow import Follower
 from pyproxycache.serving.lookup import Lookup
 from pyproxycache.store.bodies.blobs import Blobs
+from pyproxycache.store.bodies.stored_bodies import StoredBodies
 from pyproxycache.store.files.footprint import largest_log
 from pyproxycache.store.flights.claims import Claims
-from pyproxycache.store.flights.feed import Terms
-from pyproxycache.store.flights.flights import Flights
+from pyproxycache.store.flights.flights import LocalFlights
+from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.index import Index
 from pyproxycache.store.upkeep.ballast import Ballast
@@ -71,6 +72,7 @@ class OpenStore:
 
     database: Database
     blobs: Blobs
+    bodies: StoredBodies
     index: Index
     claims: Claims
     space: Space
@@ -101,7 +103,17 @@ def open_store(options: StoreOptions) -> OpenStore:
     space, fsck = Space(options, index, claims, blobs), Fsck(index, blobs)
     space.restock()
     recovery = Recovery(space, index, blobs, fsck)
-    return OpenStore(database, blobs, index, claims, space, fsck, recovery, ClockChanges(database))
+    return OpenStore(
+        database,
+        blobs,
+        StoredBodies(index, blobs),
+        index,
+        claims,
+        space,
+        fsck,
+        recovery,
+        ClockChanges(database),
+    )
 
 
 def build_server(
@@ -202,7 +214,7 @@ def _build_app(config: Config) -> app.App:
         guard,
         _ways(config, Engine(components), upstream, lambda: _figures(config, store)),
         Reporter(housekeeper.count, housekeeper.note_access, access_log),
-        store.database.versions.counters,
+        store.index.versions,
         app.WorkerHooks(access_log.reopen if access_log else _ignore, finish_logs, close),
     )
     # Last: what fails before leaves no thread beside the app without a store.
@@ -298,17 +310,17 @@ def _build_components(
     fetch, policies = config.fetch, config.policies()
     longest = policies.longest_silence(fetch.silence)
     lease = 2 * (longest + fetch.connect_timeout) + fetch.max_pause
-    flights = Flights(store.claims, Terms(min(fetch.worker_silence, fetch.silence), lease))
+    flights = LocalFlights(store.claims, Terms(min(fetch.worker_silence, fetch.silence), lease))
 
     def count_received(count: int) -> None:
         housekeeper.count(counters.received(count))
 
-    surroundings = Surroundings(store.index, store.blobs, flights, fetch.range_ahead)
+    surroundings = Surroundings(store.index, store.bodies, flights, fetch.range_ahead)
     downloader = Downloader(
         fetch, upstream, policies, store.space, store.index, surroundings, count_received
     )
     follower = Follower(
-        store.index, store.blobs, flights, downloader, surroundings, upstream, guard.admit_peer
+        store.index, store.bodies, flights, downloader, surroundings, upstream, guard.admit_peer
     )
     delivery = Delivery(store.index, follower, guard.admit_peer, housekeeper.note_access)
     forwarder = Forwarder(policies, store.index, flights, downloader, delivery, upstream)

@@ -43,9 +43,13 @@ APART = {"rules", "store", "upstream", "mirrors"}
 
 # The rooms of a large component, from the bottom up.
 ROOMS = {
-    "store": ("files", "index", "bodies", "flights", "upkeep"),
+    "store": ("values", "ports", "store_errors", "files", "index", "bodies", "flights", "upkeep"),
     "front": ("requests", "loop", "handlers", "app", "memory", "http1", "processes"),
 }
+
+# What is above the store knows its ports and their values, whatever is behind them.
+PORTS = {"values", "ports", "store_errors"}
+BESIDE_PORTS = {"store", "wiring", "cli"}
 
 # The configuration stands beside the layers: what it may import, and who may import it.
 CONFIGURATION = {"config", "notation"}
@@ -103,6 +107,10 @@ def offences(module: str, source: str, is_package: bool = False) -> list[str]:
         ours = package == "pyproxycache" and target in LAYER.keys() | CONFIGURATION
         if ours and not allowed(component, target):
             found.append(f"{module}:{line}: {component} imports {target}")
+        elif (
+            ours and target == "store" and component not in BESIDE_PORTS and name.split(".")[2] not in PORTS
+        ):
+            found.append(f"{module}:{line}: {component} imports what is behind the store's ports")
     return found
 
 
@@ -288,6 +296,16 @@ def test_a_cycle_is_named() -> None:
         ("front.app", "from pyproxycache.wiring import build", "front.app:1: front imports wiring"),
         ("config", "from pyproxycache.store import index", "config:1: config imports store"),
         ("messages", "from pyproxycache.rules import keys", "messages:1: messages imports rules"),
+        (
+            "serving.follow",
+            "from pyproxycache.store.bodies.blobs import Blobs",
+            "serving.follow:1: serving imports what is behind the store's ports",
+        ),
+        (
+            "engine",
+            "from .store import index",
+            "engine:1: engine imports what is behind the store's ports",
+        ),
     ],
 )
 def test_an_offence_is_named(module: str, source: str, offence: str) -> None:
@@ -301,6 +319,8 @@ def test_an_offence_is_named(module: str, source: str, offence: str) -> None:
         ("store.index", "import os, sqlite3\nfrom pyproxycache.store.blobs import Blobs"),
         ("engine", "from pyproxycache import __version__\nfrom pyproxycache.rules import decide"),
         ("config", "from pyproxycache.rules.policy import Policies\nfrom pyproxycache import notation"),
+        ("serving.follow", "from pyproxycache.store.ports import Bodies\nfrom ..store.values import End"),
+        ("wiring", "from pyproxycache.store.index.index import Index"),
         ("wiring", "from pyproxycache.config import Config\nfrom pyproxycache.front import wsgi"),
         ("cli", "from pyproxycache import config, wiring"),
     ],

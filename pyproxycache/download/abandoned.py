@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 
 from pyproxycache.options import FetchOptions
-from pyproxycache.store.flights.flight import Flight
+from pyproxycache.store.ports import Flight
 
 
 class Abandoned:

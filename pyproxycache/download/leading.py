@@ -31,11 +31,9 @@ from pyproxycache.rules.validation import (
     strip_conditionals,
     strip_validators,
 )
-from pyproxycache.store.flights.flight import End, Flight
-from pyproxycache.store.flights.flights import DownloadWriter
-from pyproxycache.store.index.database import logging_store_errors
-from pyproxycache.store.index.index import Index
-from pyproxycache.store.upkeep.space import Space
+from pyproxycache.store.ports import DownloadWriter, EntryIndex, Flight, Room
+from pyproxycache.store.store_errors import logging_store_errors
+from pyproxycache.store.values import End
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
 
@@ -111,8 +109,8 @@ class Downloader:
         options: FetchOptions,
         upstream: Upstream,
         policies: Policies,
-        space: Space,
-        index: Index,
+        room: Room,
+        index: EntryIndex,
         surroundings: Surroundings,
         count_received: Callable[[int], None],
     ) -> None:
@@ -120,7 +118,7 @@ class Downloader:
         self._options = options
         self._upstream = upstream
         self._policies = policies
-        self._space = space
+        self._room = room
         self._index = index
         self._advice = Advice()
         self._surroundings = surroundings
@@ -233,7 +231,7 @@ class Downloader:
     def admits(self, exchange: Exchange, store: decisions.Store) -> bool:
         """Whether there may be room for the answer, as far as its length is known. Raises StoreError."""
         length = exchange.length if store.part is None else store.part.length
-        return self._space.admits(length or 0, store.head.size)
+        return self._room.admits(length or 0, store.head.size)
 
     def adopt(
         self,
@@ -274,7 +272,7 @@ class Downloader:
         """The body where all of it has come with its head and nothing is to be checked or resumed."""
         if writer.size or store.groups or expected_digests(store.head):
             return None
-        if exchange.length is None and not self._space.admits(_SMALL):
+        if exchange.length is None and not self._room.admits(_SMALL):
             return None  # it may be larger than what may be stored
         if store.part is not None and store.part.length != exchange.length:
             return None
@@ -347,7 +345,7 @@ class Downloader:
 
         like = as_part(writer.entry) if writer.entry is not None else None
         limit = None if like is None else Limit(self._surroundings, writer.key, like)
-        transfer = Transfer(self._options, self._space, self._stopping, writer, source, again, limit)
+        transfer = Transfer(self._options, self._room, self._stopping, writer, source, again, limit)
         flight, abandoned = writer.flight, self._abandoned
 
         def on_change(is_read: bool) -> None:

@@ -14,12 +14,8 @@ from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, without_query
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.extents import are_of_one, as_part, comes_soon, extent_of, first_ahead
-from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
-from pyproxycache.store.flights.claims import Claim
-from pyproxycache.store.flights.flight import Flight, Orphaned
-from pyproxycache.store.flights.flights import Flights
-from pyproxycache.store.index.index import Index
-from pyproxycache.store.index.schema import OF_CLAIMS
+from pyproxycache.store.ports import Bodies, EntryIndex, Flight, Flights
+from pyproxycache.store.values import BodyGone, Orphaned, RecordedFlight
 
 log = logging.getLogger("pyproxycache.download")
 
@@ -41,49 +37,43 @@ class Surroundings:
     that cannot be read knows of nothing: what runs goes on alone.
     """
 
-    def __init__(self, index: Index, blobs: Blobs, flights: Flights, ahead: int) -> None:
+    def __init__(self, index: EntryIndex, bodies: Bodies, flights: Flights, ahead: int) -> None:
         """`ahead`: no download is waited for that is further behind, in bytes."""
         self._index = index
-        self._blobs = blobs
+        self._bodies = bodies
         self._flights = flights
         self._ahead = ahead
 
-    def running(self, key: str) -> list[tuple[Claim, Entry]]:
+    def running(self, key: str) -> list[tuple[RecordedFlight, Entry]]:
         """The downloads under a cache key that can be shared, each with the part that it brings in."""
-        return [
-            (claim, part) for claim, part in self._claimed(key) if self._flights.claims.is_led(claim.key)
-        ]
+        return [(flight, part) for flight, part in self._recorded(key) if flight.is_led]
 
-    def _claimed(self, key: str) -> list[tuple[Claim, Entry]]:
-        claims: list[Claim] = []
+    def _recorded(self, key: str) -> list[tuple[RecordedFlight, Entry]]:
+        flights: list[RecordedFlight] = []
         with _nothing_where_broken(key):
-            claims = self._flights.claims.beside(key)
-        found = [(claim, as_part(claim.entry)) for claim in claims if claim.entry is not None]
-        return [(claim, part) for claim, part in found if part is not None]
+            flights = self._flights.recorded(key)
+        found = [(flight, as_part(flight.entry)) for flight in flights]
+        return [(flight, part) for flight, part in found if part is not None]
 
     def left_at(self, like: Entry, offset: int) -> tuple[FlightKey, Entry] | None:
         """The flight key and the part of a dead leader that goes on from the offset, or from before it."""
-        for claim, part in self._claimed(like.key):
-            is_part = claim.entry is not None and claim.entry.part is not None
-            if not is_part or not are_of_one(like, part) or self._flights.claims.is_led(claim.key):
+        for flight, part in self._recorded(like.key):
+            if flight.entry.part is None or not are_of_one(like, part) or flight.is_led:
                 continue
-            if (
-                extent_of(part).has(offset)
-                and self._flights.claims.arrived(claim) >= offset - part.first_byte
-            ):
-                return claim.key, part
+            if extent_of(part).has(offset) and flight.arrived >= offset - part.first_byte:
+                return flight.key, part
         return None
 
     def soon_at(
-        self, offset: int, running: Iterable[tuple[Claim, Entry]], *, but: FlightKey | None = None
+        self, offset: int, running: Iterable[tuple[RecordedFlight, Entry]], *, but: FlightKey | None = None
     ) -> FlightKey | None:
         """The flight key of the download that is furthest of those that will soon be at the offset."""
         near = [
-            (self._flights.claims.arrived(claim) + part.first_byte, claim.key)
-            for claim, part in running
-            if claim.key != but
+            (flight.arrived + part.first_byte, flight.key)
+            for flight, part in running
+            if flight.key != but
             and extent_of(part).has(offset)
-            and self.comes_soon(offset, part, self._flights.claims.arrived(claim))
+            and self.comes_soon(offset, part, flight.arrived)
         ]
         return max(near, key=itemgetter(0))[1] if near else None
 
@@ -99,9 +89,9 @@ class Surroundings:
         Of what is stored that counts which came `since` (epoch seconds).
         """
         others = [
-            extent_of(part, self._flights.claims.arrived(claim))
-            for claim, part in self.running(like.key)
-            if claim.key != but and are_of_one(like, part)
+            extent_of(part, flight.arrived)
+            for flight, part in self.running(like.key)
+            if flight.key != but and are_of_one(like, part)
         ]
         stored = [extent_of(part, part.size) for part in self._stored(like, since)]
         return first_ahead(offset, [*others, *stored])
@@ -118,7 +108,7 @@ class Surroundings:
 
     def stamps(self, key: str) -> tuple[object, object]:
         """What changes whenever something is stored or begun under the cache key, or ends."""
-        return self._index.stamp(key), self._index.stamp(f"{OF_CLAIMS}{key}")
+        return self._index.stamp(key), self._flights.stamp(key)
 
     def stored(
         self, like: Entry, offset: int, stop: int, *, since: float = 0.0, admit: Admit = _anyone
@@ -127,16 +117,16 @@ class Surroundings:
         having = [part for part in self._stored(like, since) if extent_of(part).has(offset)]
         for part in sorted(having, key=lambda part: extent_of(part).stop, reverse=True):
             admit(part)
-            with contextlib.suppress(OSError, Damaged):
-                fd, start = self._blobs.open(part.digest, part.size), part.first_byte
-                return BlobReader(fd, offset - start, min(stop, extent_of(part).stop) - start)
+            with contextlib.suppress(BodyGone), _nothing_where_broken(like.key):
+                start, end = part.first_byte, min(stop, extent_of(part).stop)
+                return self._bodies.open(part.digest, part.size, offset - start, end - start)
         return None
 
     def arriving(
         self, like: Entry, offset: int, stop: int, *, but: FlightKey | None = None, admit: Admit = _anyone
     ) -> Body | None:
         """The same out of a download that has them or will soon; they may end early, and raise Orphaned."""
-        running = [(claim, part) for claim, part in self.running(like.key) if are_of_one(like, part)]
+        running = [(flight, part) for flight, part in self.running(like.key) if are_of_one(like, part)]
         key = self.soon_at(offset, running, but=but)
         followed = None
         with _nothing_where_broken(like.key):

@@ -18,9 +18,8 @@ from pyproxycache.options import FetchOptions
 from pyproxycache.rules.digests import IntegrityCheck
 from pyproxycache.rules.extents import shortened
 from pyproxycache.rules.representation import resumption_validator
-from pyproxycache.store.flights.flight import End, Orphaned
-from pyproxycache.store.flights.flights import DownloadWriter
-from pyproxycache.store.upkeep.space import FOR_A_CLIENT, Space
+from pyproxycache.store.ports import DownloadWriter, Room
+from pyproxycache.store.values import End, Orphaned
 from pyproxycache.upstream.exchange import Exchange
 
 log = logging.getLogger("pyproxycache.download")
@@ -53,7 +52,7 @@ class Transfer:
     def __init__(
         self,
         options: FetchOptions,
-        space: Space,
+        room: Room,
         stopping: threading.Event,
         writer: DownloadWriter,
         source: Source,
@@ -61,7 +60,7 @@ class Transfer:
         limit: Limit | None,
     ) -> None:
         self._options = options
-        self._space = space
+        self._room = room
         self._stopping = stopping
         self._permit = writer
         self._source: Source | None = source
@@ -210,11 +209,11 @@ class Transfer:
         file = self._permit.file
         try:
             if file.size + len(data) > self._allowed:
-                self._allowed = self._space.allow(file.size, len(data))
+                self._allowed = self._room.allow(file.size, len(data))
             try:
                 file.write(data)
             except NoSpace:
-                self._space.collect(wait=FOR_A_CLIENT, extra=len(data))
+                self._room.make_room(len(data))
                 file.write(data)
         except (StoreError, OSError) as error:
             return str(error)

@@ -23,10 +23,8 @@ from pyproxycache.rules.ranges import if_range_holds, range_specs, range_text, s
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.lookup import Lookup
 from pyproxycache.steps import Asks, Steps, finished, until_there
-from pyproxycache.store.flights.claims import Claim, NotStorable
-from pyproxycache.store.flights.flight import End, Flight, Progress
-from pyproxycache.store.flights.flights import DownloadWriter, Flights, JoinFlight, LeadFlight
-from pyproxycache.store.index.versions import Stamp
+from pyproxycache.store.ports import DownloadWriter, Flight, Flights, JoinFlight, LeadFlight, NotStorable
+from pyproxycache.store.values import End, Progress, RecordedFlight, Stamp
 
 log = logging.getLogger("pyproxycache.fetching")
 
@@ -120,12 +118,12 @@ class Fetcher:
         shared = None if nearby is None else self._flights.follow(nearby)
         return shared or (yield from self._join_in_turn(job, flight.of_part(wanted)))
 
-    def _running(self, job: FetchJob) -> list[tuple[Claim, Entry]]:
+    def _running(self, job: FetchJob) -> list[tuple[RecordedFlight, Entry]]:
         """The downloads of parts of what the request asks for, as far as is known."""
         known = job.fetch.plan.parts[0] if job.fetch.plan is not None else None
         return [
-            (claim, part)
-            for claim, part in self._surroundings.running(job.key)
+            (flight, part)
+            for flight, part in self._surroundings.running(job.key)
             if (are_of_one(known, part) if known is not None else fits(part, job.request))
         ]
 
@@ -134,7 +132,7 @@ class Fetcher:
         start = _first_missing(job)
         ahead = None
         if start is not None:
-            ahead = first_ahead(start, [extent_of(part) for _claim, part in self._running(job)])
+            ahead = first_ahead(start, [extent_of(part) for _flight, part in self._running(job)])
         if start is None or ahead is None:
             return job
         (_first, last), *_others = range_specs(job.fetch.headers)
@@ -303,7 +301,7 @@ class Fetcher:
 
         def again(client: str, outcome: Outcome) -> Response | None:
             current = flight.progress()
-            if current.generation != progress.generation or not self._flights.is_current(flight):
+            if current.generation != progress.generation or not flight.is_current():
                 return None
             request = replace(job.request, client=client, interim=None, interest=None, login=None)
             outcome.key, outcome.forward = job.key, job.fetch.reason

@@ -29,9 +29,8 @@ from pyproxycache.rules.validation import (
 )
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
-from pyproxycache.store.flights.flights import Flights, LeadFlight
-from pyproxycache.store.index.database import logging_store_errors
-from pyproxycache.store.index.index import Index
+from pyproxycache.store.ports import EntryIndex, Flights, LeadFlight
+from pyproxycache.store.store_errors import logging_store_errors
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
 
@@ -46,7 +45,7 @@ class Forwarder:
     def __init__(
         self,
         policies: Policies,
-        index: Index,
+        index: EntryIndex,
         flights: Flights,
         downloader: Downloader,
         delivery: Delivery,

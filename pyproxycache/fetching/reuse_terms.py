@@ -7,7 +7,7 @@ from pyproxycache.messages import Entry, Request, ReuseTerms
 from pyproxycache.rules import decide
 from pyproxycache.rules.freshness import CLOCK_TOLERANCE, current_age
 from pyproxycache.rules.policy import Policies
-from pyproxycache.store.index.versions import Stamp
+from pyproxycache.store.values import Stamp
 
 
 def reuse_terms_of(

@@ -27,7 +27,7 @@ from pyproxycache.rules.ranges import (
 )
 from pyproxycache.rules.validation import is_not_modified
 from pyproxycache.serving.status_fields import proxy_status
-from pyproxycache.store.flights.flight import Orphaned
+from pyproxycache.store.values import BodyGone, Orphaned
 
 T = TypeVar("T")
 OpenBody = Callable[[int, int | None], Body]
@@ -191,7 +191,7 @@ class _Joined(Body):
             return opening.open()
         except BaseException as error:
             self.close()
-            if isinstance(error, FileNotFoundError | Orphaned):
+            if isinstance(error, BodyGone | Orphaned):
                 gone = "a part of the answer left the cache before it could be sent"
                 raise BrokenOff(gone) from error
             raise

@@ -15,9 +15,9 @@ from pyproxycache.rules.ranges import WHOLE
 from pyproxycache.rules.validation import is_not_modified
 from pyproxycache.serving import answer
 from pyproxycache.serving.follow import Follower
-from pyproxycache.store.flights.flight import Flight, Orphaned, Progress
-from pyproxycache.store.index.database import logging_store_errors
-from pyproxycache.store.index.index import Index
+from pyproxycache.store.ports import EntryIndex, Flight
+from pyproxycache.store.store_errors import logging_store_errors
+from pyproxycache.store.values import BodyGone, Orphaned, Progress
 
 
 class Delivery:
@@ -25,7 +25,7 @@ class Delivery:
 
     def __init__(
         self,
-        index: Index,
+        index: EntryIndex,
         follower: Follower,
         admit_peer: Callable[[str, str], None],
         note_access: Callable[[int, float], None],
@@ -46,7 +46,7 @@ class Delivery:
 
         try:
             response = answer.from_entry(request, entry, entry.size, now, open_body)
-        except FileNotFoundError:
+        except BodyGone:
             return None
         if request.ttl is not None and (entry.ttl is None or request.ttl < entry.ttl):
             with logging_store_errors("shorten the life of", entry.key):
@@ -92,7 +92,7 @@ class Delivery:
                 span = self._follower.span(request, outcome, like, first.start, first.stop, arriving[0])
                 opened[first] = span
             response = answer.from_parts(request, plan, now, open_segment)
-        except (FileNotFoundError, Orphaned):
+        except (BodyGone, Orphaned):
             return None
         for entry in plan.parts:
             self._note_access(entry.id, now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -33,18 +32,21 @@ from pyproxycache.serving.resuming import (
     plain_headers,
 )
 from pyproxycache.serving.span import Span, SpanRequest
-from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
-from pyproxycache.store.flights.claims import NotStorable
-from pyproxycache.store.flights.flight import End, Flight, Orphaned, Progress
-from pyproxycache.store.flights.flights import DownloadWriter, Flights, LeadFlight
-from pyproxycache.store.index.database import logging_store_errors
-from pyproxycache.store.index.index import Index
+from pyproxycache.store.ports import (
+    Bodies,
+    DownloadWriter,
+    EntryIndex,
+    Flight,
+    Flights,
+    LeadFlight,
+    NotStorable,
+)
+from pyproxycache.store.values import BodyGone, End, Orphaned, Progress
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
 
 log = logging.getLogger("pyproxycache.follow")
 
-_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _SUCCESSIONS = 5
 
 
@@ -53,8 +55,8 @@ class Follower:
 
     def __init__(
         self,
-        index: Index,
-        blobs: Blobs,
+        index: EntryIndex,
+        bodies: Bodies,
         flights: Flights,
         downloader: Downloader,
         surroundings: Surroundings,
@@ -68,7 +70,7 @@ class Follower:
         self.flights = flights
         self.downloader = downloader
         self.upstream = upstream
-        self._blobs = blobs
+        self._bodies = bodies
 
     def body(
         self,
@@ -102,27 +104,12 @@ class Follower:
         return Span(self, SpanRequest(request, outcome, like), start, stop, first)
 
     def stored_body(self, entry: Entry, start: int, stop: int | None) -> Body:
-        """A blob's bytes; raises FileNotFoundError where it is gone, after forgetting what names it."""
+        """A stored body's bytes; raises BodyGone where it cannot be read."""
         try:
-            fd = self._blobs.open_verified(entry.digest, entry.size)
-        except Damaged as error:
-            log.error("%s; what names it is forgotten and fetched again", error)
-            self._forget(entry)
-            raise FileNotFoundError(str(error)) from error
-        except FileNotFoundError:
-            # Just evicted, and then nothing names it; or lost, and then nothing must.
-            self._forget(entry)
-            raise
-        except OSError as error:
+            return self._bodies.open(entry.digest, entry.size, start, entry.size if stop is None else stop)
+        except StoreError as error:
             log.error("a stored body cannot be read: %s", error)
-            if error.errno not in _OUT_OF_DESCRIPTORS:
-                self._forget(entry)
-            raise FileNotFoundError(str(error)) from error
-        return BlobReader(fd, start, entry.size if stop is None else stop)
-
-    def _forget(self, entry: Entry) -> None:
-        with logging_store_errors("forget", entry.key):
-            self.index.drop_blob(entry.digest, self._blobs.remove)
+            raise BodyGone(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +200,7 @@ class FollowedBody(Body):
         stored = self._stored()
         if stored is not None:
             self._follower.admit_peer(self._request.client, stored.peer)
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(BodyGone):
                 return self._follower.stored_body(stored, self.offset, self._stop)
         try:
             joined = self._follower.flights.join(self._read.key)

@@ -10,9 +10,8 @@ from itertools import chain
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, Request, without_query
 from pyproxycache.rules.keys import vary_values
-from pyproxycache.store.index.index import Index
-from pyproxycache.store.index.variants import VaryValues
-from pyproxycache.store.index.versions import Stamp
+from pyproxycache.store.ports import EntryIndex
+from pyproxycache.store.values import Stamp, VaryValues
 
 log = logging.getLogger("pyproxycache.serving.lookup")
 
@@ -61,7 +60,7 @@ class LookupResult:
 class Lookup:
     """Finds entries by a cache key and a request."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: EntryIndex) -> None:
         self._index = index
 
     def __call__(self, key: str, request: Request) -> list[Entry]:

@@ -14,8 +14,8 @@ from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.parts import range_of
 from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.rules.validation import strip_conditionals
-from pyproxycache.store.flights.flight import End
-from pyproxycache.store.flights.flights import DownloadWriter
+from pyproxycache.store.ports import DownloadWriter
+from pyproxycache.store.values import End
 from pyproxycache.upstream.exchange import Exchange
 
 

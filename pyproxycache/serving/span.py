@@ -19,9 +19,8 @@ from pyproxycache.rules.parts import filling
 from pyproxycache.rules.ranges import continues, range_text
 from pyproxycache.rules.validation import strong_validator
 from pyproxycache.serving.resuming import FirstBytes, asking_for, begun, plain_headers
-from pyproxycache.store.flights.claims import NotStorable
-from pyproxycache.store.flights.flight import End, Orphaned
-from pyproxycache.store.flights.flights import DownloadWriter, Flights, LeadFlight
+from pyproxycache.store.ports import DownloadWriter, Flights, LeadFlight, NotStorable
+from pyproxycache.store.values import End, Orphaned
 from pyproxycache.upstream.client import Upstream
 
 log = logging.getLogger("pyproxycache.span")

@@ -37,7 +37,7 @@ from pyproxycache.rules import decide
 from pyproxycache.serving import delivery, lookup
 from pyproxycache.steps import finished
 from pyproxycache.store.bodies import blobs, commits, partial
-from pyproxycache.store.flights import claims, flight, flights
+from pyproxycache.store.flights import claims, flight, flight_reader, flights, writer
 from pyproxycache.store.upkeep import housekeeping, space
 from pyproxycache.upstream import client, exchange
 
@@ -47,14 +47,14 @@ LAYERS: dict[str, list[tuple[object, str]]] = {
     "rules": [(decide, "on_request"), (decide, "on_response"), (decide, "with_variants")],
     "look-ups": [(lookup.Lookup, "__call__"), (lookup.Lookup, "look"), (wiring.Index, "variants")],
     "flights": [
-        (flights.Flights, "join"),
-        (flights.DownloadWriter, "begin"),
-        (flights.DownloadWriter, "store"),
-        (flights.DownloadWriter, "store_at_once"),
-        (flights.DownloadWriter, "finish"),
-        (flight.Flight, "publish"),
-        (flight.Flight, "read"),
-        (flight.FlightReader, "__next__"),
+        (flights.LocalFlights, "join"),
+        (writer.LocalWriter, "begin"),
+        (writer.LocalWriter, "store"),
+        (writer.LocalWriter, "store_at_once"),
+        (writer.LocalWriter, "finish"),
+        (flight.LocalFlight, "publish"),
+        (flight.LocalFlight, "read"),
+        (flight_reader.FlightReader, "__next__"),
     ],
     "claims: locks, reads, transactions": [
         (claims.Claims, "claim"),

@@ -19,10 +19,12 @@ from pyproxycache.download.transfer import Source, Transfer
 from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.options import FetchOptions, Share, StoreOptions
 from pyproxycache.outcome import Outcome
+from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.extents import as_part
-from pyproxycache.store.flights.feed import Terms
-from pyproxycache.store.flights.flight import End
-from pyproxycache.store.flights.flights import DownloadWriter, Flights, LeadFlight
+from pyproxycache.store.flights.flights import LocalFlights
+from pyproxycache.store.flights.remote_reader import Terms
+from pyproxycache.store.ports import DownloadWriter, LeadFlight
+from pyproxycache.store.values import End
 from pyproxycache.wiring import open_store
 
 URL = "http://origin.example/a"
@@ -42,7 +44,7 @@ def entry(status: int, length: int, *fields: tuple[str, str], at: float, part: P
     return Entry(URL, Head(status, "", headers), request_time=at, response_time=at, part=part)
 
 
-def led(flights: Flights, key: str) -> DownloadWriter:
+def led(flights: LocalFlights, key: FlightKey) -> DownloadWriter:
     joined = flights.join(key)
     assert isinstance(joined, LeadFlight)
     return joined.writer
@@ -50,7 +52,7 @@ def led(flights: Flights, key: str) -> DownloadWriter:
 
 def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_path: Path) -> None:
     store = open_store(StoreOptions(path=tmp_path, reserve=Share()))
-    flights = Flights(store.claims, Terms(60, 60))
+    flights = LocalFlights(store.claims, Terms(60, 60))
     whole = entry(200, TOTAL, at=1000.0)
     like = as_part(whole)
     assert like is not None
@@ -58,8 +60,8 @@ def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_pat
     part = Part(STORED, BEHIND - 1, TOTAL)
     later = entry(206, len(body), ("Content-Range", content_range), at=2000.0, part=part)
     stored = replace(later, digest=hashlib.sha256(body).hexdigest(), size=len(body))
-    assert led(flights, f"{URL} part").store_at_once(stored, body) is not None
-    writer = led(flights, URL)
+    assert led(flights, FlightKey(URL, part="bytes=0")).store_at_once(stored, body) is not None
+    writer = led(flights, FlightKey(URL))
     writer.begin(whole, TOTAL)
 
     def silent(connection: socket.socket) -> None:
@@ -73,7 +75,7 @@ def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_pat
             transfer.end()
             return Source(origin.send(request, Outcome()), TOTAL)
 
-        surroundings = Surroundings(store.index, store.blobs, flights, 0)
+        surroundings = Surroundings(store.index, store.bodies, flights, 0)
         transfer = Transfer(
             FetchOptions(),
             store.space,
@@ -96,15 +98,17 @@ def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_pat
 def test_a_store_that_breaks_knows_of_no_others(tmp_path: Path, fault: str) -> None:
     """What is asked of it while a body comes in fails nothing."""
     store = open_store(StoreOptions(path=tmp_path, reserve=Share()))
-    flights = Flights(store.claims, Terms(60, 60))
+    flights = LocalFlights(store.claims, Terms(60, 60))
     whole = entry(200, TOTAL, at=1000.0)
     like = as_part(whole)
     assert like is not None
-    led(flights, URL).begin(whole, TOTAL)
+    led(flights, FlightKey(URL)).begin(whole, TOTAL)
     part = Part(0, STORED - 1, TOTAL)
     content_range = ("Content-Range", f"bytes 0-{STORED - 1}/{TOTAL}")
-    led(flights, f"{URL} part").begin(entry(206, STORED, content_range, at=2000.0, part=part), STORED)
-    surroundings = Surroundings(store.index, store.blobs, flights, 0)
+    led(flights, FlightKey(URL, part="bytes=0")).begin(
+        entry(206, STORED, content_range, at=2000.0, part=part), STORED
+    )
+    surroundings = Surroundings(store.index, store.bodies, flights, 0)
     assert surroundings.running(URL)
     if fault == "no tables":
         with closing(sqlite3.connect(tmp_path / "index.sqlite")) as db:
@@ -113,7 +117,7 @@ def test_a_store_that_breaks_knows_of_no_others(tmp_path: Path, fault: str) -> N
     else:
         shutil.rmtree(tmp_path / "partial")
         (tmp_path / "partial").write_text("no folder")
-    assert surroundings.first_ahead(like, 0, but=URL) in (None, 0)
+    assert surroundings.first_ahead(like, 0, but=FlightKey(URL)) in (None, 0)
     assert surroundings.stored(like, 0, TOTAL) is None
     assert surroundings.left_at(like, 0) is None
     flights.close()

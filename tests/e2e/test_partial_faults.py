@@ -20,9 +20,10 @@ from raw import Conversation, request
 from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.options import StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.feed import Terms
-from pyproxycache.store.flights.flight import End
-from pyproxycache.store.flights.flights import Flights, LeadFlight
+from pyproxycache.store.flights.flights import LocalFlights
+from pyproxycache.store.flights.remote_reader import Terms
+from pyproxycache.store.ports import LeadFlight
+from pyproxycache.store.values import End
 from pyproxycache.wiring import open_store
 
 MB = 1_000_000
@@ -378,7 +379,7 @@ def test_a_part_whose_leader_died_at_its_last_byte(origin: Origin, make_proxy: M
     url, now = origin.url("/a"), time.time()
     proxy = make_proxy()
     store = open_store(StoreOptions(path=proxy.cache_dir))
-    flights = Flights(store.claims, Terms(30.0, 30.0))
+    flights = LocalFlights(store.claims, Terms(30.0, 30.0))
     joined = flights.join(FlightKey(url).of_part("bytes=2-5"))
     assert isinstance(joined, LeadFlight)
     fields = Headers([*FRESH_FIELDS, ("Content-Range", "bytes 2-5/10")])

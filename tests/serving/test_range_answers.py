@@ -18,7 +18,7 @@ from pyproxycache.messages import Entry, Head, Headers, Part, Request, Response,
 from pyproxycache.rules.grammar import format_http_date
 from pyproxycache.rules.parts import Plan, Segment, plan, representation
 from pyproxycache.serving import answer
-from pyproxycache.store.flights.flight import Orphaned
+from pyproxycache.store.values import BodyGone, Orphaned
 
 NOW = 1_000_000.0
 URL = Url("http", "host", 80, "/")
@@ -333,7 +333,7 @@ def test_an_answer_that_nobody_reads_is_closed() -> None:
     assert (bodies.opened, bodies.open) == ([(500, 510)], [])
 
 
-@pytest.mark.parametrize("gone", [FileNotFoundError(), Orphaned(0)])
+@pytest.mark.parametrize("gone", [BodyGone(), Orphaned(0)])
 @pytest.mark.parametrize("available", [0, 1])
 def test_what_has_gone_at_once_is_told_and_later_breaks_off(gone: Exception, available: int) -> None:
     bodies = Bodies(BODY)

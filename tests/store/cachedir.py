@@ -17,15 +17,16 @@ from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.flights.claims import Claim, Claims, Won
-from pyproxycache.store.flights.feed import Terms
-from pyproxycache.store.flights.flights import DownloadWriter, Flights, JoinFlight, LeadFlight
+from pyproxycache.store.flights.flights import LocalFlights
+from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.eviction import Candidate
 from pyproxycache.store.index.index import Index
 from pyproxycache.store.index.rows import insert_entry
-from pyproxycache.store.index.variants import VaryValues
+from pyproxycache.store.ports import DownloadWriter, JoinFlight, LeadFlight
 from pyproxycache.store.upkeep.fsck import Fsck
 from pyproxycache.store.upkeep.space import Space
+from pyproxycache.store.values import VaryValues
 
 URL = "http://origin.example/a"
 LEASE = 60.0
@@ -45,11 +46,11 @@ class CacheDir:
         self.claims = Claims(self.database, self.blobs)
         self.fsck = Fsck(self.index, self.blobs)
         self._terms = Terms(silence, lease)
-        self._flights: Flights | None = None
+        self._flights: LocalFlights | None = None
 
     @property
-    def flights(self) -> Flights:
-        self._flights = self._flights or Flights(self.claims, self._terms)
+    def flights(self) -> LocalFlights:
+        self._flights = self._flights or LocalFlights(self.claims, self._terms)
         return self._flights
 
     def space(self, max_size: int | None = None, unused: float | None = None) -> Space:

@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from cachedir import URL, CacheDir, download
 
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.flight import End
-from pyproxycache.store.flights.flights import JoinFlight, LeadFlight
+from pyproxycache.store.ports import JoinFlight, LeadFlight
+from pyproxycache.store.values import End
 
 ROUNDS = 150
 

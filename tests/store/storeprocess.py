@@ -26,8 +26,9 @@ from pyproxycache.errors import ProxyError, error_named
 from pyproxycache.messages import Entry
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies import commits
-from pyproxycache.store.flights.flight import End, Flight, Orphaned, Progress
-from pyproxycache.store.flights.flights import DownloadWriter, JoinFlight, LeadFlight
+from pyproxycache.store.flights.flight import LocalFlight
+from pyproxycache.store.ports import DownloadWriter, JoinFlight, LeadFlight
+from pyproxycache.store.values import End, Orphaned, Progress
 
 
 class StoreProcess:
@@ -106,7 +107,7 @@ class Commands:
             return ["follow"]
         return ["not storable"]
 
-    def _tell_when_asked(self, flight: Flight) -> None:
+    def _tell_when_asked(self, flight: LocalFlight) -> None:
         plain = flight.followed
 
         def followed() -> AbstractContextManager[None]:

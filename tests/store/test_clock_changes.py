@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cachedir import URL, CacheDir, entry, whole
 
-from pyproxycache.store.flights.flight import End
 from pyproxycache.store.upkeep.clock_changes import ClockChanges, ClockReading, boot_id
+from pyproxycache.store.values import End
 
 DAY = 86400.0
 NOW = 1_800_000_000.0

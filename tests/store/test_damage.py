@@ -91,11 +91,11 @@ def test_a_row_that_is_none_of_ours_is_damage(cache: CacheDir, column: str) -> N
 @pytest.mark.parametrize(
     "look",
     [
-        lambda cache: cache.claims.beside(URL),
+        lambda cache: cache.claims.recorded(URL),
         lambda cache: cache.claims.claim(FlightKey(URL), "token", 0.0),
         lambda cache: cache.claims.leader(FlightKey(URL)),
     ],
-    ids=["beside", "claim", "leader"],
+    ids=["recorded", "claim", "leader"],
 )
 def test_so_is_a_download_of_which_nobody_can_tell(
     cache: CacheDir, look: Callable[[CacheDir], object], garbage: str
@@ -106,6 +106,15 @@ def test_so_is_a_download_of_which_nobody_can_tell(
         db.execute("UPDATE flights SET entry = ?", (garbage,))
     with pytest.raises(StoreError):
         look(cache)
+    assert "damaged" in cache.database.damage
+
+
+def test_so_is_a_flight_key_that_is_none(cache: CacheDir) -> None:
+    cache.lead().begin(entry(), None)
+    with cache.database.write() as db:
+        db.execute("UPDATE flights SET variant = 'garbage'")
+    with pytest.raises(StoreError, match="none of ours"):
+        cache.claims.recorded(URL)
     assert "damaged" in cache.database.damage
 
 

@@ -12,9 +12,9 @@ from cachedir import URL, CacheDir, data, download, entry, whole
 from pyproxycache.body import Piece
 from pyproxycache.errors import BrokenOff, StoreError, UpstreamError
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.claims import NotStorable
-from pyproxycache.store.flights.flight import End, Flight, Orphaned, Progress
-from pyproxycache.store.flights.flights import DownloadWriter, JoinFlight, LeadFlight
+from pyproxycache.store.flights.flight import LocalFlight
+from pyproxycache.store.ports import DownloadWriter, JoinFlight, LeadFlight, NotStorable
+from pyproxycache.store.values import End, Orphaned, Progress
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield made
 
 
-def reader(flight: Flight, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
+def reader(flight: LocalFlight, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
     return flight.read(flight.progress(), start, stop)
 
 
@@ -189,7 +189,7 @@ def test_a_body_that_gets_no_file_releases_all(cache: CacheDir, pool: ThreadPool
 class TestAtOnce:
     """A body that came with its head: no file grows, and followers read it from memory."""
 
-    def lead(self, cache: CacheDir, body: bytes = b"0123456789") -> tuple[Flight, Flight]:
+    def lead(self, cache: CacheDir, body: bytes = b"0123456789") -> tuple[LocalFlight, LocalFlight]:
         writer, early = cache.lead(), cache.follow().flight
         writer.store_at_once(whole(entry(), body), body)
         return writer.flight, early
@@ -390,7 +390,7 @@ class TestWithoutRoom:
 
 def test_what_a_disk_does_not_give_is_no_content(tmp_path: Path) -> None:
     """The end of a flight must be told, whatever the disk says."""
-    flight = Flight(FlightKey(URL), "token")
+    flight = LocalFlight(FlightKey(URL), "token", lambda _claim: True)
     flight.open_file(os.open(tmp_path, os.O_RDONLY))  # to read from a folder is an error of the system's
     assert flight.content(4) is None
     flight.leave()

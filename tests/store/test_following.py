@@ -12,10 +12,10 @@ from storeprocess import StoreProcess
 
 from pyproxycache.errors import StoreError
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.claims import NotStorable
-from pyproxycache.store.flights.feed import RemoteFlightReader
-from pyproxycache.store.flights.flight import End, Flight
-from pyproxycache.store.flights.flights import JoinFlight
+from pyproxycache.store.flights.flight import LocalFlight
+from pyproxycache.store.flights.remote_reader import RemoteFlightReader
+from pyproxycache.store.ports import JoinFlight, NotStorable
+from pyproxycache.store.values import End
 
 MakeProcess = Callable[..., StoreProcess]
 
@@ -111,7 +111,7 @@ def test_many_threads_share_one_mirror(cache: CacheDir, make_process: MakeProces
     started = threading.Barrier(20)
     flights = cache.flights
 
-    def follow(number: int) -> Flight:
+    def follow(number: int) -> LocalFlight:
         started.wait(30)
         found = flights.follow(FlightKey(URL)) if number % 2 else flights.join(FlightKey(URL))
         assert isinstance(found, JoinFlight)

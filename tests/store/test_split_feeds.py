@@ -23,8 +23,10 @@ from splits import Property, Tried, everywhere, somewhere
 
 from pyproxycache.errors import UpstreamTimeout
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.feed import FlightServer, RemoteFlightReader, Terms
-from pyproxycache.store.flights.flight import End, Flight, Progress
+from pyproxycache.store.flights.flight import LocalFlight
+from pyproxycache.store.flights.flight_server import FlightServer
+from pyproxycache.store.flights.remote_reader import RemoteFlightReader, Terms
+from pyproxycache.store.values import End, Progress
 
 TOKEN = "token"
 FLIGHT = FlightKey(URL, (("accept", None),))
@@ -47,11 +49,11 @@ STATES = {
 }
 
 
-class Told(Flight):
+class Told(LocalFlight):
     """A flight that keeps what was published of it."""
 
     def __init__(self) -> None:
-        super().__init__(FLIGHT, TOKEN)
+        super().__init__(FLIGHT, TOKEN, lambda _claim: True)
         self.published: list[Progress] = []
         self.body_at_end: bytes | None = None
 
@@ -77,7 +79,7 @@ def send(connection: socket.socket, pieces: list[bytes], fds: list[int]) -> None
 
 def recorded(states: list[Progress], body: Path) -> bytes:
     """What a feed says of a flight in these states, asked for byte by byte."""
-    flight = Flight(FLIGHT, TOKEN)
+    flight = LocalFlight(FLIGHT, TOKEN, lambda _claim: True)
     flight.open_file(os.open(body, os.O_RDONLY))
     flight.publish(states[0])
     name = f"recorded-{os.getpid()}-{os.urandom(4).hex()}"

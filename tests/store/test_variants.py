@@ -9,7 +9,7 @@ import pytest
 from cachedir import URL, CacheDir, asking, entry
 
 from pyproxycache.messages import Entry, Part
-from pyproxycache.store.index.variants import VaryValues
+from pyproxycache.store.values import VaryValues
 
 SEARCHED = f"{URL}?n="
 

@@ -21,8 +21,9 @@ from cachedir import CacheDir, data, entry, whole
 
 from pyproxycache.errors import BrokenOff
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.flight import End, Flight, Orphaned
-from pyproxycache.store.flights.flights import DownloadWriter, JoinFlight, LeadFlight
+from pyproxycache.store.flights.flight import LocalFlight
+from pyproxycache.store.ports import DownloadWriter, JoinFlight, LeadFlight
+from pyproxycache.store.values import End, Orphaned
 
 OBJECTS = 100
 THREADS = 8
@@ -93,7 +94,7 @@ class Worker:
         writer.store(whole(entry(url(number)), wanted))
         return "led"
 
-    def follow(self, flight: Flight, number: int) -> str:
+    def follow(self, flight: LocalFlight, number: int) -> str:
         progress = flight.wait_head()
         if progress.entry is None:
             return "lost"

@@ -14,15 +14,17 @@ from pyproxycache.store.bodies.commits import Commit, Commits
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.files.claim_locks import NOWHERE, ClaimLocks, Place
 from pyproxycache.store.index.database import Database
-from pyproxycache.store.index.rows import entry_as_text, entry_from_text
+from pyproxycache.store.index.rows import DamagedRow, entry_as_text, entry_from_text
 from pyproxycache.store.index.schema import OF_CLAIMS
+from pyproxycache.store.ports import NotStorable
+from pyproxycache.store.values import RecordedFlight, Stamp
 
 _OF_KEY = "cache_key = ? AND variant = ?"
 _KNOWN = (
     f"SELECT (SELECT until FROM not_storable WHERE {_OF_KEY}),"
     f" EXISTS (SELECT 1 FROM flights WHERE {_OF_KEY})"
 )
-_BESIDE = "SELECT variant, token, owner, partial, entry FROM flights WHERE cache_key = ?"
+_BESIDE = "SELECT variant, partial, entry FROM flights WHERE cache_key = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,6 @@ class Taken:
     """Somebody who is alive has it."""
 
     claim: Claim
-
-
-@dataclass(frozen=True, slots=True)
-class NotStorable:
-    """Nobody queues on this key for now."""
 
 
 class Claims:
@@ -244,25 +241,32 @@ class Claims:
         with self._database.write() as db:
             db.execute("DELETE FROM not_storable WHERE until < ?", (now,))
 
-    def beside(self, key: str) -> list[Claim]:
-        """The claims with heads and files for the cache key, whatever they vary on, of the dead as well."""
+    def recorded(self, key: str) -> list[RecordedFlight]:
+        """All flights of the cache key whose heads are recorded, whatever they vary on, of the dead too."""
         if self._database.versions.is_untouched(f"{OF_CLAIMS}{key}"):
             return []
         with self._database.read() as db:
             rows = db.execute(_BESIDE, (key,)).fetchall()
-            claims = [_claim(FlightKey.of(key, variant), *columns) for variant, *columns in rows]
-        return [claim for claim in claims if claim.entry is not None]
+            heads = [(_key(key, variant), partial, _entry(entry)) for variant, partial, entry in rows]
+        return [
+            RecordedFlight(flight, entry, self._arrived(partial), self._is_led(flight))
+            for flight, partial, entry in heads
+            if entry is not None
+        ]
 
-    def is_led(self, key: FlightKey) -> bool:
-        """Whether somebody who lives leads the flight key."""
+    def _is_led(self, key: FlightKey) -> bool:
         return self.locks.holder(self.locks.place(key)) is not None
 
-    def arrived(self, claim: Claim) -> int:
-        """Bytes of the claim's body that are in its file; 0 where that is gone, or out of reach."""
+    def _arrived(self, partial: str) -> int:
+        """Bytes of the body that are in its file; 0 where that is gone, or out of reach."""
         try:
-            return self._blobs.partial_path(claim.partial).stat().st_size
+            return self._blobs.partial_path(partial).stat().st_size
         except OSError:
             return 0
+
+    def stamp(self, key: str) -> Stamp | None:
+        """What changes whenever a flight of the cache key is recorded."""
+        return self._database.versions.stamp(f"{OF_CLAIMS}{key}")
 
     def running(self) -> list[tuple[str, float]]:
         """Cache keys of bodies that are coming in, and since when (epoch seconds)."""
@@ -297,6 +301,13 @@ def _claim(key: FlightKey, token: str, owner: str, partial: str, entry: str | No
 
 def _columns(key: FlightKey) -> tuple[str, str]:
     return key.cache_key, key.variant
+
+
+def _key(cache_key: str, variant: str) -> FlightKey:
+    try:
+        return FlightKey.of(cache_key, variant)
+    except ValueError as error:
+        raise DamagedRow(f"a row is none of ours: {error}") from error
 
 
 def _text(entry: Entry | None) -> str | None:

@@ -6,60 +6,18 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import Enum
 
-from pyproxycache.body import Body, FileSlice, Piece, size_of
-from pyproxycache.errors import BrokenOff, ProxyError
-from pyproxycache.messages import Entry
+from pyproxycache.body import FileSlice, Piece
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.overflow import OverflowBuffer
 from pyproxycache.store.flights.claims import Claim
+from pyproxycache.store.flights.flight_reader import FlightReader, why_broken
+from pyproxycache.store.values import End, Orphaned, Progress
 
 _LARGEST_SLICE = 16 << 20
 
 
-class End(Enum):
-    """Every way a flight can end."""
-
-    STORED = "stored"
-    """The body is whole; the index has it, unless it was purged meanwhile."""
-    FRESHENED = "freshened"
-    """The stored response was validated: look it up again."""
-    PASSED = "passed"
-    """Not storable: each to its own upstream request."""
-    STALE = "stale"
-    """The origin failed and the stored response may be served in its place."""
-    FAILED = "failed"
-    """No response; everyone gets the leader's error."""
-    BROKEN = "broken"
-    """The body ended short for good."""
-    ORPHANED = "orphaned"
-    """The leader's process is gone: join again and take over."""
-    LOST = "lost"
-    """The leader's process does not know the flight (it has just ended): look again."""
-    UNSTORED = "unstored"
-    """The body is whole but was not kept (no space, or too large)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a flight looks like at one moment.
-
-    `generation` counts how often the body began anew, and `file` which of the flight's files has it
-    (None: its last bytes are in no file).
-    """
-
-    generation: int = 0
-    size: int = 0
-    entry: Entry | None = None
-    length: int | None = None
-    end: End | None = None
-    error: ProxyError | None = None
-    file: int | None = 0
-
-
-class Flight:
+class LocalFlight:
     """A download in progress, led by a thread of this process or mirrored from another one.
 
     The leader (or the mirror's feed) publishes; any number of threads wait and read. All fields are
@@ -69,7 +27,9 @@ class Flight:
     of one that never grew.
     """
 
-    def __init__(self, key: FlightKey, token: str) -> None:
+    def __init__(self, key: FlightKey, token: str, claim_is_current: Callable[[Claim], bool]) -> None:
+        """`claim_is_current` tells whether a claim was neither purged nor taken from a silent leader."""
+        self._claim_is_current = claim_is_current
         self.key = key
         self.token = token
         self.claim: Claim | None = None
@@ -146,6 +106,10 @@ class Flight:
         """The name of the growing file; empty where there is none."""
         return self.claim.partial if self.claim is not None else ""
 
+    def is_current(self) -> bool:
+        """Whether it still runs, or is about to, and was not purged. Raises StoreError."""
+        return self.claim is None or self._claim_is_current(self.claim)
+
     def is_awaited(self) -> bool:
         """Whether anybody waits for the head, here or in another process."""
         with self._changed:
@@ -205,16 +169,16 @@ class Flight:
 
     def wait_head(self) -> Progress:
         """As soon as the head is known or the flight has ended."""
-        return self._wait_for(_tells_head)
+        return self._wait_for(lambda now: now.tells_head)
 
     def is_there(self) -> bool:
         """Whether the head is known, or the flight has ended."""
-        return _tells_head(self.progress())
+        return self.progress().tells_head
 
     def when_there(self, wake: Callable[[], None]) -> bool:
         """Have this called when there is something new; false where the head is known or the end came."""
         with self._changed:
-            if _tells_head(self._progress):
+            if self._progress.tells_head:
                 return False
             self._wakers.append(wake)
             return True
@@ -300,7 +264,7 @@ class Flight:
         """
         return FlightReader(self, answered, start, stop, given)
 
-    def _join_reader(self, start: int) -> int:
+    def add_reader(self, start: int) -> int:
         with self._changed:
             self._wait_for_file(start)
             if self._tail is not None and not self._tail.reaches_back_to(start):
@@ -313,7 +277,7 @@ class Flight:
         self._note_readers(before)
         return number
 
-    def _next_piece(
+    def next_piece(
         self, reader: FlightReader, wake: Callable[[], None] | None
     ) -> tuple[bool, Piece | None]:
         """Whether there is something, and the piece, None at the end of a whole body.
@@ -358,7 +322,7 @@ class Flight:
             return None
         if now.end in (End.ORPHANED, End.LOST, End.PASSED):
             raise Orphaned(reader.offset)
-        raise _why(now, "the origin broke off")
+        raise why_broken(now, "the origin broke off")
 
     def _piece(self, offset: int, stop: int) -> Piece:
         if self.body is not None:
@@ -385,97 +349,8 @@ class Flight:
         self._note_readers(before)
 
 
-class Orphaned(Exception):
-    """A body's leader is gone after `offset` bytes; the download can be taken over."""
-
-    def __init__(self, offset: int) -> None:
-        super().__init__(offset)
-        self.offset = offset
-
-
-class FlightReader(Body):
-    """One reader's pieces; leaves the flight at the end, on an error, or when closed."""
-
-    def __init__(
-        self, flight: Flight, answered: Progress, start: int, stop: int | None, given: bool
-    ) -> None:
-        self._flight: Flight | None = None
-        self.answered = answered
-        self.offset = start
-        self.stop = stop
-        self.given = given
-        self.number = flight._join_reader(start)
-        self._flight = flight
-
-    def __next__(self) -> Piece:
-        piece = self._next(None)
-        assert piece is not None, "it waits until there is one"
-        return piece
-
-    def take(self, wake: Callable[[], None], /) -> Piece | None:
-        return self._next(wake)
-
-    def _next(self, wake: Callable[[], None] | None) -> Piece | None:
-        if self.stop is not None and self.offset >= self.stop:
-            self.close()
-        if self._flight is None:
-            raise StopIteration
-        try:
-            there, piece = self._flight._next_piece(self, wake)
-        except BaseException:
-            self.close()
-            raise
-        if not there:
-            return None
-        if piece is None:
-            self.close()
-            raise StopIteration
-        self.offset += size_of(piece)
-        return piece
-
-    def can_go_on(self, now: Progress) -> bool:
-        """Whether there is a piece, an end, or a body begun anew whose head is known."""
-        if now.end is not None or now.size > self.offset:
-            return True
-        return now.generation != self.answered.generation and (self.given or now.entry is not None)
-
-    def start_anew(self, now: Progress) -> None:
-        """Accept the new body, if none of the old was given out and the client's head fits it."""
-        if self.given or not _same_head(self.answered, now):
-            raise _why(now, "the origin broke off, and its new answer may differ from the old")
-        self.answered = now
-
-    def close(self) -> None:
-        if self._flight is not None:
-            flight, self._flight = self._flight, None
-            flight.leave(self.number)
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def _tells_head(now: Progress) -> bool:
-    """Whether nobody has to wait for the head any more."""
-    return now.entry is not None or now.end is not None
-
-
-def _why(now: Progress, otherwise: str) -> ProxyError:
-    """What ended the body, as an error of this thread's own."""
-    return BrokenOff(otherwise) if now.error is None else now.error.another()
-
-
 def _in_memory(body: bytes) -> int:
     """A descriptor of a file with these bytes that is on no disk."""
     fd = os.memfd_create("body", os.MFD_CLOEXEC)
     os.write(fd, body)
     return fd
-
-
-def _same_head(old: Progress, new: Progress) -> bool:
-    """Whether a client that was sent the old head can be sent the new body."""
-    if old.entry is None or new.entry is None or old.length != new.length:
-        return False
-    fields = ("content-type", "content-encoding", "content-length", "etag", "last-modified")
-    return old.entry.status == new.entry.status and all(
-        old.entry.headers.get(name) == new.entry.headers.get(name) for name in fields
-    )

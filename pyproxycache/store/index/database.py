@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sqlite3
 import weakref
@@ -13,7 +12,6 @@ from typing import Any
 
 from pyproxycache import clock
 from pyproxycache.errors import NoSpace, StoreError
-from pyproxycache.messages import without_query
 from pyproxycache.net.descriptors import make_sure_of
 from pyproxycache.store.files.claim_locks import ClaimLocks
 from pyproxycache.store.files.file_lock import FileLock
@@ -24,8 +22,6 @@ from pyproxycache.store.index.damage import Identity, identity, is_damage, set_a
 from pyproxycache.store.index.rows import DamagedRow
 from pyproxycache.store.index.schema import SCHEMA_VERSION, WATCHES, migrate
 from pyproxycache.store.index.versions import Versions
-
-log = logging.getLogger("pyproxycache.store")
 
 # A log's index that cannot grow is told of as an error of its own.
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
@@ -327,15 +323,6 @@ class Database:
         except sqlite3.Error as error:
             raise self._as_store_error("open", error) from error
         return connection
-
-
-@contextlib.contextmanager
-def logging_store_errors(what: str, key: str) -> Iterator[None]:
-    """An index that cannot be written to (a full disk) costs no request: say so and go on."""
-    try:
-        yield
-    except StoreError as error:
-        log.warning("cannot %s %s: %s", what, without_query(key), error)
 
 
 def _close_before_fork() -> None:

@@ -19,8 +19,8 @@ from pyproxycache.store.index.purging import purge_group, purge_keys, purge_matc
 from pyproxycache.store.index.released import drop_unnamed
 from pyproxycache.store.index.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
 from pyproxycache.store.index.short_transactions import PAGE, in_short_transactions
-from pyproxycache.store.index.variants import VaryValues, find_by_search, find_fitting, find_newest
-from pyproxycache.store.index.versions import Stamp
+from pyproxycache.store.index.variants import find_by_search, find_fitting, find_newest
+from pyproxycache.store.values import Stamp, VaryValues
 
 _ACCESS = f"SELECT {FIELDS}, id, accessed, hits FROM entries"
 _NEXT_USED = "key GLOB ? AND (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?"
@@ -49,6 +49,11 @@ class Index:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def versions(self) -> memoryview:
+        """The counter of each slot, shared with all processes and changed with every commit."""
+        return self._database.versions.counters
 
     def stamp(self, key: str) -> Stamp | None:
         """To be taken before a look-up whose result is to be kept; None where nothing may be kept."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pyproxycache.messages import Entry
 from pyproxycache.store.index.rows import SELECT, entry_from, names_from, variant_text
-
-VaryValues = Callable[[tuple[str, ...]], tuple[tuple[str, str | None], ...]]
-"""Gives a request's normalised values for the field names of a Vary set."""
+from pyproxycache.store.values import VaryValues
 
 _NEWEST = "ORDER BY response_time DESC, id DESC LIMIT"
 _FEW = 8

@@ -5,26 +5,18 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
 from pyproxycache.errors import StoreError
 from pyproxycache.store.files.locks import open_lock
+from pyproxycache.store.values import Stamp
 
 _SLOTS = 1 << 19
 _WORD = 8
 # Slots that are no key's: whether a commit is under way, and whether all from before the file is in it.
 _COMMITTING = 0
 _READY = _SLOTS - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """The version that `slot` had."""
-
-    slot: int
-    version: int
 
 
 class Versions:

@@ -29,9 +29,8 @@ _ARRIVING = 2
 _STEP = 64
 _MOMENT = 0.25
 _LEAST_STEP, _MOST_STEP = 64 << 10, 8 << 20
-
-FOR_A_CLIENT = 10.0
-"""Seconds that a download waits for another one's collecting, before its body is not stored."""
+# Seconds that a download waits for another one's collecting, before its body is not stored.
+_FOR_A_CLIENT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class Space:
         if self._missing(taken, disk, 1.0):
             # More is stored than the housekeeper gets away: whoever stores is to help.
             with contextlib.suppress(StoreError):
-                self.collect(wait=FOR_A_CLIENT, extra=self._capacity(taken, disk) // _STEP)
+                self.collect(wait=_FOR_A_CLIENT, extra=self._capacity(taken, disk) // _STEP)
         return True
 
     def allow(self, size: int, count: int) -> int:
@@ -113,10 +112,14 @@ class Space:
         if self._missing(taken, disk, 1.0, ahead):
             is_judged = size > capacity // _UNJUDGED or taken.arriving > capacity // _ARRIVING // 2
             below = self._index.priority_of_new(size + count) if is_judged else None
-            self.collect(wait=FOR_A_CLIENT, extra=ahead, below=below)
+            self.collect(wait=_FOR_A_CLIENT, extra=ahead, below=below)
             if self._missing(*self._measured(), 1.0, count):
                 raise NoSpace("what would have to go for it is worth more, or the disk is full otherwise")
         return min(size + ahead, largest)
+
+    def make_room(self, count: int) -> None:
+        """Evict so much that `count` more bytes fit, after a write that found none. Raises StoreError."""
+        self.collect(wait=_FOR_A_CLIENT, extra=count)
 
     def _lately(self) -> tuple[Footprint, Disk]:
         """What was measured a moment ago."""

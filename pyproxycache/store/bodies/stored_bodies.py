@@ -1,0 +1,49 @@
+"""Reads stored bodies, and has those forgotten that are missing or damaged."""
+
+from __future__ import annotations
+
+import errno
+import logging
+
+from pyproxycache.errors import StoreError
+from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
+from pyproxycache.store.index.index import Index
+from pyproxycache.store.values import BodyGone
+
+log = logging.getLogger("pyproxycache.store")
+
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+
+
+class StoredBodies:
+    """The whole bodies of a cache folder, by digest and size."""
+
+    def __init__(self, index: Index, blobs: Blobs) -> None:
+        self._index = index
+        self._blobs = blobs
+
+    def open(self, digest: str, size: int, start: int, stop: int) -> BlobReader:
+        """Read a body's bytes from `start` up to `stop`.
+
+        Raises BodyGone where it cannot be read; what names it is forgotten, unless this process alone
+        cannot read it now, for it is out of descriptors.
+        """
+        try:
+            return BlobReader(self._blobs.open_verified(digest, size), start, stop)
+        except Damaged as error:
+            log.error("%s; what names it is forgotten and fetched again", error)
+            self._forget(digest)
+            raise BodyGone(str(error)) from error
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                log.error("a stored body cannot be read: %s", error)
+            if error.errno not in _OUT_OF_DESCRIPTORS:
+                self._forget(digest)
+            raise BodyGone(str(error)) from error
+
+    def _forget(self, digest: str) -> None:
+        # An evicted one is named by nothing; a lost one must not be named any more.
+        try:
+            self._index.drop_blob(digest, self._blobs.remove)
+        except StoreError as error:
+            log.warning("what names the body %s cannot be forgotten: %s", digest, error)
