@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -127,8 +128,12 @@ class Partial:
             self._fd = -1
 
     def discard(self) -> None:
-        """Remove the file's own name (a blob made of it stays) and let go of it."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file's own name (a blob made of it stays) and let go of it.
+
+        A name that the disk does not remove is left to the sweep: the end of a flight raises nothing.
+        """
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
         self.release()
 
     def __del__(self) -> None:

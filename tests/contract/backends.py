@@ -1,0 +1,101 @@
+"""The backends that the contract suite runs on: each opens stores, and harms what they stand on.
+
+Another backend is one more class here and one more line in `BACKENDS`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pyproxycache.options import Share, StoreOptions
+from pyproxycache.store.flights.flights import LocalFlights
+from pyproxycache.store.flights.remote_reader import Terms
+from pyproxycache.store.ports import Bodies, EntryIndex, Flights, Room
+from pyproxycache.wiring import open_store
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`max_size`: bytes; `silence` and `lease`: seconds after which a leader that lives loses its key."""
+
+    max_size: int | None = None
+    silence: float = 60.0
+    lease: float = 60.0
+
+
+@dataclass(frozen=True)
+class OpenedStore:
+    """The ports of one opened store."""
+
+    index: EntryIndex
+    bodies: Bodies
+    room: Room
+    flights: Flights
+    close: Callable[[], None]
+
+
+class Backend(Protocol):
+    """Stores that share their contents, whoever opens them, and ways to harm these."""
+
+    def __init__(self, folder: Path) -> None: ...
+
+    def open(self, limits: Limits) -> OpenedStore:
+        """Open the store once more, in this process."""
+
+    def corrupt(self, digest: str) -> None:
+        """Change a stored body's bytes, but not its size."""
+
+    def cut_short(self, digest: str) -> None:
+        """Take a stored body's last byte away."""
+
+    def lose(self, digest: str) -> None:
+        """Remove a stored body behind the store's back."""
+
+    def take_away(self) -> None:
+        """Make what the stores stand on unreachable, while they are open."""
+
+
+class SqliteAndFiles:
+    """The index in SQLite and bodies in files, for the processes of one machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "cache"
+
+    def open(self, limits: Limits) -> OpenedStore:
+        # No reserve: how full the machine's disk is is not the tests' business.
+        options = StoreOptions(path=self._folder, max_size=limits.max_size, reserve=Share())
+        store = open_store(options)
+        flights = LocalFlights(store.claims, Terms(limits.silence, limits.lease))
+
+        def close() -> None:
+            flights.close()
+            store.database.close()
+
+        return OpenedStore(store.index, store.bodies, store.space, flights, close)
+
+    def corrupt(self, digest: str) -> None:
+        self._change(digest, lambda body: bytes(255 - byte for byte in body))
+
+    def cut_short(self, digest: str) -> None:
+        self._change(digest, lambda body: body[:-1])
+
+    def lose(self, digest: str) -> None:
+        self._file(digest).unlink()
+
+    def take_away(self) -> None:
+        shutil.rmtree(self._folder)
+        self._folder.write_text("no folder")
+
+    def _file(self, digest: str) -> Path:
+        return self._folder / "blobs" / digest[:2] / digest
+
+    def _change(self, digest: str, change: Callable[[bytes], bytes]) -> None:
+        path = self._file(digest)
+        path.write_bytes(change(path.read_bytes()))
+
+
+BACKENDS: tuple[type[Backend], ...] = (SqliteAndFiles,)
