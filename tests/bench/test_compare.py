@@ -189,6 +189,22 @@ def test_downloads_over_and_over(origin: Origin) -> None:
 
 
 @needs_taskset
+def test_paced_requests_come_as_they_are_due(origin: Origin) -> None:
+    origin.put("/small", b"x" * 1000)
+    run = Readers(CORE).paced(origin.url("/small"), 4, rate=100, seconds=1)
+    assert (run.requests, run.bytes > 0, origin.accepted) == (100, True, 4)
+    assert 0.9 < run.seconds < 5
+    assert 0 < run.p50 <= run.p99
+
+
+@needs_taskset
+def test_who_is_slow_is_late_by_all_that_was_due(origin: Origin) -> None:
+    origin.put("/slow", b"x" * 1000, head_delay=0.1)
+    run = Readers(CORE).paced(origin.url("/slow"), 1, rate=20, seconds=1)
+    assert run.p50 > 0.4
+
+
+@needs_taskset
 def test_slow_readers_keep_their_connections(origin: Origin) -> None:
     origin.put("/large", Generated(10_000_000, seed=1))
     readers = Readers(CORE)

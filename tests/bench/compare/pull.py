@@ -1,7 +1,8 @@
 """Many clients in one process that cost next to nothing: they count bytes, and the kernel drops them.
 
 `pull.py all URL --clients 50` downloads at once and prints JSON, `again` does so over and over for
-`--seconds`, in the name of `--agents` user agents in turn. `slow` reads at `--rate` and `idle` keeps
+`--seconds`, in the name of `--agents` user agents in turn. `paced` asks `--rate` times a second, whether
+answers come or not, and counts from when a request was due. `slow` reads at `--rate` and `idle` keeps
 connections after one request each: both print a line when all got their first bytes, go on until their
 input ends, and then print JSON. Bodies need a Content-Length.
 """
@@ -119,10 +120,10 @@ class Loop:
         self.open[client.socket.fileno()] = client
         self._poll.register(client.socket, select.EPOLLOUT)
 
-    def turn(self) -> None:
-        """Waits for something to happen, and does what it asks for; TimeoutError after a long silence."""
-        events = self._poll.poll(PATIENCE)
-        if not events:
+    def turn(self, seconds: float = PATIENCE) -> None:
+        """Does what happens within so many seconds; TimeoutError after a long silence."""
+        events = self._poll.poll(seconds)
+        if not events and seconds >= PATIENCE:
             raise TimeoutError(f"{len(self.open)} clients got nothing for {PATIENCE:.0f} s")
         for descriptor, event in events:
             client = self.open[descriptor]
@@ -225,6 +226,44 @@ def again(url: str, count: int, seconds: float, agents: int) -> dict[str, object
     }
 
 
+def paced(url: str, count: int, rate: int, seconds: float) -> dict[str, object]:
+    """So many requests a second over so many connections; each waits from when it was due."""
+    clients = [Client(url) for _ in range(count)]
+    free: list[Client] = []
+    took: list[float] = []
+    due_of: dict[Client, float] = {}
+
+    def whole(client: Client) -> bool:
+        if client in due_of:
+            took.append(time.monotonic() - due_of.pop(client))
+        free.append(client)
+        return False
+
+    loop = Loop(begun, whole)
+    for client in clients:
+        loop.add(client)
+    while len(free) < count:  # each has connected, and had its first answer
+        loop.turn()
+        if errors := errors_of(clients):
+            raise ConnectionError(errors[0])
+    started = time.monotonic()
+    asked, total = 0, int(rate * seconds)
+    while len(took) < total and not errors_of(clients):
+        now = time.monotonic()
+        while asked < total and free and (due := started + asked / rate) <= now:
+            client = free.pop()
+            due_of[client] = due
+            client.repeat(0)
+            asked += 1
+        loop.turn(max(0.0, started + asked / rate - now) if free and asked < total else PATIENCE)
+    return {
+        "seconds": time.monotonic() - started,
+        "took": took,
+        "bytes": sum(client.received for client in clients),
+        "errors": errors_of(clients),
+    }
+
+
 def errors_of(clients: list[Client]) -> list[str]:
     return sorted({client.error for client in clients if client.error})
 
@@ -273,10 +312,12 @@ def _take(client: Client, limit: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Many clients that count bytes, and print JSON.")
-    parser.add_argument("mode", choices=["all", "again", "slow", "idle"])
+    parser.add_argument("mode", choices=["all", "again", "paced", "slow", "idle"])
     parser.add_argument("url")
     parser.add_argument("--clients", type=int, required=True)
-    parser.add_argument("--rate", type=int, default=10_000, help="bytes a second of a slow reader")
+    parser.add_argument(
+        "--rate", type=int, default=10_000, help="bytes a second of a slow reader, or requests"
+    )
     parser.add_argument("--seconds", type=float, default=3, help="how long to download again")
     parser.add_argument("--agents", type=int, default=1, help="user agents of those who download again")
     options = parser.parse_args()
@@ -285,6 +326,8 @@ def main() -> None:
             result = download(options.url, options.clients)
         elif options.mode == "again":
             result = again(options.url, options.clients, options.seconds, options.agents)
+        elif options.mode == "paced":
+            result = paced(options.url, options.clients, options.rate, options.seconds)
         else:
             result = hold(options.url, options.clients, options.rate if options.mode == "slow" else 0)
     except OSError as failure:

@@ -52,11 +52,12 @@ class Readers:
     def again(self, url: str, clients: int, seconds: int, agents: int) -> Run:
         """All download anew as soon as they are done, in the name of so many user agents in turn."""
         result = self._done("again", url, clients, "--seconds", str(seconds), "--agents", str(agents))
-        if result["errors"]:
-            raise RuntimeError(f"{clients} clients: {result['errors'][0]}")
-        took = sorted(result["took"])
-        p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
-        return checked(Run(len(took), result["seconds"], p50, p99, result["bytes"], 0, 0))
+        return _run_of(result, clients)
+
+    def paced(self, url: str, clients: int, rate: int, seconds: int) -> Run:
+        """So many requests a second, over so many connections; times are from when each was due."""
+        more = ("--rate", str(rate), "--seconds", str(seconds))
+        return _run_of(self._done("paced", url, clients, *more), clients)
 
     @contextmanager
     def slow(self, url: str, clients: int, rate: int) -> Iterator[Held]:
@@ -112,3 +113,11 @@ class Readers:
             for stream in (process.stdin, process.stdout, process.stderr):
                 assert stream is not None
                 stream.close()
+
+
+def _run_of(result: dict[str, Any], clients: int) -> Run:
+    if result["errors"]:
+        raise RuntimeError(f"{clients} clients: {result['errors'][0]}")
+    took = sorted(result["took"])
+    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
+    return checked(Run(len(took), result["seconds"], p50, p99, result["bytes"], 0, 0))
