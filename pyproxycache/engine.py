@@ -10,11 +10,11 @@ from pyproxycache.fetching.fetcher import Fetched, Fetcher, FetchJob
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.fetching.reuse_terms import reuse_terms_of
-from pyproxycache.messages import Entry, Request, Response, Url
+from pyproxycache.messages import Entry, Request, Response
 from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.routing.resource import Resource
 from pyproxycache.rules import decide, decisions
-from pyproxycache.rules.keys import cache_key, of_same_content
-from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.keys import of_same_content
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.lookup import Lookup, LookupResult, with_content_key
@@ -31,7 +31,6 @@ class Components:
     """What the engine joins."""
 
     upstream: Upstream
-    policies: Policies
     index: EntryIndex
     lookup: Lookup
     delivery: Delivery
@@ -46,61 +45,71 @@ class Engine:
     def __init__(self, components: Components) -> None:
         self._components = components
 
-    def handle(self, request: Request, outcome: Outcome) -> Steps[Response]:
+    def handle(self, resource: Resource, request: Request, outcome: Outcome) -> Steps[Response]:
         """The answer, whatever happens; `outcome` is filled in."""
         try:
             self._components.upstream.refuse_loop(request)
             if request.body is not None:  # which may have to be waited for
                 yield Asks(request.url.authority)
-            response = yield from self._answer(with_content_key(request), outcome)
+            response = yield from self._answer(resource, with_content_key(request), outcome)
         except ProxyError as error:
             response = failed(error, outcome)
         outcome.status = response.head.status
         return response
 
-    def purge(self, url: Url) -> bool:
-        """Forget what is stored for the URL; whether there was anything. Raises StoreError."""
-        policies = self._components.policies
-        return self._components.index.purge([cache_key(url, policies.query_mode(url))]) > 0
+    def purge(self, resource: Resource) -> bool:
+        """Forget what is stored for the resource; whether there was anything. Raises StoreError."""
+        return self._components.index.purge([resource.key]) > 0
 
-    def _answer(self, request: Request, outcome: Outcome) -> Steps[Response]:
+    def _answer(self, resource: Resource, request: Request, outcome: Outcome) -> Steps[Response]:
         components = self._components
-        key = cache_key(request.url, components.policies.query_mode(request.url))
-        outcome.key = key
+        outcome.key = resource.key
         varies: tuple[str, ...] = ()
         lost: list[Entry] = []  # what was found, and could not be served
         # A follower whose flight turns out not to be for it asks again: the one bounded loop.
         for _ in range(_ATTEMPTS):
             _begin_again(outcome)
-            looked_up = components.lookup.find(key, request)
+            looked_up = components.lookup.find(resource, request)
             found = looked_up.entries
             if lost and found == lost:
                 break  # nor can it be forgotten now
-            match decide.on_request(request, found, components.policies, clock.wall()):
+            match decide.on_request(request, found, resource.rules, clock.wall()):
                 case decisions.Refuse(status, text):
                     outcome.result = Result.REFUSED
                     return answer.from_text(status, text)
                 case decisions.Bypass(reason):
                     yield Asks(request.url.authority)
-                    return components.forwarder.forward(request, outcome, reason, found)
+                    return components.forwarder.forward(resource, request, outcome, reason, found)
                 case decisions.Serve() as serve:
-                    response, lost = self._serve(request, key, looked_up, serve, outcome), found
+                    response, lost = self._serve(resource, request, looked_up, serve, outcome), found
                 case decisions.Assemble(plan, ttl):
                     response, lost = components.delivery.assembled(request, plan, outcome), found
                     outcome.result, outcome.ttl = Result.HIT, ttl
                 case decisions.Fetch() as fetch:
                     response, varies = yield from self._fetch(
                         FetchJob(
-                            request, key, found, fetch, outcome, varies, looked_up.stamp, looked_up.is_known
+                            resource,
+                            request,
+                            found,
+                            fetch,
+                            outcome,
+                            varies,
+                            looked_up.stamp,
+                            looked_up.is_known,
                         )
                     )
             if response is not None:
                 return response
         yield Asks(request.url.authority)
-        return components.forwarder.forward(request, outcome, Forward.MISS, found)
+        return components.forwarder.forward(resource, request, outcome, Forward.MISS, found)
 
     def _serve(
-        self, request: Request, key: str, looked_up: LookupResult, serve: decisions.Serve, outcome: Outcome
+        self,
+        resource: Resource,
+        request: Request,
+        looked_up: LookupResult,
+        serve: decisions.Serve,
+        outcome: Outcome,
     ) -> Response | None:
         response = self._components.delivery.stored(request, serve.entry, outcome, serve.ttl)
         outcome.result = Result.STALE if serve.stale else Result.HIT
@@ -108,27 +117,28 @@ class Engine:
             return None
         if serve.refresh:
             outcome.detail = "stale-while-revalidate"
-            self._refresh(request, key, looked_up.entries, serve.entry)
-        if serve.stale or looked_up.stamp is None or serve.entry.key != key:
+            self._refresh(resource, request, looked_up.entries, serve.entry)
+        if serve.stale or looked_up.stamp is None or serve.entry.key != resource.key:
             return response
-        policies = self._components.policies
-        reuse_terms = reuse_terms_of(request, serve.entry, policies, looked_up.stamp, looked_up.varies)
+        reuse_terms = reuse_terms_of(
+            request, serve.entry, resource.rules, looked_up.stamp, looked_up.varies
+        )
         return replace(response, reuse_terms=reuse_terms)
 
-    def _refresh(self, request: Request, key: str, found: list[Entry], entry: Entry) -> None:
+    def _refresh(self, resource: Resource, request: Request, found: list[Entry], entry: Entry) -> None:
         plain = replace(request, interim=None, interest=None, login=None)
         if request.method == "HEAD":  # whose answer would have nothing to store
             plain = replace(plain, method="GET")
         fetch = decide.validating(plain, entry, Forward.STALE)
         varies = tuple(name for name, _value in entry.vary)
-        job = FetchJob(plain, key, found, fetch, Outcome(), varies)
-        self._components.refresher.start(key, lambda: self._components.fetcher.refresh(job))
+        job = FetchJob(resource, plain, found, fetch, Outcome(), varies)
+        self._components.refresher.start(resource.key, lambda: self._components.fetcher.refresh(job))
 
     def _fetch(self, job: FetchJob) -> Steps[Fetched]:
         """Fetch, with what is known of other variants of the response."""
         known = job.fetch.stale or next(iter(job.found), None)
         if known is None and job.is_known:
-            variants = self._components.index.variants(job.key, _VARIANTS)
+            variants = self._components.index.variants(job.resource.key, _VARIANTS)
             alike = [entry for entry in variants if of_same_content(entry, job.request)]
             job = replace(job, fetch=decide.with_variants(job.request, job.fetch, alike))
             known = next(iter(alike), None)

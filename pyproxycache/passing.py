@@ -5,8 +5,9 @@ from __future__ import annotations
 from pyproxycache.engine import failed
 from pyproxycache.errors import ProxyError, StoreError
 from pyproxycache.fetching.forwarder import relayed
-from pyproxycache.messages import Request, Response, Url
+from pyproxycache.messages import Request, Response
 from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.routing.resource import Resource
 from pyproxycache.rules.cache_control import request_directives
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.serving import answer
@@ -21,7 +22,7 @@ class PassingEngine:
         self._upstream = upstream
         self._why = why
 
-    def handle(self, request: Request, outcome: Outcome) -> Steps[Response]:
+    def handle(self, resource: Resource, request: Request, outcome: Outcome) -> Steps[Response]:
         """The answer, whatever happens; `outcome` is filled in."""
         try:
             self._upstream.refuse_loop(request)
@@ -29,7 +30,7 @@ class PassingEngine:
                 outcome.result = Result.REFUSED
                 response = answer.from_text(504, "only-if-cached was asked for, and nothing is stored")
             else:
-                yield Asks(request.url.authority)
+                yield Asks(resource.url.authority)
                 response = self._passed(request, outcome)
         except ProxyError as error:
             response = failed(error, outcome)
@@ -43,6 +44,6 @@ class PassingEngine:
         outcome.forward_status = exchange.head.status
         return relayed(exchange, request)
 
-    def purge(self, _url: Url) -> bool:
+    def purge(self, _resource: Resource) -> bool:
         """Raises StoreError: what lies in the folder cannot be forgotten now."""
         raise StoreError(self._why)

@@ -42,6 +42,12 @@ def until_there(awaited: Awaited) -> Steps[None]:
         yield awaited
 
 
+def at_once(work: Callable[[], T]) -> Steps[T]:
+    """What comes to its end without waiting for anything."""
+    yield from ()
+    return work()
+
+
 def finished(steps: Steps[T]) -> T:
     """Run the steps to their end, blocking where they wait, and return their result."""
     try:

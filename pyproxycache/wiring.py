@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import socket
 import sqlite3
@@ -21,13 +22,22 @@ from pyproxycache.fetching.fetcher import Fetcher
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.front import app
+from pyproxycache.front.handlers import kisscache
+from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.forwarded import Forwarding
-from pyproxycache.front.handlers.kisscache import Figures, KissCache
-from pyproxycache.front.handlers.upgrade import pass_through
-from pyproxycache.front.handlers.ways import Ways
+from pyproxycache.front.handlers.handler import Handler
+from pyproxycache.front.handlers.kisscache import Figures
+from pyproxycache.front.handlers.pages import Pages
+from pyproxycache.front.handlers.prefix import Prefix
+from pyproxycache.front.handlers.proxy import Proxy
+from pyproxycache.front.handlers.purge import Purge
+from pyproxycache.front.handlers.reverse import Reverse
+from pyproxycache.front.handlers.upgrade import Upgrade
 from pyproxycache.front.loop.turns import Shares, shares_of
 from pyproxycache.front.processes.heap import HeapTrim
 from pyproxycache.front.processes.server import Server, Setup
+from pyproxycache.front.requests.target import Local, Wanted, Way
+from pyproxycache.front.router import Handlers, Router
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.net import descriptors
 from pyproxycache.options import GuardOptions, LogOptions, ServerOptions, StoreOptions
@@ -38,6 +48,7 @@ from pyproxycache.report.formats import FORMATS
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.report.seldom import Seldom
 from pyproxycache.report.sinks import sink
+from pyproxycache.routing.resource import Realm
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.follow import Follower
 from pyproxycache.serving.lookup import Lookup
@@ -212,7 +223,7 @@ def _build_app(config: Config) -> app.App:
         app.AppOptions(name, _tells_key(config), config.memory, _shares(config), config.limits.half_closed),
         Access(config.allow),
         guard,
-        _ways(config, Engine(components), upstream, lambda: _figures(config, store)),
+        _router(config, Engine(components), upstream, lambda: _figures(config, store)),
         Reporter(housekeeper.count, housekeeper.note_access, access_log),
         store.index.versions,
         app.WorkerHooks(access_log.reopen if access_log else _ignore, finish_logs, close),
@@ -243,7 +254,7 @@ def _build_passing_app(config: Config, why: str) -> app.App:
         app.AppOptions(name, _tells_key(config), 0, _shares(config), config.limits.half_closed),
         Access(config.allow),
         guard,
-        _ways(config, PassingEngine(upstream, why), upstream, figures),
+        _router(config, PassingEngine(upstream, why), upstream, figures),
         Reporter(_ignore, _ignore, access_log),
         memoryview(bytearray(8)).cast("Q"),  # of no key: nothing is given again
         app.WorkerHooks(access_log.reopen if access_log else _ignore, finish_logs, close),
@@ -259,17 +270,26 @@ def _upstream(config: Config, guard: Guard, name: str) -> Upstream:
     return upstream
 
 
-def _ways(
+def _router(
     config: Config, engine: Engine | PassingEngine, upstream: Upstream, figures: Callable[[], Figures]
-) -> Ways:
-    return Ways(
-        config.upstream,
-        Forwarding(config.forwarded, is_reverse=config.upstream is not None),
-        Access(config.allow_purge, "allow_purge"),
-        engine,
-        KissCache(config.kisscache, figures),
-        partial(pass_through, upstream) if config.upstream else None,
+) -> Router:
+    """All handlers, and what each is for: a new one is a line here."""
+    below = config.upstream
+    realm = Realm("forward" if below is None else "reverse", config.policies(), below)
+    forwarding = Forwarding(config.forwarded, is_reverse=below is not None)
+    cached = CachedAnswers(realm, forwarding, engine)
+    by_way: dict[Way, Handler[Wanted]] = {Way.PROXY: Proxy(cached), Way.PREFIX: Prefix(cached)}
+    own: list[tuple[re.Pattern[str], Handler[Local]]] = []
+    if config.kisscache.enabled:
+        own.append((kisscache.PATHS, kisscache.KissCache(config.kisscache, figures, cached)))
+    handlers = Handlers(
+        by_way if below is None else {Way.REVERSE: Reverse(cached, below)},
+        purge=Purge(realm, Access(config.allow_purge, "allow_purge"), engine),
+        own=tuple(own),
+        elsewhere=Pages(),
+        upgrade=None if below is None else Upgrade(cached, below, upstream),
     )
+    return Router(handlers, below)
 
 
 def _finishing(access_log: AccessLog | None) -> Callable[[], None]:
@@ -323,12 +343,11 @@ def _build_components(
         store.index, store.bodies, flights, downloader, surroundings, upstream, guard.admit_peer
     )
     delivery = Delivery(store.index, follower, guard.admit_peer, housekeeper.note_access)
-    forwarder = Forwarder(policies, store.index, flights, downloader, delivery, upstream)
+    forwarder = Forwarder(store.index, flights, downloader, delivery, upstream)
     lookup = Lookup(store.index)
-    fetcher = Fetcher(fetch, policies, lookup, flights, surroundings, downloader, delivery, forwarder)
+    fetcher = Fetcher(fetch, lookup, flights, surroundings, downloader, delivery, forwarder)
     components = Components(
         upstream=upstream,
-        policies=policies,
         index=store.index,
         lookup=lookup,
         delivery=delivery,

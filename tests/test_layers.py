@@ -44,7 +44,17 @@ APART = {"rules", "store", "upstream", "mirrors"}
 # The rooms of a large component, from the bottom up.
 ROOMS = {
     "store": ("values", "ports", "store_errors", "files", "index", "bodies", "flights", "upkeep"),
-    "front": ("requests", "loop", "handlers", "app", "memory", "http1", "processes"),
+    "front": (
+        "requests",
+        "presentation",
+        "loop",
+        "handlers",
+        "router",
+        "app",
+        "memory",
+        "http1",
+        "processes",
+    ),
 }
 
 # What is above the store knows its ports and their values, whatever is behind them.

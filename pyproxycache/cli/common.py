@@ -17,7 +17,7 @@ from click.core import ParameterSource
 
 from pyproxycache.config import FLAGS, Config, load
 from pyproxycache.errors import BadRequest, ConfigError, ProxyError
-from pyproxycache.rules.keys import cache_key, parse_url
+from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.userinfo import split_userinfo
 from pyproxycache.wiring import OpenStore, open_store
@@ -43,7 +43,7 @@ class Cache:
             parsed = parse_url(split_userinfo(url)[0])
         except BadRequest as error:
             raise click.BadParameter(str(error), param_hint="URL") from error
-        return cache_key(parsed, self.policies.query_mode(parsed))
+        return self.policies.about(parsed).key
 
 
 def config_option(command: Command) -> Command:

@@ -137,7 +137,8 @@ def _freshness(cache: Cache, access: AccessNote, now: float) -> str:
 
 def _fresh_for(cache: Cache, entry: Entry, now: float) -> float:
     """Seconds for which the entry is fresh for a plain GET; not positive if it is stale."""
-    return freshness_left(Request("GET", parse_url(entry.key), Headers()), entry, cache.policies, now)
+    url = parse_url(entry.key)
+    return freshness_left(Request("GET", url, Headers()), entry, cache.policies.about(url), now)
 
 
 def _when(moment: float, now: float) -> str:

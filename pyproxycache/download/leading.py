@@ -156,7 +156,9 @@ class Downloader:
         try:
             exchange, resumes = self._ask(writer, plain, outcome, patience)
         except UpstreamError as error:
-            stand_in = decide.on_error(fetch.stale, self._policies, request.url, clock.wall(), request)
+            stand_in = decide.on_error(
+                fetch.stale, self._policies.about(request.url), clock.wall(), request
+            )
             if stand_in is None:
                 raise
             give_up(writer, End.STALE, error)
@@ -194,7 +196,8 @@ class Downloader:
         outcome: Outcome,
     ) -> Led:
         now = clock.wall()
-        match decide.on_response(request, exchange.head, fetch, self._policies, asked, now):
+        rules = self._policies.about(request.url)
+        match decide.on_response(request, exchange.head, fetch, rules, asked, now):
             case decisions.Freshen(entry, siblings, kept, own):
                 exchange.close()
                 self._note_fresh(kept)
@@ -384,7 +387,8 @@ class Downloader:
                 return _rest(exchange, writer.entry)
             fetch = decisions.Fetch(request.headers, None, Forward.MISS)
             now = clock.wall()
-            found = decide.on_response(request, exchange.head, fetch, self._policies, asked, now)
+            rules = self._policies.about(request.url)
+            found = decide.on_response(request, exchange.head, fetch, rules, asked, now)
             old = writer.entry
             fits = isinstance(found, decisions.Store) and (found.vary, found.part) == (old.vary, old.part)
             if not fits or exchange.head.status != old.status:

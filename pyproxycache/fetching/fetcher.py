@@ -15,10 +15,10 @@ from pyproxycache.messages import Entry, Head, Part, Request, Response, without_
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.routing.flight_key import FlightKey, flight_key
+from pyproxycache.routing.resource import Resource
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.extents import are_of_one, as_part, extent_of, first_ahead
 from pyproxycache.rules.keys import fits, newest, select, vary_values
-from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.ranges import if_range_holds, range_specs, range_text, select_ranges
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.lookup import Lookup
@@ -37,8 +37,8 @@ class FetchJob:
     version before it was looked up, `is_known` whether anything was stored under it then.
     """
 
+    resource: Resource
     request: Request
-    key: str
     found: list[Entry]
     fetch: decisions.Fetch
     outcome: Outcome
@@ -57,7 +57,6 @@ class Fetcher:
     def __init__(
         self,
         options: FetchOptions,
-        policies: Policies,
         lookup: Lookup,
         flights: Flights,
         surroundings: Surroundings,
@@ -66,7 +65,6 @@ class Fetcher:
         forwarder: Forwarder,
     ) -> None:
         self._options = options
-        self._policies = policies
         self._lookup = lookup
         self._flights = flights
         self._surroundings = surroundings
@@ -81,7 +79,7 @@ class Fetcher:
         try:
             joined = yield from self._join(job)
         except StoreError as error:
-            log.warning("%s is served but not stored: %s", without_query(job.key), error)
+            log.warning("%s is served but not stored: %s", without_query(job.resource.key), error)
             return self._forward(job), job.varies
         if isinstance(joined, NotStorable):
             return self._not_storable(job), job.varies
@@ -123,7 +121,7 @@ class Fetcher:
         known = job.fetch.plan.parts[0] if job.fetch.plan is not None else None
         return [
             (flight, part)
-            for flight, part in self._surroundings.running(job.key)
+            for flight, part in self._surroundings.running(job.resource.key)
             if (are_of_one(known, part) if known is not None else fits(part, job.request))
         ]
 
@@ -146,7 +144,7 @@ class Fetcher:
     ) -> Steps[LeadFlight | JoinFlight | NotStorable]:
         """Join, with the right to ask the origin where nobody here does so already."""
         if not self._flights.runs_here(flight):
-            yield Asks(job.request.url.authority)
+            yield Asks(job.resource.url.authority)
         joined = self._flights.join(flight)
         if isinstance(joined, NotStorable) and job.request.ttl is not None:
             # What has no freshness of its own can be stored for those who bring one.
@@ -166,12 +164,12 @@ class Fetcher:
 
     def _has_changed(self, job: FetchJob) -> bool:
         """Whether what is stored now asks for something else than this fetch."""
-        if self._lookup.is_unchanged(job.key, job.stamp):
+        if self._lookup.is_unchanged(job.resource.key, job.stamp):
             return False
-        found = self._lookup(job.key, job.request)
+        found = self._lookup(job.resource, job.request)
         if found == job.found:
             return False
-        now = decide.on_request(job.request, found, self._policies, clock.wall())
+        now = decide.on_request(job.request, found, job.resource.rules, clock.wall())
         headers = job.fetch.headers.without("If-None-Match") if job.fetch.variants else job.fetch.headers
         return not (isinstance(now, decisions.Fetch) and now.headers == headers)
 
@@ -189,7 +187,7 @@ class Fetcher:
                     plan = job.fetch.plan.with_entries((entry, *siblings))
                     response = self._delivery.assembled(request, plan, outcome)
                 else:
-                    response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
+                    response = self._delivery.stored(request, entry, outcome, self._ttl(job, entry))
                 response = with_own(response, own)
                 outcome.result = Result.REVALIDATED
             case Stale(entry, detail):
@@ -198,7 +196,7 @@ class Fetcher:
 
     def _passed(self, job: FetchJob, passed: Passed) -> Response:
         job.outcome.result, job.outcome.detail = Result.PASSED, passed.reason
-        return self._forwarder.relay(job.request, passed.exchange, job.fetch, job.outcome)
+        return self._forwarder.relay(job.resource, job.request, passed.exchange, job.fetch, job.outcome)
 
     def _begin(
         self, job: FetchJob, writer: DownloadWriter, begun: Downloading, *, however_far: bool = False
@@ -220,8 +218,10 @@ class Fetcher:
         try:
             joined = self._flights.join(_flight_of_the_whole(job))
         except StoreError as error:
-            log.warning("%s is served but not stored: %s", without_query(job.key), error)
-            return self._forwarder.relay(job.request, exchange, job.fetch, job.outcome), job.varies
+            log.warning("%s is served but not stored: %s", without_query(job.resource.key), error)
+            return self._forwarder.relay(
+                job.resource, job.request, exchange, job.fetch, job.outcome
+            ), job.varies
         finally:
             writer.finish(End.LOST)  # those who wait look again, and find it
         if isinstance(joined, LeadFlight):
@@ -241,7 +241,7 @@ class Fetcher:
         progress = flight.progress()
         if progress.entry is None:
             if progress.end is End.PASSED:
-                yield Asks(job.request.url.authority)
+                yield Asks(job.resource.url.authority)
             return self._after(job, progress), job.varies
         varies = tuple(name for name, _ in progress.entry.vary)
         if progress.entry.vary != vary_values(varies, job.request):
@@ -249,14 +249,14 @@ class Fetcher:
         entry, now = progress.entry, clock.wall()
         # Who waited for the head shares it; who came later gets only what may be used again.
         shares = waits and not flight.head_was_known
-        if not shares and not decide.is_usable(job.request, entry, self._policies, now):
-            yield Asks(job.request.url.authority)
-            other = self._forwarder.confirm(job.request, entry, job.outcome)
+        if not shares and not decide.is_usable(job.request, entry, job.resource.rules, now):
+            yield Asks(job.resource.url.authority)
+            other = self._forwarder.confirm(job.resource, job.request, entry, job.outcome)
             if other is not None:
                 return other, varies
         job.outcome.result = Result.COLLAPSED
         if not self._suits(job, progress, however_far=however_far):
-            yield Asks(job.request.url.authority)
+            yield Asks(job.resource.url.authority)
             return self._forward(job, reason=Forward.PARTIAL), varies
         return self._arriving(job, flight, progress), varies
 
@@ -292,7 +292,7 @@ class Fetcher:
     ) -> Response:
         """The answer, which others who send the same request may get as well while it arrives."""
         entry, stamp, now = progress.entry, job.stamp, clock.wall()
-        if entry is None or stamp is None or entry.part is not None or entry.key != job.key:
+        if entry is None or stamp is None or entry.part is not None or entry.key != job.resource.key:
             return response
         if job.request.body is not None:
             return response  # which only this client has sent
@@ -304,13 +304,13 @@ class Fetcher:
             if current.generation != progress.generation or not flight.is_current():
                 return None
             request = replace(job.request, client=client, interim=None, interest=None, login=None)
-            outcome.key, outcome.forward = job.key, job.fetch.reason
+            outcome.key, outcome.forward = job.resource.key, job.fetch.reason
             outcome.collapsed, outcome.result = True, Result.COLLAPSED
             return self._delivery.arriving(request, outcome, flight, current)
 
         varies = tuple(name for name, _value in entry.vary)
-        reuse_terms = reuse_terms_of(job.request, entry, self._policies, stamp, varies)
-        is_usable = decide.is_usable(job.request, entry, self._policies, now)
+        reuse_terms = reuse_terms_of(job.request, entry, job.resource.rules, stamp, varies)
+        is_usable = decide.is_usable(job.request, entry, job.resource.rules, now)
         until = reuse_terms.until if is_usable else now
         return replace(response, reuse_terms=replace(reuse_terms, until=until, again=again))
 
@@ -331,18 +331,18 @@ class Fetcher:
         request, outcome = job.request, job.outcome
         match progress.end:
             case End.FRESHENED:
-                found = select(self._lookup(job.key, request), job.key, request)
+                found = select(self._lookup(job.resource, request), job.resource.key, request)
                 entry = newest([entry for entry in found if entry.part is None])
                 if entry is None or job.fetch.plan is not None:
                     return None
-                response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
+                response = self._delivery.stored(request, entry, outcome, self._ttl(job, entry))
                 outcome.result = Result.REVALIDATED
                 return response
             case End.PASSED:
                 return self._forward(job)
             case End.STALE:
                 stale = job.fetch.stale
-                stand_in = decide.on_error(stale, self._policies, request.url, clock.wall(), request)
+                stand_in = decide.on_error(stale, job.resource.rules, clock.wall(), request)
                 if stand_in is not None:
                     return self._stale(job, stand_in.entry, stand_in.detail)
             case End.FAILED | End.BROKEN:
@@ -356,27 +356,30 @@ class Fetcher:
         """The stored answer in place of one that the origin failed to give; `detail` says how."""
         request, outcome, plan = job.request, job.outcome, job.fetch.plan
         if plan is None:
-            response = self._delivery.stored(request, entry, outcome, self._ttl(request, entry))
+            response = self._delivery.stored(request, entry, outcome, self._ttl(job, entry))
         else:
             now = clock.wall()
-            allowed = [decide.on_error(e, self._policies, request.url, now, request) for e in plan.used]
+            rules = job.resource.rules
+            allowed = [decide.on_error(e, rules, now, request) for e in plan.used]
             if None in allowed:
                 raise UpstreamError("the origin failed, and not all stored parts may stand in for it")
             response = self._delivery.assembled(request, plan, outcome)
         outcome.result, outcome.detail = Result.STALE, detail
         return response
 
-    def _ttl(self, request: Request, entry: Entry) -> int:
-        return decide.time_to_live(request, entry, self._policies, clock.wall())
+    def _ttl(self, job: FetchJob, entry: Entry) -> int:
+        return decide.time_to_live(job.request, entry, job.resource.rules, clock.wall())
 
     def _forward(self, job: FetchJob, *, reason: Forward | None = None) -> Response:
         reason = reason or job.fetch.reason
-        return self._forwarder.forward(job.request, job.outcome, reason, job.found)
+        return self._forwarder.forward(job.resource, job.request, job.outcome, reason, job.found)
 
     def _not_storable(self, job: FetchJob) -> Response:
         """Nobody waits for what could not be stored a while ago, but perhaps it can be now."""
         flight = _flight_of_the_whole(job)
-        response = self._forwarder.forward(job.request, job.outcome, job.fetch.reason, job.found, flight)
+        response = self._forwarder.forward(
+            job.resource, job.request, job.outcome, job.fetch.reason, job.found, flight
+        )
         if not job.outcome.stored:
             job.outcome.detail = "not-storable"
         return response
@@ -406,4 +409,4 @@ def _is_asked_for(request: Request, head: Head, part: Part) -> bool:
 
 
 def _flight_of_the_whole(job: FetchJob) -> FlightKey:
-    return flight_key(job.key, job.varies, job.request)
+    return flight_key(job.resource.key, job.varies, job.request)

@@ -14,11 +14,11 @@ from pyproxycache.interest import Interest
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, without_query
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.routing.flight_key import FlightKey
+from pyproxycache.routing.resource import Resource
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.groups import invalidated_groups
-from pyproxycache.rules.keys import cache_key, newest, preferred
-from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.keys import newest, preferred
 from pyproxycache.rules.ranges import part_length
 from pyproxycache.rules.validation import (
     invalidated_urls,
@@ -44,14 +44,12 @@ class Forwarder:
 
     def __init__(
         self,
-        policies: Policies,
         index: EntryIndex,
         flights: Flights,
         downloader: Downloader,
         delivery: Delivery,
         upstream: Upstream,
     ) -> None:
-        self._policies = policies
         self._index = index
         self._flights = flights
         self._downloader = downloader
@@ -60,6 +58,7 @@ class Forwarder:
 
     def forward(
         self,
+        resource: Resource,
         request: Request,
         outcome: Outcome,
         reason: Forward,
@@ -77,20 +76,22 @@ class Forwarder:
         exchange = self._upstream.send(outgoing, outcome)
         outcome.forward_status = exchange.head.status
         try:
-            self._invalidate(request, exchange.head, outcome.key)
+            self._invalidate(resource, request, exchange.head)
             if request.method == "HEAD" and exchange.head.status == 200:
-                self._update(outgoing, found, exchange.head, asked)
-            kept = self._keep_after_all(outgoing, exchange, asked, outcome, flight_key)
+                self._update(resource, outgoing, found, exchange.head, asked)
+            kept = self._keep_after_all(resource, outgoing, exchange, asked, outcome, flight_key)
         except BaseException:
             exchange.close()
             raise
         return kept or relayed(exchange, request)
 
-    def confirm(self, request: Request, entry: Entry, outcome: Outcome) -> Response | None:
+    def confirm(
+        self, resource: Resource, request: Request, entry: Entry, outcome: Outcome
+    ) -> Response | None:
         """Ask the origin whether what is arriving still holds; None if it does, else its other answer."""
         fields = validators(entry.head)
         if not fields:
-            return self.forward(request, outcome, Forward.STALE)
+            return self.forward(resource, request, outcome, Forward.STALE)
         headers = Headers((*strip_conditionals(end_to_end(request.headers)), *fields))
         exchange = self._upstream.send(request.with_headers(headers), outcome)
         outcome.forward, outcome.forward_status = Forward.STALE, exchange.head.status
@@ -98,10 +99,17 @@ class Forwarder:
             exchange.close()
             return None
         outcome.result, outcome.collapsed = Result.PASSED, False
-        return self.relay(request, exchange, decisions.Fetch(headers, None, Forward.STALE), outcome)
+        return self.relay(
+            resource, request, exchange, decisions.Fetch(headers, None, Forward.STALE), outcome
+        )
 
     def relay(
-        self, request: Request, exchange: Exchange, fetch: decisions.Fetch, outcome: Outcome
+        self,
+        resource: Resource,
+        request: Request,
+        exchange: Exchange,
+        fetch: decisions.Fetch,
+        outcome: Outcome,
     ) -> Response:
         """Hand on the answer to a fetch that is not stored, if it suits the client's own request."""
         head = exchange.head
@@ -113,26 +121,27 @@ class Forwarder:
                 return Response(answer.not_modified(head))
             return relayed(exchange, request)
         exchange.close()
-        return self.forward(request, outcome, fetch.reason)
+        return self.forward(resource, request, outcome, fetch.reason)
 
-    def _invalidate(self, request: Request, head: Head, key: str) -> None:
+    def _invalidate(self, resource: Resource, request: Request, head: Head) -> None:
         """Forget what an unsafe request changed (RFC 9111 section 4.4, RFC 9875 section 2.2.2)."""
         urls = invalidated_urls(request.method, request.url, head)
         groups = invalidated_groups(request.method, head)
-        mode = self._policies.query_mode
-        with logging_store_errors("purge what was changed under", key):
+        with logging_store_errors("purge what was changed under", resource.key):
             if urls:
-                self._index.purge(cache_key(url, mode(url)) for url in urls)
+                self._index.purge(resource.realm.resource(url).key for url in urls)
             for group in groups:
-                self._index.purge_group(group, f"{request.url.scheme}://{request.url.authority}")
+                self._index.purge_group(group, resource.url.origin)
 
-    def _update(self, request: Request, found: Sequence[Entry], head: Head, asked: float) -> None:
+    def _update(
+        self, resource: Resource, request: Request, found: Sequence[Entry], head: Head, asked: float
+    ) -> None:
         """Bring the stored answer to a GET up to date with that to a HEAD."""
         entry = newest([entry for entry in preferred([*found]) if entry.part is None])
         if entry is None or entry.status != 200:
             return
         with logging_store_errors("bring up to date", entry.key):
-            match decide.on_head(request, head, entry, self._policies, asked, clock.wall()):
+            match decide.on_head(request, head, entry, resource.rules, asked, clock.wall()):
                 case decisions.Forget(outdated):
                     self._index.forget(outdated)
                 case decisions.Freshen(kept=kept):
@@ -141,6 +150,7 @@ class Forwarder:
 
     def _keep_after_all(
         self,
+        resource: Resource,
         request: Request,
         exchange: Exchange,
         asked: float,
@@ -157,15 +167,15 @@ class Forwarder:
             return None
         fetch = decisions.Fetch(request.headers, None, Forward.METHOD)
         now = clock.wall()
-        decision = decide.on_response(request, exchange.head, fetch, self._policies, asked, now)
+        decision = decide.on_response(request, exchange.head, fetch, resource.rules, asked, now)
         if not isinstance(decision, decisions.Store):
             return None
         try:
             if not self._downloader.admits(exchange, decision):
                 return None
-            lead = self._flights.lead_after_all(not_storable or FlightKey(outcome.key))
+            lead = self._flights.lead_after_all(not_storable or FlightKey(resource.key))
         except StoreError as error:
-            log.warning("%s is served but not stored: %s", without_query(outcome.key), error)
+            log.warning("%s is served but not stored: %s", without_query(resource.key), error)
             return None
         return self._kept(request, exchange, asked, outcome, decision, lead) if lead is not None else None
 

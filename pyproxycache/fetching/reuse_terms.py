@@ -6,12 +6,12 @@ from pyproxycache import clock
 from pyproxycache.messages import Entry, Request, ReuseTerms
 from pyproxycache.rules import decide
 from pyproxycache.rules.freshness import CLOCK_TOLERANCE, current_age
-from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.policy import UrlRules
 from pyproxycache.store.values import Stamp
 
 
 def reuse_terms_of(
-    request: Request, entry: Entry, policies: Policies, stamp: Stamp, varies: tuple[str, ...]
+    request: Request, entry: Entry, rules: UrlRules, stamp: Stamp, varies: tuple[str, ...]
 ) -> ReuseTerms:
     """Why the answer that the entry is to the request now is right again, for as long as it is fresh.
 
@@ -23,8 +23,8 @@ def reuse_terms_of(
         stamp.slot,
         stamp.version,
         since=now - CLOCK_TOLERANCE,
-        until=decide.good_until(request, entry, policies, now),
+        until=decide.good_until(request, entry, rules, now),
         born=now - current_age(entry, now),
-        expires=now + decide.freshness_left(request, entry, policies, now),
+        expires=now + decide.freshness_left(request, entry, rules, now),
         varies=varies,
     )

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pyproxycache import clock
 from pyproxycache.body import Body
 from pyproxycache.errors import Fault, MethodNotAllowed, ProxyError
-from pyproxycache.front.handlers.references import as_it_is
-from pyproxycache.front.handlers.ways import Answered, Ways
+from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.loop.turns import Shares
+from pyproxycache.front.presentation.references import as_it_is
 from pyproxycache.front.requests.raw_request import Present, RawRequest
+from pyproxycache.front.router import Router
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.http1.answer_heads import framed
 from pyproxycache.messages import Head, Response, without_query
@@ -69,7 +70,7 @@ class App:
         options: AppOptions,
         access: Access,
         guard: Guard,
-        ways: Ways,
+        router: Router,
         reporter: Reporter,
         versions: memoryview,
         around: WorkerHooks,
@@ -85,7 +86,7 @@ class App:
         self.is_inward = guard.is_inward
         self._options = options
         self._access = access
-        self._ways = ways
+        self._router = router
         self._report = reporter.finished
 
     def __call__(self, received: RawRequest) -> Steps[Answer]:
@@ -166,7 +167,7 @@ class App:
         """The answer, or what is said in place of one."""
         try:
             self._access.check(outcome.client)
-            return (yield from self._ways.answer(received, outcome))
+            return (yield from self._router.answer(received, outcome))
         except ProxyError as error:
             outcome.result = Result.REFUSED if error.fault is Fault.CLIENT else Result.FAILED
             refusal = answer.from_error(error)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pyproxycache.messages import Entry, Head, Headers, Request, Url
+from pyproxycache.messages import Entry, Head, Headers, Request
 from pyproxycache.outcome import Forward
 from pyproxycache.rules.cache_control import RequestDirectives, request_directives
 from pyproxycache.rules.decisions import (
@@ -33,10 +33,10 @@ from pyproxycache.rules.freshness import (
 )
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.groups import cache_groups
-from pyproxycache.rules.keys import cache_key, newest, select, selecting_fields, vary_values
+from pyproxycache.rules.keys import newest, select, selecting_fields, vary_values
 from pyproxycache.rules.negotiation import NEGOTIATING, accepts_coding
 from pyproxycache.rules.parts import Plan, part_of, plan, representation
-from pyproxycache.rules.policy import Policies, Policy
+from pyproxycache.rules.policy import Policy, UrlRules
 from pyproxycache.rules.ranges import range_specs
 from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.rules.search_variance import search_base
@@ -59,7 +59,7 @@ _FOR_THE_ORIGIN = ("If-Match", "If-Unmodified-Since")
 
 
 def on_request(
-    request: Request, entries: Sequence[Entry], policies: Policies, now: float
+    request: Request, entries: Sequence[Entry], rules: UrlRules, now: float
 ) -> Serve | Assemble | Fetch | Bypass | Refuse:
     """Decide what to do with a request (RFC 9111 section 4).
 
@@ -70,15 +70,14 @@ def on_request(
     asked = request_directives(request.headers)
     if not asked.only_if_cached and _must_reach_origin(request, asked):
         return Bypass(Forward.REQUEST)
-    key = cache_key(request.url, policies.query_mode(request.url))
-    fitting = select(entries, key, request)
+    fitting = select(entries, rules.key, request)
     whole = newest([entry for entry in fitting if entry.part is None])
-    reason = Forward.VARY_MISS if any(e.key == key for e in entries) else Forward.URI_MISS
+    reason = Forward.VARY_MISS if any(e.key == rules.key for e in entries) else Forward.URI_MISS
     if fitting:
         reason = Forward.MISS  # only parts, which may not be enough
     has_demands = not asked.only_if_cached and any(name in request.headers for name in _FOR_THE_ORIGIN)
     if whole is not None:
-        judged = _judge(request, asked, whole, policies.for_head(request.url, whole.head), now)
+        judged = _judge(request, asked, whole, rules.for_head(whole.head), now)
         meets_demands = not has_demands or is_as_demanded(request.headers, whole.head)
         if isinstance(judged, Serve) and meets_demands:
             return judged
@@ -87,7 +86,7 @@ def on_request(
         return Bypass(Forward.REQUEST)
     parts = [entry for entry in fitting if entry.part is not None]
     if parts and request.method == "GET":
-        assembled = _assemble(request, asked, parts, policies, now)
+        assembled = _assemble(request, asked, parts, rules, now)
         if assembled is not None and (isinstance(assembled, Assemble) or not asked.only_if_cached):
             return assembled
     if asked.only_if_cached:
@@ -145,7 +144,7 @@ def on_response(
     request: Request,
     head: Head,
     fetch: Fetch,
-    policies: Policies,
+    rules: UrlRules,
     request_time: float,
     response_time: float,
 ) -> Store | Freshen | FetchAnew | ServeStale | Pass:
@@ -153,14 +152,14 @@ def on_response(
 
     `request` is the client's with the fields that were sent. Times are seconds since the epoch.
     """
-    return _OriginAnswer(request, head, policies, request_time, response_time).decide(fetch)
+    return _OriginAnswer(request, head, rules, request_time, response_time).decide(fetch)
 
 
 def on_head(
     request: Request,
     head: Head,
     entry: Entry,
-    policies: Policies,
+    rules: UrlRules,
     request_time: float,
     response_time: float,
 ) -> Freshen | Forget | None:
@@ -168,7 +167,7 @@ def on_head(
 
     RFC 9111 section 4.3.5. Times are seconds since the epoch.
     """
-    return _OriginAnswer(request, head, policies, request_time, response_time).decide_on_head(entry)
+    return _OriginAnswer(request, head, rules, request_time, response_time).decide_on_head(entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +176,7 @@ class _OriginAnswer:
 
     request: Request
     head: Head
-    policies: Policies
+    rules: UrlRules
     request_time: float
     response_time: float
 
@@ -196,7 +195,6 @@ class _OriginAnswer:
         reason = why_not_storable(self.request, self.head, policy, self.response_time)
         if reason is not None or fields is None:
             return self._pass(reason or "vary", fetch)
-        key = cache_key(self.request.url, self.policies.query_mode(self.request.url))
         completed = self._completing_head(fetch)
         vary, stale = vary_values(fields, self.request), fetch.stale
         return Store(
@@ -204,7 +202,7 @@ class _OriginAnswer:
             stored_head(completed or self.head, policy, self.response_time),
             part_of(self.head),
             cache_groups(headers),
-            search_base(key, headers),
+            search_base(self.rules.key, headers),
             self._freshened(fetch.siblings) if completed is not None else (),
             own_fields(self.head, policy),
             stale if stale is not None and stale.part is None and stale.vary != vary else None,
@@ -295,7 +293,7 @@ class _OriginAnswer:
         return tuple(updated)
 
     def _policy(self, head: Head) -> Policy:
-        return self.policies.for_head(self.request.url, head)
+        return self.rules.for_head(head)
 
 
 def _without_new_cookies(old: Entry, updated: Entry) -> Entry:
@@ -306,7 +304,7 @@ def _without_new_cookies(old: Entry, updated: Entry) -> Entry:
 
 
 def on_error(
-    stale: Entry | None, policies: Policies, url: Url, now: float, request: Request | None = None
+    stale: Entry | None, rules: UrlRules, now: float, request: Request | None = None
 ) -> ServeStale | None:
     """Serve the stale entry, if it may stand in for an origin that gave no answer; else None.
 
@@ -315,23 +313,23 @@ def on_error(
     if stale is None:
         return None
     asked = None if request is None else request_directives(request.headers)
-    if stale_if_error_allowed(stale, policies.for_head(url, stale.head), now, asked):
+    if stale_if_error_allowed(stale, rules.for_head(stale.head), now, asked):
         return ServeStale(stale, "origin-failed")
     return None
 
 
-def is_usable(request: Request, entry: Entry, policies: Policies, now: float) -> bool:
+def is_usable(request: Request, entry: Entry, rules: UrlRules, now: float) -> bool:
     """Whether the entry may answer the request without asking the origin (RFC 9111 section 4)."""
-    policy = policies.for_head(request.url, entry.head)
+    policy = rules.for_head(entry.head)
     return isinstance(_judge(request, request_directives(request.headers), entry, policy, now), Serve)
 
 
-def good_until(request: Request, entry: Entry, policies: Policies, now: float) -> float:
+def good_until(request: Request, entry: Entry, rules: UrlRules, now: float) -> float:
     """The time (epoch seconds) until which the fresh entry answers this request in the same way.
 
     It is `now` if the time may change the answer in another way than by its age.
     """
-    policy = policies.for_head(request.url, entry.head)
+    policy = rules.for_head(entry.head)
     asked = request_directives(request.headers)
     left, age = _left(request, entry, policy, now), current_age(entry, now)
     until = now + left
@@ -346,14 +344,14 @@ def good_until(request: Request, entry: Entry, policies: Policies, now: float) -
     return until if same else now
 
 
-def time_to_live(request: Request, entry: Entry, policies: Policies, now: float) -> int:
+def time_to_live(request: Request, entry: Entry, rules: UrlRules, now: float) -> int:
     """Whole seconds for which the entry is fresh to this request; negative once it is stale."""
-    return math.floor(freshness_left(request, entry, policies, now))
+    return math.floor(freshness_left(request, entry, rules, now))
 
 
-def freshness_left(request: Request, entry: Entry, policies: Policies, now: float) -> float:
+def freshness_left(request: Request, entry: Entry, rules: UrlRules, now: float) -> float:
     """Seconds for which the entry is fresh to this request; not positive once it is stale."""
-    return _left(request, entry, policies.for_head(request.url, entry.head), now)
+    return _left(request, entry, rules.for_head(entry.head), now)
 
 
 def _left(request: Request, entry: Entry, policy: Policy, now: float) -> float:
@@ -398,7 +396,7 @@ def _allows_stale(asked: RequestDirectives) -> bool:
 
 
 def _assemble(
-    request: Request, asked: RequestDirectives, parts: Sequence[Entry], policies: Policies, now: float
+    request: Request, asked: RequestDirectives, parts: Sequence[Entry], rules: UrlRules, now: float
 ) -> Assemble | Fetch | None:
     """Answer out of stored parts, or fetch what they lack; None if they are of no use.
 
@@ -408,7 +406,7 @@ def _assemble(
     if chosen is None:
         return None
     used = chosen.used
-    judged = [_judge(request, asked, e, policies.for_head(request.url, e.head), now) for e in used]
+    judged = [_judge(request, asked, e, rules.for_head(e.head), now) for e in used]
     fresh = [serve.ttl for serve in judged if isinstance(serve, Serve) and not serve.stale]
     headers = strip_conditionals(end_to_end(request.headers))
     if chosen.missing:

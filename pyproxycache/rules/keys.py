@@ -12,7 +12,6 @@ from pyproxycache.messages import DEFAULT_PORTS, Entry, Headers, Request, Url
 from pyproxycache.rules.freshness import recency
 from pyproxycache.rules.grammar import split_list
 from pyproxycache.rules.negotiation import canonical
-from pyproxycache.rules.policy import QueryMode
 from pyproxycache.rules.search_variance import equivalent
 
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)")
@@ -105,19 +104,6 @@ def _host(text: str) -> str:
     if _NAME.fullmatch(text) is None:
         raise BadRequest("the URL's host is no valid name or address")
     return text
-
-
-def cache_key(url: Url, query_mode: QueryMode) -> str:
-    """The cache key: the URL with its query kept, sorted by name, or left out."""
-    text = str(url)
-    if query_mode is QueryMode.KEEP or url.query is None:
-        return text
-    base = text.partition("?")[0]
-    if query_mode is QueryMode.IGNORE:
-        return base
-    # Sorted by name alone: the order of one name's values can mean something.
-    parts = sorted(url.query.split("&"), key=lambda part: part.partition("=")[0])
-    return f"{base}?{'&'.join(parts)}"
 
 
 def vary_fields(headers: Headers) -> tuple[str, ...] | None:

@@ -63,6 +63,11 @@ class Match:
             self.path is None or self.path.search(url.path) is not None
         )
 
+    @property
+    def is_for_all_responses(self) -> bool:
+        """Whether it has no condition on the response."""
+        return self.status is None and self.content_type is None
+
     def response_matches(self, status: int, content_type: str) -> bool:
         """Whether the conditions on status and content type hold."""
         return (self.status is None or status in self.status) and (
@@ -90,61 +95,87 @@ class Policies:
     targets: tuple[str, ...] = ()
     defaults: bool = True
 
-    def query_mode(self, url: Url) -> QueryMode:
-        """How the URL's query enters its cache key."""
-        rule = self._before_response(url)
-        return QueryMode.KEEP if rule is None else rule.policy.query
+    def about(self, url: Url) -> UrlRules:
+        """What is said of one URL."""
+        rules = tuple(rule for rule in self.rules if rule.match.url_matches(url))
+        known = next((rule.policy for rule in rules if rule.match.is_for_all_responses), Policy())
+        key = cache_key(url, known.query)
+        return UrlRules(url.path, key, known.silence, rules, self.targets, self.defaults)
 
     def silence(self, url: Url, head: Head | None) -> float | None:
-        """The longest wait for a byte of the body (seconds), or of the head if that is None.
-
-        None: `fetch.silence`.
-        """
-        if head is None:
-            rule = self._before_response(url)
-            return None if rule is None else rule.policy.silence
-        silence = self.for_head(url, head).silence
-        media_type = (head.headers.get("content-type") or "").partition(";")[0].strip().lower()
-        if silence is None and media_type == _EVENT_STREAM:
-            return _BETWEEN_EVENTS
-        return silence
+        """As UrlRules has it."""
+        return self.about(url).silence(head)
 
     def longest_silence(self, usual: float) -> float:
         """The longest silence in all rules, `usual` included (seconds)."""
         return max(usual, *(rule.policy.silence or 0.0 for rule in self.rules), 0.0)
 
-    def _before_response(self, url: Url) -> Rule | None:
-        """The first rule for the URL that has no condition on the response, which is not known yet."""
-        for rule in self.rules:
-            unconditional = rule.match.status is None and rule.match.content_type is None
-            if unconditional and rule.match.url_matches(url):
-                return rule
-        return None
 
-    def for_head(self, url: Url, head: Head) -> Policy:
+@dataclass(frozen=True, slots=True)
+class UrlRules:
+    """The rules for one URL, `path` being its path: what its response is decides which of them applies.
+
+    `key` is what its responses are stored under, `head_silence` the longest wait for a head (seconds; None:
+    `fetch.silence`).
+    """
+
+    path: str
+    key: str
+    head_silence: float | None
+    rules: tuple[Rule, ...]
+    targets: tuple[str, ...]
+    defaults: bool
+
+    def silence(self, head: Head | None) -> float | None:
+        """The longest wait for a byte of the body (seconds), or of the head if that is None.
+
+        None: `fetch.silence`.
+        """
+        if head is None:
+            return self.head_silence
+        silence = self.for_head(head).silence
+        media_type = (head.headers.get("content-type") or "").partition(";")[0].strip().lower()
+        if silence is None and media_type == _EVENT_STREAM:
+            return _BETWEEN_EVENTS
+        return silence
+
+    def for_head(self, head: Head) -> Policy:
         """The policy for the response with this head; a 206 has that of a 200."""
         status = 200 if head.status == 206 else head.status
-        return self.for_response(url, status, head.headers.get("content-type") or "")
+        return self.for_response(status, head.headers.get("content-type") or "")
 
-    def for_response(self, url: Url, status: int, content_type: str) -> Policy:
+    def for_response(self, status: int, content_type: str) -> Policy:
         """The policy of the first matching rule, its `fresh` chosen by the status."""
-        policy = self._by_rule(url, status, content_type)
+        policy = self._by_rule(status, content_type)
         if (
             self.defaults
             and status == 200
             and policy.fresh is None
-            and is_immutable(url.path, content_type)
+            and is_immutable(self.path, content_type)
         ):
             return replace(policy, immutable=True)
         return policy
 
-    def _by_rule(self, url: Url, status: int, content_type: str) -> Policy:
+    def _by_rule(self, status: int, content_type: str) -> Policy:
         for rule in self.rules:
-            if rule.match.url_matches(url) and rule.match.response_matches(status, content_type):
+            if rule.match.response_matches(status, content_type):
                 lifetimes = dict(rule.fresh_by_status)
                 fresh = lifetimes.get(status, lifetimes.get(None, rule.policy.fresh))
                 return replace(rule.policy, fresh=fresh, targets=self.targets)
         return _plain(self.targets)
+
+
+def cache_key(url: Url, query_mode: QueryMode) -> str:
+    """The cache key: the URL with its query kept, sorted by name, or left out."""
+    text = str(url)
+    if query_mode is QueryMode.KEEP or url.query is None:
+        return text
+    base = text.partition("?")[0]
+    if query_mode is QueryMode.IGNORE:
+        return base
+    # Sorted by name alone: the order of one name's values can mean something.
+    parts = sorted(url.query.split("&"), key=lambda part: part.partition("=")[0])
+    return f"{base}?{'&'.join(parts)}"
 
 
 @lru_cache(16)

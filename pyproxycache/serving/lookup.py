@@ -9,6 +9,7 @@ from itertools import chain
 
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, Request, without_query
+from pyproxycache.routing.resource import Resource
 from pyproxycache.rules.keys import vary_values
 from pyproxycache.store.ports import EntryIndex
 from pyproxycache.store.values import Stamp, VaryValues
@@ -63,11 +64,11 @@ class Lookup:
     def __init__(self, index: EntryIndex) -> None:
         self._index = index
 
-    def __call__(self, key: str, request: Request) -> list[Entry]:
+    def __call__(self, resource: Resource, request: Request) -> list[Entry]:
         """Entries of the key that fit the request; where there is none, those found without its query."""
-        return self.find(key, request).entries
+        return self.find(resource, request).entries
 
-    def find(self, key: str, request: Request) -> LookupResult:
+    def find(self, resource: Resource, request: Request) -> LookupResult:
         """The same, and what it rests on."""
         sets: set[tuple[str, ...]] = set()
 
@@ -76,14 +77,15 @@ class Lookup:
             return vary_values(fields, request)
 
         try:
-            return self._look(key, values, sets)
+            return self._look(resource, values, sets)
         except StoreError as error:
             # An index that cannot be read has nothing for us.
-            log.warning("%s is looked for in vain: %s", without_query(key), error)
+            log.warning("%s is looked for in vain: %s", without_query(resource.key), error)
             return LookupResult([], (), None, is_known=False)
 
-    def _look(self, key: str, values: VaryValues, sets: set[tuple[str, ...]]) -> LookupResult:
-        stamp, search = self._index.stamp(key), key.partition("?")[0]
+    def _look(self, resource: Resource, values: VaryValues, sets: set[tuple[str, ...]]) -> LookupResult:
+        key, search = resource.key, resource.search_key
+        stamp = self._index.stamp(key)
         if stamp is not None and self._index.is_unknown(key, search):
             return LookupResult([], (), stamp, is_known=False)
         entries = self._index.lookup(key, values)

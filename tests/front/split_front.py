@@ -15,15 +15,22 @@ from splits import cpu_within, plain
 
 from pyproxycache.errors import ProxyError
 from pyproxycache.front.app import App, AppOptions, WorkerHooks
+from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.forwarded import Forwarding
-from pyproxycache.front.handlers.kisscache import KissCache
-from pyproxycache.front.handlers.ways import Ways
+from pyproxycache.front.handlers.pages import Pages
+from pyproxycache.front.handlers.prefix import Prefix
+from pyproxycache.front.handlers.proxy import Proxy
+from pyproxycache.front.handlers.purge import Purge
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool, Task
+from pyproxycache.front.requests.target import Way
+from pyproxycache.front.router import Handlers, Router
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.messages import Head, Headers, Request, Response
-from pyproxycache.options import LOOPBACK, ForwardedOptions, GuardOptions, KissCacheOptions
+from pyproxycache.options import LOOPBACK, ForwardedOptions, GuardOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.reporter import Reporter
+from pyproxycache.routing.resource import Realm, Resource
+from pyproxycache.rules.policy import Policies
 from pyproxycache.serving import answer
 from pyproxycache.steps import Steps
 
@@ -56,7 +63,7 @@ class _Engine:
         self.asked: list[Asked] = []
         self._reads = reads
 
-    def handle(self, request: Request, outcome: Outcome) -> Steps[Response]:
+    def handle(self, _resource: Resource, request: Request, outcome: Outcome) -> Steps[Response]:
         yield from ()
         try:
             body = b"".join(request.body or ()) if self._reads else b""
@@ -125,19 +132,19 @@ def _app(engine: Any) -> App:
     def nothing(*_values: object) -> None:
         pass
 
-    disabled: Any = KissCache(KissCacheOptions(enabled=False), lambda: None)  # type: ignore[arg-type,return-value]
+    realm = Realm("forward", Policies())
+    cached = CachedAnswers(realm, Forwarding(ForwardedOptions(), is_reverse=False), engine)
+    handlers = Handlers(
+        {Way.PROXY: Proxy(cached), Way.PREFIX: Prefix(cached)},
+        purge=Purge(realm, Access(LOOPBACK), engine),
+        own=(),
+        elsewhere=Pages(),
+    )
     return App(
         AppOptions("test"),
         Access(LOOPBACK),
         Guard(GuardOptions(), ()),
-        Ways(
-            None,
-            Forwarding(ForwardedOptions(), is_reverse=False),
-            Access(LOOPBACK),
-            engine,
-            disabled,
-            None,
-        ),
+        Router(handlers, None),
         Reporter(nothing, nothing, None),
         memoryview(bytearray(8)),
         WorkerHooks(lambda: None, lambda: None, nothing),

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from pyproxycache.front.handlers import cookies
-from pyproxycache.front.handlers.references import (
+from pyproxycache.front.presentation import cookies
+from pyproxycache.front.presentation.references import (
     Address,
     behind_prefix,
     below_upstream,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from pyproxycache.front.handlers.upgrade import wanted_protocols
-from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.front.requests.raw_request import RawRequest
 
-URL = Url("http", "host", 80, "/")
+Fields = tuple[tuple[str, str], ...]
+
+
+def asking(method: str, version: tuple[int, int], fields: Fields) -> RawRequest:
+    return RawRequest(method, "/", version, fields, "127.0.0.1", io.BytesIO())
 
 
 @pytest.mark.parametrize(
@@ -29,13 +35,13 @@ URL = Url("http", "host", 80, "/")
 )
 def test_by_its_fields(connection: str | None, upgrade: str | None, wanted: str) -> None:
     given = (("Connection", connection), ("Upgrade", upgrade))
-    headers = Headers((name, value) for name, value in given if value is not None)
-    assert wanted_protocols(Request("GET", URL, headers)) == wanted
+    fields = tuple((name, value) for name, value in given if value is not None)
+    assert wanted_protocols(asking("GET", (1, 1), fields)) == wanted
 
 
 @pytest.mark.parametrize(
     ("method", "version"), [("GET", (1, 0)), ("POST", (1, 1)), ("HEAD", (1, 1)), ("DELETE", (1, 1))]
 )
 def test_by_its_method_and_version(method: str, version: tuple[int, int]) -> None:
-    headers = Headers([("Connection", "upgrade"), ("Upgrade", "websocket")])
-    assert wanted_protocols(Request(method, URL, headers, version=version)) == ""
+    fields = (("Connection", "upgrade"), ("Upgrade", "websocket"))
+    assert wanted_protocols(asking(method, version, fields)) == ""

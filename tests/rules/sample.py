@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyproxycache.messages import Entry, Head, Headers, Request
 from pyproxycache.rules.grammar import format_http_date
 from pyproxycache.rules.keys import parse_url
-from pyproxycache.rules.policy import Policies, Policy, Rule
+from pyproxycache.rules.policy import Policies, Policy, Rule, UrlRules
 
 NOW = 1_800_000_000.0
 URL = parse_url("http://origin.example/pool/a.deb")
@@ -45,6 +45,6 @@ def get(*lines: str, method: str = "GET", ttl: float | None = None) -> Request:
     return Request(method, URL, fields(*lines), ttl=ttl)
 
 
-def policies(policy: Policy) -> Policies:
+def policies(policy: Policy) -> UrlRules:
     """This policy for everything."""
-    return Policies((Rule(policy=policy),))
+    return Policies((Rule(policy=policy),)).about(URL)

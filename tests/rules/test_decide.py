@@ -20,10 +20,10 @@ from pyproxycache.rules.decisions import (
     ServeStale,
     Store,
 )
-from pyproxycache.rules.policy import Match, Policies, Policy, Rule
+from pyproxycache.rules.policy import Match, Policies, Policy, Rule, UrlRules
 from pyproxycache.rules.storing import stored_head
 
-NO_POLICY = Policies()
+NO_POLICY = Policies().about(URL)
 TAG = 'ETag: "a"'
 FRESH = entry("Cache-Control: max-age=60", TAG, age=10)
 DATED = entry("Cache-Control: max-age=60", f"Last-Modified: {at(-7 * DAY)}", TAG, age=10)
@@ -195,7 +195,7 @@ def test_the_policy_of_the_stored_response_counts() -> None:
             Rule(Match(status=frozenset({404})), Policy(fresh=1)),
             Rule(policy=Policy(fresh=365 * DAY)),
         )
-    )
+    ).about(URL)
     assert isinstance(on_request(get(), [STALE], rules, NOW), Serve)
     missing = entry("Cache-Control: max-age=60", status=404, age=10)
     assert isinstance(on_request(get(), [missing], rules, NOW), Fetch)
@@ -220,7 +220,7 @@ def test_a_longer_ttl_extends_nothing() -> None:
 
 
 def response(
-    head: Head, request: Request | None = None, stale: Entry | None = None, rules: Policies = NO_POLICY
+    head: Head, request: Request | None = None, stale: Entry | None = None, rules: UrlRules = NO_POLICY
 ) -> Store | Freshen | ServeStale | Pass:
     request = request or get()
     decision = on_response(request, head, Fetch(request.headers, stale, Forward.STALE), rules, NOW - 1, NOW)
@@ -449,7 +449,7 @@ def test_a_failing_origin_is_not_stood_in_for(
     request = get(*lines)
     rules = policies(policy)
     assert response(head(status=503), request, stale, rules) == Pass("status", False)
-    assert on_error(stale, rules, URL, NOW, request) is None
+    assert on_error(stale, rules, NOW, request) is None
 
 
 def test_an_answer_that_is_no_failure_replaces_the_copy() -> None:
@@ -474,9 +474,9 @@ def test_what_one_client_is_told_says_nothing_about_what_is_stored(
 
 
 def test_an_origin_that_gives_no_answer_is_stood_in_for() -> None:
-    assert on_error(STALE, NO_POLICY, URL, NOW) == ServeStale(STALE, "origin-failed")
-    assert on_error(STALE, NO_POLICY, URL, NOW, get()) == ServeStale(STALE, "origin-failed")
-    assert on_error(None, NO_POLICY, URL, NOW) is None
+    assert on_error(STALE, NO_POLICY, NOW) == ServeStale(STALE, "origin-failed")
+    assert on_error(STALE, NO_POLICY, NOW, get()) == ServeStale(STALE, "origin-failed")
+    assert on_error(None, NO_POLICY, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -628,4 +628,4 @@ def test_no_field_text_raises(
     stored = replace(entry(), head=stored_head(replace(answer, status=200), Policy(), NOW))
     on_request(request, [stored], NO_POLICY, NOW)
     response(answer, request, stored)
-    on_error(stored, NO_POLICY, URL, NOW, request)
+    on_error(stored, NO_POLICY, NOW, request)

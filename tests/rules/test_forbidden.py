@@ -27,7 +27,7 @@ from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.policy import Policies
 
 TARGETS = ("cdn-cache-control",)
-POLICIES = Policies(targets=TARGETS)
+POLICIES = Policies(targets=TARGETS).about(URL)
 MANY = settings(max_examples=600, suppress_health_check=[HealthCheck.filter_too_much])
 MORE = settings(MANY, max_examples=3000)
 
@@ -264,7 +264,7 @@ def test_nothing_forbidden_stands_in(
     fetch = decide.on_request(request, [one.entry for one in kept.values()], POLICIES, now)
     assume(isinstance(fetch, decisions.Fetch))
     if status is None:
-        decision = decide.on_error(fetch.stale, POLICIES, URL, now, request)
+        decision = decide.on_error(fetch.stale, POLICIES, now, request)
     else:
         sent = request.with_headers(fetch.headers)
         decision = decide.on_response(sent, Head(status), fetch, POLICIES, now, now)

@@ -58,11 +58,12 @@ def judged(path: str, answer: Head, policies: Policies = DEFAULTS, *asked: str) 
     """Whether the answer is stored, and then what a request a month later gets."""
     request = replace(get(*asked), url=Url("http", "origin.example", 80, path))
     fetch = Fetch(request.headers, None, Forward.MISS)
-    decision = decide.on_response(request, answer, fetch, policies, NOW, NOW)
+    rules = policies.about(request.url)
+    decision = decide.on_response(request, answer, fetch, rules, NOW, NOW)
     if not isinstance(decision, Store):
         return decision
     entry = Entry(str(request.url), decision.head, NOW, NOW)
-    return decide.on_request(request, [entry], policies, NOW + 30 * 86400)
+    return decide.on_request(request, [entry], rules, NOW + 30 * 86400)
 
 
 @pytest.mark.parametrize("path", IMMUTABLE)

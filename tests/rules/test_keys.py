@@ -10,7 +10,6 @@ from sample import DAY, URL, entry, fields, get, head
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Entry, Headers, Part, Request, Url
 from pyproxycache.rules.keys import (
-    cache_key,
     newest,
     parse_url,
     select,
@@ -18,7 +17,7 @@ from pyproxycache.rules.keys import (
     vary_fields,
     vary_values,
 )
-from pyproxycache.rules.policy import QueryMode
+from pyproxycache.rules.policy import QueryMode, cache_key
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from pyproxycache.rules.decisions import (
 from pyproxycache.rules.keys import vary_values
 from pyproxycache.rules.policy import Policies, Policy
 
-ANY = Policies()
+ANY = Policies().about(URL)
 TAG = 'ETag: "a"'
 FRESH = "Cache-Control: max-age=60"
 
@@ -152,7 +152,8 @@ def test_parts_answer_no_head_and_nothing_incomplete_is_all_that_is_cached() -> 
 def response(request: Request, answer: object, fetch: Fetch | None = None) -> object:
     fetch = fetch or validating(request, None, Forward.URI_MISS)
     sent = request.with_headers(fetch.headers)
-    return on_response(sent, answer, fetch, ANY, NOW - 1, NOW)  # type: ignore[arg-type]
+    rules = Policies().about(request.url)
+    return on_response(sent, answer, fetch, rules, NOW - 1, NOW)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_the_operator_can_have_it_ignored() -> None:
 def test_every_policy_has_the_targets() -> None:
     policies = Policies((Rule(Match(status=frozenset({404})), Policy(fresh=5.0)),), targets=CDN)
     for status, fresh in ((404, 5.0), (200, None)):
-        policy = policies.for_response(URL, status, "")
+        policy = policies.about(URL).for_response(status, "")
         assert (policy.fresh, policy.targets) == (fresh, CDN)
 
 

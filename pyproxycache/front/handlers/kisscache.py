@@ -11,18 +11,27 @@ from urllib.parse import parse_qs, quote, unquote
 from pyproxycache import __version__, clock
 from pyproxycache.body import BytesBody
 from pyproxycache.errors import BadRequest, MethodNotAllowed
-from pyproxycache.front.handlers import cookies
-from pyproxycache.front.handlers.references import mapped, through_kisscache
-from pyproxycache.front.requests.raw_request import Present
+from pyproxycache.front.handlers.cached import CachedAnswers
+from pyproxycache.front.handlers.handler import Answered
+from pyproxycache.front.handlers.redirects import followed
+from pyproxycache.front.presentation import cookies
+from pyproxycache.front.presentation.references import as_it_is, mapped, through_kisscache
+from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Local, Wanted, quoted_url
 from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.options import KissCacheOptions
+from pyproxycache.outcome import Outcome, Result
+from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.serving.answer import from_text
+from pyproxycache.steps import Steps
 from pyproxycache.units import parse_age
 
 _TTL = re.compile(r"[0-9]{1,9}[dhms]")
 _DEFAULT_TTL = "10d"
 _FETCH = "/api/v1/fetch/"
+
+PATHS = re.compile(r"/api/v1/(?:health/|status/|fetch(?:/.*)?)", re.DOTALL)
+"""The paths of this interface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +48,25 @@ class Figures:
 class KissCache:
     """Answers `/api/v1/…`; fetches go to the engine as ordinary requests with a ttl."""
 
-    def __init__(self, options: KissCacheOptions, figures: Callable[[], Figures]) -> None:
+    def __init__(
+        self, options: KissCacheOptions, figures: Callable[[], Figures], cached: CachedAnswers
+    ) -> None:
         self._options = options
         self._figures = figures
+        self._cached = cached
 
-    def answers(self, local: Local) -> bool:
-        """Whether the path belongs to this interface."""
-        return self._options.enabled and (
-            local.path in ("/api/v1/health/", "/api/v1/status/", _FETCH.rstrip("/"))
-            or local.path.startswith(_FETCH)
+    def answer(self, received: RawRequest, target: Local, outcome: Outcome) -> Steps[Answered]:
+        """See Handler."""
+        outcome.key = without_userinfo(target.path)
+        asked = self.wanted(
+            received.method, target, lambda wanted: self._cached.request_for(received, wanted, as_it_is)
         )
+        if isinstance(asked, Response):
+            outcome.result = Result.LOCAL
+            return Answered(asked, is_of_cache=False)
+        outcome.url = asked.url
+        request, response = yield from followed(asked, outcome, self._cached.handle)
+        return self._cached.answered(received, response, self.present(target, request))
 
     def wanted(self, method: str, local: Local, request: Callable[[Wanted], Request]) -> Request | Response:
         """The request behind a fetch, or the answer; raises BadRequest and MethodNotAllowed."""

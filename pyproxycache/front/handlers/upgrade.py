@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pyproxycache.front.handlers.cached import CachedAnswers
+from pyproxycache.front.handlers.handler import Answered
+from pyproxycache.front.handlers.reverse import shown_below
 from pyproxycache.front.loop.relay import Tunnel
-from pyproxycache.messages import Head, Request, Response
+from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.front.requests.target import Wanted
+from pyproxycache.messages import Head, Headers, Request, Response, Url
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules.grammar import end_to_end, split_list
+from pyproxycache.steps import Asks, Steps
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.switched import Switched
 
@@ -13,15 +19,36 @@ from pyproxycache.upstream.switched import Switched
 _HTTP = {"http", "h2", "h2c"}
 
 
-def wanted_protocols(request: Request) -> str:
+class Upgrade:
+    """Passes requests for another protocol through to the origin, for a reverse proxy's clients."""
+
+    def __init__(self, cached: CachedAnswers, below: Url, upstream: Upstream) -> None:
+        """`below`: the URL that the proxy stands for."""
+        self._cached = cached
+        self._below = below
+        self._upstream = upstream
+
+    def answer(self, received: RawRequest, target: Wanted, outcome: Outcome) -> Steps[Answered]:
+        """See Handler."""
+        present = shown_below(self._below, target.url)
+        request = self._cached.request_for(received, target, present)
+        yield Asks(target.url.authority)
+        response = pass_through(self._upstream, request, wanted_protocols(received), outcome)
+        return Answered(response, is_of_cache=False, present=present)
+
+
+def wanted_protocols(received: RawRequest) -> str:
     """What Upgrade asks for and can be passed through; "" where there is nothing, and it is ignored.
 
     A request that changes something goes the way that the cache sees, whatever else it asks for.
     """
-    options = {option.lower() for option in split_list(request.headers.get("connection") or "")}
-    if request.method != "GET" or request.version < (1, 1) or "upgrade" not in options:
+    if received.method != "GET" or received.version < (1, 1):
         return ""
-    protocols = split_list(request.headers.get("upgrade") or "")
+    headers = Headers(received.fields)
+    options = {option.lower() for option in split_list(headers.get("connection") or "")}
+    if "upgrade" not in options:
+        return ""
+    protocols = split_list(headers.get("upgrade") or "")
     return ", ".join(p for p in protocols if p.partition("/")[0].strip().lower() not in _HTTP)
 
 

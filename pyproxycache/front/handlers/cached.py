@@ -1,0 +1,51 @@
+"""The cache's answer to a request for a URL, whichever way the client asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pyproxycache.engine import Engine
+from pyproxycache.front.handlers.forwarded import Forwarding
+from pyproxycache.front.handlers.handler import Answered
+from pyproxycache.front.handlers.max_forwards import counted_down
+from pyproxycache.front.requests.raw_request import Present, RawRequest
+from pyproxycache.front.requests.target import Wanted
+from pyproxycache.messages import Request, Response
+from pyproxycache.outcome import Outcome, Result
+from pyproxycache.passing import PassingEngine
+from pyproxycache.routing.resource import Realm
+from pyproxycache.steps import Steps
+
+
+class CachedAnswers:
+    """Has requests answered by the engine; the Resource of each is made here, in one realm."""
+
+    def __init__(self, realm: Realm, forwarding: Forwarding, engine: Engine | PassingEngine) -> None:
+        self._realm = realm
+        self._forwarding = forwarding
+        self._engine = engine
+
+    def request_for(self, received: RawRequest, wanted: Wanted, present: Present) -> Request:
+        """What the origin is asked, told of the client as far as it shall be; raises ProxyError."""
+        return self._forwarding.told(received.request_for(wanted, present))
+
+    def answer(
+        self, received: RawRequest, wanted: Wanted, present: Present, outcome: Outcome
+    ) -> Steps[Answered]:
+        """The answer, its head to be shown by `present`."""
+        request = counted_down(self.request_for(received, wanted, present))
+        if isinstance(request, Response):
+            outcome.key, outcome.result = str(wanted.url), Result.LOCAL
+            return Answered(request, is_of_cache=False)
+        response = yield from self.handle(request, outcome)
+        return self.answered(received, response, present)
+
+    def handle(self, request: Request, outcome: Outcome) -> Steps[Response]:
+        """The engine's answer."""
+        return self._engine.handle(self._realm.resource(request.url), request, outcome)
+
+    def answered(self, received: RawRequest, response: Response, present: Present) -> Answered:
+        """An answer of the engine's, to be given again where the same bytes mean the same from everyone."""
+        if self._forwarding.is_doubtful(received):
+            response = replace(response, reuse_terms=None)
+        return Answered(response, is_of_cache=True, present=present)

@@ -1,0 +1,29 @@
+"""The cache's own pages; so far there is none, and who looks for one is told how to ask."""
+
+from __future__ import annotations
+
+from pyproxycache.errors import NotFound
+from pyproxycache.front.handlers.handler import Answered
+from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.front.requests.target import Local
+from pyproxycache.outcome import Outcome
+from pyproxycache.rules.userinfo import without_userinfo
+from pyproxycache.steps import Steps, at_once
+
+_HELP = """this is a caching proxy. Ways to ask it:
+  http_proxy=http://{host} in the environment of a client
+  http://{host}/https://HOST/PATH
+  http://{host}/api/v1/fetch/?url=URL"""
+
+
+class Pages:
+    """Refuses paths that are nothing of the cache's, with the ways to ask it."""
+
+    def answer(self, received: RawRequest, target: Local, outcome: Outcome) -> Steps[Answered]:
+        """See Handler."""
+        return at_once(lambda: self._not_found(received, target, outcome))
+
+    def _not_found(self, received: RawRequest, target: Local, outcome: Outcome) -> Answered:
+        outcome.key = without_userinfo(target.path)
+        help_ = _HELP.format(host=received.field("host") or "CACHE")
+        raise NotFound(f"{outcome.key}: {help_}")

@@ -1,0 +1,41 @@
+"""PURGE: a method of this cache, by which clients that may do so have it forget a URL."""
+
+from __future__ import annotations
+
+from pyproxycache.engine import Engine
+from pyproxycache.errors import Forbidden
+from pyproxycache.front.handlers.handler import Answered
+from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.front.requests.target import Wanted
+from pyproxycache.gates.access import Access
+from pyproxycache.outcome import Outcome, Result
+from pyproxycache.passing import PassingEngine
+from pyproxycache.routing.resource import Realm
+from pyproxycache.serving.answer import from_text
+from pyproxycache.steps import Steps, at_once
+
+# What proxies say of the client they ask for.
+_FORWARDED = ("Via", "Forwarded", "X-Forwarded-For")
+
+
+class Purge:
+    """Forgets what is stored for a URL; the request goes no further. `purgers`: who may ask for that."""
+
+    def __init__(self, realm: Realm, purgers: Access, engine: Engine | PassingEngine) -> None:
+        self._realm = realm
+        self._purgers = purgers
+        self._engine = engine
+
+    def answer(self, received: RawRequest, target: Wanted, outcome: Outcome) -> Steps[Answered]:
+        """See Handler."""
+        return at_once(lambda: self._purged(received, target, outcome))
+
+    def _purged(self, received: RawRequest, target: Wanted, outcome: Outcome) -> Answered:
+        outcome.key = str(target.url)
+        self._purgers.check(received.client)
+        if any(received.field(name) for name in _FORWARDED):
+            raise Forbidden("PURGE is taken from the client itself, and this came through another proxy")
+        outcome.result = Result.LOCAL
+        found = self._engine.purge(self._realm.resource(target.url))
+        text = f"{target.url} is purged" if found else f"nothing is stored for {target.url}"
+        return Answered(from_text(200 if found else 404, text), is_of_cache=False)

@@ -1,0 +1,69 @@
+"""Which handler a request goes to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyproxycache.errors import NotImplementedHere
+from pyproxycache.front.handlers.handler import Answered, Handler
+from pyproxycache.front.handlers.upgrade import wanted_protocols
+from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.front.requests.target import Local, Wanted, Way, locate
+from pyproxycache.messages import Url
+from pyproxycache.outcome import Outcome
+from pyproxycache.steps import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """Whom the router chooses from.
+
+    `by_way` are for URLs, by the form in which the client names them, `purge` for the method of that name,
+    and `upgrade`, where there is one, for what asks for another protocol. `own` are for paths of the cache
+    itself, the first whose pattern matches the whole path, and `elsewhere` for those that none matches.
+    """
+
+    by_way: Mapping[Way, Handler[Wanted]]
+    purge: Handler[Wanted]
+    own: tuple[tuple[re.Pattern[str], Handler[Local]], ...]
+    elsewhere: Handler[Local]
+    upgrade: Handler[Wanted] | None = None
+
+
+class Router:
+    """Gives each request to one handler, by its target and its method; nobody else chooses.
+
+    `upstream` is the one origin of a reverse proxy.
+    """
+
+    def __init__(self, handlers: Handlers, upstream: Url | None) -> None:
+        self._handlers = handlers
+        self._upstream = upstream
+
+    def answer(self, received: RawRequest, outcome: Outcome) -> Steps[Answered]:
+        """The answer of the handler; `outcome` is filled in. Raises ProxyError."""
+        received.check_fields(names_cache=self._upstream is None and received.target.startswith("/"))
+        if received.method == "CONNECT":
+            raise NotImplementedHere(
+                "CONNECT: this proxy does not tunnel; it fetches https resources as "
+                "http://CACHE/https://HOST/PATH"
+            )
+        target = locate(received.target, self._upstream, received.method)
+        if isinstance(target, Local):
+            return (yield from self._own(target).answer(received, target, outcome))
+        outcome.url = target.url
+        return (yield from self._for_url(received, target).answer(received, target, outcome))
+
+    def _for_url(self, received: RawRequest, wanted: Wanted) -> Handler[Wanted]:
+        handlers = self._handlers
+        if received.method == "PURGE":
+            return handlers.purge
+        if handlers.upgrade is not None and wanted_protocols(received):
+            return handlers.upgrade
+        return handlers.by_way[wanted.way]
+
+    def _own(self, local: Local) -> Handler[Local]:
+        fitting = (handler for path, handler in self._handlers.own if path.fullmatch(local.path))
+        return next(fitting, self._handlers.elsewhere)
