@@ -18,6 +18,7 @@ from pyproxycache.errors import BadRequest
 from pyproxycache.http1.response_heads import Heads, ParsedHead
 from pyproxycache.messages import Request
 from pyproxycache.net.reader import Reader
+from pyproxycache.net.stream import Stream, stream_over
 
 IDLE_SECONDS = 20.0
 
@@ -169,10 +170,9 @@ class OriginConnection:
         """Whether an idle connection can still be used; it cannot if there is anything to read on it."""
         return clock.steady() - self.idle_since <= IDLE_SECONDS and not self.reader.is_ready()
 
-    def raw(self) -> tuple[socket.socket, bytes]:
-        """The socket, for another protocol than HTTP, and the bytes of it that were read already."""
-        self._sock.settimeout(self.reader.patience())
-        return self._sock, self.reader.take_buffered()
+    def raw(self) -> tuple[Stream, bytes]:
+        """The stream, for another protocol than HTTP, and the bytes of it that were read already."""
+        return stream_over(self._sock), self.reader.take_buffered()
 
     def break_off(self) -> None:
         """Shut the socket down, so that a thread that waits for it wakes up; any thread may call this."""

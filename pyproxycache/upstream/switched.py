@@ -7,11 +7,11 @@ from pyproxycache.upstream.connection import OriginConnection
 
 
 class Switched:
-    """The head of the 101, the socket for the other protocol, and its bytes that came already (`early`)."""
+    """The head of the 101, the stream for the other protocol, and its bytes that came already (`early`)."""
 
     def __init__(self, head: Head, connection: OriginConnection) -> None:
         self.head = head
-        self.socket, self.early = connection.raw()
+        self.stream, self.early = connection.raw()
         self._connection = connection
 
     def close(self) -> None:

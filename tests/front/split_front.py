@@ -26,6 +26,7 @@ from pyproxycache.front.requests.target import Way
 from pyproxycache.front.router import Handlers, Router
 from pyproxycache.gates.access import Access, Guard
 from pyproxycache.messages import Head, Headers, Request, Response
+from pyproxycache.net.stream import stream_over
 from pyproxycache.options import LOOPBACK, ForwardedOptions, GuardOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.reporter import Reporter
@@ -100,9 +101,8 @@ def seen(
     sessions = sessions_of(app, _Inline(1), lambda: False)(posted.append, _watch_nothing, 0.0)
     loop = sessions.loop
     with plain(pieces, early=True, slow=slow) as sock:
-        sock.setblocking(False)
         sock.feed.next()
-        connection = sessions.open(sock, ("127.0.0.1", 1))
+        connection = sessions.open(stream_over(sock), ("127.0.0.1", 1))
         loop.now += idle
         with cpu_within(10.0):
             for _ in range(_STEPS):

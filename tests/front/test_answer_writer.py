@@ -18,9 +18,11 @@ from made_bodies import There, Waited
 
 from pyproxycache.body import Body, FileSlice, Piece, WouldBlock
 from pyproxycache.errors import BrokenOff
-from pyproxycache.front.loop.answer_writer import FULL, AnswerWriter, SendStatus
+from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.http1.answer_heads import Framing
+from pyproxycache.net.stream import stream_over
 
+NOTHING = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 HEAD = b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n"
 BYTES = bytes(range(256)) * 4096
 CHUNKED = Framing(has_body=True, length=None, is_chunked=True, ends_connection=False)
@@ -75,7 +77,7 @@ class Pair:
         while len(data) < most:
             try:
                 piece = self.receiver.recv(min(65536, most - len(data)))
-            except FULL:
+            except NOTHING:
                 break
             if not piece:
                 break
@@ -88,7 +90,7 @@ def shake(*ends: Any) -> None:
     waiting = list(ends)
     while waiting:
         for end in list(waiting):
-            with contextlib.suppress(*FULL):
+            with contextlib.suppress(*NOTHING):
                 end.do_handshake()
                 waiting.remove(end)
 
@@ -98,7 +100,9 @@ def nobody() -> None:
 
 
 def sending(pair: Pair, framing: Framing, body: Any, wake: Callable[[], None] = nobody) -> AnswerWriter:
-    return AnswerWriter(pair.sender, HEAD, framing, There(body) if isinstance(body, tuple) else body, wake)
+    return AnswerWriter(
+        stream_over(pair.sender), HEAD, framing, There(body) if isinstance(body, tuple) else body, wake
+    )
 
 
 def drained(pair: Pair, it: AnswerWriter, step: int = 1 << 30, *, waits: bool = False) -> bytes:

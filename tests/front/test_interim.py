@@ -29,6 +29,18 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 Ends = tuple[socket.socket, socket.socket]
 
 
+class Ours:
+    """Our end of a client's connection, which waits."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.fileno = sock.fileno
+        self.sendall = sock.sendall
+
+    def half_close(self) -> None:
+        self._sock.shutdown(socket.SHUT_WR)
+
+
 def received(client: socket.socket) -> bytes:
     try:
         return client.recv(1 << 20)
@@ -64,12 +76,12 @@ def received(client: socket.socket) -> bytes:
     ],
 )
 def test_a_head_is_sent_without_what_is_for_one_hop(ends: Ends, head: Head, sent: bytes) -> None:
-    InterimHeads(ends[0]).forward(head)
+    InterimHeads(Ours(ends[0])).forward(head)
     assert received(ends[1]) == sent
 
 
 def test_there_is_an_end_to_how_many(ends: Ends) -> None:
-    heads = InterimHeads(ends[0])
+    heads = InterimHeads(Ours(ends[0]))
     for _ in range(1000):
         heads.forward(HINT)
     assert received(ends[1]) == SENT * 16
@@ -78,7 +90,7 @@ def test_there_is_an_end_to_how_many(ends: Ends) -> None:
 
 
 def test_the_final_head_is_the_end_of_them(ends: Ends) -> None:
-    heads = InterimHeads(ends[0])
+    heads = InterimHeads(Ours(ends[0]))
     heads.forward(HINT)
     heads.end()
     heads.forward(HINT)
@@ -87,7 +99,7 @@ def test_the_final_head_is_the_end_of_them(ends: Ends) -> None:
 
 
 def test_what_another_thread_fetches_is_not_the_clients_answer(ends: Ends) -> None:
-    heads = InterimHeads(ends[0])
+    heads = InterimHeads(Ours(ends[0]))
     failed: list[BaseException] = []
 
     def forward() -> None:
@@ -114,7 +126,7 @@ def test_a_client_that_reads_nothing_is_not_waited_for(ends: Ends) -> None:
         while True:
             filled += ours.send(b"x" * 65536)
     ours.settimeout(10)
-    InterimHeads(ours).forward(HINT)
+    InterimHeads(Ours(ours)).forward(HINT)
     while filled:
         filled -= len(client.recv(1 << 20))
     assert received(client) == b""
@@ -123,7 +135,7 @@ def test_a_client_that_reads_nothing_is_not_waited_for(ends: Ends) -> None:
 def test_a_client_that_left_gets_no_final_head_either(ends: Ends) -> None:
     ours, client = ends
     client.close()
-    heads = InterimHeads(ours)
+    heads = InterimHeads(Ours(ours))
     heads.forward(HINT)
     heads.forward(HINT)
     with pytest.raises(ConnectionError):

@@ -10,6 +10,7 @@ import pytest
 from pyproxycache.front.http1.request_collapser import RequestCollapser
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.connection import ClientConnection
+from pyproxycache.net.stream import stream_over
 
 HEAD = b"GET http://o/ HTTP/1.1\r\nHost: o\r\n\r\n"
 OTHER = b"GET http://o/other HTTP/1.1\r\nHost: o\r\n\r\n"
@@ -25,7 +26,7 @@ def asking() -> Asking:
 
     def ask(head: bytes = HEAD) -> Transaction:
         with socket.socket() as sock:
-            return Transaction(ClientConnection(sock, ("127.0.0.1", 1)), head)
+            return Transaction(ClientConnection(stream_over(sock), ("127.0.0.1", 1)), head)
 
     return ask
 

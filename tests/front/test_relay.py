@@ -23,6 +23,7 @@ from pyproxycache.errors import BrokenOff
 from pyproxycache.front.loop import relay
 from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.front.loop.relay import Tunnel
+from pyproxycache.net.stream import stream_over
 from pyproxycache.outcome import Outcome
 
 LARGE = random.Random(1).randbytes(3 << 20)
@@ -40,8 +41,8 @@ class Joined:
         self.client, self._near = pair()
         self.outcome = Outcome()
         self.error: BaseException | None = None
-        self.tunnel = Tunnel(far_sock, early, far_sock.close, self.outcome)
-        self.tunnel.join(self._near, client_early, 100)
+        self.tunnel = Tunnel(stream_over(far_sock), early, far_sock.close, self.outcome)
+        self.tunnel.join(stream_over(self._near), client_early, 100)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 

@@ -16,6 +16,7 @@ from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.relay import Flow
 from pyproxycache.http1.answer_heads import framed, framing, head_bytes
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, Url
+from pyproxycache.net.stream import stream_over
 from pyproxycache.serving import answer
 
 NOW = 1000.0
@@ -28,9 +29,8 @@ def sent(method: str, version: tuple[int, int], response: Response, chance: rand
     head = Head(response.head.status, response.head.reason, framed(method, response))
     shape = framing(method, version, head)
     with plain([], slow=chance) as sock:
-        sock.setblocking(False)
         sending = AnswerWriter(
-            sock, head_bytes(head, shape, closes=True), shape, response.body, lambda: None
+            stream_over(sock), head_bytes(head, shape, closes=True), shape, response.body, lambda: None
         )
         with cpu_within(10.0):
             for _ in range(TURNS):
@@ -102,8 +102,7 @@ def check_flow(pieces: list[bytes], early: bytes, seed: int) -> None:
     """What goes through a tunnel."""
     chance = random.Random(seed)
     with plain(pieces, early=True) as source, plain([], slow=chance) as sink:
-        source.setblocking(False)
-        flow = Flow(source, sink, early)
+        flow = Flow(stream_over(source), stream_over(sink), early)
         with cpu_within(5.0):
             for _ in range(TURNS):
                 flow.move()

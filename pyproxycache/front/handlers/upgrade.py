@@ -67,5 +67,5 @@ def pass_through(upstream: Upstream, request: Request, protocols: str, outcome: 
     if not isinstance(answered, Switched):
         return Response(Head(head.status, head.reason, headers), answered, answered.length)
     headers = headers.with_field("Upgrade", head.headers.get("upgrade") or "")
-    tunnel = Tunnel(answered.socket, answered.early, answered.close, outcome)
+    tunnel = Tunnel(answered.stream, answered.early, answered.close, outcome)
     return Response(Head(head.status, head.reason, headers), tunnel, None)

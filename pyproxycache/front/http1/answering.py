@@ -231,7 +231,8 @@ class Sending(Activity):
         self._transaction.connection.note(event)
         if event & GONE and self._transaction.status is SendStatus.AWAITING:
             return self._give_up()
-        if event & ~select.EPOLLIN:
+        # What comes from a client is no reason to send on, but where TLS waits for it.
+        if event & (self._transaction.connection.stream.send_waits_for | ~select.EPOLLIN):
             # Not at once: what is asked in this moment is answered before thousands of slow readers.
             self._services.loop.have_turn(self._transaction.connection)
         return self

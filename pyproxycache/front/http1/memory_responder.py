@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pyproxycache import clock
 from pyproxycache.front.app import App
 from pyproxycache.front.http1.answering import after
@@ -147,7 +145,7 @@ def _sent(connection: ClientConnection, repeat: Stored) -> int:
         taken = connection.send(repeat.data)
         # The head is not held back for the file: its pages go faster in packets of their own.
         if file is not None and repeat.is_in_memory and taken == len(repeat.data):
-            taken += os.sendfile(connection.fd, file.fd, file.offset, min(file.count, A_TURN))
+            taken += connection.stream.sendfile(file.fd, file.offset, min(file.count, A_TURN))
     except OSError:
         pass
     return taken

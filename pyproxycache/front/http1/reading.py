@@ -10,7 +10,6 @@ from pyproxycache.front.http1.memory_responder import MemoryResponder
 from pyproxycache.front.http1.services import Services
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.activity import CLOSED, Activity
-from pyproxycache.front.loop.answer_writer import FULL
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.lingering import SECONDS
 from pyproxycache.front.memory.memory import Memory
@@ -58,7 +57,7 @@ class Reading(Activity):
             connection.ends = True
         try:
             data = connection.recv(_READ)
-        except FULL:
+        except BlockingIOError:
             connection.readable = False
             return self
         except OSError:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
 import ssl
-import struct
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -37,7 +35,6 @@ from pyproxycache.steps import Asks, Awaited, Steps
 
 log = logging.getLogger("pyproxycache")
 
-_BREAK = struct.pack("ii", 1, 0)
 _DRAINED = 64 << 10
 _SHARED = {Result.HIT, Result.REVALIDATED, Result.COLLAPSED}
 # It left, or neither sent nor took a byte for a minute.
@@ -206,7 +203,7 @@ class RequestRunner:
     ) -> AnswerWriter:
         """Have the connection send this answer from here on."""
         connection = transaction.connection
-        writer = AnswerWriter(connection.sock, head, shape, answer.body, connection.wake)
+        writer = AnswerWriter(connection.stream, head, shape, answer.body, connection.wake)
         transaction.answer, transaction.writer = answer, writer
         return writer
 
@@ -251,9 +248,8 @@ class RequestRunner:
         self._forget(transaction)
         if transaction.answer is not None:
             transaction.answer.aborted()
-        sock = transaction.connection.sock
         if transaction.sender is not None and transaction.sender.head_bytes:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
+            transaction.connection.stream.reset()
         self.finish(transaction)
 
     def _forget(self, transaction: Transaction) -> None:
@@ -277,7 +273,7 @@ class RequestRunner:
         """The answer's head is sent: leave the connection to its tunnel."""
         assert transaction.writer is not None, "it has sent the head"
         connection = transaction.connection
-        tunnel.join(connection.sock, connection.buffer, transaction.writer.head_bytes)
+        tunnel.join(connection.stream, connection.buffer, transaction.writer.head_bytes)
         transaction.closes, connection.buffer = True, b""
         transaction.tunnel, transaction.status = tunnel, SendStatus.TUNNEL
 
@@ -304,7 +300,7 @@ class RequestRunner:
             self.finish(transaction)
         transaction.closes = transaction.lingers = True
         whole = Framing(has_body=True, length=len(body), is_chunked=False, ends_connection=False)
-        transaction.writer = AnswerWriter(connection.sock, head, whole, BytesBody(body), connection.wake)
+        transaction.writer = AnswerWriter(connection.stream, head, whole, BytesBody(body), connection.wake)
         self.advance(transaction, waits=True)
         if isinstance(error, http_errors.ParseException):
             self._app.refused(connection.client, int(status[:3]), len(head), len(body))

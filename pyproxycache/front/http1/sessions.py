@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from functools import partial
 
@@ -20,6 +19,7 @@ from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.memory.memory import Memory
 from pyproxycache.front.memory.repeats import Repeat
 from pyproxycache.gates.access import is_local
+from pyproxycache.net.stream import Stream
 
 _RELIEF = 0.002
 
@@ -46,9 +46,9 @@ class Http1Sessions:
         self._memory = Memory(app.memory_size, app.reporter.lines)
         self._responder = MemoryResponder(app, self._memory, self._services)
 
-    def open(self, sock: socket.socket, address: object) -> ClientConnection:
+    def open(self, stream: Stream, address: object) -> ClientConnection:
         """Begin to read the requests of a new client."""
-        connection = ClientConnection(sock, address)
+        connection = ClientConnection(stream, address)
         connection.is_admitted = self._app.admits(connection.client)
         connection.is_local = is_local(connection.client)
         connection.reading = Reading(connection, self._services, self._memory, self._responder)

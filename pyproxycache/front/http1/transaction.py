@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import select
-import ssl
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from pyproxycache import clock
 from pyproxycache.front.app import Answer
-from pyproxycache.front.loop.answer_writer import FULL, AnswerWriter, SendStatus
+from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.loop.turns import Task
@@ -23,8 +21,6 @@ from pyproxycache.interest import Interest
 from pyproxycache.steps import Asks, Awaited, Steps
 
 _SILENCE = 60.0
-
-_T = TypeVar("_T")
 
 
 class Sent(Protocol):
@@ -113,7 +109,7 @@ class Parsed:
 
 
 class BlockingStream:
-    """The connection's socket for a thread that may wait: for up to a minute at a time.
+    """The connection's stream for a thread that may wait: for up to a minute at a time.
 
     Without `waits` it gives what is there, and raises BlockingIOError after that.
     """
@@ -122,7 +118,9 @@ class BlockingStream:
         self.waits = True
         self._transaction = transaction
         self._connection = transaction.connection
-        self._sock = transaction.connection.sock
+        self._stream = transaction.connection.stream
+        self.fileno = self._stream.fileno
+        self.half_close = self._stream.half_close
 
     def recv(self, size: int) -> bytes:
         """What was read already, then what comes; b"" at the end. OSError."""
@@ -130,36 +128,30 @@ class BlockingStream:
         if buffer:
             self._connection.buffer = buffer[size:]
             return buffer[:size]
-        if not self.waits:
-            return self._sock.recv(size)
-        return self._waiting(partial(self._sock.recv, size), select.POLLIN)
+        deadline = clock.steady() + _SILENCE
+        while True:
+            try:
+                return self._stream.recv(size)
+            except BlockingIOError:
+                if not self.waits:
+                    raise
+                self._wait(self._stream.recv_waits_for, deadline)
 
     def sendall(self, data: bytes) -> None:
         """All of it; OSError."""
         view = memoryview(data)
-        while view:
-            view = view[self._waiting(partial(self._sock.send, view), select.POLLOUT) :]
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def shutdown(self, how: int) -> None:
-        self._sock.shutdown(how)
-
-    def _waiting(self, step: Callable[[], _T], mask: int) -> _T:
         deadline = clock.steady() + _SILENCE
-        while True:
+        while view:
             try:
-                return step()
-            except ssl.SSLWantReadError:
-                wanted = select.POLLIN
-            except ssl.SSLWantWriteError:
-                wanted = select.POLLOUT
-            except FULL:
-                wanted = mask
-            poll = select.poll()
-            poll.register(self._sock, wanted)
-            with self._transaction.aside():
-                found = poll.poll(max(0.0, deadline - clock.steady()) * 1000)
-            if not found:
-                raise TimeoutError("the client neither sent nor took a byte")
+                view = view[self._stream.send(view) :]
+                deadline = clock.steady() + _SILENCE
+            except BlockingIOError:
+                self._wait(self._stream.send_waits_for, deadline)
+
+    def _wait(self, events: int, deadline: float) -> None:
+        poll = select.poll()
+        poll.register(self._stream, events)
+        with self._transaction.aside():
+            found = poll.poll(max(0.0, deadline - clock.steady()) * 1000)
+        if not found:
+            raise TimeoutError("the client neither sent nor took a byte")

@@ -1,10 +1,8 @@
-"""The bytes of an answer, written to a client's socket that nobody waits for."""
+"""The bytes of an answer, written to a client's stream that nobody waits for."""
 
 from __future__ import annotations
 
 import os
-import socket
-import ssl
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
@@ -12,15 +10,12 @@ from enum import Enum
 from pyproxycache.body import Body, FileSlice, Piece, WouldBlock, size_of
 from pyproxycache.errors import BrokenOff
 from pyproxycache.http1.answer_heads import Framing
+from pyproxycache.net.stream import Stream
 
 A_TURN = 512 << 10
 """Bytes sent to one client at a time while others wait."""
-_TLS_STEP = 256 << 10
 _JOINED = 64 << 10
 _BYTE = bytearray(1)
-
-FULL = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-"""What a socket that does not block raises where it would."""
 
 
 class SendStatus(Enum):
@@ -29,7 +24,7 @@ class SendStatus(Enum):
     DONE = "done"
     """All of it was sent."""
     FULL = "full"
-    """The client's socket takes no more."""
+    """The client's stream takes no more at the moment."""
     TURN = "turn"
     """So much was sent at a time that others come first."""
     AWAITING = "awaiting"
@@ -72,20 +67,18 @@ def is_in_memory(fd: int, offset: int, stop: int) -> bool:
 
 
 class AnswerWriter:
-    """The head and body of one answer, for a socket that does not block; one thread at a time has it."""
+    """The head and body of one answer, for a client's stream; one thread at a time has it."""
 
     def __init__(
         self,
-        sock: socket.socket,
+        stream: Stream,
         head: bytes,
         framing: Framing,
         body: Body,
         wake: Callable[[], None],
     ) -> None:
         """`wake` is called, by any thread, once a body that was awaited may go on."""
-        self._sock = sock
-        self._fd = sock.fileno()
-        self._is_tls = isinstance(sock, ssl.SSLSocket)
+        self._stream = stream
         self._wake = wake
         self._is_chunked = framing.is_chunked
         self._left = framing.length
@@ -97,17 +90,17 @@ class AnswerWriter:
 
     @property
     def taken(self) -> int:
-        """How much of all of it the socket took (bytes)."""
+        """How much of all of it the stream took (bytes)."""
         return self._taken
 
     @property
     def head_bytes(self) -> int:
-        """How much of the head the socket took."""
+        """How much of the head the stream took."""
         return min(self._taken, self._head)
 
     @property
     def sent(self) -> int:
-        """How much of the body the socket took (bytes)."""
+        """How much of the body the stream took (bytes)."""
         return max(0, self._taken - self._head - self._chunk_lines)
 
     def skip(self, count: int) -> None:
@@ -144,7 +137,7 @@ class AnswerWriter:
                     return SendStatus.DISK
                 try:
                     turn -= self._send(item)
-                except FULL:
+                except BlockingIOError:
                     return SendStatus.FULL
             if self._body is None:
                 return SendStatus.DONE
@@ -158,7 +151,7 @@ class AnswerWriter:
             item.offset += count
             rest: memoryview | _Slice | None = item if item.offset < item.stop else None
         else:
-            count = self._sock.send(item)
+            count = self._stream.send(item)
             rest = item[count:] if count < len(item) else None
         self._taken += count
         if rest is None:
@@ -168,12 +161,7 @@ class AnswerWriter:
         return count
 
     def _send_file(self, item: _Slice) -> int:
-        count = min(item.stop - item.offset, A_TURN)
-        if self._is_tls:
-            data = os.pread(item.fd, min(count, _TLS_STEP), item.offset)
-            count = self._sock.send(data) if data else 0
-        else:
-            count = os.sendfile(self._fd, item.fd, item.offset, count)
+        count = self._stream.sendfile(item.fd, item.offset, min(item.stop - item.offset, A_TURN))
         if count == 0:
             raise BrokenOff(f"the stored body ends at {item.offset}")
         return count

@@ -1,15 +1,15 @@
-"""One client's connection: its socket, whose it is, what was read of it, and what it is doing."""
+"""One client's connection: its stream, whose it is, what was read of it, and what it is doing."""
 
 from __future__ import annotations
 
 import select
-import socket
 from collections.abc import Callable
 from typing import Any
 
 from pyproxycache.front.loop.activity import CLOSED, Activity
 from pyproxycache.login import Login
 from pyproxycache.net.one_client import who
+from pyproxycache.net.stream import Stream
 
 
 class ClientConnection:
@@ -37,17 +37,17 @@ class ClientConnection:
         "reading",
         "recv",
         "send",
-        "sock",
+        "stream",
         "unread",
         "wake",
         "who",
     )
 
-    def __init__(self, sock: socket.socket, address: Any) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.recv = sock.recv
-        self.send = sock.send
+    def __init__(self, stream: Stream, address: Any) -> None:
+        self.stream = stream
+        self.fd = stream.fileno()
+        self.recv = stream.recv
+        self.send = stream.send
         self.address = address
         # A peer on a Unix socket is on this machine.
         self.client = str(address[0]) if isinstance(address, tuple) else "127.0.0.1"
@@ -76,6 +76,6 @@ class ClientConnection:
     def close(self) -> None:
         """Be done with the connection."""
         self.activity = self.reading = CLOSED
-        self.sock.close()
+        self.stream.close()
         self.login.close()
         del self.wake

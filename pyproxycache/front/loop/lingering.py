@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-
 from pyproxycache.front.loop.activity import CLOSED, Activity
-from pyproxycache.front.loop.answer_writer import FULL
 from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.connection import ClientConnection
 
@@ -35,7 +32,7 @@ class Lingering(Activity):
         if not (self._is_due or connection.buffer or connection.readable):
             return CLOSED
         try:
-            connection.sock.shutdown(socket.SHUT_WR)
+            connection.stream.half_close()
         except OSError:
             return CLOSED
         return self.advance()
@@ -45,7 +42,7 @@ class Lingering(Activity):
             for _ in range(_READS):
                 if not self._connection.recv(_READ):
                     return CLOSED
-        except FULL:
+        except BlockingIOError:
             return self
         except OSError:
             return CLOSED

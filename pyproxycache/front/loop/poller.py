@@ -16,6 +16,7 @@ from pyproxycache import clock
 from pyproxycache.front.loop.client_loop import ClientLoop, Post, Watch
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.net import descriptors
+from pyproxycache.net.stream import Stream, stream_over
 
 log = logging.getLogger("pyproxycache")
 
@@ -33,7 +34,7 @@ class Sessions(Protocol):
     def loop(self) -> ClientLoop:
         """The connections, and what each is doing."""
 
-    def open(self, sock: socket.socket, address: object) -> ClientConnection:
+    def open(self, stream: Stream, address: object) -> ClientConnection:
         """Begin with a new client's connection."""
 
     def settle(self, now: float) -> float:
@@ -200,8 +201,7 @@ class Poller:
                     self._accept_if(False)  # until the next tick
                     return
                 continue  # it is gone already
-            sock.setblocking(False)
-            connection = self._sessions.open(sock, address)
+            connection = self._sessions.open(stream_over(sock), address)
             try:
                 self._watch(connection.fd)
             except OSError as error:

@@ -1,16 +1,14 @@
-"""Two sockets joined: what comes from one goes to the other, until both have ended."""
+"""Two streams joined: what comes from one goes to the other, until both have ended."""
 
 from __future__ import annotations
 
 import contextlib
-import socket
-import ssl
 from collections.abc import Callable
 
 from pyproxycache.body import Body, Piece
 from pyproxycache.errors import BrokenOff
-from pyproxycache.front.loop.answer_writer import FULL, SendStatus
-from pyproxycache.net.racing import probe_when_silent
+from pyproxycache.front.loop.answer_writer import SendStatus
+from pyproxycache.net.stream import Stream
 from pyproxycache.outcome import Outcome
 
 IDLE_SECONDS = 86400.0
@@ -23,20 +21,20 @@ _MOVES = 16
 
 
 class Broken(Exception):
-    """A socket failed; `socket` is which one."""
+    """A stream failed; `stream` is which one."""
 
-    def __init__(self, broken: socket.socket, error: OSError) -> None:
+    def __init__(self, broken: Stream, error: OSError) -> None:
         super().__init__(error.strerror or str(error))
-        self.socket = broken
+        self.stream = broken
 
 
 class Flow:
-    """One direction; `early` is what was read of the source before. The sockets must not block.
+    """One direction; `early` is what was read of the source before.
 
     `passed` counts bytes that the sink took. `over`: the source has ended, and the sink was told.
     """
 
-    def __init__(self, source: socket.socket, sink: socket.socket, early: bytes = b"") -> None:
+    def __init__(self, source: Stream, sink: Stream, early: bytes = b"") -> None:
         self.passed = 0
         self.over = False
         self._source = source
@@ -45,8 +43,8 @@ class Flow:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether the sink cannot be told of the end: TLS has none for one direction alone."""
-        return self.over and isinstance(self._sink, ssl.SSLSocket)
+        """Whether the sink is not told of the end yet, which it may take for that of both directions."""
+        return self.over and not self._sink.ends_one_way
 
     def move(self) -> bool:
         """Read or pass on what can be without waiting; false if nothing. Raises Broken."""
@@ -58,35 +56,38 @@ class Flow:
                 self.passed += count
             else:
                 self._receive()
-        except FULL:
+        except BlockingIOError:
             return False
         except OSError as error:
             raise Broken(used, error) from error
         return True
 
     def _receive(self) -> None:
-        try:
-            data = self._source.recv(_STEP)
-        except ssl.SSLZeroReturnError:
-            data = b""
+        data = self._source.recv(_STEP)
         self._held = memoryview(data)
         if not data:
             self.over = True
             if not self.is_cut_short:
-                with contextlib.suppress(OSError):  # it is gone, which the other direction finds out
-                    self._sink.shutdown(socket.SHUT_WR)
+                self._tell_end()
+
+    def part(self) -> None:
+        """Both directions are over: tell the sink now if it was not told before."""
+        if self.is_cut_short:
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        with contextlib.suppress(OSError):  # it is gone, which the other direction finds out
+            self._sink.half_close()
 
 
 class Tunnel(Body):
-    """An answer's body that is a way through: the far end's socket, for what is no HTTP any more.
+    """An answer's body that is a way through: the far end's stream, for what is no HTTP any more.
 
     `early` is what was read of it already; `close` ends it. What the far end says counts in the outcome.
     Once it is joined it takes the place of what sent the head.
     """
 
-    def __init__(
-        self, far: socket.socket, early: bytes, close: Callable[[], None], outcome: Outcome
-    ) -> None:
+    def __init__(self, far: Stream, early: bytes, close: Callable[[], None], outcome: Outcome) -> None:
         self._close = close
         self.far = far
         self.head_bytes = 0
@@ -100,15 +101,13 @@ class Tunnel(Body):
     def close(self) -> None:
         self._close()
 
-    def join(self, near: socket.socket, early: bytes, head_bytes: int) -> None:
+    def join(self, near: Stream, early: bytes, head_bytes: int) -> None:
         """Go on between the client, of whom `early` was read already, and the far end.
 
         The client's head of so many bytes has been sent.
         """
         self.head_bytes = head_bytes
-        probe_when_silent(near)
-        near.setblocking(False)
-        self.far.setblocking(False)
+        near.probe_when_silent()
         self._flows = (Flow(near, self.far, early), Flow(self.far, near, self._early))
 
     @property
@@ -136,20 +135,16 @@ class Tunnel(Body):
             for _ in range(_MOVES):
                 active = [flow for flow in self._flows if not flow.over]
                 if not active:
-                    self._part()
+                    for flow in self._flows:
+                        flow.part()
                     return SendStatus.DONE
                 moved = [flow.move() for flow in active]
                 if not any(moved):
                     return SendStatus.FULL
             return SendStatus.TURN
         except Broken as broken:
-            if broken.socket is not self.far:
+            if broken.stream is not self.far:
                 raise ConnectionError(str(broken)) from broken
             raise BrokenOff(f"the origin broke off: {broken}") from broken
         finally:
             self._outcome.bytes_received += self.sent - before
-
-    def _part(self) -> None:
-        if isinstance(self.far, ssl.SSLSocket):
-            with contextlib.suppress(OSError, ValueError):  # a goodbye, if there is still someone
-                self.far.unwrap()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import select
-import socket
 import threading
 from typing import Protocol
 
@@ -17,13 +16,13 @@ _LONGEST = 16 << 10
 
 
 class Client(Protocol):
-    """A socket, or what waits for one."""
+    """A client's stream, and what waits for it."""
 
     def fileno(self) -> int: ...
 
     def sendall(self, data: bytes, /) -> None: ...
 
-    def shutdown(self, how: int, /) -> None: ...
+    def half_close(self) -> None: ...
 
 
 class InterimHeads:
@@ -78,4 +77,4 @@ class InterimHeads:
             # Nothing may follow half a head: the final one shall fail as well.
             self._over = True
             with contextlib.suppress(OSError):
-                self._client.shutdown(socket.SHUT_RDWR)
+                self._client.half_close()
