@@ -52,8 +52,8 @@ class Body(Protocol):
         """
         raise WouldBlock
 
-    def ready_slice(self) -> FileSlice | None:
-        """All that is left, where it is one slice of a file that changes no more; None where it is not."""
+    def ready_piece(self) -> Piece | None:
+        """All that is left, where it is there as one piece that changes no more; None where it is not."""
         return None
 
     @abstractmethod
@@ -75,6 +75,9 @@ class BytesBody(Body):
 
     def take(self, _wake: Callable[[], None], /) -> Piece | None:
         return next(self)
+
+    def ready_piece(self) -> Piece:
+        return self._data
 
     def close(self) -> None:
         self._data = b""

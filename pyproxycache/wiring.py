@@ -54,6 +54,7 @@ from pyproxycache.serving.follow import Follower
 from pyproxycache.serving.lookup import Lookup
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.stored_bodies import StoredBodies
+from pyproxycache.store.bodies.whole_bodies import WholeBodies
 from pyproxycache.store.files.footprint import largest_log
 from pyproxycache.store.flights.claims import Claims
 from pyproxycache.store.flights.flights import LocalFlights
@@ -84,6 +85,7 @@ class OpenStore:
     database: Database
     blobs: Blobs
     bodies: StoredBodies
+    whole_bodies: WholeBodies
     index: Index
     claims: Claims
     space: Space
@@ -111,13 +113,15 @@ def open_store(options: StoreOptions) -> OpenStore:
         blobs.discard()  # what nobody can name
     index = Index(database)
     claims = Claims(database, blobs)
-    space, fsck = Space(options, index, claims, blobs), Fsck(index, blobs)
+    whole_bodies = WholeBodies(database, blobs)
+    space, fsck = Space(options, index, claims, blobs), Fsck(index, blobs, whole_bodies)
     space.restock()
     recovery = Recovery(space, index, blobs, fsck)
     return OpenStore(
         database,
         blobs,
-        StoredBodies(index, blobs),
+        StoredBodies(index, blobs, whole_bodies),
+        whole_bodies,
         index,
         claims,
         space,

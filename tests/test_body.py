@@ -60,10 +60,8 @@ def test_it_is_closed_more_than_once(body: Body) -> None:
     body.close()
 
 
-@pytest.mark.parametrize("kind", ["blob", "file"])
-def test_what_lies_in_one_file_can_be_sent_from_there(kind: str, tmp_path: Path) -> None:
-    body = BODIES[kind](tmp_path)
-    ready = body.ready_slice()
+def test_what_is_there_as_one_piece_is_known_before_it_is_taken(body: Body) -> None:
+    ready = body.ready_piece()
     assert ready is not None
     assert (content(ready), size_of(ready)) == (DATA[10:60], 50)
     assert content(next(body)) == DATA[10:60]
@@ -77,7 +75,7 @@ def test_what_has_to_be_waited_for_is_not_taken() -> None:
         def close(self) -> None: ...
 
     body = Waited()
-    assert body.ready_slice() is None
+    assert body.ready_piece() is None
     with pytest.raises(WouldBlock):
         body.take(nobody)
     assert size_of(next(body)) == 1

@@ -120,7 +120,7 @@ def _show(cache: Cache, access: AccessNote, now: float) -> None:
         "groups": ", ".join(entry.groups),
         "from": entry.peer,
         "sha256": entry.digest,
-        "file": str(cache.store.blobs.path(entry.digest)),
+        "file": str(cache.store.whole_bodies.file(entry.digest)),
     }
     for name, value in lines.items():
         if value:
@@ -212,5 +212,5 @@ def _details(cache: Cache, access: AccessNote, now: float) -> dict[str, Any]:
         "kisscache_ttl": entry.ttl,
         "from": entry.peer,
         "sha256": entry.digest,
-        "file": str(cache.store.blobs.path(entry.digest)),
+        "file": str(cache.store.whole_bodies.file(entry.digest)),
     }

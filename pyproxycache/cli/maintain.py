@@ -199,7 +199,7 @@ def fsck(cache: Cache, fix: bool, as_json: bool) -> None:
         )
     else:
         for one in found:
-            path, problem = store.blobs.path(one.finding.digest), one.finding.problem.value
+            path, problem = store.whole_bodies.file(one.finding.digest), one.finding.problem.value
             for about in one.urls or ("no URL",):
                 click.echo(f"{about}: {problem}: {path}{' (removed)' if fix else ''}")
         click.echo(

@@ -83,7 +83,7 @@ class Filled:
         self.where = ("--cache-dir", str(proxy.cache_dir))
         self.names = [f"/{name}" for name in ("a/1", "a/2", "b/1", "same", "[odd]")]
         for name in self.names:
-            body = b"same bytes" if name in ("/same", "/b/1") else name.encode() * 1000
+            body = b"same bytes" if name in ("/same", "/b/1") else name.encode() * 5000
             origin.put(name, body, cache_control="max-age=3600", etag='"v"', headers=[("Vary", "X-Kind")])
             assert proxy.get(origin.url(name)).status == 200
         origin.forget()
@@ -110,13 +110,15 @@ def test_reading_commands(filled: Filled) -> None:
     assert filled.listed("*/a/*") == [filled.url("/a/1"), filled.url("/a/2")]
     assert filled.listed("nothing*") == []
     (one,) = printed("show", filled.url("/[odd]"), *filled.where)
-    assert (one["url"], one["status"], one["size"]) == (filled.url("/[odd]"), 200, 6000)
-    assert Path(one["file"]).read_bytes() == b"/[odd]" * 1000
+    assert (one["url"], one["status"], one["size"]) == (filled.url("/[odd]"), 200, 30_000)
+    assert Path(one["file"]).read_bytes() == b"/[odd]" * 5000
+    (same,) = printed("show", filled.url("/same"), *filled.where)
+    assert same["file"] == str(filled.proxy.cache_dir / "index.sqlite")
     assert ["ETag", '"v"'] in [[name.replace("Etag", "ETag"), value] for name, value in one["headers"]]
     assert one["vary"] == {"x-kind": None}
     figures = printed("stats", *filled.where)
     assert (figures["entries"], figures["blobs"], figures["downloading"]) == (5, 4, 0)
-    assert figures["bytes"] == sum(len(name) * 1000 for name in ("/a/1", "/a/2", "/[odd]")) + 10
+    assert figures["bytes"] == sum(len(name) * 5000 for name in ("/a/1", "/a/2", "/[odd]")) + 10
     for command, text in (("ls", filled.url("/same")), ("stats", "entries"), ("show", "sha256")):
         arguments = [filled.url("/same")] if command == "show" else []
         done = run(command, *arguments, PYPROXYCACHE_CACHE_DIR=str(filled.proxy.cache_dir))
@@ -244,7 +246,7 @@ def test_show_tells_what_is_stored_of_a_url(where: tuple[str, str]) -> None:
 
 
 def test_gc(filled: Filled) -> None:
-    small = ("--max-size", "8K", *filled.where)
+    small = ("--max-size", "40K", *filled.where)
     would = printed("gc", "--dry-run", *small)
     assert would["entries"] > 0
     assert len(filled.listed()) == 5
@@ -252,7 +254,7 @@ def test_gc(filled: Filled) -> None:
     assert (done["entries"], done["bytes"]) == (would["entries"], would["bytes"])
     figures = printed("stats", *filled.where)
     assert figures["entries"] == 5 - done["entries"]
-    assert figures["bytes"] <= 8192 * 0.9
+    assert figures["bytes"] <= 40960 * 0.9
     rest = run("gc", "--unused", "0s", *filled.where)
     assert (rest.status, rest.stdout.split()[:2]) == (DONE, ["removed", str(figures["entries"])])
     assert filled.listed() == []

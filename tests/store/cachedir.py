@@ -16,6 +16,8 @@ from pyproxycache.options import Share, StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.partial import Partial
+from pyproxycache.store.bodies.whole_bodies import WholeBodies
+from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
 from pyproxycache.store.flights.claims import Claim, Claims, Won
 from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
@@ -36,15 +38,22 @@ _REFUSED = "SELECT cache_key FROM not_storable ORDER BY cache_key"
 class CacheDir:
     """One cache folder; `flights` starts this process's feed at its first use."""
 
-    def __init__(self, path: Path, lease: float = LEASE, silence: float = LEASE) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lease: float = LEASE,
+        silence: float = LEASE,
+        largest_in_index: int = LARGEST_IN_INDEX,
+    ) -> None:
         self.path = path
         self.blobs = Blobs(path)
         self.blobs.create_folders()
         self.database = Database(path / "index.sqlite")
         self.database.migrate()
         self.index = Index(self.database)
-        self.claims = Claims(self.database, self.blobs)
-        self.fsck = Fsck(self.index, self.blobs)
+        self.claims = Claims(self.database, self.blobs, largest_in_index)
+        self.bodies = WholeBodies(self.database, self.blobs)
+        self.fsck = Fsck(self.index, self.blobs, self.bodies)
         self._terms = Terms(silence, lease)
         self._flights: LocalFlights | None = None
 
@@ -120,9 +129,29 @@ class CacheDir:
         return [key for (key,) in self.database.select(_REFUSED)]
 
     def body(self, stored: Entry) -> bytes:
-        fd = self.blobs.open(stored.digest, stored.size)
-        with os.fdopen(fd, "rb") as file:
-            return file.read()
+        return data(self.bodies.read(stored.digest, stored.size, 0, stored.size))
+
+    def rot(self, stored: Entry) -> None:
+        """One bit of the body is another one, where it is kept, and its size what it was."""
+        path = self.bodies.file(stored.digest)
+        data = bytearray(self.body(stored))
+        data[len(data) // 2] ^= 1
+        if path == self.database.path:
+            self._put_content(stored, bytes(data))
+        else:
+            path.write_bytes(data)
+
+    def lose(self, stored: Entry) -> None:
+        """Its bytes are gone, and what names them is not."""
+        path = self.bodies.file(stored.digest)
+        if path == self.database.path:
+            self._put_content(stored, None)
+        else:
+            path.unlink()
+
+    def _put_content(self, stored: Entry, content: bytes | None) -> None:
+        with self.database.write() as db:
+            db.execute("UPDATE blobs SET content = ? WHERE digest = ?", (content, stored.digest))
 
     def blob_files(self) -> list[Path]:
         return [path for path in (self.path / "blobs").rglob("*") if path.is_file()]

@@ -26,6 +26,7 @@ from pyproxycache.errors import ProxyError, error_named
 from pyproxycache.messages import Entry
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies import commits
+from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
 from pyproxycache.store.flights.flight import LocalFlight
 from pyproxycache.store.ports import DownloadWriter, JoinFlight, LeadFlight
 from pyproxycache.store.values import End, Orphaned, Progress
@@ -34,10 +35,12 @@ from pyproxycache.store.values import End, Orphaned, Progress
 class StoreProcess:
     """The test's end: `call` waits for the answer, `send` and `answer` are its two halves."""
 
-    def __init__(self, folder: Path, lease: float, silence: float) -> None:
+    def __init__(
+        self, folder: Path, lease: float, silence: float, largest_in_index: int = LARGEST_IN_INDEX
+    ) -> None:
         # The descriptors of the pipes are all there is to wait on: no state is polled for.
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(lease), str(silence)],
+            [sys.executable, __file__, str(folder), str(lease), str(silence), str(largest_in_index)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -260,7 +263,8 @@ def _killed(*_args: object, **_options: object) -> None:
 
 
 def main() -> None:
-    commands = Commands(CacheDir(Path(sys.argv[1]), *map(float, sys.argv[2:])))
+    folder, lease, silence, largest_in_index = sys.argv[1:]
+    commands = Commands(CacheDir(Path(folder), float(lease), float(silence), int(largest_in_index)))
     for line in sys.stdin:
         name, *args = json.loads(line)
         print(json.dumps(getattr(commands, name)(*args)), flush=True)

@@ -13,6 +13,8 @@ from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.flights.claims import Claim, Taken, Won
 
+pytestmark = pytest.mark.in_files
+
 MakeProcess = Callable[..., StoreProcess]
 BODY = b"the whole body"
 

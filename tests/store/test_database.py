@@ -59,6 +59,7 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
         Database(path).migrate()
 
 
+@pytest.mark.in_files
 def test_an_error_rolls_back(cache: CacheDir) -> None:
     def fail(_digest: str) -> None:
         raise ZeroDivisionError

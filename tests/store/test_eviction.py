@@ -9,6 +9,8 @@ from pyproxycache.messages import Entry
 from pyproxycache.store.index.eviction import worth
 from pyproxycache.store.upkeep.space import Collected
 
+pytestmark = pytest.mark.in_files
+
 KB = 4096
 ORIGIN = "http://origin.example"
 

@@ -209,6 +209,7 @@ class TestAtOnce:
         assert cache.open_files() == set()
         assert isinstance(cache.flights.join(FlightKey(URL)), LeadFlight)
 
+    @pytest.mark.in_files
     def test_equal_bytes_keep_one_blob(self, cache: CacheDir) -> None:
         self.lead(cache)
         (first,) = cache.blob_files()

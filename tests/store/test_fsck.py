@@ -10,6 +10,8 @@ from cachedir import URL, CacheDir
 from pyproxycache.messages import Entry
 from pyproxycache.store.upkeep.fsck import Problem
 
+pytestmark = pytest.mark.in_files
+
 
 def missing(cache: CacheDir, stored: Entry) -> None:
     cache.blobs.path(stored.digest).unlink()

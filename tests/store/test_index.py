@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 
+import pytest
 from cachedir import URL, CacheDir, entry, whole
 
 from pyproxycache.messages import Head, Headers
@@ -38,6 +39,7 @@ def test_the_same_variant_is_replaced(cache: CacheDir) -> None:
     assert cache.body(second) == b"new"
 
 
+@pytest.mark.in_files
 def test_two_urls_with_the_same_bytes_keep_one_blob(cache: CacheDir) -> None:
     first, second = cache.put(URL, b"body"), cache.put(f"{URL}2", b"body")
     assert first.digest == second.digest

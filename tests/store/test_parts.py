@@ -9,6 +9,8 @@ from pyproxycache.messages import Entry, Part
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.claims import Won
 
+pytestmark = pytest.mark.in_files
+
 TOTAL = 1000
 
 

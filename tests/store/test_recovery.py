@@ -7,6 +7,8 @@ from cachedir import URL, CacheDir
 
 from pyproxycache.store.upkeep.recovery import Recovery
 
+pytestmark = pytest.mark.in_files
+
 
 def recover(cache: CacheDir, boot: str) -> None:
     space = cache.space()

@@ -7,6 +7,8 @@ from cachedir import URL, CacheDir
 
 from pyproxycache.store.index import short_transactions
 
+pytestmark = pytest.mark.in_files
+
 
 @pytest.fixture
 def between(cache: CacheDir, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:

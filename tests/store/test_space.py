@@ -13,6 +13,8 @@ from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.store.upkeep.space import Collected, Space
 
+pytestmark = pytest.mark.in_files
+
 KB = 4096
 
 

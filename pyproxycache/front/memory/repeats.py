@@ -82,12 +82,12 @@ class FileBody(Body):
         if self._is_given:
             raise StopIteration
         self._is_given = True
-        return self.ready_slice()
+        return self.ready_piece()
 
     def take(self, _wake: Callable[[], None], /) -> Piece | None:
         return next(self)
 
-    def ready_slice(self) -> FileSlice:
+    def ready_piece(self) -> FileSlice:
         return FileSlice(self._file.fd, self._file.offset, self._file.count)
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class Stored:
         answer: Answer,
         template: Template,
         framing: Framing,
-        rest: FileSlice,
+        rest: Piece,
         *,
         closes: bool,
         is_inward: bool,
@@ -145,16 +145,20 @@ class Stored:
         self.hits = 0
         self._template = template
         self._born, self._expires = reuse_terms.born, reuse_terms.expires
-        in_memory = rest.count <= _IN_MEMORY
-        self._body = rest.read() if in_memory and rest.count else b""
-        self.file = (
-            None if in_memory else AnswerFile(opened(lambda: os.dup(rest.fd)), rest.offset, rest.count)
-        )
-        self.is_in_memory = in_memory
+        count = rest.count if isinstance(rest, FileSlice) else len(rest)
+        self.file: AnswerFile | None = None
+        if isinstance(rest, bytes):
+            self._body = rest
+        elif count <= _IN_MEMORY:
+            self._body = rest.read()
+        else:
+            self._body = b""
+            self.file = AnswerFile(opened(lambda: os.dup(rest.fd)), rest.offset, count)
+        self.is_in_memory = self.file is None
         self.entry_id = reuse_terms.entry.id
         self.framing = framing
         head_size = len(template.filled(0, 0))
-        self.outcome = replace(answer.outcome, head_bytes=head_size, bytes_sent=rest.count)
+        self.outcome = replace(answer.outcome, head_bytes=head_size, bytes_sent=count)
         self.length = 0
         self.base: tuple[bytes, ...] = ()
         self.selecting: tuple[bytes, ...] = ()
@@ -255,7 +259,7 @@ def repeat_of(
     if len(head) > _LONGEST_HEAD:
         return None  # which would have to be made anew each second
     template = template_of(head)
-    rest = answer.body.ready_slice() if framing.has_body else FileSlice(-1, 0, 0)
+    rest = answer.body.ready_piece() if framing.has_body else b""
     if template is None or rest is None:
         return None
     is_inward = app.is_inward(reuse_terms.entry.peer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,8 +20,6 @@ from pyproxycache.store.index.damage import discard, remove_discarded
 _ST_BLOCK = 512
 # 256 folders: some thousand files in each where a million are stored, and all made soon.
 _PREFIX = 2
-_VERIFIED_AT_ONCE = 64 << 10
-_MOST_VERIFIED = 1 << 16
 
 
 class Blobs:
@@ -34,7 +31,6 @@ class Blobs:
         self._blobs_text = f"{self._blobs}/"  # paths are made for each small body
         self._partial = root / "partial"
         self._intent: Intent | None = None
-        self._verified: set[str] = set()  # small ones; changed in one step, without a lock
 
     def create_folders(self) -> None:
         """Make the folders; raises StoreError naming the path when that cannot be done."""
@@ -72,24 +68,6 @@ class Blobs:
             os.close(fd)
             raise Damaged(f"the blob {digest} has {found} bytes instead of {size}")
         return fd
-
-    def open_verified(self, digest: str, size: int) -> int:
-        """The same, and a small body is compared with its digest when this process opens it first."""
-        fd = self.open(digest, size)
-        if size <= _VERIFIED_AT_ONCE and digest not in self._verified:
-            try:
-                if hashlib.sha256(os.pread(fd, size, 0)).hexdigest() != digest:
-                    raise Damaged(f"the blob {digest} has other bytes than were written")
-            except BaseException:
-                os.close(fd)
-                raise
-            self._note_verified(digest)
-        return fd
-
-    def _note_verified(self, digest: str) -> None:
-        if len(self._verified) >= _MOST_VERIFIED:
-            self._verified.clear()
-        self._verified.add(digest)
 
     def keep(self, partial: Path, digest: str) -> None:
         """Give the partial file its digest as a second name; equal bytes keep one blob, the new one.
@@ -209,7 +187,11 @@ class BlobReader(Body):
     def take(self, _wake: Callable[[], None], /) -> Piece | None:
         return next(self)
 
-    def ready_slice(self) -> FileSlice | None:
+    def all(self, size: int) -> bytes:
+        """The whole blob, of so many bytes."""
+        return os.pread(self._fd, size, 0)
+
+    def ready_piece(self) -> FileSlice:
         return FileSlice(self._fd, self._offset, self._stop - self._offset)
 
     def close(self) -> None:

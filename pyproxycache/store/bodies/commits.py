@@ -1,4 +1,7 @@
-"""Whole bodies and their rows: both are there, or neither, whenever a writer dies."""
+"""Whole bodies and their rows: both are there, or neither, whenever a writer dies.
+
+Small bodies are in their rows. Large ones have files, which are in place before the rows that name them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pyproxycache.messages import Entry
 from pyproxycache.store.bodies.batches import Batches
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.partial import Partial
+from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
 from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.rows import insert_entry
 
@@ -33,9 +37,10 @@ class Commit:
 class Commits:
     """Puts blobs in their places, and then the rows that name them; looks after those that have none."""
 
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    def __init__(self, database: Database, blobs: Blobs, largest_in_index: int = LARGEST_IN_INDEX) -> None:
         self._database = database
         self._blobs = blobs
+        self._largest_in_index = largest_in_index
         self._batches: Batches[Commit, int | None] = Batches(self._store)
         self._committed = ""  # the token of this process's last batch that has its rows
 
@@ -60,22 +65,25 @@ class Commits:
         except StoreError as error:
             if len(commits) > 1:  # what stands against one need not stand against all
                 return [result for commit in commits for result in self._store([commit])]
-            with contextlib.suppress(StoreError):  # else the next writer does it, by what is noted
-                self.remove_unnamed(commits[0].entry.digest)  # on a full disk, above all
+            if commits[0].entry.size > self._largest_in_index:
+                with contextlib.suppress(StoreError):  # else the next writer does it, by what is noted
+                    self.remove_unnamed(commits[0].entry.digest)  # on a full disk, above all
             return [error]
         self._committed = commits[0].token
         return stored
 
     def _put_in_place(self, db: sqlite3.Connection, commit: Commit, now: float, known: set[str]) -> int:
         """The blob before its row; `known` are the keys that have got rows in this transaction."""
-        entry, body = commit.entry, commit.body
-        if isinstance(body, Partial):
+        entry, body, content = commit.entry, commit.body, None
+        if entry.size <= self._largest_in_index:
+            content = body.content() if isinstance(body, Partial) else body
+        elif isinstance(body, Partial):
             self._blobs.keep(body.path, entry.digest)
         else:
             self._blobs.write(entry.digest, body)
         is_first = entry.key not in known and self._database.versions.is_untouched(entry.key)
         known.add(entry.key)
-        return insert_entry(db, entry, now, is_first=is_first)
+        return insert_entry(db, entry, now, content, is_first=is_first)
 
     def sweep(self, *, unused_since: float) -> int:
         """Remove the leavings of dead leaders; gives how many files went.

@@ -121,6 +121,11 @@ class Partial:
             yield block
             offset += len(block)
 
+    def content(self) -> bytes:
+        """All that was written; raises StoreError where the disk does not give it."""
+        with as_store_errors(self.path):
+            return b"".join(self.blocks())
+
     def release(self) -> None:
         """Leave the file for whoever takes it over."""
         if self._fd >= 0:

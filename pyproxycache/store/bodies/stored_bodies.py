@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import logging
 
+from pyproxycache.body import Body
 from pyproxycache.errors import StoreError
-from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
+from pyproxycache.store.bodies.blobs import Blobs, Damaged
+from pyproxycache.store.bodies.whole_bodies import WholeBodies
 from pyproxycache.store.index.index import Index
 from pyproxycache.store.values import BodyGone
 
@@ -18,18 +20,19 @@ _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 class StoredBodies:
     """The whole bodies of a cache folder, by digest and size."""
 
-    def __init__(self, index: Index, blobs: Blobs) -> None:
+    def __init__(self, index: Index, blobs: Blobs, bodies: WholeBodies) -> None:
         self._index = index
         self._blobs = blobs
+        self._bodies = bodies
 
-    def open(self, digest: str, size: int, start: int, stop: int) -> BlobReader:
+    def open(self, digest: str, size: int, start: int, stop: int) -> Body:
         """Read a body's bytes from `start` up to `stop`.
 
         Raises BodyGone where it cannot be read; what names it is forgotten, unless this process alone
         cannot read it now, for it is out of descriptors.
         """
         try:
-            return BlobReader(self._blobs.open_verified(digest, size), start, stop)
+            return self._bodies.read_verified(digest, size, start, stop)
         except Damaged as error:
             log.error("%s; what names it is forgotten and fetched again", error)
             self._forget(digest)

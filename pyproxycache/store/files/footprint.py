@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyproxycache.options import Share
 
 BLOCK = 4096
 """Bytes that a file's size is rounded up to on the disk."""
+
+LARGEST_IN_INDEX = 16 << 10
+"""Bytes of a body up to which a row costs less than a file: its name, its inode, and its last block."""
 
 # What an empty index takes is not counted: nothing that goes makes it less.
 _EMPTY_INDEX = 256 << 10
@@ -34,11 +37,15 @@ def room_beside_log(max_size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes on the disk: of whole bodies, of the index's pages in use, and of bodies on their way."""
+    """Bytes on the disk: of bodies in files, of the index's pages in use, and of bodies on their way.
+
+    `spare` are those of the index's other pages, which the disk can have back.
+    """
 
     bodies: int = 0
     index: int = 0
     arriving: int = 0
+    spare: int = 0
 
     @property
     def counted_index(self) -> int:
@@ -65,6 +72,10 @@ class Disk:
         found = os.statvfs(folder)
         unit = found.f_frsize
         return cls(found.f_bavail * unit, found.f_blocks * unit, found.f_favail, found.f_files)
+
+    def with_more(self, spare: int) -> Disk:
+        """The same with so many bytes more that are free to us."""
+        return replace(self, free=self.free + spare)
 
     def missing(self, reserve: Share) -> int:
         """Bytes that are to be freed until the reserve is there; negative: what is left beside it."""

@@ -13,6 +13,7 @@ from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.commits import Commit, Commits
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.files.claim_locks import NOWHERE, ClaimLocks, Place
+from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
 from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.rows import DamagedRow, entry_as_text, entry_from_text
 from pyproxycache.store.index.schema import OF_CLAIMS
@@ -61,10 +62,10 @@ class Taken:
 class Claims:
     """The locks of claims, and the flights and not_storable tables."""
 
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    def __init__(self, database: Database, blobs: Blobs, largest_in_index: int = LARGEST_IN_INDEX) -> None:
         self._database = database
         self._blobs = blobs
-        self._commits = Commits(database, blobs)
+        self._commits = Commits(database, blobs, largest_in_index)
         self._locks: ClaimLocks | None = None
 
     @property

@@ -15,13 +15,13 @@ _PAUSE_SECONDS = 0.001
 _READERS_MS = 50
 
 
-def live_bytes(database: Database) -> int:
-    """Bytes of the pages that hold something."""
+def page_bytes(database: Database) -> tuple[int, int]:
+    """Bytes of the pages that hold something, and of the others."""
     with database.read() as db:
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         (free,) = db.execute("PRAGMA freelist_count").fetchone()
         (size,) = db.execute("PRAGMA page_size").fetchone()
-    return int((pages - free) * size)
+    return (pages - free) * size, free * size
 
 
 def compact(database: Database) -> None:

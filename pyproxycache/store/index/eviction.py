@@ -24,7 +24,10 @@ _BEFORE_ALL = -1.0
 _AGE = "(SELECT age FROM usage)"
 # An object is its head, too: who answers with nothing but heads is to gain nothing by that.
 _SIZE = "{0}size + length({0}headers)"
-_ROW = "1000 + length(headers) + 3 * length(key) + 2 * length(variant)"
+_ROW = (
+    "1000 + length(headers) + 3 * length(key) + 2 * length(variant),"
+    " ifnull((SELECT content IS NULL FROM blobs WHERE blobs.digest = entries.digest), 1)"
+)
 
 _TOUCHED = f"min(uses + :hits, {_MOST_USES})"
 _REPLACED = f"min(entries.uses + 1, {_MOST_USES})"
@@ -41,24 +44,31 @@ IN_PLACE = f"uses = {_REPLACED}, priority = {_AGE} + worth({_REPLACED}, {_SIZE.f
 class Candidate:
     """An entry that may go; `freed`: bytes of its blob, 0 where a later one names it too.
 
-    `priority` is None where its last access (epoch seconds) alone decides. `row`: bytes of its row, about.
+    `priority` is None where its last access (epoch seconds) alone decides. `head`: bytes of its row, about.
+    `has_file`: the blob is not in the index.
     """
 
     id: int
     priority: float | None
     accessed: float
     freed: int
-    row: int = 0
+    head: int = 0
+    has_file: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Bytes that go from the index with it, about."""
+        return self.head if self.has_file else self.head + self.freed
 
     @property
     def blocks(self) -> int:
-        """Bytes of the disk that its blob takes."""
-        return -(-self.freed // BLOCK) * BLOCK
+        """Bytes of the disk that its file takes."""
+        return -(-self.freed // BLOCK) * BLOCK if self.has_file else 0
 
     @property
     def files(self) -> int:
         """Files that go with it."""
-        return int(self.freed > 0)
+        return int(bool(self.freed and self.has_file))
 
 
 def worth(uses: int, size: int) -> float:

@@ -11,18 +11,19 @@ from typing import Any
 from pyproxycache.messages import Entry
 from pyproxycache.store.files.footprint import Footprint
 from pyproxycache.store.index import eviction
-from pyproxycache.store.index.compaction import compact, live_bytes
+from pyproxycache.store.index.compaction import compact, page_bytes
 from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.eviction import TOUCH, Candidate
 from pyproxycache.store.index.listing import Listed, urls
 from pyproxycache.store.index.purging import purge_group, purge_keys, purge_matching
-from pyproxycache.store.index.released import drop_unnamed
+from pyproxycache.store.index.released import drop_blobs, drop_unnamed
 from pyproxycache.store.index.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
 from pyproxycache.store.index.short_transactions import PAGE, in_short_transactions
 from pyproxycache.store.index.variants import find_by_search, find_fitting, find_newest
 from pyproxycache.store.values import Stamp, VaryValues
 
 _ACCESS = f"SELECT {FIELDS}, id, accessed, hits FROM entries"
+_HAS_FILE = "SELECT 1 FROM blobs WHERE digest = ? AND content IS NULL"
 _NEXT_USED = "key GLOB ? AND (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?"
 
 
@@ -174,7 +175,8 @@ class Index:
     def footprint(self) -> Footprint:
         """What bodies and rows take of the disk; nothing is known here of what is arriving."""
         ((allocated,),) = self._database.select("SELECT allocated FROM usage")
-        return Footprint(allocated, live_bytes(self._database))
+        live, spare = page_bytes(self._database)
+        return Footprint(allocated, live, spare=spare)
 
     def compact(self) -> None:
         """Have the index's file and its log take no more of the disk than they need."""
@@ -201,12 +203,13 @@ class Index:
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def last_used(self, seconds: float, now: float) -> dict[str, int]:
-        """Digest and size of the bodies stored or served up to so long before the last one.
+        """Digest and size of the bodies in files, stored or served up to so long before the last one.
 
         The last one before now: a wrong clock may have dated some later.
         """
         rows = self._database.select(
-            "SELECT digest, size FROM entries WHERE accessed >="
+            "SELECT digest, entries.size FROM entries JOIN blobs USING (digest)"
+            " WHERE content IS NULL AND accessed >="
             " (SELECT coalesce(max(accessed), 0) FROM entries WHERE accessed <= ?) - ?",
             (now, seconds),
         )
@@ -273,11 +276,11 @@ class Index:
         return drop_unnamed(self._database, unlink)
 
     def drop_strays(self, digests: Iterable[str], unlink: Callable[[str], None]) -> int:
-        """Unlink those of the files that no blob row knows; gives how many there were."""
+        """Unlink those of the files that no blob row has there; gives how many there were."""
         count = 0
         with self._database.write() as db:
             for digest in digests:
-                if not db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone():
+                if not db.execute(_HAS_FILE, (digest,)).fetchone():
                     unlink(digest)
                     count += 1
         return count
@@ -310,18 +313,23 @@ class Index:
         )
         return [key for (key,) in rows]
 
-    def is_stray(self, digest: str) -> bool:
-        """Whether no blob row knows the digest; waits for a commit that is under way."""
-        known = "SELECT 1 FROM blobs WHERE digest = ?", (digest,)
-        if self._database.select(*known):
-            return False
+    def has_blob(self, digest: str) -> bool:
+        """Whether a blob row knows the digest; waits for a commit that is under way."""
+        return self._finds("SELECT 1 FROM blobs WHERE digest = ?", digest)
+
+    def has_file(self, digest: str) -> bool:
+        """The same of one whose body is in a file."""
+        return self._finds(_HAS_FILE, digest)
+
+    def _finds(self, statement: str, digest: str) -> bool:
+        if self._database.select(statement, (digest,)):
+            return True
         with self._database.write() as db:
-            return db.execute(*known).fetchone() is None
+            return db.execute(statement, (digest,)).fetchone() is not None
 
     def drop_blob(self, digest: str, unlink: Callable[[str], None]) -> int:
         """Forget a damaged blob, its file and every entry that names it; gives the number of entries."""
         with self._database.write() as db:
             count = db.execute("DELETE FROM entries WHERE digest = ?", (digest,)).rowcount
-            db.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
-            unlink(digest)
+            drop_blobs(db, [digest], unlink)
         return count

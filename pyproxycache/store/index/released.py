@@ -13,6 +13,9 @@ from pyproxycache.store.index.short_transactions import in_short_transactions
 _AT_ONCE = 50_000
 _NEXT = "SELECT min(place) FROM released WHERE place > ? AND place <= ?"
 _WITHIN = "released WHERE place >= ? AND place <= ?"
+_DROP = (
+    "DELETE FROM blobs WHERE digest IN (SELECT value FROM json_each(?)) RETURNING digest, content IS NULL"
+)
 _UNNAMED = (
     "SELECT value FROM json_each(?)"
     " WHERE NOT EXISTS (SELECT 1 FROM entries WHERE entries.digest = json_each.value)"
@@ -25,9 +28,7 @@ def drop_unnamed(database: Database, unlink: Callable[[str], None]) -> int:
     def drop(db: sqlite3.Connection, digests: Sequence[str]) -> int:
         # Another entry may name it, or has come to name it since.
         unnamed = db.execute(_UNNAMED, (json.dumps(digests),)).fetchall()
-        for (digest,) in unnamed:
-            unlink(digest)
-        return db.executemany("DELETE FROM blobs WHERE digest = ?", unnamed).rowcount
+        return drop_blobs(db, [digest for (digest,) in unnamed], unlink)
 
     def forget(db: sqlite3.Connection, places: Sequence[int]) -> int:
         return db.execute(f"DELETE FROM {_WITHIN}", (places[0], places[-1])).rowcount
@@ -41,3 +42,12 @@ def drop_unnamed(database: Database, unlink: Callable[[str], None]) -> int:
         # Only now: were it killed before, the next one would look at all of them again.
         in_short_transactions(database, range(first, done + 1), forget)
     return count
+
+
+def drop_blobs(db: sqlite3.Connection, digests: Sequence[str], unlink: Callable[[str], None]) -> int:
+    """Forget bodies, and unlink their files, if they have any; gives how many there were."""
+    gone = dict(db.execute(_DROP, (json.dumps(digests),)).fetchall())
+    for digest in digests:
+        if gone.get(digest, True):
+            unlink(digest)
+    return len(gone)

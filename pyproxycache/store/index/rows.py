@@ -47,6 +47,11 @@ _WHOLE = (-1, -1, None)
 _NO_END = 2**63 - 1
 _IDENTITY = ("key", "vary", "variant", "first_pos", "last_pos")
 _UPDATED = tuple(name for name in (*COLUMNS, "accessed") if name not in _IDENTITY)
+_PUT_BLOB = (
+    "INSERT INTO blobs (digest, size, content) VALUES (?, ?, ?) ON CONFLICT (digest)"
+    " DO UPDATE SET content = excluded.content WHERE excluded.content IS NOT content"
+    " AND excluded.content IS NOT NULL"
+)
 _PUT = (
     f"INSERT INTO entries ({FIELDS}, accessed, uses, priority)"
     f" VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?, {PRIORITY})"
@@ -155,9 +160,17 @@ def _text_of(items: Sequence[str | None]) -> str:
     return json.dumps(items) if items else ""
 
 
-def insert_entry(db: sqlite3.Connection, entry: Entry, now: float, *, is_first: bool = False) -> int:
+def insert_entry(
+    db: sqlite3.Connection,
+    entry: Entry,
+    now: float,
+    content: bytes | None = None,
+    *,
+    is_first: bool = False,
+) -> int:
     """Put an entry and its blob's row in place (in the caller's transaction); gives the entry's id.
 
+    `content` is the body where it has no file; it takes the place of what was there, which may be damaged.
     The newest wins: a whole response takes the place of all parts of its variant, a part that of the
     parts within it. Of further parts, and of further rows of the key, the least recently used go.
     `is_first`: nothing was ever stored under the key.
@@ -165,7 +178,7 @@ def insert_entry(db: sqlite3.Connection, entry: Entry, now: float, *, is_first: 
     row = row_of(entry)
     variant = row[:3]
     bounds = (entry.part.start, entry.part.end) if entry.part is not None else (0, _NO_END)
-    db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (entry.digest, entry.size))
+    db.execute(_PUT_BLOB, (entry.digest, entry.size, content))
     uses = 0
     if not is_first:
         db.execute(f"DELETE FROM {_COVERED}", (*variant, *bounds, *bounds))

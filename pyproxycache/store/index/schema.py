@@ -134,6 +134,30 @@ _MIGRATIONS = (
     INSERT INTO released (digest) SELECT digest FROM noted;
     DROP TABLE noted;
     """,
+    f"""
+    ALTER TABLE blobs RENAME TO files;
+    CREATE TABLE blobs (
+        place INTEGER PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,
+        size INTEGER NOT NULL,
+        content BLOB
+    );
+    INSERT INTO blobs (digest, size) SELECT digest, size FROM files;
+    DROP TABLE files;
+    CREATE TRIGGER blob_added AFTER INSERT ON blobs BEGIN
+        UPDATE usage SET bytes = bytes + NEW.size, blobs = blobs + 1,
+            allocated = allocated + iif(NEW.content IS NULL, {_ALLOCATED.format("NEW.size")}, 0);
+    END;
+    CREATE TRIGGER blob_removed AFTER DELETE ON blobs BEGIN
+        UPDATE usage SET bytes = bytes - OLD.size, blobs = blobs - 1,
+            allocated = allocated - iif(OLD.content IS NULL, {_ALLOCATED.format("OLD.size")}, 0);
+    END;
+    CREATE TRIGGER blob_moved AFTER UPDATE OF content ON blobs
+        WHEN OLD.content IS NULL AND NEW.content IS NOT NULL
+    BEGIN
+        UPDATE usage SET allocated = allocated - {_ALLOCATED.format("OLD.size")};
+    END;
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 from pyproxycache.store.bodies.blobs import Blobs, Damaged
+from pyproxycache.store.bodies.whole_bodies import WholeBodies
 from pyproxycache.store.index.index import Index
 
-_BLOCK = 1 << 20
 # Errors that say nothing of the blob: this process may not, or cannot, open anything more.
 _NOT_THE_BLOBS = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
@@ -39,9 +37,10 @@ class Finding:
 class Fsck:
     """Works on a live cache as well: what is decided twice is decided the second time in a transaction."""
 
-    def __init__(self, index: Index, blobs: Blobs) -> None:
+    def __init__(self, index: Index, blobs: Blobs, bodies: WholeBodies) -> None:
         self._index = index
         self._blobs = blobs
+        self._bodies = bodies
 
     def check(self) -> Iterator[Finding | None]:
         """One value for each blob row or file looked at: what is wrong with it, or None."""
@@ -53,7 +52,7 @@ class Fsck:
             # noted is being written, or its writer died in it: the next writer looks after that.
             if names > 1 or digest in self._blobs.intent.noted():
                 continue
-            if self._index.is_stray(digest):
+            if not self._index.has_file(digest):
                 yield Finding(Problem.STRAY, digest)
 
     def check_bodies(self, blobs: Iterable[tuple[str, int]]) -> Iterator[Finding | None]:
@@ -70,30 +69,17 @@ class Fsck:
 
     def _check_blob(self, digest: str, size: int) -> Finding | None:
         try:
-            fd = self._blobs.open(digest, size)
+            return None if self._bodies.check(digest, size) else Finding(Problem.DIGEST, digest)
         except FileNotFoundError:
             # Evicted since the rows were read, or really missing.
-            return None if self._index.is_stray(digest) else Finding(Problem.MISSING, digest)
+            return Finding(Problem.MISSING, digest) if self._index.has_blob(digest) else None
         except Damaged:
             return Finding(Problem.SIZE, digest)
         except OSError as error:
             return _unreadable(digest, error)
-        try:
-            return None if _sha256(fd) == digest else Finding(Problem.DIGEST, digest)
-        except OSError as error:
-            return _unreadable(digest, error)
-        finally:
-            os.close(fd)
 
 
 def _unreadable(digest: str, error: OSError) -> Finding:
     if error.errno in _NOT_THE_BLOBS:
         raise error
     return Finding(Problem.UNREADABLE, digest)
-
-
-def _sha256(fd: int) -> str:
-    digest = hashlib.sha256()
-    while block := os.read(fd, _BLOCK):
-        digest.update(block)
-    return digest.hexdigest()

@@ -55,7 +55,7 @@ class _Excess:
 
     def without(self, gone: Iterable[Candidate]) -> _Excess:
         gone = tuple(gone)
-        rows = min(self.rows, sum(one.row for one in gone))
+        rows = min(self.rows, sum(one.rows for one in gone))
         return _Excess(
             self.bytes - sum(one.blocks for one in gone) - rows,
             self.files - sum(one.files for one in gone),
@@ -131,7 +131,7 @@ class Space:
 
     def _measured(self) -> tuple[Footprint, Disk]:
         taken = replace(self._index.footprint(), arriving=self._blobs.arriving_bytes())
-        return taken, self._blobs.disk()
+        return taken, self._blobs.disk().with_more(taken.spare)
 
     def _capacity(self, taken: Footprint, disk: Disk) -> int:
         """Bytes that the cache may take, the disk being as full with other things as it is."""
@@ -181,6 +181,8 @@ class Space:
                 if progress is not None:
                     progress(evicted)
             eviction.finish()
+            if extra and evicted.entries and self._blobs.disk().missing(self._options.reserve) + extra > 0:
+                self._index.compact()  # what is to come into a file takes its room of the disk
             leftovers = 0 if dry_run or extra else self._tidy()
             return Collected(evicted.entries, evicted.bytes, leftovers)
 
