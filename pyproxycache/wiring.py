@@ -98,13 +98,14 @@ def open_store(options: StoreOptions) -> OpenStore:
     """The cache in its folder, made or migrated where needed; raises StoreError."""
     blobs = Blobs(options.path)
     blobs.create_folders()
-    database = Database(options.path / "index.sqlite", largest_log(options.max_size))
+    most_log = largest_log(options.max_size, blobs.disk().size)
+    database = Database(options.path / "index.sqlite", most_log)
     try:
         is_new = database.migrate()
     except StoreError:
         if database.damage:
             database.set_aside_if_damaged()
-            database = Database(database.path, largest_log(options.max_size))
+            database = Database(database.path, most_log)
         # A disk with no byte left: nothing can be opened there, nor anything forgotten.
         elif not Ballast(options.path).release():
             raise

@@ -82,7 +82,7 @@ def purge(
             chosen_ones = partial(_purge, cache, urls, prefix, pattern, everything)
             unlink = partial(index.unlink_all, blobs.remove_all) if everything else None
             count = space.on_full_disk(chosen_ones, unlink)
-        index.drop_unnamed(blobs.remove)
+        space.on_full_disk(partial(index.drop_unnamed, blobs.remove))
     if as_json:
         print_json({"purged": count})
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,12 @@ from pathlib import Path
 import pytest
 from harness import Proxy, clean_environment
 from origin import Generated, Origin
+
+from pyproxycache.messages import Entry, Head, Headers
+from pyproxycache.options import Share, StoreOptions
+from pyproxycache.routing.flight_key import FlightKey
+from pyproxycache.store.flights.claims import Won
+from pyproxycache.wiring import OpenStore, open_store
 
 MB = 1 << 20
 FRESH = {"etag": '"v1"', "cache_control": "max-age=3600"}
@@ -162,3 +169,45 @@ def cli(proxy: Proxy, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pyproxycache", *arguments, "--cache-dir", str(proxy.cache_dir)]
     environment = clean_environment()
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+
+
+def filled_with_small_bodies(folder: Path, count: int) -> OpenStore:
+    """A store of so many bodies of 16 KB, all of them in the index."""
+    store = open_store(StoreOptions(path=folder, reserve=Share(size=MB)))
+    for number in range(count):
+        key, body = f"http://origin.example/{number}", b"%07d " % number * 2048
+        head = Head(200, "OK", Headers([("ETag", '"v1"')]))
+        entry = Entry(
+            key, head, 1000.0, 1000.0 + number, digest=hashlib.sha256(body).hexdigest(), size=len(body)
+        )
+        won = store.claims.claim(FlightKey(key), f"{number:016d}", 1000.0)
+        assert isinstance(won, Won)
+        store.claims.store(won.claim, entry, body)
+        if number % 50 == 0:
+            store.space.collect()
+    return store
+
+
+def test_small_bodies_make_room_for_a_large_one(small_disk: Path) -> None:
+    store = filled_with_small_bodies(small_disk / "cache", 800)
+    kept = store.index.usage().blobs
+    assert store.space.allow(0, 4 * MB) >= 4 * MB
+    assert shutil.disk_usage(small_disk).free >= 4 * MB
+    assert kept / 2 < store.index.usage().blobs < kept
+    assert all(finding is None for finding in store.fsck.check())
+    store.database.close()
+
+
+@pytest.mark.parametrize("command", [COMMANDS[0], ["gc", "--max-size", "2M"]], ids=" ".join)
+def test_a_disk_full_of_small_bodies_can_be_emptied(
+    make_proxy: MakeProxy, small_disk: Path, command: list[str]
+) -> None:
+    filled_with_small_bodies(small_disk / "cache", 400).database.close()
+    proxy = make_proxy(cache_dir=small_disk / "cache")
+    proxy.terminate()
+    fill_to_the_last_byte(small_disk / "other")
+    done = cli(proxy, *command)
+    assert done.returncode == 0, done.stderr
+    assert cli(proxy, "gc").returncode == 0
+    assert shutil.disk_usage(small_disk).free > 3 * MB
+    assert cli(proxy, "fsck").returncode == 0

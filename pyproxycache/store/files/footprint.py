@@ -23,16 +23,16 @@ LARGEST_LOG, _SMALLEST_LOG = 128 << 20, 2 << 20
 _LOGS_SHARE = 32
 
 
-def largest_log(max_size: int | None) -> int:
-    """Bytes of the index's log at which whoever commits shortens it, in a cache of so many."""
-    if max_size is None:
-        return LARGEST_LOG
+def largest_log(max_size: int | None, disk: int) -> int:
+    """Bytes of the index's log at which whoever commits shortens it, given the sizes of cache and disk."""
+    max_size = disk if max_size is None else min(max_size, disk)
     return min(LARGEST_LOG, max(_SMALLEST_LOG, max_size // _LOGS_SHARE))
 
 
 def room_beside_log(max_size: int) -> int:
     """Bytes that all else may take; what is too small for a log of a share of it has that on top."""
-    return max_size if max_size < _SMALLEST_LOG * _LOGS_SHARE else max_size - largest_log(max_size)
+    log = 0 if max_size < _SMALLEST_LOG * _LOGS_SHARE else largest_log(max_size, max_size)
+    return max_size - log
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import time
 
+from pyproxycache.errors import NoSpace
 from pyproxycache.store.index.database import Database
 
 _LOG_IN_USE = 1 << 20
@@ -26,11 +27,21 @@ def page_bytes(database: Database) -> tuple[int, int]:
 
 def compact(database: Database) -> None:
     """Give empty pages back to the disk, and cut a log short that has grown. Raises StoreError."""
-    while _give_back(database):
-        time.sleep(_PAUSE_SECONDS)
+    is_shorter = False  # once the log is in the file, too
+    while True:
+        try:
+            if not _give_back(database):
+                break
+            is_shorter = True
+            time.sleep(_PAUSE_SECONDS)
+        except NoSpace:
+            if not is_shorter:
+                raise
+            cut_log(database)  # what it took, and what was given back, is room for more
+            is_shorter = False
     with contextlib.suppress(FileNotFoundError):
-        if database.log_path.stat().st_size > _LOG_IN_USE:
-            _cut_log(database)
+        if is_shorter or database.log_path.stat().st_size > _LOG_IN_USE:
+            cut_log(database)
 
 
 def _give_back(database: Database) -> bool:
@@ -44,7 +55,8 @@ def _give_back(database: Database) -> bool:
         return int(after) < int(before)
 
 
-def _cut_log(database: Database) -> None:
+def cut_log(database: Database) -> None:
+    """Bring the log into the file, and leave nothing of it, unless somebody reads. Raises StoreError."""
     # Most of it while others write; then the rest, and its end, unless somebody reads that long.
     with database.read() as db:
         db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

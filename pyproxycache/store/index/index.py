@@ -11,7 +11,7 @@ from typing import Any
 from pyproxycache.messages import Entry
 from pyproxycache.store.files.footprint import Footprint
 from pyproxycache.store.index import eviction
-from pyproxycache.store.index.compaction import compact, page_bytes
+from pyproxycache.store.index.compaction import compact, cut_log, page_bytes
 from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.eviction import TOUCH, Candidate
 from pyproxycache.store.index.listing import Listed, urls
@@ -181,6 +181,10 @@ class Index:
     def compact(self) -> None:
         """Have the index's file and its log take no more of the disk than they need."""
         compact(self._database)
+
+    def cut_log(self) -> None:
+        """Bring the log into the file, so that it begins anew. Raises StoreError."""
+        cut_log(self._database)
 
     def usage(self) -> Usage:
         ((size, blobs, entries),) = self._database.select("SELECT bytes, blobs, entries FROM usage")

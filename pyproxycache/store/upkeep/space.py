@@ -169,7 +169,7 @@ class Space:
                 return None
             if not dry_run:
                 # First what no entry names, for nothing is lost with it.
-                self._drop_unnamed()
+                self.on_full_disk(self._drop_unnamed)
             evicted, eviction = Collected(), _Eviction(self, self._index, self._blobs)
             finish = None if dry_run else eviction.finish
             for batch in self._victims(extra, below, finish):
@@ -206,14 +206,22 @@ class Space:
         with contextlib.suppress(NoSpace):
             return forget()
         self._ballast.release()
-        try:
-            self._drop_unnamed()
-            forget()
-        except NoSpace:
-            if unlink is not None:
+        while True:
+            held = self._index.usage()
+            try:
+                # What is in the file needs no room in the log any more.
+                with contextlib.suppress(NoSpace):
+                    self._index.cut_log()
+                self._drop_unnamed()
+                forget()
+                return before - self._index.usage().entries
+            except NoSpace:
+                if self._index.usage() != held:
+                    continue  # some went, and others can go by the same room
+                if unlink is None:
+                    raise
                 unlink()
-            forget()
-        return before - self._index.usage().entries
+                unlink = None
 
     def _tidy(self) -> int:
         self._index.drop_ghosts()
@@ -225,8 +233,8 @@ class Space:
     def _sweep(self) -> int:
         return self._claims.sweep(unused_since=clock.wall() - _PARTIAL_KEPT)
 
-    def _drop_unnamed(self) -> None:
-        self._index.drop_unnamed(self._blobs.remove)
+    def _drop_unnamed(self) -> int:
+        return self._index.drop_unnamed(self._blobs.remove)
 
     def _victims(
         self, extra: int, below: float | None, finish: Callable[[], None] | None
