@@ -37,11 +37,11 @@ def compact(database: Database) -> None:
         except NoSpace:
             if not is_shorter:
                 raise
-            cut_log(database)  # what it took, and what was given back, is room for more
+            _cut_log(database)  # what it took, and what was given back, is room for more
             is_shorter = False
     with contextlib.suppress(FileNotFoundError):
         if is_shorter or database.log_path.stat().st_size > _LOG_IN_USE:
-            cut_log(database)
+            _cut_log(database)
 
 
 def _give_back(database: Database) -> bool:
@@ -55,7 +55,7 @@ def _give_back(database: Database) -> bool:
         return int(after) < int(before)
 
 
-def cut_log(database: Database) -> None:
+def _cut_log(database: Database) -> None:
     """Bring the log into the file, and leave nothing of it, unless somebody reads. Raises StoreError."""
     # Most of it while others write; then the rest, and its end, unless somebody reads that long.
     with database.read() as db:

@@ -84,6 +84,7 @@ class Database:
         self._writer: tuple[int, sqlite3.Connection] | None = None  # the process it is of
         self._changed: set[int] = set()  # slots of the keys that this transaction changes
         self._unsettled = 0  # rows changed since the log was brought into the file
+        self._settles_at_once = False  # replaced in one step, without a lock
         self._inherited: list[object] = []  # a parent's connections: neither used nor closed
         self._synced: int | None = None
         self._versions: Versions | None = None
@@ -176,13 +177,22 @@ class Database:
                 yield connection
             self._unsettled += connection.total_changes - before
 
+    @contextlib.contextmanager
+    def settling_at_once(self, at_once: bool) -> Iterator[None]:
+        """Within the block, where the disk is full, the log begins anew at each call of `settle`."""
+        self._settles_at_once = at_once
+        try:
+            yield
+        finally:
+            self._settles_at_once = False
+
     def settle(self) -> None:
         """Bring the log into the file, where this process has written enough since it did so last.
 
         Others read and write meanwhile; only the rest of a log that grows too fast is done while nobody
         writes. Raises StoreError.
         """
-        if self._unsettled < _ROWS_TO_SETTLE:
+        if self._unsettled < _ROWS_TO_SETTLE and not self._settles_at_once:
             return
         self._unsettled = 0
         with self.read() as db:

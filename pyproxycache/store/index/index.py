@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 from pyproxycache.messages import Entry
 from pyproxycache.store.files.footprint import Footprint
 from pyproxycache.store.index import eviction
-from pyproxycache.store.index.compaction import compact, cut_log, page_bytes
+from pyproxycache.store.index.compaction import compact, page_bytes
 from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.eviction import TOUCH, Candidate
 from pyproxycache.store.index.listing import Listed, urls
@@ -182,9 +183,9 @@ class Index:
         """Have the index's file and its log take no more of the disk than they need."""
         compact(self._database)
 
-    def cut_log(self) -> None:
-        """Bring the log into the file, so that it begins anew. Raises StoreError."""
-        cut_log(self._database)
+    def settling_at_once(self, at_once: bool = True) -> contextlib.AbstractContextManager[None]:
+        """Within the block, where the disk is full, what is forgotten leaves nothing in the log."""
+        return self._database.settling_at_once(at_once)
 
     def usage(self) -> Usage:
         ((size, blobs, entries),) = self._database.select("SELECT bytes, blobs, entries FROM usage")

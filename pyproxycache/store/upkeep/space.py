@@ -28,6 +28,8 @@ _UNJUDGED = 8
 _ARRIVING = 2
 _STEP = 64
 _MOMENT = 0.25
+# Bytes free on the disk with which nothing else is to be thought of when rows go.
+_LOG_HAS_ROOM = 256 << 20
 _LEAST_STEP, _MOST_STEP = 64 << 10, 8 << 20
 # Seconds that a download waits for another one's collecting, before its body is not stored.
 _FOR_A_CLIENT = 10.0
@@ -202,26 +204,24 @@ class Space:
         `forget` gives how many it were, `unlink` removes their blobs, whatever names them. Raises
         StoreError.
         """
-        before = self._index.usage().entries
-        with contextlib.suppress(NoSpace):
+        before, is_short = self._index.usage().entries, self._blobs.disk().free < _LOG_HAS_ROOM
+        with contextlib.suppress(NoSpace), self._index.settling_at_once(is_short):
             return forget()
         self._ballast.release()
-        while True:
-            held = self._index.usage()
-            try:
-                # What is in the file needs no room in the log any more.
-                with contextlib.suppress(NoSpace):
-                    self._index.cut_log()
-                self._drop_unnamed()
-                forget()
-                return before - self._index.usage().entries
-            except NoSpace:
-                if self._index.usage() != held:
-                    continue  # some went, and others can go by the same room
-                if unlink is None:
-                    raise
-                unlink()
-                unlink = None
+        with self._index.settling_at_once():
+            while True:
+                held = self._index.usage()
+                try:
+                    self._drop_unnamed()
+                    forget()
+                    return before - self._index.usage().entries
+                except NoSpace:
+                    if self._index.usage() != held:
+                        continue  # some went, and others can go by the same room
+                    if unlink is None:
+                        raise
+                    unlink()
+                    unlink = None
 
     def _tidy(self) -> int:
         self._index.drop_ghosts()
