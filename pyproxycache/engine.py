@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from pyproxycache import clock
 from pyproxycache.errors import ClientGone, Fault, ProxyError
-from pyproxycache.fetching.fetcher import Fetched, Fetcher, FetchJob
+from pyproxycache.fetching.fetcher import Fetched, Fetcher
 from pyproxycache.fetching.forwarder import Forwarder
+from pyproxycache.fetching.job import FetchJob
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.fetching.reuse_terms import reuse_terms_of
 from pyproxycache.messages import Entry, Request, Response
@@ -87,16 +88,7 @@ class Engine:
                     outcome.result, outcome.ttl = Result.HIT, ttl
                 case decisions.Fetch() as fetch:
                     response, varies = yield from self._fetch(
-                        FetchJob(
-                            resource,
-                            request,
-                            found,
-                            fetch,
-                            outcome,
-                            varies,
-                            looked_up.stamp,
-                            looked_up.is_known,
-                        )
+                        FetchJob(resource, request, outcome, looked_up, fetch, varies)
                     )
             if response is not None:
                 return response
@@ -117,7 +109,7 @@ class Engine:
             return None
         if serve.refresh:
             outcome.detail = "stale-while-revalidate"
-            self._refresh(resource, request, looked_up.entries, serve.entry)
+            self._refresh(resource, request, looked_up, serve.entry)
         if serve.stale or looked_up.stamp is None or serve.entry.key != resource.key:
             return response
         reuse_terms = reuse_terms_of(
@@ -125,19 +117,19 @@ class Engine:
         )
         return replace(response, reuse_terms=reuse_terms)
 
-    def _refresh(self, resource: Resource, request: Request, found: list[Entry], entry: Entry) -> None:
+    def _refresh(self, resource: Resource, request: Request, looked_up: LookupResult, entry: Entry) -> None:
         plain = replace(request, interim=None, interest=None, login=None)
         if request.method == "HEAD":  # whose answer would have nothing to store
             plain = replace(plain, method="GET")
         fetch = decide.validating(plain, entry, Forward.STALE)
         varies = tuple(name for name, _value in entry.vary)
-        job = FetchJob(resource, plain, found, fetch, Outcome(), varies)
+        job = FetchJob(resource, plain, Outcome(), looked_up, fetch, varies)
         self._components.refresher.start(resource.key, lambda: self._components.fetcher.refresh(job))
 
     def _fetch(self, job: FetchJob) -> Steps[Fetched]:
         """Fetch, with what is known of other variants of the response."""
-        known = job.fetch.stale or next(iter(job.found), None)
-        if known is None and job.is_known:
+        known = job.fetch.stale or next(iter(job.looked_up.entries), None)
+        if known is None and job.looked_up.is_known:
             variants = self._components.index.variants(job.resource.key, _VARIANTS)
             alike = [entry for entry in variants if of_same_content(entry, job.request)]
             job = replace(job, fetch=decide.with_variants(job.request, job.fetch, alike))

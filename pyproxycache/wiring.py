@@ -14,13 +14,18 @@ from functools import partial
 
 from pyproxycache.background import Background, Count, Rounds, tell_of_lost_threads
 from pyproxycache.config import Config
-from pyproxycache.download.leading import Downloader
-from pyproxycache.download.surroundings import Surroundings
 from pyproxycache.engine import Components, Engine
 from pyproxycache.errors import StoreError
+from pyproxycache.fetching.alone import AloneBodies
+from pyproxycache.fetching.dispatch import Dispatcher
 from pyproxycache.fetching.fetcher import Fetcher
+from pyproxycache.fetching.flight_answers import FlightAnswers
 from pyproxycache.fetching.forwarder import Forwarder
+from pyproxycache.fetching.leader import Leader
 from pyproxycache.fetching.refresher import Refresher
+from pyproxycache.fetching.succession import Resources, Succession
+from pyproxycache.fetching.transfers.downloads import Downloads
+from pyproxycache.fetching.transfers.surroundings import Surroundings
 from pyproxycache.front import app
 from pyproxycache.front.handlers import kisscache
 from pyproxycache.front.handlers.cached import CachedAnswers
@@ -49,8 +54,9 @@ from pyproxycache.report.reporter import Reporter
 from pyproxycache.report.seldom import Seldom
 from pyproxycache.report.sinks import sink
 from pyproxycache.routing.resource import Realm
+from pyproxycache.serving.arriving import ArrivingBodies
 from pyproxycache.serving.delivery import Delivery
-from pyproxycache.serving.follow import Follower
+from pyproxycache.serving.entry_bodies import EntryBodies
 from pyproxycache.serving.lookup import Lookup
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.stored_bodies import StoredBodies
@@ -210,7 +216,7 @@ def _build_app(config: Config) -> app.App:
         store.blobs.remove_discarded,
     )
     housekeeper = Housekeeper(store.index, store.space, chores)
-    components, downloader = _build_components(config, store, housekeeper, upstream, guard)
+    components, downloads = _build_components(config, store, housekeeper, upstream, guard)
     access_log = _access_log(config.log, housekeeper.count)
     verifier = Verifier(config.store.verify, store.index, store.blobs, store.fsck, housekeeper.count)
     finish_logs = _finishing(access_log)
@@ -218,7 +224,7 @@ def _build_app(config: Config) -> app.App:
     def close(seconds: float) -> None:
         verifier.close()
         components.refresher.close()
-        left = downloader.drain(seconds)
+        left = downloads.drain(seconds)
         if left:
             log.warning("%d downloads are not finished; the next request for each goes on from there", left)
         housekeeper.close()
@@ -331,7 +337,7 @@ def _guard(config: Config) -> Guard:
 
 def _build_components(
     config: Config, store: OpenStore, housekeeper: Housekeeper, upstream: Upstream, guard: Guard
-) -> tuple[Components, Downloader]:
+) -> tuple[Components, Downloads]:
     fetch, policies = config.fetch, config.policies()
     longest = policies.longest_silence(fetch.silence)
     lease = 2 * (longest + fetch.connect_timeout) + fetch.max_pause
@@ -341,16 +347,28 @@ def _build_components(
         housekeeper.count(counters.received(count))
 
     surroundings = Surroundings(store.index, store.bodies, flights, fetch.range_ahead)
-    downloader = Downloader(
-        fetch, upstream, policies, store.space, store.index, surroundings, count_received
+    downloads = Downloads(fetch, upstream, policies, store.space, surroundings, count_received)
+    leader = Leader(fetch, upstream, policies, store.space, store.index, downloads)
+    dispatcher = Dispatcher(flights, leader)
+    bodies = EntryBodies(store.bodies)
+    succession = Succession(
+        Resources(
+            dispatcher,
+            leader,
+            AloneBodies(upstream),
+            store.index,
+            bodies,
+            surroundings,
+            guard.admit_peer,
+        )
     )
-    follower = Follower(
-        store.index, store.bodies, flights, downloader, surroundings, upstream, guard.admit_peer
+    delivery = Delivery(
+        store.index, bodies, ArrivingBodies(succession), guard.admit_peer, housekeeper.note_access
     )
-    delivery = Delivery(store.index, follower, guard.admit_peer, housekeeper.note_access)
-    forwarder = Forwarder(store.index, flights, downloader, delivery, upstream)
+    forwarder = Forwarder(store.index, flights, leader, delivery, upstream)
     lookup = Lookup(store.index)
-    fetcher = Fetcher(fetch, lookup, flights, surroundings, downloader, delivery, forwarder)
+    answers = FlightAnswers(fetch, lookup, delivery)
+    fetcher = Fetcher(lookup, flights, surroundings, dispatcher, leader, answers, forwarder)
     components = Components(
         upstream=upstream,
         index=store.index,
@@ -360,7 +378,7 @@ def _build_components(
         forwarder=forwarder,
         refresher=Refresher(),
     )
-    return components, downloader
+    return components, downloads
 
 
 def _figures(config: Config, store: OpenStore) -> Figures:

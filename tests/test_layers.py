@@ -28,7 +28,7 @@ LAYERS = (
     {"http1"},
     {"routing"},
     {"store", "upstream", "mirrors"},
-    {"download", "gates", "report"},
+    {"gates", "report"},
     {"serving"},
     {"fetching"},
     {"engine", "passing"},
@@ -44,6 +44,22 @@ APART = {"rules", "store", "upstream", "mirrors"}
 # The rooms of a large component, from the bottom up.
 ROOMS = {
     "store": ("values", "ports", "store_errors", "files", "index", "bodies", "flights", "upkeep"),
+    "serving": ("status_fields", "answer", "lookup", "resumed", "arriving", "entry_bodies", "delivery"),
+    "fetching": (
+        "transfers",
+        "advice",
+        "job",
+        "reuse_terms",
+        "refresher",
+        "leading",
+        "leader",
+        "dispatch",
+        "alone",
+        "succession",
+        "flight_answers",
+        "forwarder",
+        "fetcher",
+    ),
     "front": (
         "requests",
         "presentation",

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 from pyproxycache import clock
 from pyproxycache.body import Body
-from pyproxycache.download.leading import Downloader, Passed
 from pyproxycache.errors import StoreError
+from pyproxycache.fetching.leader import Leader, Passed, ToStore
+from pyproxycache.fetching.leading import Leading
+from pyproxycache.fetching.transfers.source import closed_on_error
 from pyproxycache.interest import Interest
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, without_query
 from pyproxycache.outcome import Forward, Outcome, Result
@@ -29,7 +31,7 @@ from pyproxycache.rules.validation import (
 )
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
-from pyproxycache.store.ports import EntryIndex, Flights, LeadFlight
+from pyproxycache.store.ports import EntryIndex, Flights
 from pyproxycache.store.store_errors import logging_store_errors
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
@@ -46,13 +48,13 @@ class Forwarder:
         self,
         index: EntryIndex,
         flights: Flights,
-        downloader: Downloader,
+        leader: Leader,
         delivery: Delivery,
         upstream: Upstream,
     ) -> None:
         self._index = index
         self._flights = flights
-        self._downloader = downloader
+        self._leader = leader
         self._delivery = delivery
         self._upstream = upstream
 
@@ -75,14 +77,12 @@ class Forwarder:
         asked = clock.wall()
         exchange = self._upstream.send(outgoing, outcome)
         outcome.forward_status = exchange.head.status
-        try:
+        with closed_on_error(exchange):
             self._invalidate(resource, request, exchange.head)
             if request.method == "HEAD" and exchange.head.status == 200:
                 self._update(resource, outgoing, found, exchange.head, asked)
-            kept = self._keep_after_all(resource, outgoing, exchange, asked, outcome, flight_key)
-        except BaseException:
-            exchange.close()
-            raise
+            to_keep = self._to_keep(resource, outgoing, exchange, asked, flight_key)
+        kept = None if to_keep is None else self._kept(request, outcome, *to_keep)
         return kept or relayed(exchange, request)
 
     def confirm(
@@ -148,16 +148,15 @@ class Forwarder:
                     for updated in kept:
                         self._index.freshen(updated)
 
-    def _keep_after_all(
+    def _to_keep(
         self,
         resource: Resource,
         request: Request,
         exchange: Exchange,
         asked: float,
-        outcome: Outcome,
         not_storable: FlightKey | None,
-    ) -> Response | None:
-        """Store an answer that turns out to be worth it; None if it does not.
+    ) -> tuple[Leading, ToStore] | None:
+        """An answer that turns out to be worth storing, and the flight for it; None if it is not.
 
         A POST's that is what a GET would get (RFC 9110 section 9.3.3), and one under a flight key that was
         taken for `not_storable`, unless it may be too large.
@@ -171,38 +170,36 @@ class Forwarder:
         if not isinstance(decision, decisions.Store):
             return None
         try:
-            if not self._downloader.admits(exchange, decision):
+            if not self._leader.admits(exchange, decision):
                 return None
-            lead = self._flights.lead_after_all(not_storable or FlightKey(resource.key))
+            joined = self._flights.lead_after_all(not_storable or FlightKey(resource.key))
         except StoreError as error:
             log.warning("%s is served but not stored: %s", without_query(resource.key), error)
             return None
-        return self._kept(request, exchange, asked, outcome, decision, lead) if lead is not None else None
+        if joined is None:
+            return None
+        return self._leader.lead(joined.writer), ToStore(exchange, decision, _as_get(request), asked)
 
     def _kept(
-        self,
-        request: Request,
-        exchange: Exchange,
-        asked: float,
-        outcome: Outcome,
-        decision: decisions.Store,
-        joined: LeadFlight,
+        self, request: Request, outcome: Outcome, leading: Leading, answer: ToStore
     ) -> Response | None:
         """The answer out of the flight that stores it."""
-        get = request
-        if request.method == "POST":
-            fields = request.headers.without(*_REPRESENTATION)
-            get = replace(request, method="GET", body=None, headers=fields)
-        downloading = self._downloader.adopt(joined.writer, get, exchange, decision, asked)
-        if isinstance(downloading, Passed):
-            return None
-        outcome.stored = True
-        try:
-            flight = joined.writer.flight
+        with leading:
+            adopted = self._leader.adopt(leading, answer)
+            if isinstance(adopted, Passed):
+                return None
+            outcome.stored = True
+            flight = leading.flight
             response = self._delivery.arriving(request, outcome, flight, flight.progress())
-            return with_own(response, downloading.own)
-        finally:
-            downloading.start()
+            return with_own(response, adopted.own)
+
+
+def _as_get(request: Request) -> Request:
+    """The GET whose answer an answer to this request is as well."""
+    if request.method != "POST":
+        return request
+    fields = request.headers.without(*_REPRESENTATION)
+    return replace(request, method="GET", body=None, headers=fields)
 
 
 def with_own(response: Response | None, fields: Sequence[tuple[str, str]]) -> Response | None:

@@ -14,7 +14,8 @@ from pyproxycache.rules.parts import plan as plan_for
 from pyproxycache.rules.ranges import WHOLE
 from pyproxycache.rules.validation import is_not_modified
 from pyproxycache.serving import answer
-from pyproxycache.serving.follow import Follower
+from pyproxycache.serving.arriving import ArrivingBodies, FlightRead, SpanRead
+from pyproxycache.serving.entry_bodies import EntryBodies
 from pyproxycache.store.ports import EntryIndex, Flight
 from pyproxycache.store.store_errors import logging_store_errors
 from pyproxycache.store.values import BodyGone, Orphaned, Progress
@@ -26,13 +27,15 @@ class Delivery:
     def __init__(
         self,
         index: EntryIndex,
-        follower: Follower,
+        stored: EntryBodies,
+        arriving: ArrivingBodies,
         admit_peer: Callable[[str, str], None],
         note_access: Callable[[int, float], None],
     ) -> None:
         """`admit_peer`: client address and the address an entry came from; raises Forbidden."""
         self._index = index
-        self._follower = follower
+        self._bodies = stored
+        self._arriving = arriving
         self._admit_peer = admit_peer
         self._note_access = note_access
 
@@ -42,7 +45,7 @@ class Delivery:
         now = clock.wall()
 
         def open_body(start: int, stop: int | None) -> Body:
-            return self._follower.stored_body(entry, start, stop)
+            return self._bodies.open(entry, start, stop)
 
         try:
             response = answer.from_entry(request, entry, entry.size, now, open_body)
@@ -80,17 +83,18 @@ class Delivery:
         def open_segment(segment: Segment) -> Body:
             if segment in opened:
                 return opened.pop(segment)
-            return self._follower.span(request, outcome, plan.parts[0], segment.start, segment.stop)
+            read = SpanRead(request, outcome, plan.parts[0], segment.start, segment.stop)
+            return self._arriving.of_span(read)
 
         try:
             # Before their turn comes, when a blob may be gone and a flight long over.
             for segment in plan.segments:
                 if segment.entry is not None:
-                    opened[segment] = self._follower.stored_body(segment.entry, *segment.in_body)
+                    opened[segment] = self._bodies.open(segment.entry, *segment.in_body)
             if arriving is not None:
                 first, like = plan.missing[0], plan.parts[0]
-                span = self._follower.span(request, outcome, like, first.start, first.stop, arriving[0])
-                opened[first] = span
+                read = SpanRead(request, outcome, like, first.start, first.stop)
+                opened[first] = self._arriving.of_span(read, arriving[0])
             response = answer.from_parts(request, plan, now, open_segment)
         except (BodyGone, Orphaned):
             return None
@@ -109,7 +113,7 @@ class Delivery:
             return self._arriving_part(request, outcome, flight, entry)
 
         def open_body(start: int, stop: int | None) -> Body:
-            return self._follower.body(request, outcome, flight, progress, start, stop)
+            return self._arriving.of_flight(FlightRead(request, outcome, flight, progress, start, stop))
 
         try:
             return answer.from_entry(request, entry, progress.length, clock.wall(), open_body)
@@ -122,7 +126,7 @@ class Delivery:
 
         def open_span(start: int, stop: int | None) -> Body:
             assert stop is not None, "the end of a part is known"
-            return self._follower.span(request, outcome, part, start, stop, flight)
+            return self._arriving.of_span(SpanRead(request, outcome, part, start, stop), flight)
 
         def open_body(start: int, stop: int | None) -> Body:
             return open_span(part.first_byte + start, None if stop is None else part.first_byte + stop)

@@ -28,8 +28,8 @@ from typing import Any
 
 from pyproxycache import engine, wiring
 from pyproxycache.config import Config
-from pyproxycache.download import leading, transfer
-from pyproxycache.fetching import fetcher
+from pyproxycache.fetching import fetcher, leader
+from pyproxycache.fetching.transfers import downloads, transfer
 from pyproxycache.messages import Headers, Request, Url
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Outcome, Result
@@ -76,10 +76,10 @@ LAYERS: dict[str, list[tuple[object, str]]] = {
         (space.Space, "allow"),
     ],
     "download": [
-        (leading.Downloader, "lead"),
-        (leading.Downloader, "adopt"),
-        (leading.Downloader, "_start"),
-        (leading.Downloader, "_run"),
+        (leader.Leader, "ask"),
+        (leader.Leader, "adopt"),
+        (downloads.Downloads, "start"),
+        (downloads.Downloads, "_run"),
         (transfer.Transfer, "run"),
     ],
     "upstream": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 from pyproxycache import clock
@@ -14,20 +14,13 @@ from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, without_query
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.extents import are_of_one, as_part, comes_soon, extent_of, first_ahead
-from pyproxycache.store.ports import Bodies, EntryIndex, Flight, Flights
-from pyproxycache.store.values import BodyGone, Orphaned, RecordedFlight
+from pyproxycache.serving.arriving import Admit, anyone, read_span
+from pyproxycache.store.ports import Bodies, EntryIndex, Flights
+from pyproxycache.store.values import BodyGone, RecordedFlight
 
-log = logging.getLogger("pyproxycache.download")
+log = logging.getLogger("pyproxycache.fetching")
 
 _BLOCK = 1 << 20
-
-
-Admit = Callable[[Entry], None]
-"""Raises Forbidden where the client may not have what came from the entry's peer."""
-
-
-def _anyone(_entry: Entry) -> None:
-    """For what no client is given as such."""
 
 
 class Surroundings:
@@ -110,20 +103,24 @@ class Surroundings:
         """What changes whenever something is stored or begun under the cache key, or ends."""
         return self._index.stamp(key), self._flights.stamp(key)
 
-    def stored(
-        self, like: Entry, offset: int, stop: int, *, since: float = 0.0, admit: Admit = _anyone
-    ) -> Body | None:
-        """The bytes from the offset on, up to `stop` at most, out of a stored part that has them."""
+    def stored(self, like: Entry, offset: int, *, since: float = 0.0) -> list[Entry]:
+        """The stored parts that have the offset and came `since`, the longest from there first."""
         having = [part for part in self._stored(like, since) if extent_of(part).has(offset)]
-        for part in sorted(having, key=lambda part: extent_of(part).stop, reverse=True):
+        return sorted(having, key=lambda part: extent_of(part).stop, reverse=True)
+
+    def opened(
+        self, parts: Iterable[Entry], offset: int, stop: int, *, admit: Admit = anyone
+    ) -> Body | None:
+        """The bytes from the offset on, up to `stop` at most, out of the first part that can be read."""
+        for part in parts:
             admit(part)
-            with contextlib.suppress(BodyGone), _nothing_where_broken(like.key):
+            with contextlib.suppress(BodyGone), _nothing_where_broken(part.key):
                 start, end = part.first_byte, min(stop, extent_of(part).stop)
                 return self._bodies.open(part.digest, part.size, offset - start, end - start)
         return None
 
     def arriving(
-        self, like: Entry, offset: int, stop: int, *, but: FlightKey | None = None, admit: Admit = _anyone
+        self, like: Entry, offset: int, stop: int, *, but: FlightKey | None = None, admit: Admit = anyone
     ) -> Body | None:
         """The same out of a download that has them or will soon; they may end early, and raise Orphaned."""
         running = [(flight, part) for flight, part in self.running(like.key) if are_of_one(like, part)]
@@ -131,7 +128,7 @@ class Surroundings:
         followed = None
         with _nothing_where_broken(like.key):
             followed = self._flights.follow(key) if key is not None else None
-        return None if followed is None else read(followed.flight, like, offset, stop, admit)
+        return None if followed is None else read_span(followed.flight, like, offset, stop, admit)
 
 
 @contextlib.contextmanager
@@ -140,20 +137,6 @@ def _nothing_where_broken(key: str) -> Iterator[None]:
         yield
     except StoreError as error:
         log.warning("others with parts of %s are looked for in vain: %s", without_query(key), error)
-
-
-def read(flight: Flight, like: Entry, offset: int, stop: int, admit: Admit = _anyone) -> Body | None:
-    """The bytes of the representation out of a flight; None where it brings in something else."""
-    now = flight.wait_head()
-    part = as_part(now.entry) if now.entry is not None else None
-    if part is None or not are_of_one(like, part) or not extent_of(part).has(offset):
-        return None
-    admit(part)
-    start = part.first_byte
-    try:
-        return flight.read(now, offset - start, min(stop, extent_of(part).stop) - start)
-    except Orphaned:
-        return None
 
 
 def in_blocks(pieces: Iterable[Piece]) -> Iterator[bytes]:
@@ -169,35 +152,3 @@ def in_blocks(pieces: Iterable[Piece]) -> Iterator[bytes]:
                 raise OSError("a file is shorter than it was")
             yield data
             offset += len(data)
-
-
-class Limit:
-    """How far a download goes before it meets what others have; looks again only when that has changed."""
-
-    def __init__(self, surroundings: Surroundings, own: FlightKey, like: Entry) -> None:
-        """`own` is the download's flight key."""
-        self._surroundings = surroundings
-        self._own = own
-        self._like = like
-        self._stamps: tuple[object, object] | None = None
-        self._found: int | None = None
-
-    @property
-    def total(self) -> int:
-        """Bytes of the whole representation."""
-        return extent_of(self._like).stop
-
-    def before(self, offset: int) -> int | None:
-        """Where to stop, for a download that has come to the offset."""
-        stamps = self._surroundings.stamps(self._like.key)
-        if stamps != self._stamps or (self._found is not None and self._found <= offset):
-            since = self._like.request_time  # what was there before may be what is to be replaced
-            self._found = self._surroundings.first_ahead(self._like, offset, but=self._own, since=since)
-            self._stamps = stamps
-        return self._found
-
-    def pieces(self, offset: int) -> Body | None:
-        """What others have from there on, or will have soon."""
-        like, stop = self._like, extent_of(self._like).stop
-        stored = self._surroundings.stored(like, offset, stop, since=like.request_time)
-        return stored or self._surroundings.arriving(like, offset, stop, but=self._own)

@@ -7,22 +7,24 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
 from pyproxycache import clock
-from pyproxycache.download.surroundings import Limit, in_blocks
 from pyproxycache.errors import BrokenOff, NoSpace, ProxyError, StoreError, UpstreamError
+from pyproxycache.fetching.transfers.ending import give_up, is_resumable
+from pyproxycache.fetching.transfers.limit import Limit
+from pyproxycache.fetching.transfers.source import Source
+from pyproxycache.fetching.transfers.surroundings import in_blocks
 from pyproxycache.messages import without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.rules.digests import IntegrityCheck
 from pyproxycache.rules.extents import shortened
-from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.store.ports import DownloadWriter, Room
 from pyproxycache.store.values import End, Orphaned
 from pyproxycache.upstream.exchange import Exchange
 
-log = logging.getLogger("pyproxycache.download")
+log = logging.getLogger("pyproxycache.fetching")
 
 _UNPUBLISHED_BYTES = 1 << 20
 _UNPUBLISHED_SECONDS = 0.005
@@ -32,14 +34,6 @@ _PROGRESS = 64 << 10
 """New bytes for which the tries are counted anew: fewer could be had for ever."""
 _FINISHED = 1 << 20
 """Bytes for which a download that nobody reads any more is not broken off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An answer to read on from, up to the offset `end` of the whole body (None: its framing tells)."""
-
-    exchange: Exchange
-    end: int | None
 
 
 class Transfer:
@@ -62,7 +56,7 @@ class Transfer:
         self._options = options
         self._room = room
         self._stopping = stopping
-        self._permit = writer
+        self._writer = writer
         self._source: Source | None = source
         self._again = again
         self._limit = limit
@@ -96,8 +90,8 @@ class Transfer:
                     self._source = self._next_source(error)
         except Exception:
             log.exception("the download of %s failed inside the cache", self._what)
-            if not self._permit.ended:
-                self._permit.finish(End.BROKEN, error=BrokenOff("the cache failed"))
+            if not self._writer.ended:
+                self._writer.finish(End.BROKEN, error=BrokenOff("the cache failed"))
         finally:
             if self._source is not None:
                 self._source.exchange.close()
@@ -107,7 +101,7 @@ class Transfer:
 
         Raises UpstreamError when the body ends short.
         """
-        writer = self._permit
+        writer = self._writer
         check = self._integrity_check()
         source.exchange.before_wait(self._publish)
         if source.end is not None:
@@ -137,15 +131,15 @@ class Transfer:
 
     def _stop(self, check: IntegrityCheck) -> int | None:
         """Where in the body others have what follows."""
-        entry = self._permit.entry
+        entry = self._writer.entry
         if self._limit is None or entry is None or not self._may_end_early(check):
             return None
-        found = self._limit.before(entry.first_byte + self._permit.size)
+        found = self._limit.before(entry.first_byte + self._writer.size)
         return None if found is None else found - entry.first_byte
 
     def _is_left(self, check: IntegrityCheck) -> bool:
         """Whether it is a part that nobody reads any more, nor can from here on, far from its end."""
-        writer = self._permit
+        writer = self._writer
         part = writer.entry.part if writer.entry is not None else None
         if part is None or part.length - writer.size <= _FINISHED or not self._may_end_early(check):
             return False
@@ -153,12 +147,12 @@ class Transfer:
 
     def _may_end_early(self, check: IntegrityCheck) -> bool:
         """Whether less than all of the body can be kept, or all of it be had from others."""
-        entry = self._permit.entry
+        entry = self._writer.entry
         return entry is not None and (entry.part is None or not check.expected)
 
     def _leave_to_others(self, limit: Limit, check: IntegrityCheck) -> bool:
         """A part ends here; a whole goes on behind what others have. Gives whether it is over."""
-        writer = self._permit
+        writer = self._writer
         assert writer.entry is not None, "a body follows a head"
         self._publish()
         if writer.entry.part is None:
@@ -175,7 +169,7 @@ class Transfer:
 
     def _take_over(self, limit: Limit, check: IntegrityCheck) -> None:
         """Copy what others have, or are bringing in, up to where that ends."""
-        writer = self._permit
+        writer = self._writer
         before = -1
         while writer.size > before and (pieces := limit.pieces(writer.size)) is not None:
             before = writer.size
@@ -190,12 +184,12 @@ class Transfer:
     def _publish(self) -> None:
         """Tell the followers, if there is anything new."""
         if self._unpublished:
-            self._permit.publish_size()
+            self._writer.publish_size()
         self._published, self._unpublished = clock.steady(), 0
 
     def _integrity_check(self) -> IntegrityCheck:
         """The check of the body, which has gone through what is there of it already."""
-        writer = self._permit
+        writer = self._writer
         assert writer.entry is not None, "a body follows a head"
         check = IntegrityCheck(writer.entry.head)
         writer.withheld = 1 if check.expected else 0
@@ -206,7 +200,7 @@ class Transfer:
 
     def _append(self, data: bytes) -> str:
         """Write to the file, having room made for it; gives what stands against that."""
-        file = self._permit.file
+        file = self._writer.file
         try:
             if file.size + len(data) > self._allowed:
                 self._allowed = self._room.allow(file.size, len(data))
@@ -220,7 +214,7 @@ class Transfer:
         return ""
 
     def _store(self, check: IntegrityCheck) -> None:
-        writer = self._permit
+        writer = self._writer
         assert writer.entry is not None, "a body follows a head"
         digest = writer.file.digest()
         if wrong := check.mismatch(digest):
@@ -238,7 +232,7 @@ class Transfer:
         self, exchange: Exchange, first: bytes, why_not_storable: str, check: IntegrityCheck
     ) -> None:
         """Go on without the file: those who read already get the rest through memory, at their pace."""
-        writer = self._permit
+        writer = self._writer
         log.warning("%s is served but not stored: %s", self._what, why_not_storable)
         writer.withheld = 0  # more bytes follow
         writer.publish_size()
@@ -259,15 +253,15 @@ class Transfer:
 
     def _note_gain(self) -> None:
         """Judge the try that has just broken off by how much further it came than those before."""
-        gained = self._permit.size - self._furthest
-        self._furthest = max(self._furthest, self._permit.size)
+        gained = self._writer.size - self._furthest
+        self._furthest = max(self._furthest, self._writer.size)
         self._fruitless = 0 if gained > 0 else self._fruitless + 1
         if gained >= _PROGRESS:
             self._tried = 1
 
     def _next_source(self, error: ProxyError) -> Source | None:
         """Another answer to read from, after growing pauses; None when the flight has ended."""
-        options, writer = self._options, self._permit
+        options, writer = self._options, self._writer
         if self._left.is_set():
             self._leave()
             return None
@@ -298,14 +292,14 @@ class Transfer:
 
     def _leave(self) -> None:
         """End the flight so that who has just come looks again, and goes on with what there is."""
-        log.info("%s is left at %d bytes: no client waits for it", self._what, self._permit.size)
-        entry = self._permit.entry
+        log.info("%s is left at %d bytes: no client waits for it", self._what, self._writer.size)
+        entry = self._writer.entry
         if self._limit is not None and entry is not None and entry.part is not None:
             check = self._integrity_check()
             if self._may_end_early(check):
                 self._leave_to_others(self._limit, check)
                 return
-        give_up(self._permit, End.LOST, None)
+        give_up(self._writer, End.LOST, None)
 
 
 def _checked(body: Iterable[bytes], check: IntegrityCheck, sha256: hashlib._Hash) -> Iterator[bytes]:
@@ -328,18 +322,3 @@ def _checked(body: Iterable[bytes], check: IntegrityCheck, sha256: hashlib._Hash
 
 def _unlike(wrong: str) -> BrokenOff:
     return BrokenOff(f"the body the origin sent does not match its {wrong}")
-
-
-def give_up(writer: DownloadWriter, end: End, error: ProxyError | None) -> None:
-    """End the flight; what a successor can resume is left to it."""
-    if is_resumable(writer):
-        writer.leave_for_successor(end, error)
-    else:
-        writer.finish(end, error=error)
-
-
-def is_resumable(writer: DownloadWriter) -> bool:
-    """Whether the rest of the body can be asked for."""
-    return (
-        writer.entry is not None and writer.size > 0 and resumption_validator(writer.entry.head) is not None
-    )

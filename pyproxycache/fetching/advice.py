@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pyproxycache.messages import without_query
 from pyproxycache.routing.flight_key import FlightKey
 
-log = logging.getLogger("pyproxycache.download")
+log = logging.getLogger("pyproxycache.fetching")
 
 _MOST_ORIGINS = 256
 _ADVICE = {

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from scripted import Scripted, get, until_gone, upstream
 
-from pyproxycache.download.surroundings import Limit, Surroundings
-from pyproxycache.download.transfer import Source, Transfer
+from pyproxycache.fetching.transfers.limit import Limit
+from pyproxycache.fetching.transfers.source import Source
+from pyproxycache.fetching.transfers.surroundings import Surroundings
+from pyproxycache.fetching.transfers.transfer import Transfer
 from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.options import FetchOptions, Share, StoreOptions
 from pyproxycache.outcome import Outcome
@@ -118,7 +120,7 @@ def test_a_store_that_breaks_knows_of_no_others(tmp_path: Path, fault: str) -> N
         shutil.rmtree(tmp_path / "partial")
         (tmp_path / "partial").write_text("no folder")
     assert surroundings.first_ahead(like, 0, but=FlightKey(URL)) in (None, 0)
-    assert surroundings.stored(like, 0, TOTAL) is None
+    assert surroundings.stored(like, 0) == []
     assert surroundings.left_at(like, 0) is None
     flights.close()
     store.database.close()

@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-log = logging.getLogger("pyproxycache.download")
+log = logging.getLogger("pyproxycache.fetching")
 
 _KEPT_SECONDS = 10.0
 

@@ -6,8 +6,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from pyproxycache.download import kept_threads as threads
-from pyproxycache.download.kept_threads import KeptThreads
+from pyproxycache.fetching.transfers import kept_threads as threads
+from pyproxycache.fetching.transfers.kept_threads import KeptThreads
 
 
 class Tasks:

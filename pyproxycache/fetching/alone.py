@@ -1,0 +1,145 @@
+"""The rest of one client's body straight from the origin, where nobody else brings it in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from pyproxycache.body import Body, FileSlice, Piece
+from pyproxycache.errors import BrokenOff
+from pyproxycache.rules.ranges import continues, range_text
+from pyproxycache.rules.representation import resumption_validator
+from pyproxycache.rules.resumption import is_alike, is_whole, plain_headers
+from pyproxycache.rules.validation import complete_length, strong_validator
+from pyproxycache.serving.arriving import FlightRead, SpanRead
+from pyproxycache.upstream.client import Upstream
+from pyproxycache.upstream.exchange import Exchange
+
+_OTHER = "the download ended, and the origin has something else now"
+
+
+class OriginBody(Body):
+    """Bytes picked out of an origin's answer as it arrives."""
+
+    def __init__(self, exchange: Exchange, pieces: Iterator[bytes]) -> None:
+        self._exchange = exchange
+        self._pieces = pieces
+
+    def __next__(self) -> Piece:
+        try:
+            return next(self._pieces)
+        except BaseException:  # its end, too
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._exchange.close()
+
+
+class GivenBytes:
+    """What a client was given of a body that has no strong validator, in the file that it came from."""
+
+    def __init__(self, piece: FileSlice) -> None:
+        """Raises OSError where the file cannot be held."""
+        self._fd = os.dup(piece.fd)
+
+    def reach_to(self, offset: int) -> bool:
+        """Whether the file has all up to the offset: what came without it is known to nobody any more."""
+        return os.fstat(self._fd).st_size >= offset
+
+    def gone_on(self, exchange: Exchange, offset: int, stop: int | None) -> Iterator[bytes]:
+        """The bytes from the offset up to `stop`, or the end, of an answer that begins as the file does.
+
+        Raises BrokenOff where it does not, or is shorter.
+        """
+        place = 0
+        for data in exchange:
+            given = min(len(data), max(0, offset - place))
+            if given and os.pread(self._fd, given, place) != data[:given]:
+                raise BrokenOff(_OTHER)
+            rest = data[given : None if stop is None else max(0, stop - place)]
+            place += len(data)
+            if rest:
+                yield rest
+            if stop is not None and place >= stop:
+                return
+        if place < (offset if stop is None else stop):
+            raise BrokenOff(f"the origin's body ended at {place}")
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+class AloneBodies:
+    """Asks the origin for one client, if it still has the same representation; else raises BrokenOff."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    def of_flight(self, read: FlightRead, offset: int, given: GivenBytes | None) -> Body:
+        """The flight's body from the offset on.
+
+        What was `given` of it tells, where no validator does, whether the answer goes on with that.
+        """
+        entry, stop, base = read.entry, read.stop, read.entry.first_byte
+        validator = resumption_validator(entry.head)
+        if validator is None:
+            return self._by_bytes(read, offset, given)
+        last = None if stop is None else base + stop - 1
+        headers = plain_headers(read.request).with_field("Range", range_text(base + offset, last))
+        request = read.request.with_headers(headers.with_field("If-Range", validator))
+        exchange = self._upstream.send(request, read.outcome)
+        if entry.part is None and is_whole(exchange.head, entry.head):
+            return OriginBody(exchange, _from_byte(exchange, offset, stop))
+        end = complete_length(exchange.head) if stop is None else base + stop
+        if not continues(exchange.head, entry.head, base + offset) or end is None:
+            exchange.close()
+            raise BrokenOff(_OTHER)
+        return OriginBody(exchange, _first_bytes(exchange, end - base - offset))
+
+    def _by_bytes(self, read: FlightRead, offset: int, given: GivenBytes | None) -> Body:
+        """The whole once more, which is the same as far as it was given."""
+        if given is None or not given.reach_to(offset):
+            raise BrokenOff("the download ended, and without a strong validator it cannot go on")
+        request = read.request.with_headers(plain_headers(read.request))
+        exchange = self._upstream.send(request, read.outcome)
+        if exchange.length != read.answered.length or not is_alike(read.entry.head, exchange.head):
+            exchange.close()
+            raise BrokenOff(_OTHER)
+        return OriginBody(exchange, given.gone_on(exchange, offset, read.stop))
+
+    def of_span(self, read: SpanRead, offset: int) -> Body:
+        """The span's bytes from the offset on."""
+        validator = strong_validator(read.like.head)
+        assert validator is not None, "as_part() gives a part that has one"
+        headers = plain_headers(read.request).with_field("Range", range_text(offset, read.stop - 1))
+        request = read.request.with_headers(headers.with_field("If-Range", validator))
+        exchange = self._upstream.send(request, read.outcome)
+        if not continues(exchange.head, read.like.head, offset):
+            exchange.close()
+            raise BrokenOff(_OTHER)
+        return OriginBody(exchange, _first_bytes(exchange, read.stop - offset))
+
+
+def _first_bytes(exchange: Exchange, count: int) -> Iterator[bytes]:
+    """So many bytes of an answer; raises BrokenOff where there are fewer."""
+    while count > 0:
+        data = exchange.read()[:count]
+        if not data:
+            raise BrokenOff(f"the origin left out the last {count} bytes")
+        count -= len(data)
+        yield data
+
+
+def _from_byte(exchange: Exchange, offset: int, stop: int | None) -> Iterator[bytes]:
+    """The body from the offset up to `stop`, or its end; raises BrokenOff where it is shorter."""
+    place = 0
+    for data in exchange:
+        kept = data[max(0, offset - place) : None if stop is None else stop - place]
+        place += len(data)
+        if kept:
+            yield kept
+        if stop is not None and place >= stop:
+            return
+    if place < (offset if stop is None else stop):
+        raise BrokenOff(f"the origin's body ended at {place}")

@@ -1,0 +1,62 @@
+"""Who brings in what is not stored: decided once for a fresh miss, and again when a leader has died."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pyproxycache.errors import StoreError
+from pyproxycache.fetching.leader import Leader
+from pyproxycache.fetching.leading import Leading
+from pyproxycache.messages import without_query
+from pyproxycache.routing.flight_key import FlightKey
+from pyproxycache.store.ports import Flights, JoinFlight, LeadFlight, NotStorable
+
+log = logging.getLogger("pyproxycache.fetching")
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """What is stored has changed since it was looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """Each to its own request: the store cannot say who leads."""
+
+
+Dispatched = Leading | JoinFlight | NotStorable | LookAgain | Alone
+"""We lead, another one does, nobody waits as it was not storable, it is to be looked up, or each alone."""
+
+
+class Dispatcher:
+    """Decides it, for all who ask in this process."""
+
+    def __init__(self, flights: Flights, leader: Leader) -> None:
+        self._flights = flights
+        self._leader = leader
+
+    def decide(self, keys: Sequence[FlightKey], has_changed: Callable[[], bool]) -> Dispatched:
+        """Who brings in what has this flight key; a later key counts where those before are not storable.
+
+        `has_changed`: whether what is stored now is something else than what the caller found, for another
+        leader may have finished between that look and our claim. A lead has to be left as a context.
+        """
+        try:
+            for key in keys:
+                joined = self._flights.join(key)
+                if not isinstance(joined, NotStorable):
+                    break
+        except StoreError as error:
+            log.warning("%s is served but not stored: %s", without_query(keys[0].cache_key), error)
+            return Alone()
+        if not isinstance(joined, LeadFlight):
+            return joined
+        with contextlib.ExitStack() as unless_kept:
+            leading = unless_kept.enter_context(self._leader.lead(joined.writer))
+            if has_changed():
+                return LookAgain()
+            unless_kept.pop_all()
+        return leading

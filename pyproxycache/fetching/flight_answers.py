@@ -1,0 +1,160 @@
+"""What a flight means for those who wait for it: the answer out of its body, or what its end stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pyproxycache import clock
+from pyproxycache.errors import Fault, UpstreamError
+from pyproxycache.fetching.dispatch import Alone
+from pyproxycache.fetching.job import FetchJob
+from pyproxycache.fetching.reuse_terms import reuse_terms_of
+from pyproxycache.messages import Entry, Head, Part, Request, Response
+from pyproxycache.options import FetchOptions
+from pyproxycache.outcome import Outcome, Result
+from pyproxycache.rules import decide
+from pyproxycache.rules.extents import as_part
+from pyproxycache.rules.keys import newest, select
+from pyproxycache.rules.ranges import if_range_holds, range_specs, select_ranges
+from pyproxycache.serving.delivery import Delivery
+from pyproxycache.serving.lookup import Lookup
+from pyproxycache.store.ports import Flight
+from pyproxycache.store.values import End, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Unsuitable:
+    """The client's answer cannot be made of the flight, though its head fits the request's fields."""
+
+
+class FlightAnswers:
+    """Makes answers out of flights; None where what they need has gone in this moment."""
+
+    def __init__(
+        self,
+        options: FetchOptions,
+        lookup: Lookup,
+        delivery: Delivery,
+    ) -> None:
+        self._options = options
+        self._lookup = lookup
+        self._delivery = delivery
+
+    def of_flight(
+        self, job: FetchJob, flight: Flight, progress: Progress, *, however_far: bool
+    ) -> Response | Unsuitable | None:
+        """The answer out of the flight's body: `however_far` behind what has come its bytes may lie."""
+        if not self._suits(job, progress, however_far=however_far):
+            return Unsuitable()
+        entry, plan = progress.entry, job.fetch.plan
+        if entry is not None and plan is not None and plan.is_continued_by(entry):
+            renewed = plan.renewed_by(entry)
+            return self._delivery.assembled(job.request, renewed, job.outcome, (flight, progress))
+        response = self._delivery.arriving(job.request, job.outcome, flight, progress)
+        if response is None or progress.end is not None:
+            return response
+        return self._with_others(response, job, flight, progress)
+
+    def _suits(self, job: FetchJob, progress: Progress, *, however_far: bool) -> bool:
+        entry = progress.entry
+        assert entry is not None, "the head is known"
+        if entry.part is None:
+            return however_far or not self._is_far(job, progress)
+        plan = job.fetch.plan
+        if plan is not None and plan.missing:
+            return plan.is_continued_by(entry)
+        # A part is for who asked for it as such, and for none whose own copy is of something else.
+        if not if_range_holds(job.request.headers, entry.head):
+            return False
+        if as_part(entry) is None:
+            return _is_asked_for(job.request, entry.head, entry.part)
+        return bool(range_specs(job.request.headers))
+
+    def _is_far(self, job: FetchJob, progress: Progress) -> bool:
+        """Whether something is asked for that is not to be waited for in any case."""
+        ahead = self._options.range_ahead
+        return any(start > progress.size + ahead for start in job.starts_in(progress))
+
+    def _with_others(
+        self, response: Response, job: FetchJob, flight: Flight, progress: Progress
+    ) -> Response:
+        """The answer, which others who send the same request may get as well while it arrives."""
+        entry, stamp, now = progress.entry, job.looked_up.stamp, clock.wall()
+        if entry is None or stamp is None or entry.part is not None or entry.key != job.resource.key:
+            return response
+        if job.request.body is not None:
+            return response  # which only this client has sent
+        if response.head.status != entry.status:
+            return response  # it answers a condition, or a range, whose distance was judged for now
+
+        def again(client: str, outcome: Outcome) -> Response | None:
+            current = flight.progress()
+            if current.generation != progress.generation or not flight.is_current():
+                return None
+            request = replace(job.request, client=client, interim=None, interest=None, login=None)
+            outcome.key, outcome.forward = job.resource.key, job.fetch.reason
+            outcome.collapsed, outcome.result = True, Result.COLLAPSED
+            return self._delivery.arriving(request, outcome, flight, current)
+
+        varies = tuple(name for name, _value in entry.vary)
+        reuse_terms = reuse_terms_of(job.request, entry, job.resource.rules, stamp, varies)
+        is_usable = decide.is_usable(job.request, entry, job.resource.rules, now)
+        until = reuse_terms.until if is_usable else now
+        return replace(response, reuse_terms=replace(reuse_terms, until=until, again=again))
+
+    def after(self, job: FetchJob, progress: Progress) -> Response | Alone | None:
+        """What a flight that ended without a body means for those who waited; None to look again."""
+        request = job.request
+        match progress.end:
+            case End.FRESHENED:
+                found = select(self._lookup(job.resource, request), job.resource.key, request)
+                entry = newest([entry for entry in found if entry.part is None])
+                return None if entry is None or job.fetch.plan is not None else self.freshened(job, entry)
+            case End.PASSED:
+                return Alone()
+            case End.STALE:
+                stale = job.fetch.stale
+                stand_in = decide.on_error(stale, job.resource.rules, clock.wall(), request)
+                if stand_in is not None:
+                    return self.stale(job, stand_in.entry, stand_in.detail)
+            case End.FAILED | End.BROKEN:
+                error = progress.error or UpstreamError("the download failed")
+                if error.fault is not Fault.CLIENT:
+                    raise error.another()
+        # What the leader was refused, or may not have, this client may.
+        return None
+
+    def freshened(self, job: FetchJob, entry: Entry, siblings: tuple[Entry, ...] = ()) -> Response | None:
+        """The stored answer that was validated, with the parts that belong to it."""
+        if job.fetch.plan is not None:
+            plan = job.fetch.plan.with_entries((entry, *siblings))
+            response = self._delivery.assembled(job.request, plan, job.outcome)
+        else:
+            response = self._stored(job, entry)
+        job.outcome.result = Result.REVALIDATED
+        return response
+
+    def stale(self, job: FetchJob, entry: Entry, detail: str) -> Response | None:
+        """The stored answer in place of one that the origin failed to give; `detail` says how."""
+        request, outcome, plan = job.request, job.outcome, job.fetch.plan
+        if plan is None:
+            response = self._stored(job, entry)
+        else:
+            now = clock.wall()
+            allowed = [decide.on_error(e, job.resource.rules, now, request) for e in plan.used]
+            if None in allowed:
+                raise UpstreamError("the origin failed, and not all stored parts may stand in for it")
+            response = self._delivery.assembled(request, plan, outcome)
+        outcome.result, outcome.detail = Result.STALE, detail
+        return response
+
+    def _stored(self, job: FetchJob, entry: Entry) -> Response | None:
+        ttl = decide.time_to_live(job.request, entry, job.resource.rules, clock.wall())
+        return self._delivery.stored(job.request, entry, job.outcome, ttl)
+
+
+def _is_asked_for(request: Request, head: Head, part: Part) -> bool:
+    """Whether the part is just what the request asks for."""
+    if part.total is None:
+        return range_specs(request.headers) == ((part.start, part.end),)
+    return select_ranges(request.headers, replace(head, status=200), part.total) == (part,)

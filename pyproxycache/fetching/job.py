@@ -1,0 +1,49 @@
+"""What is to be fetched for a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyproxycache.messages import Request
+from pyproxycache.outcome import Outcome
+from pyproxycache.routing.flight_key import FlightKey, flight_key
+from pyproxycache.routing.resource import Resource
+from pyproxycache.rules.decisions import Fetch
+from pyproxycache.rules.ranges import range_specs, select_ranges
+from pyproxycache.serving.lookup import LookupResult
+from pyproxycache.store.values import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class FetchJob:
+    """A request that what is stored of its resource does not answer, and what the origin is asked for.
+
+    `varies` are the fields that the response varies on, as far as that is known.
+    """
+
+    resource: Resource
+    request: Request
+    outcome: Outcome
+    looked_up: LookupResult
+    fetch: Fetch
+    varies: tuple[str, ...] = ()
+
+    @property
+    def flight_of_whole(self) -> FlightKey:
+        """The flight key of the whole response."""
+        return flight_key(self.resource.key, self.varies, self.request)
+
+    @property
+    def first_missing(self) -> int | None:
+        """Where the part begins that is to be fetched; None where that is not known, or none is."""
+        plan = self.fetch.plan
+        if plan is not None:
+            return plan.missing[0].start if plan.missing else None
+        specs = range_specs(self.fetch.headers)
+        return specs[0][0] if len(specs) == 1 else None
+
+    def starts_in(self, progress: Progress) -> list[int]:
+        """Where the parts begin that the request asks for of a whole that arrives."""
+        assert progress.entry is not None, "the head is known"
+        wanted = select_ranges(self.request.headers, progress.entry.head, progress.length)
+        return [part.start for part in wanted] if isinstance(wanted, tuple) else []

@@ -1,0 +1,261 @@
+"""Asking the origin for all who wait for a flight, and acting on the head of its answer."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyproxycache import clock
+from pyproxycache.errors import StoreError, UpstreamError
+from pyproxycache.fetching.advice import Advice
+from pyproxycache.fetching.leading import Leading
+from pyproxycache.fetching.transfers.downloads import Downloads
+from pyproxycache.fetching.transfers.ending import give_up
+from pyproxycache.fetching.transfers.source import Source, ask, closed_on_error, entry_of, length_of
+from pyproxycache.messages import Entry, Request, without_query
+from pyproxycache.options import FetchOptions
+from pyproxycache.outcome import Outcome
+from pyproxycache.rules import decide, decisions
+from pyproxycache.rules.digests import expected_digests
+from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.validation import strip_conditionals
+from pyproxycache.store.ports import DownloadWriter, EntryIndex, Flight, Room
+from pyproxycache.store.store_errors import logging_store_errors
+from pyproxycache.store.values import End
+from pyproxycache.upstream.client import Upstream
+from pyproxycache.upstream.exchange import Exchange
+
+log = logging.getLogger("pyproxycache.fetching")
+
+_SMALL = 64 << 10
+"""Bytes of a body that is stored by the thread that asked for it, if it is there already."""
+
+Fields = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Downloading:
+    """The flight has the head; the body comes in once the lead is left. A small one is there already.
+
+    `own` are fields that only the one who asked gets.
+    """
+
+    own: Fields = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Not to be stored: the answer belongs to the one who asked, and so does closing it."""
+
+    exchange: Exchange
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freshened:
+    """The stored response was validated, and with it the parts that belong to it; `own` as above."""
+
+    entry: Entry
+    siblings: tuple[Entry, ...]
+    own: Fields = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The origin failed; the stored response stands in for it."""
+
+    entry: Entry
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToStore:
+    """An answer to be stored: to `request`, which was sent at the time `asked`.
+
+    It belongs to the one who asked, and so does closing it.
+    """
+
+    exchange: Exchange
+    store: decisions.Store
+    request: Request
+    asked: float
+
+
+@dataclass(frozen=True, slots=True)
+class WholeInstead:
+    """A part was asked for and the whole is coming: it goes into the flight of the whole."""
+
+    answer: ToStore
+
+
+Led = Downloading | Passed | Freshened | Stale | WholeInstead
+
+
+def close_unused(led: Led) -> None:
+    """Close the answer of one who has no use for it."""
+    match led:
+        case Passed(exchange) | WholeInstead(ToStore(exchange)):
+            exchange.close()
+
+
+class Leader:
+    """Leads flights."""
+
+    def __init__(
+        self,
+        options: FetchOptions,
+        upstream: Upstream,
+        policies: Policies,
+        room: Room,
+        index: EntryIndex,
+        downloads: Downloads,
+    ) -> None:
+        self._options = options
+        self._upstream = upstream
+        self._policies = policies
+        self._room = room
+        self._index = index
+        self._downloads = downloads
+        self._advice = Advice()
+
+    def lead(self, writer: DownloadWriter) -> Leading:
+        """The lead of the writer's flight, to be left as a context is."""
+        return Leading(writer, self._downloads.start)
+
+    def ask(self, leading: Leading, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
+        """Ask the origin and act on the head of its answer.
+
+        Raises the ProxyError that everyone is to get who waits for this flight.
+        """
+        with _while_wanted(request, leading.flight):
+            return self._asked(leading, request, fetch, outcome)
+
+    def _asked(self, leading: Leading, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
+        writer = leading.writer
+        plain = request.with_headers(fetch.headers)
+        asked = clock.wall()
+        patience = self._options.stale_after if fetch.stale else None
+        try:
+            answered = ask(self._upstream, writer, plain, outcome, patience)
+        except UpstreamError as error:
+            stand_in = decide.on_error(
+                fetch.stale, self._policies.about(request.url), clock.wall(), request
+            )
+            if stand_in is None:
+                raise
+            give_up(writer, End.STALE, error)
+            return Stale(stand_in.entry, stand_in.detail)
+        exchange = answered.exchange
+        outcome.forward_status = exchange.head.status
+        with closed_on_error(exchange):
+            if answered.rest is not None and writer.entry is not None:
+                writer.begin(writer.entry, answered.rest.end)
+                leading.begin(plain, answered.rest)
+                return Downloading()
+            now = clock.wall()
+            rules = self._policies.about(request.url)
+            match decide.on_response(plain, exchange.head, fetch, rules, asked, now):
+                case decisions.Store() as store:
+                    return self._store(leading, ToStore(exchange, store, plain, asked))
+                case decisions.Pass(reason, remember):
+                    return self._pass(writer, exchange, reason, remember=remember)
+                case decisions.Freshen(entry, siblings, kept, own):
+                    exchange.close()
+                    self._note_fresh(kept)
+                    writer.finish(End.FRESHENED if kept else End.PASSED)
+                    return Freshened(entry, siblings, own)
+                case decisions.ServeStale(entry, detail):
+                    exchange.close()
+                    give_up(writer, End.STALE, None)
+                    return Stale(entry, detail)
+                case decisions.FetchAnew(anew):
+                    exchange.close()
+                    return self._asked(leading, request, anew, outcome)
+
+    def _store(self, leading: Leading, answer: ToStore) -> Led:
+        writer, store = leading.writer, answer.store
+        try:
+            is_admitted = self.admits(answer.exchange, store)
+        except StoreError as error:
+            log.warning("%s is served but not stored: %s", without_query(writer.key.cache_key), error)
+            return self._pass(writer, answer.exchange, "", remember=False)
+        if not is_admitted:
+            return self._pass(writer, answer.exchange, "size", remember=True)
+        if answer.exchange.head.status == 200 and "range" in answer.request.headers:
+            plain = answer.request.with_headers(strip_conditionals(answer.request.headers))
+            return WholeInstead(ToStore(answer.exchange, store, plain, answer.asked))
+        self._note_fresh(store.siblings)
+        if store.outdated is not None:
+            with logging_store_errors("forget what was stored of", writer.key.cache_key):
+                self._index.forget(store.outdated)
+        return self.adopt(leading, answer)
+
+    def admits(self, exchange: Exchange, store: decisions.Store) -> bool:
+        """Whether there may be room for the answer, as far as its length is known. Raises StoreError."""
+        length = exchange.length if store.part is None else store.part.length
+        return self._room.admits(length or 0, store.head.size)
+
+    def adopt(self, leading: Leading, answer: ToStore) -> Downloading | Passed:
+        """Store the answer in hand.
+
+        It is closed where that fails inside the cache; where only a file is lacking, it is passed on.
+        """
+        writer, exchange, store = leading.writer, answer.exchange, answer.store
+        with closed_on_error(exchange):
+            try:
+                body = self._at_hand(writer, exchange, store)
+                entry = entry_of(writer.key, answer.request, exchange, store, answer.asked, body)
+                if body is not None:
+                    self._store_at_once(writer, entry, body)
+                    return Downloading(store.own)
+                length = length_of(exchange, entry)
+                if writer.size:
+                    writer.begin_anew(entry, length)
+                else:
+                    writer.begin(entry, length)
+            except StoreError as error:
+                log.warning("%s is served but not stored: %s", without_query(writer.key.cache_key), error)
+                writer.finish(End.PASSED)
+                return Passed(exchange, "")
+        leading.begin(answer.request, Source(exchange, length))
+        return Downloading(store.own)
+
+    def _at_hand(self, writer: DownloadWriter, exchange: Exchange, store: decisions.Store) -> bytes | None:
+        """The body where all of it has come with its head and nothing is to be checked or resumed."""
+        if writer.size or store.groups or expected_digests(store.head):
+            return None
+        if exchange.length is None and not self._room.admits(_SMALL):
+            return None  # it may be larger than what may be stored
+        if store.part is not None and store.part.length != exchange.length:
+            return None
+        return exchange.at_hand(_SMALL)
+
+    def _store_at_once(self, writer: DownloadWriter, entry: Entry, body: bytes) -> None:
+        """Commit a body that is here, without a file that grows or a thread that waits."""
+        try:
+            writer.store_at_once(entry, body)
+        except StoreError as error:
+            log.warning("%s is served but not stored: %s", without_query(writer.key.cache_key), error)
+
+    def _note_fresh(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            with logging_store_errors("note the freshness of", entry.key):
+                self._index.freshen(entry)
+
+    def _pass(self, writer: DownloadWriter, exchange: Exchange, reason: str, *, remember: bool) -> Passed:
+        self._advice.give(writer.key, reason)
+        if remember:
+            writer.finish(End.PASSED, not_storable_until=clock.wall() + self._options.not_storable_for)
+        else:
+            # It says nothing about the next answer, so what there is to resume stays.
+            give_up(writer, End.PASSED, None)
+        return Passed(exchange, reason)
+
+
+def _while_wanted(request: Request, flight: Flight) -> contextlib.AbstractContextManager[None]:
+    """The client's leaving ends what is asked for it, unless others wait for the flight."""
+    if request.interest is None:
+        return contextlib.nullcontext()
+    return request.interest.shared(flight.is_awaited)

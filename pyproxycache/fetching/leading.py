@@ -1,0 +1,58 @@
+"""A flight that is led here, as a context: whatever happens in it, its body comes in or it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from pyproxycache.fetching.transfers.ending import give_up_after
+from pyproxycache.fetching.transfers.source import Source
+from pyproxycache.messages import Request
+from pyproxycache.store.ports import DownloadWriter, Flight
+
+Start = Callable[[DownloadWriter, Request, Source], None]
+"""Brings in a body that has begun, and ends its flight."""
+
+
+class Leading:
+    """The lead of one flight; belongs to one thread.
+
+    Leaving it starts the body that has begun, else ends the flight: those who wait look again, or get
+    the error that it is left by. Who is to read the flight joins it before, for from then on it may be over
+    at any moment.
+    """
+
+    def __init__(self, writer: DownloadWriter, start: Start) -> None:
+        self.writer = writer
+        self._start = start
+        self._begun: tuple[Request, Source] | None = None
+
+    @property
+    def flight(self) -> Flight:
+        return self.writer.flight
+
+    def begin(self, request: Request, source: Source) -> None:
+        """The flight has the head; `request` is what was sent, and the body comes from the source."""
+        self._begun = request, source
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        begun, self._begun = self._begun, None
+        if begun is None:
+            self._end(error)
+            return
+        try:
+            self._start(self.writer, *begun)
+        except BaseException as failure:
+            begun[1].exchange.close()
+            self._end(failure)
+            raise
+
+    def _end(self, error: BaseException | None) -> None:
+        if not self.writer.ended:
+            give_up_after(self.writer, error)

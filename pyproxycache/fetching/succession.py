@@ -1,0 +1,245 @@
+"""Who goes on with a client's body when its leader has died: decided as for a fresh miss."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pyproxycache.body import Body, FileSlice, Piece
+from pyproxycache.errors import StoreError
+from pyproxycache.fetching.alone import AloneBodies, GivenBytes
+from pyproxycache.fetching.dispatch import Dispatcher, LookAgain
+from pyproxycache.fetching.leader import Downloading, Leader, close_unused
+from pyproxycache.fetching.leading import Leading
+from pyproxycache.fetching.transfers.surroundings import Surroundings
+from pyproxycache.messages import Entry, Part, Request, without_query
+from pyproxycache.outcome import Forward, Outcome
+from pyproxycache.routing.flight_key import FlightKey, flight_key
+from pyproxycache.rules.decisions import Fetch
+from pyproxycache.rules.parts import filling
+from pyproxycache.rules.representation import resumption_validator, same_representation
+from pyproxycache.rules.resumption import headers_for, is_same
+from pyproxycache.serving.arriving import FlightRead, SpanRead, read_span
+from pyproxycache.serving.entry_bodies import EntryBodies
+from pyproxycache.store.ports import EntryIndex, Flight, JoinFlight
+from pyproxycache.store.values import BodyGone, End, Orphaned
+
+log = logging.getLogger("pyproxycache.fetching")
+
+
+_LOOK_AGAIN = (End.ORPHANED, End.LOST, End.STORED, End.FRESHENED, End.UNSTORED)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What successors are found by.
+
+    `admit_peer`: client address and the address a body came from; raises Forbidden.
+    """
+
+    dispatcher: Dispatcher
+    leader: Leader
+    alone: AloneBodies
+    index: EntryIndex
+    bodies: EntryBodies
+    surroundings: Surroundings
+    admit_peer: Callable[[str, str], None]
+
+
+class Succession:
+    """Gives each body that is on its way to a client the means to go on."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    def of_flight(self, read: FlightRead) -> Successor:
+        return FlightSuccessor(self._resources, read)
+
+    def of_span(self, read: SpanRead) -> Successor:
+        return SpanSuccessor(self._resources, read)
+
+
+class Successor(ABC):
+    """Goes on with one client's body: out of the store, of another's flight, of one it leads, or alone."""
+
+    def __init__(self, resources: Resources, request: Request, outcome: Outcome) -> None:
+        self._resources = resources
+        self._request = request
+        self._outcome = outcome
+
+    @abstractmethod
+    def note_given(self, piece: Piece) -> None:
+        """The client gets this piece next."""
+
+    def go_on(self, offset: int) -> Body:
+        """The bytes from the offset on.
+
+        Raises Orphaned where whoever had them is gone again, and BrokenOff or another ProxyError.
+        """
+        found = self._found(offset)
+        body = self._opened(found, offset)
+        if body is not None:
+            return body
+        key, like = self._wanted(offset)
+        match self._resources.dispatcher.decide([key], lambda: self._is_new(found, offset)):
+            case Leading() as leading:
+                with leading:
+                    body = self._led(leading, like, offset)
+            case JoinFlight(flight):
+                body = self._followed(flight, offset)
+            case LookAgain():
+                raise Orphaned(offset)
+        return body or self._alone(offset)
+
+    def _is_new(self, found: list[Entry], offset: int) -> bool:
+        """Whether something is stored by now that was not found."""
+        return any(entry not in found for entry in self._found(offset))
+
+    def _led(self, leading: Leading, like: Entry, offset: int) -> Body | None:
+        """Lead, with this client's request; its own body comes through the flight."""
+        plan = None if like.part is None else filling(like.head, like.part)
+        fetch = Fetch(headers_for(like, self._request), None, Forward.PARTIAL, plan=plan)
+        led = self._resources.leader.ask(leading, self._request, fetch, self._outcome)
+        if isinstance(led, Downloading):
+            with contextlib.suppress(Orphaned):  # it is something else, and over: nobody else has led it
+                return self._followed(leading.flight, offset)
+        close_unused(led)
+        return None
+
+    def _admit(self, entry: Entry) -> None:
+        self._resources.admit_peer(self._request.client, entry.peer)
+
+    @abstractmethod
+    def _found(self, offset: int) -> list[Entry]:
+        """What is stored that has the byte at the offset."""
+
+    @abstractmethod
+    def _opened(self, found: list[Entry], offset: int) -> Body | None:
+        """The body out of one of these, or of a flight that has it already; None where neither is."""
+
+    @abstractmethod
+    def _wanted(self, offset: int) -> tuple[FlightKey, Entry]:
+        """The flight key to go on under, and what is to be downloaded; raises Orphaned."""
+
+    @abstractmethod
+    def _followed(self, flight: Flight, offset: int) -> Body | None:
+        """The body out of the flight; None where that brings in something else. Raises Orphaned."""
+
+    @abstractmethod
+    def _alone(self, offset: int) -> Body:
+        """The body straight from the origin."""
+
+
+class FlightSuccessor(Successor):
+    """Goes on with the body of a flight, byte by byte as it was or not at all."""
+
+    def __init__(self, resources: Resources, read: FlightRead) -> None:
+        super().__init__(resources, read.request, read.outcome)
+        self._read = read
+        self._given: GivenBytes | None = None
+
+    def note_given(self, piece: Piece) -> None:
+        if self._given is None and isinstance(piece, FileSlice) and self._goes_on_by_bytes():
+            with contextlib.suppress(OSError):  # then it cannot go on by itself
+                self._given = GivenBytes(piece)
+
+    def _goes_on_by_bytes(self) -> bool:
+        """Whether nothing but the bytes themselves can tell that another answer goes on with this one."""
+        entry = self._read.entry
+        return entry.part is None and resumption_validator(entry.head) is None
+
+    def _found(self, _offset: int) -> list[Entry]:
+        """The stored entry that a flight has become, or an equal one."""
+        wanted = self._read.entry
+        values = dict(wanted.vary)
+        try:
+            found = self._resources.index.lookup(
+                wanted.key, lambda names: tuple((name, values.get(name)) for name in names)
+            )
+        except StoreError as error:
+            log.warning("%s is looked for in vain: %s", without_query(wanted.key), error)
+            return []
+        return [
+            entry
+            for entry in found
+            if (entry.vary, entry.part) == (wanted.vary, wanted.part)
+            and (
+                entry.response_time == wanted.response_time or same_representation(wanted.head, entry.head)
+            )
+        ]
+
+    def _opened(self, found: list[Entry], offset: int) -> Body | None:
+        for entry in found[:1]:
+            self._admit(entry)
+            with contextlib.suppress(BodyGone):
+                return self._resources.bodies.open(entry, offset, self._read.stop)
+        return None
+
+    def _wanted(self, _offset: int) -> tuple[FlightKey, Entry]:
+        return self._read.flight.key, self._read.entry
+
+    def _followed(self, flight: Flight, offset: int) -> Body | None:
+        old = self._read
+        if flight.partial and flight.partial == old.flight.partial:
+            # The same file, gone on with: what is there can be read before the origin has answered.
+            now = replace(old.answered, generation=0, end=None)
+        else:
+            now = flight.wait_head()
+            if now.entry is None or not is_same(old.entry, now.entry):
+                if now.end in (End.ORPHANED, End.LOST, End.STORED):
+                    raise Orphaned(offset)
+                return None
+            self._admit(now.entry)
+        pieces = flight.read(now, offset, old.stop, given=offset > old.start)
+        self._read = replace(old, flight=flight, answered=now)
+        return pieces
+
+    def _alone(self, offset: int) -> Body:
+        return self._resources.alone.of_flight(self._read, offset, self._given)
+
+
+class SpanSuccessor(Successor):
+    """Goes on with bytes of a representation, out of whatever has them: parts, downloads, the origin."""
+
+    def __init__(self, resources: Resources, read: SpanRead) -> None:
+        super().__init__(resources, read.request, read.outcome)
+        self._read = read
+
+    def note_given(self, piece: Piece) -> None:
+        """A strong validator tells what goes on with it."""
+
+    def _found(self, offset: int) -> list[Entry]:
+        return self._resources.surroundings.stored(self._read.like, offset)
+
+    def _opened(self, found: list[Entry], offset: int) -> Body | None:
+        around, stop = self._resources.surroundings, self._read.stop
+        stored = around.opened(found, offset, stop, admit=self._admit)
+        return stored or around.arriving(self._read.like, offset, stop, admit=self._admit)
+
+    def _wanted(self, offset: int) -> tuple[FlightKey, Entry]:
+        """What a dead leader left of it, or the part from here up to what others have."""
+        read, around = self._read, self._resources.surroundings
+        left = around.left_at(read.like, offset)
+        if left is not None:
+            return left
+        assert read.like.part is not None, "as_part() gives a part"
+        ahead = around.first_ahead(read.like, offset)
+        if ahead == offset:
+            raise Orphaned(offset)  # somebody has it now
+        stop = read.stop if ahead is None else min(ahead, read.stop)
+        part = Part(offset, stop - 1, read.like.part.total)
+        gap = replace(read.like, id=0, digest="", size=0, part=part)
+        whole = flight_key(gap.key, [name for name, _value in gap.vary], read.request)
+        return whole.of_part(headers_for(gap, read.request).get("range") or ""), gap
+
+    def _followed(self, flight: Flight, offset: int) -> Body | None:
+        body = read_span(flight, self._read.like, offset, self._read.stop, self._admit)
+        if body is None and flight.progress().end in _LOOK_AGAIN:
+            raise Orphaned(offset)
+        return body
+
+    def _alone(self, offset: int) -> Body:
+        return self._resources.alone.of_span(self._read, offset)

@@ -1,0 +1,94 @@
+"""A body that goes on where those who had its bytes are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from pyproxycache.body import Body, Piece, WouldBlock, size_of
+from pyproxycache.errors import BrokenOff
+from pyproxycache.store.values import Orphaned
+
+_MOST_IN_VAIN = 5
+"""Sources in a row that may turn out to have nothing, such as downloads that end at this moment."""
+
+
+class Resume(Protocol):
+    """Finds who goes on with one client's body; comes from what fetches, which is above."""
+
+    def note_given(self, piece: Piece) -> None:
+        """The client gets this piece next."""
+
+    def go_on(self, offset: int) -> Body:
+        """The bytes from the offset on, from whoever has them now.
+
+        Raises Orphaned where that one is gone again, BrokenOff or another ProxyError where nobody has them.
+        """
+
+
+class ResumedBody(Body):
+    """One client's bytes from `offset` up to `stop` (None: to the end), from one source after the other.
+
+    `offset` is where the next piece begins. The first source may be in hand already.
+    """
+
+    def __init__(self, resume: Resume, offset: int, stop: int | None, first: Body | None = None) -> None:
+        self.offset = offset
+        self._stop = stop
+        self._resume = resume
+        self._source = first
+        self._in_vain = 0
+
+    def __next__(self) -> Piece:
+        while not self._is_at_its_end():
+            try:
+                if self._source is None:
+                    self._source = self._resume.go_on(self.offset)
+                return self._counted(next(self._source))
+            except Orphaned:
+                self._turn_away()
+            except StopIteration:
+                if self._stop is None:
+                    break
+                self._turn_away()
+        self.close()
+        raise StopIteration
+
+    def take(self, wake: Callable[[], None], /) -> Piece | None:
+        if self._is_at_its_end():
+            self.close()
+            raise StopIteration
+        if self._source is None:
+            raise WouldBlock
+        try:
+            piece = self._source.take(wake)
+        except Orphaned as orphaned:
+            self._turn_away()
+            raise WouldBlock from orphaned
+        except StopIteration as over:
+            if self._stop is None:
+                raise
+            self._turn_away()
+            raise WouldBlock from over
+        return piece and self._counted(piece)
+
+    def _is_at_its_end(self) -> bool:
+        return self._stop is not None and self.offset >= self._stop
+
+    def _counted(self, piece: Piece) -> Piece:
+        self._resume.note_given(piece)
+        self.offset += size_of(piece)
+        self._in_vain = 0
+        return piece
+
+    def _turn_away(self) -> None:
+        """The source has nothing more."""
+        self.close()
+        self._in_vain += 1
+        if self._in_vain > _MOST_IN_VAIN:
+            raise BrokenOff("those who had the bytes lost them too many times")
+
+    def close(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
