@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import select
 import signal
 import socket
 import ssl
@@ -77,6 +79,7 @@ class Feed:
         self.slow = slow
         self._left = _LIMIT + 4 * len(pieces)
         self._sent = b""
+        self.read: Callable[[bytes], bytes] = bytes  # what the bytes on the way mean
         Tried.count += 1
 
     def count_call(self) -> None:
@@ -102,7 +105,7 @@ class Feed:
         if self._there.fileno() >= 0:
             with suppress(BlockingIOError, ConnectionError):
                 while more := self._there.recv(1 << 16):
-                    self._sent += more
+                    self._sent += self.read(more)
         return self._sent
 
     def close(self) -> None:
@@ -132,6 +135,16 @@ class _Reading:
     def _read(self, size: int, flags: int) -> bytes:
         raise NotImplementedError
 
+    def taken(self, data: Any) -> Any:
+        """The first bytes of those to be sent, or BlockingIOError, where the feed's other end is `slow`."""
+        self.feed.count_call()
+        slow = self.feed.slow
+        if slow is None:
+            return data
+        if slow.random() < 0.3:
+            raise BlockingIOError
+        return memoryview(data)[: slow.choice((1, 2, 5, 100))]
+
 
 class Plain(_Reading, socket.socket):
     """The reader's end of a feed."""
@@ -144,14 +157,7 @@ class Plain(_Reading, socket.socket):
         return socket.socket.recv(self, size, flags | socket.MSG_DONTWAIT)
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """Take a few bytes, or none, where the feed's other end is `slow`."""
-        self.feed.count_call()
-        slow = self.feed.slow
-        if slow is None:
-            return super().send(data, flags)
-        if slow.random() < 0.3:
-            raise BlockingIOError
-        return super().send(memoryview(data)[: slow.choice((1, 2, 5, 100))], flags)
+        return super().send(self.taken(data), flags)
 
     def close(self) -> None:
         super().close()
@@ -169,9 +175,71 @@ class Secured(_Reading, ssl.SSLSocket):
         finally:
             self.settimeout(before)
 
+    def send(self, data: Any, flags: int = 0) -> int:
+        try:
+            data = self.taken(data)
+        except BlockingIOError as error:
+            raise ssl.SSLWantWriteError from error
+        return super().send(data, flags)
+
     def close(self) -> None:
         super().close()
         self.feed.close()
+
+
+class ScriptedStream:
+    """A Stream without a socket: `recv` gives a piece, `send` takes few bytes, and either may have to wait.
+
+    `sent` are the bytes it took, `is_ended` says that it was told of their end.
+    """
+
+    recv_waits_for, send_waits_for = select.POLLIN, select.POLLOUT
+
+    def __init__(self, pieces: list[bytes], chance: random.Random, *, ends_one_way: bool = True) -> None:
+        self.sent = b""
+        self.is_ended = False
+        self.ends_one_way = ends_one_way
+        self._pieces = list(pieces)
+        self._chance = chance
+        Tried.count += 1
+
+    def _may_wait(self) -> None:
+        if self._chance.random() < 0.3:
+            raise BlockingIOError
+
+    def recv(self, count: int) -> bytes:
+        self._may_wait()
+        if not self._pieces:
+            return b""
+        piece, self._pieces[0] = self._pieces[0][:count], self._pieces[0][count:]
+        if not self._pieces[0]:
+            del self._pieces[0]
+        return piece
+
+    def send(self, data: bytes | memoryview) -> int:
+        assert not self.is_ended
+        self._may_wait()
+        taken = bytes(data[: self._chance.choice((1, 2, 5, 100))])
+        self.sent += taken
+        return len(taken)
+
+    def sendfile(self, fd: int, offset: int, count: int) -> int:
+        return self.send(os.pread(fd, count, offset))
+
+    def pending(self) -> int:
+        return 0
+
+    def half_close(self) -> None:
+        self.is_ended = True
+
+    def probe_when_silent(self) -> None: ...
+
+    def reset(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def fileno(self) -> int:
+        return -1
 
 
 def plain(
@@ -181,12 +249,20 @@ def plain(
     return Plain(Feed(pieces, ends=ends, early=early, slow=slow))
 
 
-def secured(raw: bytes, seed: int, *, ends: bool = True, early: bool = False) -> Secured:
+def secured(
+    raw: bytes,
+    seed: int,
+    *,
+    ends: bool = True,
+    early: bool = False,
+    slow: random.Random | None = None,
+) -> Secured:
     """A client's TLS socket from which `raw` comes in records, and these in pieces, drawn by lot."""
-    feed = Feed([], ends=ends, early=early)
+    feed = Feed([], ends=ends, early=early, slow=slow)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     far = _contexts()[0].wrap_bio(incoming, outgoing, server_side=True)
-    near: Any = _contexts()[1].wrap_socket(feed.here, do_handshake_on_connect=False)
+    later: dict[str, Any] = {"do_handshake_on_connect": False, "suppress_ragged_eofs": False}
+    near: Any = _contexts()[1].wrap_socket(feed.here, **later)
     near.feed = feed
     near.setblocking(False)
     there = feed._there
@@ -205,6 +281,16 @@ def secured(raw: bytes, seed: int, *, ends: bool = True, early: bool = False) ->
         with suppress(ssl.SSLWantReadError):
             far.unwrap()
     feed._pieces = iter(somewhere(outgoing.read(), seed + 1))
+
+    def read(encrypted: bytes) -> bytes:
+        incoming.write(encrypted)
+        data = b""
+        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            while more := far.read(1 << 16):
+                data += more
+        return data
+
+    feed.read = read
     return near  # type: ignore[no-any-return]
 
 

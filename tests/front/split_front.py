@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inprocess import sessions_of
-from splits import cpu_within, plain
+from splits import Plain, Secured, cpu_within, plain, secured
 
 from pyproxycache.errors import ProxyError
 from pyproxycache.front.app import App, AppOptions, WorkerHooks
@@ -89,18 +89,20 @@ def seen(
     slow: random.Random | None = None,
     idle: float = 0.0,
     pace: float = 0.0,
+    tls: int | None = None,
 ) -> Seen:
     """What is made of these pieces of one connection, whose client may be `slow` to take its answers.
 
-    The first one comes after `idle` seconds, and whatever happens takes `pace` seconds. Raises
-    AssertionError where the connection does not end.
+    The first one comes after `idle` seconds, and whatever happens takes `pace` seconds. With a seed for
+    `tls` they come encrypted, in other pieces drawn by lot. Raises AssertionError where the connection does
+    not end.
     """
     engine: Any = _Engine(reads=reads)
     posted: deque[Callable[[], None]] = deque()
     app = _app(engine)
     sessions = sessions_of(app, _Inline(1), lambda: False)(posted.append, _watch_nothing, 0.0)
     loop = sessions.loop
-    with plain(pieces, early=True, slow=slow) as sock:
+    with _client(pieces, slow, tls) as sock:
         sock.feed.next()
         connection = sessions.open(stream_over(sock), ("127.0.0.1", 1))
         loop.now += idle
@@ -122,6 +124,12 @@ def seen(
                 raise AssertionError("the connection does not end")
         statuses = tuple(int(status) for status in _STATUS.findall(sock.feed.sent()))
     return Seen(tuple(engine.asked), statuses)
+
+
+def _client(pieces: list[bytes], slow: random.Random | None, tls: int | None) -> Plain | Secured:
+    if tls is None:
+        return plain(pieces, early=True, slow=slow)
+    return secured(b"".join(pieces), tls, early=True, slow=slow)
 
 
 def _watch_nothing(*_values: object) -> None:

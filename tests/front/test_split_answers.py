@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.parser import BytesParser
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import h11
 from hypothesis import strategies as st
 from made_bodies import Waited
-from splits import Property, cpu_within, plain
+from splits import Plain, Property, ScriptedStream, Secured, cpu_within, plain, secured
 
-from pyproxycache.body import Body, BytesBody
+from pyproxycache.body import Body, BytesBody, FileSlice
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.relay import Flow
 from pyproxycache.http1.answer_heads import framed, framing, head_bytes
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, Url
-from pyproxycache.net.stream import stream_over
+from pyproxycache.net.stream import Stream, stream_over
 from pyproxycache.serving import answer
 
 NOW = 1000.0
@@ -24,21 +27,37 @@ TURNS = 100_000
 BODY = random.Random(1).randbytes(3000)
 
 
+@contextmanager
+def client(pieces: list[bytes], chance: random.Random) -> Iterator[tuple[Stream, Callable[[], bytes]]]:
+    """The stream of a client that takes little, of a kind drawn by lot, and what that client has got."""
+    kind = chance.choice(("scripted", "plain", "tls"))
+    if kind == "scripted":
+        scripted = ScriptedStream(pieces, chance)
+        yield scripted, lambda: scripted.sent
+        return
+    made: Plain | Secured
+    if kind == "plain":
+        made = plain(pieces, early=True, slow=chance)
+    else:
+        made = secured(b"".join(pieces), chance.randrange(1000), early=True, slow=chance)
+    with made as sock:
+        yield stream_over(sock), sock.feed.sent
+
+
 def sent(method: str, version: tuple[int, int], response: Response, chance: random.Random) -> bytes:
     """What a client gets of it."""
     head = Head(response.head.status, response.head.reason, framed(method, response))
     shape = framing(method, version, head)
-    with plain([], slow=chance) as sock:
-        sending = AnswerWriter(
-            stream_over(sock), head_bytes(head, shape, closes=True), shape, response.body, lambda: None
-        )
+    data = head_bytes(head, shape, closes=True)
+    with client([], chance) as (stream, got):
+        sending = AnswerWriter(stream, data, shape, response.body, lambda: None)
         with cpu_within(10.0):
             for _ in range(TURNS):
                 send_status = sending.advance(waits=True)
                 if send_status is SendStatus.DONE:
-                    return sock.feed.sent()
+                    return got()
                 assert send_status in (SendStatus.FULL, SendStatus.TURN)
-                sock.feed.sent()
+                got()
         raise AssertionError("it does not end")
 
 
@@ -98,17 +117,28 @@ def check_ranges(size: int, spans: list[tuple[int, int]], seed: int) -> None:
         assert content == body[int(first) : int(last) + 1]
 
 
+def check_file(spans: list[tuple[int, int]], known: bool, seed: int) -> None:
+    """A body out of a file, in any slices."""
+    with NamedTemporaryFile() as file:
+        file.write(BODY)
+        file.flush()
+        slices = [FileSlice(file.fileno(), first, count) for first, count in spans]
+        whole = b"".join(BODY[first : first + count] for first, count in spans)
+        response = Response(Head(200), Waited(slices), len(whole) if known else None)
+        assert judged("GET", sent("GET", (1, 1), response, random.Random(seed)))[2] == whole
+
+
 def check_flow(pieces: list[bytes], early: bytes, seed: int) -> None:
     """What goes through a tunnel."""
     chance = random.Random(seed)
-    with plain(pieces, early=True) as source, plain([], slow=chance) as sink:
-        flow = Flow(stream_over(source), stream_over(sink), early)
+    with client(pieces, chance) as (source, _), client([], chance) as (sink, got):
+        flow = Flow(source, sink, early)
         with cpu_within(5.0):
             for _ in range(TURNS):
                 flow.move()
                 if flow.over:
                     break
-        assert sink.feed.sent() == early + b"".join(pieces)
+        assert got() == early + b"".join(pieces)
         assert flow.passed == len(early) + sum(map(len, pieces))
 
 
@@ -118,11 +148,13 @@ METHODS = st.sampled_from(["GET", "GET", "HEAD", "POST"])
 STATUSES = st.sampled_from([200, 200, 404, 204, 304])
 VERSIONS = st.sampled_from([(1, 1), (1, 0)])
 SPANS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 400)), min_size=1, max_size=4)
+SLICES = st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 1000)), max_size=4)
 FULL_PIECES = st.lists(st.binary(min_size=1, max_size=200), max_size=5)
 PROPERTIES = (
     Property(check_pieces, (PIECES, st.booleans(), METHODS, STATUSES, VERSIONS, SEEDS)),
     Property(check_ranges, (st.integers(1, 3000), SPANS, SEEDS)),
     Property(check_flow, (FULL_PIECES, st.binary(max_size=50), SEEDS)),
+    Property(check_file, (SLICES, st.booleans(), SEEDS)),
 )
 
 
@@ -136,3 +168,7 @@ def test_ranges_arrive_as_they_are_in_the_body() -> None:
 
 def test_what_goes_through_a_tunnel_arrives() -> None:
     PROPERTIES[2].hold(100)
+
+
+def test_a_body_out_of_a_file_arrives() -> None:
+    PROPERTIES[3].hold(100)

@@ -61,6 +61,14 @@ def test_split_at_each_position(name: str) -> None:
         assert seen(pieces, slow=random.Random(len(pieces[0]))) == whole, pieces
 
 
+@pytest.mark.parametrize("name", SPLIT)
+def test_by_tls_in_any_records_and_pieces(name: str) -> None:
+    raw, statuses, bodies = SPLIT[name]
+    for seed in range(30):
+        found = seen([raw], tls=seed, slow=random.Random(seed) if seed % 2 else None)
+        assert (found.statuses, [one.body for one in found.requests]) == (statuses, bodies), seed
+
+
 def test_of_content_that_nobody_reads_nothing_becomes_a_request() -> None:
     """Whether the next request can be read may depend on what is there by then, not what it is."""
     for raw, _statuses, _bodies in SPLIT.values():
