@@ -1,4 +1,4 @@
-"""Bodies of answers: what whoever sends one may ask of it, wherever its bytes are."""
+"""The protocol of bodies: how an answer's bytes are taken, wherever they come from."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ class FileSlice:
     count: int
 
     def read(self) -> bytes:
-        """The bytes themselves, for a receiver that cannot send from a file."""
+        """The bytes of the slice, read into memory."""
         return os.pread(self.fd, self.count, self.offset)
 
 
 Piece = bytes | FileSlice
+"""A few bytes of a body, in memory or in a file."""
 
 
 class WouldBlock(Exception):
-    """The next piece of a body is only to be had by a thread that may wait for it."""
+    """The next piece of a body can only be taken by a thread that may wait for it."""
 
 
 class Body(Protocol):
-    """The bytes of one answer, piece by piece; one thread at a time has it.
+    """The bytes of one answer, piece by piece; used by one thread at a time.
 
-    It holds what it comes from (a file, a flight, a connection) until its end, an error, or `close`. The
-    file of a FileSlice is open until the next piece is asked for, or the body is closed. That it ended
-    short is told by BrokenOff or another ProxyError.
+    It holds its source (a file, a flight, a connection) until its end, an error, or `close`. The file of a
+    FileSlice stays open until the next piece is taken, or the body is closed. Raises BrokenOff or another
+    ProxyError if the body ends early.
     """
 
     def __iter__(self) -> Self:
@@ -42,23 +43,23 @@ class Body(Protocol):
 
     @abstractmethod
     def __next__(self) -> Piece:
-        """The next piece, which this thread may have to wait for."""
+        """The next piece; waits for it. Raises StopIteration at the end."""
 
     def take(self, _wake: Callable[[], None], /) -> Piece | None:
-        """The next piece, None where it is yet to come; this waits for nothing.
+        """The next piece without waiting; None if it has not come yet.
 
-        Then `wake` is called, once and by any thread, when to ask again. Raises StopIteration at the end,
-        and WouldBlock where only `next` can go on.
+        Then `wake` is called once, by any thread, when to try again. Raises StopIteration at the end, and
+        WouldBlock if only `next` can get the piece.
         """
         raise WouldBlock
 
     def ready_piece(self) -> Piece | None:
-        """All that is left, where it is there as one piece that changes no more; None where it is not."""
+        """The rest of the body, if it is here as one piece that will not change; else None."""
         return None
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what it comes from; may be called at any time, and more than once."""
+        """Release the source; may be called at any time, and more than once."""
 
 
 class BytesBody(Body):
@@ -84,9 +85,9 @@ class BytesBody(Body):
 
 
 EMPTY = BytesBody()
-"""The body of an answer that has none."""
+"""The empty body."""
 
 
 def size_of(piece: Piece) -> int:
-    """Bytes of the piece."""
+    """The number of bytes in the piece."""
     return piece.count if isinstance(piece, FileSlice) else len(piece)

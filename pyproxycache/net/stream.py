@@ -1,4 +1,4 @@
-"""One connection's bytes, both ways and without waiting, plain or in TLS."""
+"""Streams: the bytes of a connection in both directions, plain or in TLS, without waiting."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Stream(Protocol):
-    """One connection's bytes, both ways; no method waits, and one thread at a time calls them.
+    """The bytes of one connection in both directions; no method waits; used by one thread at a time.
 
-    What would have to wait raises BlockingIOError, and is to be tried again once the descriptor is ready
-    for what the stream waits for: `recv_waits_for` after a `recv`, `send_waits_for` after the others
-    (events of `select.poll`; in TLS either may have to wait for either). Nothing has changed then, but
-    `send` is to be given the same bytes again, or more behind them. Any other OSError is the end of the
-    connection.
+    A method that would have to wait raises BlockingIOError and changes nothing. It is to be called again
+    when the descriptor is ready for `recv_waits_for` (after `recv`) or `send_waits_for` (after others),
+    both events of `select.poll`; TLS may have to read in order to send, and the other way round. After that
+    `send` has to get the same bytes again, or more of them. Any other OSError ends the connection.
 
-    `ends_one_way`: after `half_close` the other end may go on sending for as long as it likes. In TLS it
-    need not expect that, and many a one takes it for the end of all.
+    `ends_one_way`: after `half_close` the peer may go on sending. With TLS many peers take it as the end of
+    both directions.
     """
 
     recv_waits_for: int
@@ -34,38 +33,38 @@ class Stream(Protocol):
     ends_one_way: bool
 
     def recv(self, count: int, /) -> bytes:
-        """The next bytes; fewer than `count` where no more have come, b"" at the end of the connection.
+        """The next bytes, fewer than `count` only if no more have come; b"" at the end of the connection.
 
-        So the descriptor tells of all that comes after fewer, even if it is watched for edges.
+        So after fewer bytes, the descriptor reports whatever comes next, also when it is edge-triggered.
         """
 
     def send(self, data: bytes | memoryview, /) -> int:
-        """Send of the bytes as many as there is room for; gives how many those are."""
+        """Send as many of the bytes as there is room for; returns how many."""
 
     def sendfile(self, fd: int, offset: int, count: int, /) -> int:
-        """Send bytes of a file as `send` does; 0 where the file has none there."""
+        """Send bytes of a file as `send` does; 0 if the file has none at the offset."""
 
     def pending(self) -> int:
-        """How many bytes can be read of which the descriptor tells nothing any more."""
+        """How many bytes can be read although the descriptor does not report them."""
 
     def half_close(self) -> None:
-        """Tell the other end that no more will be sent; raises OSError where it is gone."""
+        """Tell the peer that no more will be sent; raises OSError if it is gone."""
 
     def reset(self) -> None:
-        """Have `close` tell the other end that this is no proper end."""
+        """Have `close` reset the connection, so that the peer does not take it for a proper end."""
 
     def close(self) -> None:
-        """Be done with the connection."""
+        """Close the connection."""
 
     def fileno(self) -> int:
         """The descriptor, for waiting; -1 once it is closed."""
 
     def probe_when_silent(self) -> None:
-        """Have the kernel find out within two minutes that a silent peer is gone; raises OSError."""
+        """Have the kernel probe a silent peer, and fail the stream within two minutes; raises OSError."""
 
 
 class PlainStream:
-    """A Stream that is a socket and nothing else: its calls are the socket's own."""
+    """A Stream over a socket without TLS."""
 
     recv_waits_for: int = select.POLLIN
     send_waits_for: int = select.POLLOUT
@@ -74,7 +73,7 @@ class PlainStream:
     __slots__ = ("_fd", "_sock", "close", "fileno", "recv", "send")
 
     def __init__(self, sock: socket.socket) -> None:
-        """The socket is the stream's own from here on."""
+        """The stream owns the socket from then on."""
         sock.setblocking(False)
         self._sock = sock
         self._fd = sock.fileno()
@@ -100,9 +99,10 @@ class PlainStream:
 
 
 class TlsStream:
-    """A Stream in TLS, over a socket that has shaken hands.
+    """A Stream over a TLS socket after its handshake.
 
-    The socket was made with `suppress_ragged_eofs=False`: what anybody could have cut off is no end.
+    The socket has to be made with `suppress_ragged_eofs=False`, so that an end without TLS's closing
+    message, which an attacker could cause, is an error.
     """
 
     ends_one_way = False
@@ -110,15 +110,15 @@ class TlsStream:
     __slots__ = ("_failure", "_sock", "recv_waits_for", "send_waits_for")
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
-        """The socket is the stream's own from here on."""
+        """The stream owns the socket from then on."""
         sock.setblocking(False)
         self._sock = sock
-        self._failure: OSError | None = None  # met behind bytes that came first
+        self._failure: OSError | None = None  # met after bytes that were returned; the next recv raises it
         self.recv_waits_for: int = select.POLLIN
         self.send_waits_for: int = select.POLLOUT
 
     def recv(self, count: int) -> bytes:
-        """All records that are there, up to so many bytes: the descriptor tells of none of them again."""
+        """Read all records that have come, up to `count` bytes: they are not reported again."""
         data = self._record(count)
         if not data or len(data) == count:
             return data
@@ -170,7 +170,7 @@ class TlsStream:
         return self._sock.pending()
 
     def half_close(self) -> None:
-        """A goodbye, if there is still someone, and the end of what is below TLS."""
+        """Send TLS's closing message, if the peer is still there, and shut down the sending side."""
         with contextlib.suppress(OSError, ValueError):
             self._sock.unwrap()
         socket.socket.shutdown(self._sock, socket.SHUT_WR)
@@ -189,7 +189,7 @@ class TlsStream:
 
 
 def stream_over(sock: socket.socket) -> Stream:
-    """The stream over a socket, which is the stream's own from here on."""
+    """The stream over a socket, which the stream owns from then on."""
     return TlsStream(sock) if isinstance(sock, ssl.SSLSocket) else PlainStream(sock)
 
 

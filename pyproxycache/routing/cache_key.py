@@ -1,8 +1,8 @@
-"""What a stored response is found by: its URL, the query as the operator has it."""
+"""Cache keys: what can be read out of one."""
 
 from __future__ import annotations
 
 
 def origin_of(cache_key: str) -> str:
-    """Scheme and authority of the URL that the key begins with (RFC 9110 section 4.3.1)."""
+    """The origin (scheme and authority) with which the cache key begins (RFC 9110 section 4.3.1)."""
     return "/".join(cache_key.split("/", 3)[:3])

@@ -1,4 +1,4 @@
-"""What names one download: all requests of the same flight key share it."""
+"""Flight keys: requests with the same flight key share one download."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Vary = tuple[tuple[str, str | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class FlightKey:
-    """The cache key of what is downloaded, and what tells apart the downloads under that key.
+    """The cache key, and what distinguishes downloads of the same cache key.
 
-    `vary`: the request fields that select the response, as far as they are known. `part`: where the
-    requested range begins, as the Range field has it; "" for the whole. `has_ttl`: for requests that
-    bring a freshness lifetime of their own.
+    `vary` are the request fields that select the response, as far as they are known. `part` is the first
+    position of the requested range, as Range writes it; "" for the whole. `has_ttl`: the requests bring a
+    freshness lifetime of their own.
     """
 
     cache_key: str
@@ -30,31 +30,31 @@ class FlightKey:
     has_ttl: bool = False
 
     def of_part(self, wanted: str) -> Self:
-        """The key of a part; `wanted` is the Range field that asks for it ("bytes=5-9").
+        """The key of a part; `wanted` is the Range value that asks for it ("bytes=5-9").
 
-        Parts that begin alike share one download: how far it goes is seen while it runs.
+        Parts with the same first byte share a download, whose end is decided while it runs.
         """
         start = wanted.rpartition("-")[0]
         return replace(self, part=start if start[-1:].isdigit() else wanted)
 
     def with_ttl(self) -> Self:
-        """The key of the same download for requests that bring a freshness lifetime."""
+        """The key for requests that bring a freshness lifetime of their own."""
         return replace(self, has_ttl=True)
 
     @property
     def origin(self) -> str:
-        """Scheme and authority of what is downloaded."""
+        """The origin (scheme and authority) that is asked."""
         return origin_of(self.cache_key)
 
     @property
     def variant(self) -> str:
-        """All of it but the cache key, as text of one line; "" where there is nothing else."""
-        told = (self.vary, self.part, self.has_ttl)
-        return json.dumps(told) if any(told) else ""
+        """Everything but the cache key as one line of text; "" if there is nothing else."""
+        rest = (self.vary, self.part, self.has_ttl)
+        return json.dumps(rest) if any(rest) else ""
 
     @classmethod
     def of(cls, cache_key: str, variant: str) -> Self:
-        """The key of this cache key and `variant`; raises ValueError where that is none."""
+        """The key with this cache key and `variant`; raises ValueError if `variant` is not one."""
         if not variant:
             return cls(cache_key)
         try:
@@ -66,7 +66,7 @@ class FlightKey:
 
 
 def flight_key(cache_key: str, varies: Sequence[str], request: Request) -> FlightKey:
-    """What requests for one representation share: the cache key and, where known, what it varies on."""
+    """The flight key of a request: the cache key, and its values of the fields in `varies`."""
     if request.content_key is not None and CONTENT not in varies:
         varies = (CONTENT, *varies)
     if missing := implied_fields(request).difference(varies):

@@ -1,4 +1,4 @@
-"""What a request is for: decided once at the door, and the same for all that deal with it."""
+"""What a request is for, decided once when the request comes in."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pyproxycache.rules.policy import Policies, QueryMode, UrlRules, cache_key
 
 @dataclass(frozen=True, slots=True)
 class Realm:
-    """Requests that may be given one another's answers: in one realm a URL names one resource.
+    """A set of requests that may share answers: within a realm, a URL names one resource.
 
-    `policies` are the operator's rules for it. With an `upstream` all of it is below that URL and is
-    fetched from there; None: it is fetched from wherever its URLs say, as far as the guard admits that.
+    `policies` are the operator's rules for it. `upstream` is the URL below which all its resources are, and
+    from which they are fetched; None: they are fetched from the origins of their URLs, if the guard admits
+    that.
     """
 
     name: str
@@ -21,17 +22,17 @@ class Realm:
     upstream: Url | None = None
 
     def resource(self, url: Url) -> Resource:
-        """The resource that the URL names here."""
+        """The resource that the URL names in this realm."""
         return Resource(self, url, self.policies.about(url))
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What is asked for, in the terms of the cache: made by whoever takes the request in, never changed.
+    """What a request asks for; made once when the request comes in.
 
-    `realm` says whose answers may be shared and where they may be fetched from, `url` what the origin is
-    asked for, `rules` what the operator has said of the URL. Those who are handed it look up no rule and
-    make no cache key by themselves; keys of downloads are made from `key` (see flight_key).
+    `realm` says which requests may share answers and where these are fetched from, `url` is what the origin
+    is asked for, `rules` are the operator's rules for that URL. Code that has a Resource never looks up a
+    rule or makes a cache key itself; flight keys are made from `key`.
     """
 
     realm: Realm
@@ -40,10 +41,10 @@ class Resource:
 
     @property
     def key(self) -> str:
-        """The cache key: what its responses are stored under."""
+        """The cache key of its responses."""
         return self.rules.key
 
     @property
     def search_key(self) -> str:
-        """The cache key without a query: what responses with No-Vary-Search are found by."""
+        """The cache key without the query, by which responses with No-Vary-Search are found."""
         return cache_key(self.url, QueryMode.IGNORE)

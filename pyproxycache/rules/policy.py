@@ -96,14 +96,14 @@ class Policies:
     defaults: bool = True
 
     def about(self, url: Url) -> UrlRules:
-        """What is said of one URL."""
+        """The rules for one URL."""
         rules = tuple(rule for rule in self.rules if rule.match.url_matches(url))
         known = next((rule.policy for rule in rules if rule.match.is_for_all_responses), Policy())
         key = cache_key(url, known.query)
         return UrlRules(url.path, key, known.silence, rules, self.targets, self.defaults)
 
     def silence(self, url: Url, head: Head | None) -> float | None:
-        """As UrlRules has it."""
+        """The longest wait for a byte (seconds), as from UrlRules.silence()."""
         return self.about(url).silence(head)
 
     def longest_silence(self, usual: float) -> float:
@@ -113,10 +113,10 @@ class Policies:
 
 @dataclass(frozen=True, slots=True)
 class UrlRules:
-    """The rules for one URL, `path` being its path: what its response is decides which of them applies.
+    """The rules whose conditions on the URL hold; the response decides which of them applies.
 
-    `key` is what its responses are stored under, `head_silence` the longest wait for a head (seconds; None:
-    `fetch.silence`).
+    `path` is the URL's path, `key` its cache key, `head_silence` the longest wait for a byte of the head
+    (seconds; None: `fetch.silence`).
     """
 
     path: str
@@ -180,5 +180,5 @@ def cache_key(url: Url, query_mode: QueryMode) -> str:
 
 @lru_cache(16)
 def _plain(targets: tuple[str, ...]) -> Policy:
-    """The policy where no rule matches."""
+    """The policy if no rule matches."""
     return Policy(targets=targets)
