@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from pyproxycache import clock
+from pyproxycache.errors import StoreError
 from pyproxycache.fetching.dispatch import Alone, Dispatched, Dispatcher, LookAgain
 from pyproxycache.fetching.flight_answers import FlightAnswers, Unsuitable
 from pyproxycache.fetching.forwarder import Forwarder, with_own
@@ -22,7 +24,7 @@ from pyproxycache.fetching.leader import (
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.source import closed_on_error
 from pyproxycache.fetching.transfers.surroundings import Surroundings
-from pyproxycache.messages import Entry, Response
+from pyproxycache.messages import Entry, Response, without_query
 from pyproxycache.outcome import Forward, Result
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules import decide, decisions
@@ -33,6 +35,8 @@ from pyproxycache.serving.lookup import Lookup
 from pyproxycache.steps import Asks, Steps, finished, until_there
 from pyproxycache.store.ports import Flight, Flights, JoinFlight, NotStorable
 from pyproxycache.store.values import End, RecordedFlight
+
+log = logging.getLogger("pyproxycache.fetching")
 
 Fetched = tuple[Response | None, tuple[str, ...]]
 """The answer, None where it is to be looked again, and the fields that the response varies on."""
@@ -87,6 +91,14 @@ class Fetcher:
     # Who brings it in.
 
     def _dispatch(self, job: FetchJob) -> Steps[Dispatched]:
+        """By the dispatcher, unless a download that runs has it; a store that fails tells of none."""
+        try:
+            return (yield from self._dispatch_part(job))
+        except StoreError as error:
+            log.warning("%s is served but not stored: %s", without_query(job.resource.key), error)
+            return Alone()
+
+    def _dispatch_part(self, job: FetchJob) -> Steps[Dispatched]:
         whole = job.flight_of_whole
         wanted = job.fetch.headers.get("range")
         if wanted is None:

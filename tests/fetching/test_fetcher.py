@@ -1,0 +1,196 @@
+"""A miss is answered whatever becomes of the store, and of the flight that its answer comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fetching_parts import BODY, NONE, STRONG, Parts, parts_in, reply
+from made_bodies import read
+from scripted import Scripted
+
+from pyproxycache.errors import BrokenOff, Forbidden, ProxyError, StoreError
+from pyproxycache.fetching.dispatch import Dispatcher
+from pyproxycache.fetching.fetcher import Fetcher
+from pyproxycache.fetching.flight_answers import FlightAnswers
+from pyproxycache.fetching.forwarder import Forwarder
+from pyproxycache.fetching.job import FetchJob
+from pyproxycache.messages import Headers, Request, Response
+from pyproxycache.options import FetchOptions
+from pyproxycache.outcome import Forward, Outcome
+from pyproxycache.routing.flight_key import FlightKey
+from pyproxycache.routing.resource import Realm
+from pyproxycache.rules.decide import validating
+from pyproxycache.rules.policy import Policies
+from pyproxycache.serving.arriving import ArrivingBodies
+from pyproxycache.serving.delivery import Delivery
+from pyproxycache.serving.entry_bodies import EntryBodies
+from pyproxycache.serving.lookup import Lookup
+from pyproxycache.steps import finished
+from pyproxycache.store.ports import Flights, JoinFlight, LeadFlight, NotStorable
+from pyproxycache.store.values import End, RecordedFlight, Stamp
+
+
+class Failing:
+    """Flights of which one method fails, as a folder that is gone makes it."""
+
+    def __init__(self, flights: Flights, name: str) -> None:
+        self._flights = flights
+        self._name = name
+
+    def _try(self, name: str) -> None:
+        if name == self._name:
+            raise StoreError("the folder is gone")
+
+    def join(self, key: FlightKey) -> LeadFlight | JoinFlight | NotStorable:
+        self._try("join")
+        return self._flights.join(key)
+
+    def lead_after_all(self, key: FlightKey) -> LeadFlight | None:
+        self._try("lead_after_all")
+        return self._flights.lead_after_all(key)
+
+    def follow(self, key: FlightKey) -> JoinFlight | None:
+        self._try("follow")
+        return self._flights.follow(key)
+
+    def runs_here(self, key: FlightKey) -> bool:
+        return self._flights.runs_here(key)
+
+    def recorded(self, key: str) -> list[RecordedFlight]:
+        self._try("recorded")
+        return self._flights.recorded(key)
+
+    def stamp(self, key: str) -> Stamp | None:
+        return self._flights.stamp(key)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    with parts_in(tmp_path) as made:
+        yield made
+
+
+def no_peer(_client: str, _peer: str) -> None:
+    raise Forbidden("not for you")
+
+
+def every_peer(_client: str, _peer: str) -> None:
+    """All are admitted."""
+
+
+def fetcher(parts: Parts, flights: Flights, *, admits: bool = True) -> Fetcher:
+    index, bodies = parts.store.index, EntryBodies(parts.store.bodies)
+    admit = every_peer if admits else no_peer
+    delivery = Delivery(index, bodies, ArrivingBodies(parts.succession), admit, lambda _id, _now: None)
+    lookup = Lookup(index)
+    return Fetcher(
+        lookup,
+        flights,
+        parts.surroundings,
+        Dispatcher(flights, parts.leader),
+        parts.leader,
+        FlightAnswers(FetchOptions(), lookup, delivery),
+        Forwarder(index, flights, parts.leader, delivery, parts.upstream),
+    )
+
+
+def job(parts: Parts, server: Scripted, *fields: tuple[str, str]) -> FetchJob:
+    request = Request("GET", server.url(), Headers(fields))
+    resource = Realm("forward", Policies()).resource(request.url)
+    looked_up = Lookup(parts.store.index).find(resource, request)
+    fetch = validating(request, None, Forward.MISS)
+    return FetchJob(resource, request, Outcome(), looked_up, fetch)
+
+
+PART = reply(206, BODY[5:10], STRONG, ("Content-Range", f"bytes 5-9/{len(BODY)}"))
+
+
+@pytest.mark.parametrize("method", ["join", "follow", "recorded", "lead_after_all"])
+@pytest.mark.parametrize(
+    ("fields", "answer", "body"),
+    [
+        ([], reply(200, BODY, STRONG), BODY),
+        ([("Range", "bytes=5-9")], PART, BODY[5:10]),
+        ([("Range", "bytes=5-9")], reply(200, BODY, STRONG), BODY[5:10]),
+    ],
+    ids=["whole", "part", "whole instead"],
+)
+def test_a_store_that_fails_keeps_nobody_from_an_answer(
+    parts: Parts, method: str, fields: list[tuple[str, str]], answer: bytes, body: bytes
+) -> None:
+    with Scripted([answer], [answer]) as server:
+        work = job(parts, server, *fields)
+        response, _varies = finished(fetcher(parts, Failing(parts.flights, method)).fetch(work))
+        assert response is not None
+        assert given(response) in (body, BODY)
+        response.body.close()
+        assert not runs(parts, work)
+
+
+def given(response: Response) -> bytes:
+    return read(response.body)
+
+
+def runs(parts: Parts, work: FetchJob) -> bool:
+    """Whether a flight is left once all bodies are in."""
+    assert parts.downloads.drain(10) == 0
+    part = work.fetch.headers.get("range")
+    keys = [work.flight_of_whole, *([work.flight_of_whole.of_part(part)] if part else [])]
+    return any(parts.flights.runs_here(key) for key in keys)
+
+
+@pytest.mark.parametrize("validator", [STRONG, NONE])
+def test_a_client_that_may_not_have_it_stops_no_download(parts: Parts, validator: tuple[str, str]) -> None:
+    with Scripted([reply(200, BODY, validator)]) as server:
+        work = job(parts, server)
+        with pytest.raises(Forbidden):
+            finished(fetcher(parts, parts.flights, admits=False).fetch(work))
+        assert not runs(parts, work)
+        assert [entry.size for entry in parts.stored(work.resource.key)] == [len(BODY)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        (reply(200, BODY, STRONG), None),
+        (reply(200, BODY, STRONG), "bytes=5-9"),
+        (reply(200, BODY, ("Cache-Control", "no-store")), None),
+        (b"no HTTP\r\n\r\n", None),
+    ],
+    ids=["stored", "whole instead", "passed", "failed"],
+)
+def test_a_refresh_leaves_no_flight(parts: Parts, answer: bytes, wanted: str | None) -> None:
+    fields = [("Range", wanted)] if wanted else []
+    with Scripted([answer], [answer]) as server:
+        work = job(parts, server, *fields)
+        refreshed = fetcher(parts, parts.flights)
+        if answer.startswith(b"no HTTP"):
+            with pytest.raises(ProxyError):
+                refreshed.refresh(work)
+        else:
+            refreshed.refresh(work)
+        assert not runs(parts, work)
+
+
+def test_an_answer_that_is_left_out_of_the_flight_is_the_clients_own(parts: Parts) -> None:
+    """What is asked for lies too far behind what has come; the download goes on by itself."""
+    far = len(BODY) - 10
+    with Scripted([reply(200, BODY, STRONG)], [PART]) as server:
+        work = job(parts, server, ("Range", f"bytes={far}-"))
+        response, _varies = finished(fetcher(parts, parts.flights).fetch(work))
+        assert response is not None
+        assert given(response) == BODY[far:]
+        assert not runs(parts, work)
+
+
+def test_who_follows_gets_the_leaders_error(parts: Parts) -> None:
+    with Scripted() as server:
+        work = job(parts, server)
+        writer = parts.lead(work.flight_of_whole)
+        steps = fetcher(parts, parts.flights).fetch(work)
+        next(steps)
+        writer.finish(End.FAILED, error=BrokenOff("it broke"))
+        with pytest.raises(BrokenOff, match="it broke"):
+            finished(steps)
