@@ -70,6 +70,30 @@ def test_who_waits_gets_it(tmp_path: Path) -> None:
     assert sorted(had) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("waits", ["in this process", "in another one"])
+def test_who_waits_has_it_before_who_comes_after_others(tmp_path: Path, waits: str) -> None:
+    mine = FileLock(tmp_path / "lock")
+    others = mine if waits == "in this process" else FileLock(tmp_path / "lock")
+    begun, had = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        with others.held(30):
+            had.set()
+
+    for _ in range(10):
+        begun.clear()
+        had.clear()
+        thread = threading.Thread(target=wait)
+        with mine.held(30):
+            thread.start()
+            begun.wait(30)
+            time.sleep(0.05)  # it is waiting by then
+        with mine.held(30, after_others=True):
+            assert had.is_set()
+        thread.join(30)
+
+
 def test_an_error_gives_it_back(tmp_path: Path) -> None:
     lock = FileLock(tmp_path / "lock")
     with pytest.raises(ValueError, match="x"), lock.held(0.05):

@@ -28,7 +28,7 @@ class Blobs:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._blobs = root / "blobs"
-        self._blobs_text = f"{self._blobs}/"  # paths are made for each small body
+        self._blobs_text = f"{self._blobs}/"  # paths are made for each small body, and each that goes
         self._partial = root / "partial"
         self._intent: Intent | None = None
 
@@ -112,9 +112,11 @@ class Blobs:
 
     def remove(self, digest: str) -> None:
         """Unlink a blob; readers that have it open keep it until they are done. Raises StoreError."""
-        path = self.path(digest)
-        with as_store_errors(path):
-            path.unlink(missing_ok=True)
+        path = f"{self._blobs_text}{digest[:_PREFIX]}/{digest}"
+        try:
+            Path(path).unlink(missing_ok=True)
+        except OSError as error:
+            raise as_store_error(path, error) from error
 
     def partial_path(self, token: str) -> Path:
         return self._partial / token

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import queue
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.store.files.locks import open_lock
+
+_FLOCK = struct.Struct("hhqqi4x")
 
 
 class LockBusy(StoreError):
@@ -24,23 +27,28 @@ class FileLock:
 
     Who finds it held by another process has a thread wait in his place, which a time limit cannot end, and
     gives up when he has waited long enough. Until that thread has got it, everybody else gives up at once.
+    Who waits can be seen to: he holds `_queue`, or the lock of the file's first byte.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._queue = threading.Lock()  # held by the thread that waits for its turn
         # Held with the file's lock; guards the descriptor and the waiter.
         self._turn = threading.Lock()
         self._fd: tuple[int, int] | None = None  # the process it is of, and the descriptor
         self._waiter: LockWaiter | None = None
 
     @contextlib.contextmanager
-    def held(self, patience: float) -> Iterator[None]:
-        """While nobody else has it; raises LockBusy after so many seconds, or StoreError."""
-        if not self._turn.acquire(timeout=patience):
+    def held(self, patience: float, *, after_others: bool = False) -> Iterator[None]:
+        """While nobody else has it; raises LockBusy after so many seconds, or StoreError.
+
+        With `after_others`, whoever waits for it now has it first.
+        """
+        if not self._is_turn(patience):
             raise LockBusy(f"{self._path} was not free for {patience:g} seconds")
         try:
             fd = self._descriptor()
-            self._take(fd, patience)
+            self._take(fd, patience, after_others)
             try:
                 yield
             finally:
@@ -65,12 +73,21 @@ class FileLock:
                 raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
         return self._fd[1]
 
-    def _take(self, fd: int, patience: float) -> None:
+    def _is_turn(self, patience: float) -> bool:
+        until = clock.steady() + patience
+        if not self._queue.acquire(timeout=patience):
+            return False
+        try:
+            return self._turn.acquire(timeout=max(0.0, until - clock.steady()))
+        finally:
+            self._queue.release()
+
+    def _take(self, fd: int, patience: float, after_others: bool) -> None:
         # While the thread waits, the file may be locked by it at any moment, and let go of a moment later:
         # who tried it then would find it his.
         waited = None if self._waiter is None else self._waiter.waited()
         if waited is None:
-            if self._is_taken_at_once(fd):
+            if not (after_others and _is_waited_for(fd)) and self._is_taken_at_once(fd):
                 return
             waited = patience
             try:
@@ -135,7 +152,11 @@ class LockWaiter:
             self._wanted.get()
             failure = None
             try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX)
+                _lock_first_byte(self._fd, fcntl.F_OFD_SETLKW)
+                try:
+                    fcntl.flock(self._fd, fcntl.LOCK_EX)
+                finally:
+                    _lock_first_byte(self._fd, fcntl.F_OFD_SETLK, fcntl.F_UNLCK)
             except OSError as error:
                 failure = error
             with self._changed:
@@ -145,3 +166,18 @@ class LockWaiter:
                     self._changed.notify_all()
                 elif failure is None:
                     fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+
+def _is_waited_for(fd: int) -> bool:
+    """Whether a process waits for the file's lock; raises OSError."""
+    try:
+        _lock_first_byte(fd, fcntl.F_OFD_SETLK)
+    except BlockingIOError:
+        return True
+    _lock_first_byte(fd, fcntl.F_OFD_SETLK, fcntl.F_UNLCK)
+    return False
+
+
+def _lock_first_byte(fd: int, how: int, kind: int = fcntl.F_WRLCK) -> None:
+    # A lock of the open file, like flock's, and apart from that.
+    fcntl.fcntl(fd, how, _FLOCK.pack(kind, os.SEEK_SET, 0, 1, 0))

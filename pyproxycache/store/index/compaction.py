@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 
 from pyproxycache.errors import NoSpace
 from pyproxycache.store.index.database import Database
@@ -12,7 +11,6 @@ from pyproxycache.store.index.database import Database
 _LOG_IN_USE = 1 << 20
 _PAGES_AT_ONCE = 100
 _SPARE_PAGES = 256  # stay for what comes next
-_PAUSE_SECONDS = 0.001
 _READERS_MS = 50
 
 
@@ -33,7 +31,6 @@ def compact(database: Database) -> None:
             if not _give_back(database):
                 break
             is_shorter = True
-            time.sleep(_PAUSE_SECONDS)
         except NoSpace:
             if not is_shorter:
                 raise
@@ -46,7 +43,7 @@ def compact(database: Database) -> None:
 
 def _give_back(database: Database) -> bool:
     """Some of the pages; whether there are more."""
-    with database.write() as db:
+    with database.write(after_others=True) as db:
         (before,) = db.execute("PRAGMA freelist_count").fetchone()
         if before <= _SPARE_PAGES:
             return False

@@ -164,13 +164,14 @@ class Database:
                 connection.close()
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, *, after_others: bool = False) -> Iterator[sqlite3.Connection]:
         """A write transaction: committed at the end of the block, rolled back on an error.
 
+        With `after_others`, whoever waits for the lock now writes first.
         The versions of the keys whose entries it changes or whose flights it ends are changed with it.
         Raises StoreError when the index cannot be written to, NoSpace when that is for a full disk.
         """
-        with self.alone():
+        with self.alone(after_others=after_others):
             connection = self._own_writer()
             before = connection.total_changes
             with self._transaction(connection):
@@ -213,12 +214,12 @@ class Database:
             raise StoreError(f"cannot write to the index {self.path}: {error.strerror}") from error
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, *, after_others: bool = False) -> Iterator[None]:
         """While nobody else writes; with errors of SQLite's as our own."""
         if self.damage:
             raise StoreError(self.damage)
         self._refuse_while_locked()
-        with self._lock.held(_PATIENCE), self._errors("write to"):
+        with self._lock.held(_PATIENCE, after_others=after_others), self._errors("write to"):
             yield
 
     def _refuse_while_locked(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -20,7 +19,6 @@ _SLICE_SECONDS = 0.004
 _MOST_SECONDS = 0.02
 # Where there is no time to be had, a slice is to be worth its wait.
 _LEAST = 20
-_PAUSE_SECONDS = 0.001
 
 
 def in_short_transactions(
@@ -29,18 +27,15 @@ def in_short_transactions(
     """Do the work for all items, in as many write transactions as its time asks for; gives the sum.
 
     `work` is given some items at a time, as many as took the time of a slice before, and does them in one
-    transaction. Between two of them others get theirs: whoever waits is woken when the lock is given up,
-    and would find it taken again without the pause.
+    transaction. Before the next one, whoever waits for the lock has his turn.
     """
     count, done, size = 0, 0, _LEAST
     while done < len(items):
-        with database.write() as db:
+        with database.write(after_others=True) as db:
             begun, worked = clock.steady(), clock.worked()
             count += work(db, items[done : done + size])
         share = max((clock.worked() - worked) / _SLICE_SECONDS, (clock.steady() - begun) / _MOST_SECONDS)
         done += size
         size = max(_LEAST, int(size * min(2.0, 1 / max(share, 0.5))))
         database.settle()
-        if done < len(items):
-            time.sleep(_PAUSE_SECONDS)
     return count

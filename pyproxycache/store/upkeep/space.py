@@ -55,12 +55,11 @@ class _Excess:
     def __bool__(self) -> bool:
         return self.bytes > 0 or self.files > 0
 
-    def without(self, gone: Iterable[Candidate]) -> _Excess:
-        gone = tuple(gone)
-        rows = min(self.rows, sum(one.rows for one in gone))
+    def without(self, gone: Candidate) -> _Excess:
+        rows = min(self.rows, gone.rows)
         return _Excess(
-            self.bytes - sum(one.blocks for one in gone) - rows,
-            self.files - sum(one.files for one in gone),
+            self.bytes - gone.blocks - rows,
+            self.files - gone.files,
             self.rows - rows,
         )
 
@@ -252,16 +251,16 @@ class Space:
             since = clock.wall() - unused
             while batch := self._index.unused(since, found, _BATCH):
                 yield batch
-                excess = excess.without(batch)
+                for one in batch:
+                    excess = excess.without(one)
                 found = batch[-1]
         found = None
         while excess and (batch := self._index.least_worth(since, found, _BATCH)):
-            batch = list(_up_to(batch, excess, below))
+            batch, excess = _up_to(batch, excess, below)
             if not batch:
                 return
             found = batch[-1]
             yield batch
-            excess = excess.without(batch)
             if not excess and finish is not None:
                 finish()
                 excess = self._missing(*self._measured(), low, extra)
@@ -321,10 +320,14 @@ class _Eviction:
         return count
 
 
-def _up_to(batch: Iterable[Candidate], excess: _Excess, below: float | None) -> Iterator[Candidate]:
-    """So many of them that this much goes, and only those of a lower priority than that."""
+def _up_to(
+    batch: Iterable[Candidate], excess: _Excess, below: float | None
+) -> tuple[list[Candidate], _Excess]:
+    """So many of them that this much goes, and only those of a lower priority; and what is left to go."""
+    some = []
     for one in batch:
         if not excess or (below is not None and one.priority is not None and one.priority >= below):
-            return
-        yield one
-        excess = excess.without((one,))
+            break
+        some.append(one)
+        excess = excess.without(one)
+    return some, excess
