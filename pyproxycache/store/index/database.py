@@ -82,7 +82,7 @@ class Database:
         # Held for each write transaction; guards what follows.
         self._lock = FileLock(path.with_suffix(".lock"))
         self._writer: tuple[int, sqlite3.Connection] | None = None  # the process it is of
-        self._changed: set[int] = set()  # slots of the keys that this transaction changes
+        self._changed: set[str] = set()  # keys that this transaction changes
         self._unsettled = 0  # rows changed since the log was brought into the file
         self._settles_at_once = False  # replaced in one step, without a lock
         self._inherited: list[object] = []  # a parent's connections: neither used nor closed
@@ -267,7 +267,7 @@ class Database:
             connection = self._connect()
             connection.execute(_WRITERS_CACHE)
             eviction.teach(connection)
-            connection.create_function("note_change", 1, self._note_change)
+            connection.create_function("note_change", 1, self._changed.add)
             for statement in WATCHES:
                 connection.execute(statement)
             self._writer = (pid, connection)
@@ -289,14 +289,12 @@ class Database:
         if not self._changed:
             connection.execute("COMMIT")
             return
-        self.versions.begin(self._changed)
+        slots = {self.versions.slot(key) for key in self._changed}
+        self.versions.begin(slots)
         try:
             connection.execute("COMMIT")
         finally:
-            self.versions.end(self._changed)
-
-    def _note_change(self, key: str) -> None:
-        self._changed.add(self.versions.slot(key))
+            self.versions.end(slots)
 
     def close(self) -> None:
         """Close what nobody uses; the next use opens it again."""

@@ -57,11 +57,7 @@ class _Excess:
 
     def without(self, gone: Candidate) -> _Excess:
         rows = min(self.rows, gone.rows)
-        return _Excess(
-            self.bytes - gone.blocks - rows,
-            self.files - gone.files,
-            self.rows - rows,
-        )
+        return _Excess(self.bytes - gone.blocks - rows, self.files - gone.files, self.rows - rows)
 
 
 class Space:
