@@ -69,7 +69,7 @@ ROOMS = {
         "loop",
         "handlers",
         "router",
-        "app",
+        "answers",
         "memory",
         "http1",
         "processes",
@@ -323,7 +323,7 @@ def test_a_cycle_is_named() -> None:
         ("engine", "from . import front", "engine:1: engine imports front"),
         ("serving.answer", "from ..upstream import client", "serving.answer:1: serving imports upstream"),
         ("engine", "from .config import Config", "engine:1: engine imports config"),
-        ("front.app", "from pyproxycache.wiring import build", "front.app:1: front imports wiring"),
+        ("front.router", "from pyproxycache.wiring import build", "front.router:1: front imports wiring"),
         ("config", "from pyproxycache.store import index", "config:1: config imports store"),
         ("messages", "from pyproxycache.rules import keys", "messages:1: messages imports rules"),
         (

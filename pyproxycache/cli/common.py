@@ -20,7 +20,7 @@ from pyproxycache.errors import BadRequest, ConfigError, ProxyError
 from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.userinfo import split_userinfo
-from pyproxycache.wiring import OpenStore, open_store
+from pyproxycache.wiring.stored import OpenStore, open_store
 
 Command = Callable[..., Any]
 

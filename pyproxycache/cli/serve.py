@@ -17,7 +17,8 @@ from pyproxycache.config import Config, load
 from pyproxycache.errors import ConfigError
 from pyproxycache.options import LOOPBACK
 from pyproxycache.units import format_size
-from pyproxycache.wiring import build_server, set_up_logging
+from pyproxycache.wiring.reporting import set_up_logging
+from pyproxycache.wiring.server import build_server
 
 
 @click.command()

@@ -10,7 +10,8 @@ from pyproxycache.errors import ConfigError, ProxyError
 from pyproxycache.front.processes.unix_sockets import check_is_free
 from pyproxycache.report.sinks import sink
 from pyproxycache.upstream.dialling import tls_context
-from pyproxycache.wiring import listen_addresses, mend_store
+from pyproxycache.wiring.listening import listen_addresses
+from pyproxycache.wiring.stored import mend_store
 
 
 def try_out(config: Config, *, listens: bool) -> Config:

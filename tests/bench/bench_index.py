@@ -34,7 +34,7 @@ from pyproxycache.messages import Entry
 from pyproxycache.options import StoreOptions
 from pyproxycache.store.files.footprint import LARGEST_LOG, room_beside_log
 from pyproxycache.store.index.rows import insert_entry
-from pyproxycache.wiring import open_store
+from pyproxycache.wiring.stored import open_store
 
 TIMES = 3000
 HITS = 10_000

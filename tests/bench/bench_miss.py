@@ -26,26 +26,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyproxycache import engine, wiring
+from pyproxycache import engine
 from pyproxycache.config import Config
 from pyproxycache.fetching import fetcher, leader
 from pyproxycache.fetching.transfers import downloads, transfer
 from pyproxycache.messages import Headers, Request, Url
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Outcome, Result
+from pyproxycache.routing.resource import Realm
 from pyproxycache.rules import decide
+from pyproxycache.rules.policy import Policies
 from pyproxycache.serving import delivery, lookup
 from pyproxycache.steps import finished
 from pyproxycache.store.bodies import blobs, commits, partial
 from pyproxycache.store.flights import claims, flight, flight_reader, flights, writer
+from pyproxycache.store.index import index
 from pyproxycache.store.upkeep import housekeeping, space
 from pyproxycache.upstream import client, exchange
+from pyproxycache.wiring.fetching import build_components, build_upstream
+from pyproxycache.wiring.listening import build_guard
+from pyproxycache.wiring.stored import open_store
 
 # What belongs to which line of the table: a function's own time, without that of others in the table.
 LAYERS: dict[str, list[tuple[object, str]]] = {
     "engine, fetcher": [(engine.Engine, "handle"), (fetcher.Fetcher, "fetch")],
     "rules": [(decide, "on_request"), (decide, "on_response"), (decide, "with_variants")],
-    "look-ups": [(lookup.Lookup, "__call__"), (lookup.Lookup, "look"), (wiring.Index, "variants")],
+    "look-ups": [(lookup.Lookup, "__call__"), (lookup.Lookup, "find"), (index.Index, "variants")],
     "flights": [
         (flights.LocalFlights, "join"),
         (writer.LocalWriter, "begin"),
@@ -165,17 +171,18 @@ def serve_bytes(size: int) -> None:
 def parts(folder: Path) -> tuple[engine.Engine, housekeeping.Housekeeper]:
     """An engine over a cache of its own."""
     config = Config(store=StoreOptions(path=folder, reserve=Share()))
-    store = wiring.open_store(config.store)
+    store = open_store(config.store)
     housekeeper = housekeeping.Housekeeper(store.index, store.space)
     housekeeper.start()
-    guard = wiring._guard(config)
-    upstream = wiring._upstream(config, guard, "bench")
-    components, *_ = wiring._build_components(config, store, housekeeper, upstream, guard)
+    guard = build_guard(config)
+    upstream = build_upstream(config, guard, "bench")
+    components, *_ = build_components(config, store, housekeeper, upstream, guard)
     return engine.Engine(components), housekeeper
 
 
 def misses(handle: engine.Engine, port: int, numbers: Iterator[int], count: int, size: int) -> None:
     """So many answers, each read to its end."""
+    realm = Realm("forward", Policies())
     fields = Headers(
         [
             ("Host", f"127.0.0.1:{port}"),
@@ -187,7 +194,7 @@ def misses(handle: engine.Engine, port: int, numbers: Iterator[int], count: int,
     for _ in range(count):
         url = Url("http", "127.0.0.1", port, f"/objects/{next(numbers):08d}")
         outcome = Outcome()
-        response = finished(handle.handle(Request("GET", url, fields), outcome))
+        response = finished(handle.handle(realm.resource(url), Request("GET", url, fields), outcome))
         received = 0
         for piece in response.body:
             received += len(piece if isinstance(piece, bytes) else piece.read())

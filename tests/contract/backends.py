@@ -15,7 +15,7 @@ from pyproxycache.options import Share, StoreOptions
 from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.store.ports import Bodies, EntryIndex, Flights, Room
-from pyproxycache.wiring import open_store
+from pyproxycache.wiring.stored import open_store
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from pyproxycache.options import StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.claims import Won
 from pyproxycache.store.index.rows import insert_entry
-from pyproxycache.wiring import open_store
+from pyproxycache.wiring.stored import open_store
 
 DONE, PROBLEMS, WRONG_USAGE = 0, 1, 2
 

@@ -18,7 +18,7 @@ from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.claims import Won
-from pyproxycache.wiring import OpenStore, open_store
+from pyproxycache.wiring.stored import OpenStore, open_store
 
 MB = 1 << 20
 FRESH = {"etag": '"v1"', "cache_control": "max-age=3600"}

@@ -24,7 +24,7 @@ from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.store.ports import LeadFlight
 from pyproxycache.store.values import End
-from pyproxycache.wiring import open_store
+from pyproxycache.wiring.stored import open_store
 
 MB = 1_000_000
 DAY = 86400

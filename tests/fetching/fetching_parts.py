@@ -25,7 +25,7 @@ from pyproxycache.serving.entry_bodies import EntryBodies
 from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.store.ports import DownloadWriter, LeadFlight
-from pyproxycache.wiring import open_store
+from pyproxycache.wiring.stored import open_store
 
 BODY = bytes(range(256)) * 1024
 """More than is stored at once."""

@@ -27,7 +27,7 @@ from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.store.ports import DownloadWriter, LeadFlight
 from pyproxycache.store.values import End
-from pyproxycache.wiring import open_store
+from pyproxycache.wiring.stored import open_store
 
 URL = "http://origin.example/a"
 KB = 1 << 10

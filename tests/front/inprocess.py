@@ -12,15 +12,15 @@ from typing import Any, Self
 from gunicorn.config import Config as ServerConfig
 
 from pyproxycache.config import Config
-from pyproxycache.front.app import App
 from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
 from pyproxycache.front.http1.sessions import Http1Sessions
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.client_loop import Post, Watch
 from pyproxycache.front.loop.poller import Poller
+from pyproxycache.front.processes.worker_parts import WorkerParts
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Outcome
-from pyproxycache.wiring import build_app
+from pyproxycache.wiring.worker import build_worker
 
 _SETTINGS: dict[str, Any] = {
     "permit_unconventional_http_method": True,
@@ -42,13 +42,15 @@ def server_config() -> Any:
     return cfg
 
 
-def sessions_of(app: App, threads: AdaptivePool, is_stopping: Callable[[], bool]) -> MakeSessions:
+def sessions_of(parts: WorkerParts, threads: AdaptivePool, is_stopping: Callable[[], bool]) -> MakeSessions:
     """What makes a worker's sessions, once there is a poller."""
 
     def runner(learn: Learn, may_ask: MayAsk) -> RequestRunner:
-        return RequestRunner(server_config(), app, is_stopping, learn, may_ask)
+        return RequestRunner(
+            server_config(), parts.application, parts.sessions.sharing, is_stopping, learn, may_ask
+        )
 
-    return lambda post, watch, now: Http1Sessions(app, threads, runner, post, watch, now)
+    return lambda post, watch, now: Http1Sessions(parts.sessions, threads, runner, post, watch, now)
 
 
 class Front:
@@ -56,7 +58,7 @@ class Front:
 
     def __init__(self, folder: Path, *, memory: int = 64 << 20, threads: int = 4, **config: Any) -> None:
         store = StoreOptions(path=folder, reserve=Share(percent=0))
-        self.app: App = build_app(Config(store=store, memory=memory, **config))
+        self.parts = build_worker(Config(store=store, memory=memory, **config))
         self.outcomes: list[Outcome] = []
         self._changed = threading.Condition()  # guards outcomes
         self.is_filled = False
@@ -65,7 +67,7 @@ class Front:
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()
         self._alive = True
-        self._make_sessions = sessions_of(self.app, AdaptivePool(threads), lambda: not self._alive)
+        self._make_sessions = sessions_of(self.parts, AdaptivePool(threads), lambda: not self._alive)
         self.serve_with(lambda make: make)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -81,7 +83,7 @@ class Front:
         self._alive = False
         self.poller.wake_up()
         self._thread.join(10)
-        self.app.around.close(1.0)
+        self.parts.hooks.close(1.0)
 
     @property
     def memory(self) -> Any:
@@ -97,9 +99,9 @@ class Front:
     def _record(self) -> None:
         """Note what the reporter is told, with each of those that it is told of as many."""
         reporter, finished, repeated = (
-            self.app.reporter,
-            self.app.reporter.finished,
-            self.app.reporter.repeated,
+            self.parts.sessions.reporter,
+            self.parts.sessions.reporter.finished,
+            self.parts.sessions.reporter.repeated,
         )
 
         def one(outcome: Outcome) -> None:
@@ -110,7 +112,7 @@ class Front:
             repeated(outcome, entry_id, times, now)
             self._note(outcome, times)
 
-        self.app._report = reporter.finished = one  # type: ignore[method-assign]
+        reporter.finished = one  # type: ignore[method-assign]
         reporter.repeated = many  # type: ignore[method-assign]
 
     def _note(self, outcome: Outcome, times: int) -> None:

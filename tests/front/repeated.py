@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pyproxycache.body import EMPTY, FileSlice
-from pyproxycache.front.app import Answer
+from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.memory.repeats import Arriving, Stored, template_of
 from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.messages import Entry, Head, Headers, Response, ReuseTerms

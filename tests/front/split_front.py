@@ -14,14 +14,18 @@ from inprocess import sessions_of
 from splits import Plain, Secured, cpu_within, plain, secured
 
 from pyproxycache.errors import ProxyError
-from pyproxycache.front.app import App, AppOptions, WorkerHooks
+from pyproxycache.front.answers.application import Application
+from pyproxycache.front.answers.sharing import Sharing
+from pyproxycache.front.answers.signer import Signer
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.forwarded import Forwarding
 from pyproxycache.front.handlers.pages import Pages
 from pyproxycache.front.handlers.prefix import Prefix
 from pyproxycache.front.handlers.proxy import Proxy
 from pyproxycache.front.handlers.purge import Purge
+from pyproxycache.front.http1.sessions import SessionParts
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool, Task
+from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
 from pyproxycache.front.requests.target import Way
 from pyproxycache.front.router import Handlers, Router
 from pyproxycache.gates.access import Access, Guard
@@ -99,8 +103,8 @@ def seen(
     """
     engine: Any = _Engine(reads=reads)
     posted: deque[Callable[[], None]] = deque()
-    app = _app(engine)
-    sessions = sessions_of(app, _Inline(1), lambda: False)(posted.append, _watch_nothing, 0.0)
+    parts = _parts(engine)
+    sessions = sessions_of(parts, _Inline(1), lambda: False)(posted.append, _watch_nothing, 0.0)
     loop = sessions.loop
     with _client(pieces, slow, tls) as sock:
         sock.feed.next()
@@ -136,7 +140,7 @@ def _watch_nothing(*_values: object) -> None:
     """No connection is another's to wait for."""
 
 
-def _app(engine: Any) -> App:
+def _parts(engine: Any) -> WorkerParts:
     def nothing(*_values: object) -> None:
         pass
 
@@ -148,12 +152,13 @@ def _app(engine: Any) -> App:
         own=(),
         elsewhere=Pages(),
     )
-    return App(
-        AppOptions("test"),
-        Access(LOOPBACK),
-        Guard(GuardOptions(), ()),
-        Router(handlers, None),
-        Reporter(nothing, nothing, None),
-        memoryview(bytearray(8)),
-        WorkerHooks(lambda: None, lambda: None, nothing),
+    reporter, signer = Reporter(nothing, nothing, None), Signer("test")
+    guard = Guard(GuardOptions(), ())
+    sessions = SessionParts(
+        admits=Access(LOOPBACK).admits,
+        sharing=Sharing(signer, reporter, guard.is_inward),
+        reporter=reporter,
+        versions=memoryview(bytearray(8)),
     )
+    application = Application(Access(LOOPBACK), Router(handlers, None), signer, reporter)
+    return WorkerParts(application, sessions, WorkerHooks(lambda: None, lambda: None, nothing))

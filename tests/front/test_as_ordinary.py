@@ -255,7 +255,8 @@ def hits(front: Front, origin: Origin) -> Iterator[tuple[str, ...]]:
         for field in (None, *FIELDS):
             fields = (host,) if field is None else (host, (field[0].title(), field[1]))
             Recorder.looked_at.clear()
-            answer = finished(front.app(RawRequest("GET", url, (1, 1), fields, "127.0.0.1", Nothing())))
+            received = RawRequest("GET", url, (1, 1), fields, "127.0.0.1", Nothing())
+            answer = finished(front.parts.application.answer(received))
             if answer.outcome.result is Result.HIT and answer.response.reuse_terms is not None:
                 yield tuple(varies)
             answer.close()

@@ -13,7 +13,7 @@ from pyproxycache.errors import StoreError
 from pyproxycache.options import StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.upkeep.watch import StoreWatch
-from pyproxycache.wiring import mend_store, open_store
+from pyproxycache.wiring.stored import mend_store, open_store
 
 
 def options(folder: Path) -> StoreOptions:

@@ -9,7 +9,7 @@ import pytest
 from cachedir import URL, CacheDir
 
 from pyproxycache.options import StoreOptions
-from pyproxycache.wiring import open_store
+from pyproxycache.wiring.stored import open_store
 
 
 def modes(folder: Path) -> dict[str, int]:

@@ -17,7 +17,7 @@ from origin import Asked, Origin, Resource
 from raw import Conversation, request
 
 from pyproxycache.options import StoreOptions
-from pyproxycache.wiring import open_store
+from pyproxycache.wiring.stored import open_store
 
 SECONDS = 12.0
 CLIENTS = 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyproxycache import clock
-from pyproxycache.front.app import App
+from pyproxycache.front.answers.sharing import Sharing
 from pyproxycache.front.http1.answering import after
 from pyproxycache.front.http1.services import Services
 from pyproxycache.front.http1.transaction import Transaction
@@ -14,6 +14,7 @@ from pyproxycache.front.loop.lingering import Lingering
 from pyproxycache.front.memory.memory import Known, Memory
 from pyproxycache.front.memory.repeats import Arriving, Stored
 from pyproxycache.http1.answer_heads import head_bytes
+from pyproxycache.report.reporter import Reporter
 
 _REPORT_SECONDS = 0.05
 
@@ -24,15 +25,22 @@ class MemoryResponder:
     Nothing is repeated once the worker is to stop. `report_at` is when `report` is due (monotonic).
     """
 
-    def __init__(self, app: App, memory: Memory, services: Services) -> None:
+    def __init__(
+        self,
+        sharing: Sharing,
+        reporter: Reporter,
+        versions: memoryview,
+        memory: Memory,
+        services: Services,
+    ) -> None:
         self.report_at = NEVER
-        self._app = app
-        self._reporter = app.reporter
-        self._versions = app.versions
+        self._sharing = sharing
+        self._reporter = reporter
+        self._versions = versions
         self._memory = memory
         self._services = services
         self._loop = services.loop
-        lines = app.reporter.lines
+        lines = reporter.lines
         self._opening = None if lines is None else lines.opening
         self._lines: list[str] = []
         self._served: list[Stored] = []
@@ -95,7 +103,7 @@ class MemoryResponder:
         self._reporter.accessed(repeat.entry_id, began)
         transaction, runner = Transaction(connection), self._services.runner
         transaction.closes = repeat.closes
-        answer = self._app.repeated(outcome, repeat.body())
+        answer = self._sharing.repeated(outcome, repeat.body())
         writer = runner.prepare(transaction, answer, repeat.data[: outcome.head_bytes], repeat.framing)
         if taken:
             writer.skip(taken)
@@ -116,7 +124,8 @@ class MemoryResponder:
         transaction, runner = Transaction(connection), self._services.runner
         transaction.closes = repeat.closes
         if now >= repeat.renew_at:
-            repeat.renew(head_bytes(self._app.signed(answer), repeat.framing, closes=repeat.closes), now)
+            signed = self._sharing.signed(answer)
+            repeat.renew(head_bytes(signed, repeat.framing, closes=repeat.closes), now)
         runner.prepare(transaction, answer, repeat.head, repeat.framing)
         runner.advance(transaction, waits=False)
         return after(transaction, self._services)

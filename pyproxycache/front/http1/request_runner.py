@@ -16,7 +16,9 @@ from gunicorn.util import http_date
 from pyproxycache import clock
 from pyproxycache.body import BytesBody
 from pyproxycache.errors import ClientGone, ProxyError
-from pyproxycache.front.app import Answer, App
+from pyproxycache.front.answers.answer import Answer
+from pyproxycache.front.answers.application import Application
+from pyproxycache.front.answers.sharing import Sharing
 from pyproxycache.front.http1.transaction import BlockingStream, Parsed, Transaction, UnderWay
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.relay import Tunnel
@@ -55,13 +57,15 @@ class RequestRunner:
     def __init__(
         self,
         cfg: Any,
-        app: App,
+        application: Application,
+        sharing: Sharing,
         is_stopping: Callable[[], bool],
         learn: Learn,
         may_ask: MayAsk,
     ) -> None:
         self._cfg = cfg
-        self._app = app
+        self._application = application
+        self._sharing = sharing
         self._is_stopping = is_stopping
         self._learn = learn
         self._may_ask = may_ask
@@ -101,7 +105,7 @@ class RequestRunner:
             received, interim, parsed = self._parsed(transaction)
         transaction.interest = Interest()
         received = replace(received, interest=transaction.interest, login=connection.login)
-        transaction.under_way = UnderWay(received, self._app(received), interim, parsed)
+        transaction.under_way = UnderWay(received, self._application.answer(received), interim, parsed)
         self._step(transaction)
 
     def _parsed(self, transaction: Transaction) -> tuple[RawRequest, InterimHeads, Parsed]:
@@ -193,7 +197,7 @@ class RequestRunner:
         transaction.closes = closes or shape.ends_connection
         head = head_bytes(answer.response.head, shape, closes=transaction.closes)
         if transaction.head is not None:
-            repeat = repeat_of(answer, head, shape, self._app, clock.wall(), closes=transaction.closes)
+            repeat = repeat_of(answer, head, shape, self._sharing, clock.wall(), closes=transaction.closes)
             is_shared = answer.outcome.stored or answer.outcome.result in _SHARED
             self._learn(transaction, repeat, is_shared)
         self.prepare(transaction, answer, head, shape)
@@ -288,7 +292,7 @@ class RequestRunner:
             status, text = "500 Internal Server Error", "the cache failed; its log says more"
             log.error("Error handling a request of %s", connection.client, exc_info=error)
         body = text.encode("latin-1", "replace") + b"\n"
-        name = self._app.name
+        name = self._application.name
         head = (
             f"HTTP/1.1 {status}\r\nDate: {http_date()}\r\nConnection: close\r\n"
             f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
@@ -303,7 +307,7 @@ class RequestRunner:
         transaction.writer = AnswerWriter(connection.stream, head, whole, BytesBody(body), connection.wake)
         self.advance(transaction, waits=True)
         if isinstance(error, http_errors.ParseException):
-            self._app.refused(connection.client, int(status[:3]), len(head), len(body))
+            self._application.refused(connection.client, int(status[:3]), len(head), len(body))
 
 
 def _parsed(transaction: Transaction, source: BlockingStream, parser: Any) -> Any:

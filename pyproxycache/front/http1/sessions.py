@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
-from pyproxycache.front.app import App
+from pyproxycache.front.answers.sharing import Sharing
 from pyproxycache.front.http1.answering import Working
 from pyproxycache.front.http1.memory_responder import MemoryResponder
 from pyproxycache.front.http1.reading import Reading
@@ -20,8 +21,26 @@ from pyproxycache.front.memory.memory import Memory
 from pyproxycache.front.memory.repeats import Repeat
 from pyproxycache.gates.access import is_local
 from pyproxycache.net.stream import Stream
+from pyproxycache.report.reporter import Reporter
 
 _RELIEF = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class SessionParts:
+    """What all sessions of a worker are made with.
+
+    `admits` says whether a client may ask. `memory`: bytes of answers kept in memory, which are right while
+    the `versions` of their keys stay the same. `half_closed`: seconds for which a client that sends no more
+    is thought to wait.
+    """
+
+    admits: Callable[[str], bool]
+    sharing: Sharing
+    reporter: Reporter
+    versions: memoryview
+    memory: int = 0
+    half_closed: float = 2.0
 
 
 class Http1Sessions:
@@ -29,7 +48,7 @@ class Http1Sessions:
 
     def __init__(
         self,
-        app: App,
+        parts: SessionParts,
         threads: AdaptivePool,
         runner: Callable[[Learn, MayAsk], RequestRunner],
         post: Post,
@@ -37,19 +56,22 @@ class Http1Sessions:
         now: float,
     ) -> None:
         self.loop = ClientLoop(post, watch, now)
-        self._app = app
+        self._admits = parts.admits
+        self._versions = parts.versions
         self._threads = threads
         self._collapser = RequestCollapser()
         self._services = Services(
-            self.loop, threads, runner(self._learn, self._may_ask), self._collapser, app.half_closed
+            self.loop, threads, runner(self._learn, self._may_ask), self._collapser, parts.half_closed
         )
-        self._memory = Memory(app.memory_size, app.reporter.lines)
-        self._responder = MemoryResponder(app, self._memory, self._services)
+        self._memory = Memory(parts.memory, parts.reporter.lines)
+        self._responder = MemoryResponder(
+            parts.sharing, parts.reporter, parts.versions, self._memory, self._services
+        )
 
     def open(self, stream: Stream, address: object) -> ClientConnection:
         """Begin to read the requests of a new client."""
         connection = ClientConnection(stream, address)
-        connection.is_admitted = self._app.admits(connection.client)
+        connection.is_admitted = self._admits(connection.client)
         connection.is_local = is_local(connection.client)
         connection.reading = Reading(connection, self._services, self._memory, self._responder)
         self.loop.add(connection)
@@ -67,7 +89,7 @@ class Http1Sessions:
 
     def tick(self) -> None:
         """Let go of answers that are outdated, and of threads that are not needed."""
-        self._memory.sweep(self._app.versions)
+        self._memory.sweep(self._versions)
         self._collapser.sweep(self.loop.now)
         self._threads.settle()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pyproxycache import clock
-from pyproxycache.front.app import Answer
+from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.relay import Tunnel

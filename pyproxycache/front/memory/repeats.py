@@ -12,7 +12,8 @@ from functools import partial
 from typing import NamedTuple
 
 from pyproxycache.body import Body, BytesBody, FileSlice, Piece
-from pyproxycache.front.app import Answer, App
+from pyproxycache.front.answers.answer import Answer
+from pyproxycache.front.answers.sharing import Sharing
 from pyproxycache.front.loop.answer_writer import is_in_memory
 from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.messages import ReuseTerms
@@ -243,7 +244,7 @@ def repeat_of(
     answer: Answer,
     head: bytes,
     framing: Framing,
-    app: App,
+    sharing: Sharing,
     now: float,
     *,
     closes: bool,
@@ -253,7 +254,7 @@ def repeat_of(
     if reuse_terms is None:
         return None
     if reuse_terms.again is not None:
-        return Arriving(reuse_terms, framing, partial(app.join, answer), closes=closes)
+        return Arriving(reuse_terms, framing, partial(sharing.join, answer), closes=closes)
     if answer.outcome.result is not Result.HIT or reuse_terms.until <= now:
         return None
     if len(head) > _LONGEST_HEAD:
@@ -262,7 +263,7 @@ def repeat_of(
     rest = answer.body.ready_piece() if framing.has_body else b""
     if template is None or rest is None:
         return None
-    is_inward = app.is_inward(reuse_terms.entry.peer)
+    is_inward = sharing.is_inward(reuse_terms.entry.peer)
     try:
         return Stored(answer, template, framing, rest, closes=closes, is_inward=is_inward)
     except OSError as error:

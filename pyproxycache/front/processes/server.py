@@ -1,4 +1,4 @@
-"""The gunicorn application: settings for the proxy's needs, one App a worker."""
+"""The gunicorn application: settings for the proxy's needs, one set of parts for each worker."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from pyproxycache.front.app import App
 from pyproxycache.front.processes.master import Master
 from pyproxycache.front.processes.worker import Worker
+from pyproxycache.front.processes.worker_parts import WorkerParts
 from pyproxycache.options import ServerOptions
 
 _GRACE = 2
@@ -23,13 +23,13 @@ class Setup:
     """What one configuration makes of the server.
 
     `begin` is called once it is adopted, `ready` when the server accepts for the first time; `build` makes
-    a worker's App, after the fork. The master asks every second whether `workers_are_outdated`.
+    the parts of a worker, after the fork. The master asks every second whether `workers_are_outdated`.
     """
 
     options: ServerOptions
     begin: Callable[[], None]
     ready: Callable[[], None]
-    build: Callable[[], App]
+    build: Callable[[], WorkerParts]
     workers_are_outdated: Callable[[], bool]
 
 
@@ -54,7 +54,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         for name, value in self._settings().items():
             self.cfg.set(name, value)
 
-    def load(self) -> App:
+    def load(self) -> WorkerParts:
         _allow_many_files()
         return self._setup.build()
 

@@ -17,6 +17,7 @@ from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.client_loop import Post, Watch
 from pyproxycache.front.loop.poller import Poller
 from pyproxycache.front.processes.heap import keep_few_arenas
+from pyproxycache.front.processes.worker_parts import WorkerParts
 from pyproxycache.net import descriptors
 
 _GRACE = 2.0
@@ -48,34 +49,36 @@ class Worker(base.Worker):  # type: ignore[misc]
         # Threads may be anywhere, and every unfinished download is fit to be resumed: just go.
         if self._poller is not None:
             self._poller.write_lines()
-            self.wsgi.around.finish_logs()
+            self.wsgi.hooks.finish_logs()
         os._exit(0)
 
     def handle_usr1(self, sig: int, frame: object) -> None:
         """Log files were renamed."""
         super().handle_usr1(sig, frame)
         if self._poller is not None:
-            self._poller.post(self.wsgi.around.reopen_logs)
+            self._poller.post(self.wsgi.hooks.reopen_logs)
 
     def run(self) -> None:
         # A hit shall not wait for Python's usual 5 ms while a thread works on a miss.
         sys.setswitchinterval(_TURN_SECONDS)
-        app, threads = self.wsgi, AdaptivePool(self.cfg.threads, self.wsgi.shares)
+        parts: WorkerParts = self.wsgi
+        threads = AdaptivePool(self.cfg.threads, parts.shares)
 
         def runner(learn: Learn, may_ask: MayAsk) -> RequestRunner:
-            return RequestRunner(self.cfg, app, lambda: not self.alive, learn, may_ask)
+            application, sharing = parts.application, parts.sessions.sharing
+            return RequestRunner(self.cfg, application, sharing, lambda: not self.alive, learn, may_ask)
 
         for listener in self.sockets:
             listener.setblocking(False)
 
         def sessions(post: Post, watch: Watch, now: float) -> Http1Sessions:
-            return Http1Sessions(app, threads, runner, post, watch, now)
+            return Http1Sessions(parts.sessions, threads, runner, post, watch, now)
 
         self._poller = Poller(self.sockets, sessions, _most_connections())
         descriptors.closers.append(self._poller.close_idle)
         self._poller.run(self._beat)
         self._poller.finish(self._beat, self._stop_at)
-        app.around.close(max(0.0, self._stop_at - clock.steady()))
+        parts.hooks.close(max(0.0, self._stop_at - clock.steady()))
         os._exit(0)
 
     def _beat(self) -> bool:

@@ -1,0 +1,66 @@
+"""Answers that others get as well: of a download that runs, or given before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyproxycache import clock
+from pyproxycache.body import Body
+from pyproxycache.errors import ProxyError
+from pyproxycache.front.answers.answer import Answer
+from pyproxycache.front.answers.signer import Signer
+from pyproxycache.front.handlers.handler import Answered
+from pyproxycache.messages import Head, Response
+from pyproxycache.outcome import Outcome
+from pyproxycache.report.reporter import Reporter
+
+
+class Sharing:
+    """Makes answers for further clients, each reported for itself.
+
+    `is_inward`: whether only local clients may have what came from an address.
+    """
+
+    def __init__(self, signer: Signer, reporter: Reporter, is_inward: Callable[[str], bool]) -> None:
+        self._signer = signer
+        self._reporter = reporter
+        self.is_inward = is_inward
+
+    def join(self, answered: Answer, client: str) -> Answer | None:
+        """The same answer for another client, of a download that runs; None where it has to ask itself.
+
+        Its head is yet to be signed.
+        """
+        reuse_terms = answered.response.reuse_terms
+        if reuse_terms is None or reuse_terms.again is None:
+            return None
+        theirs = answered.outcome
+        outcome = Outcome(
+            method=theirs.method,
+            target=theirs.target,
+            url=theirs.url,
+            version=theirs.version,
+            referer=theirs.referer,
+            user_agent=theirs.user_agent,
+            client=client,
+            started=clock.wall(),
+            begun=clock.steady(),
+        )
+        try:
+            response = reuse_terms.again(client, outcome)
+        except ProxyError:
+            return None
+        if response is None:
+            return None
+        outcome.status, outcome.content_type = response.head.status, theirs.content_type
+        return Answer(response, outcome, self._reporter.finished, answered.present)
+
+    def signed(self, answer: Answer) -> Head:
+        """The head of an answer that was joined."""
+        answered = Answered(answer.response, is_of_cache=True, present=answer.present)
+        return self._signer.signed(answered, answer.outcome).head
+
+    def repeated(self, outcome: Outcome, body: Body) -> Answer:
+        """An answer that was given before, whose head is known."""
+        response = Response(Head(outcome.status), body, outcome.bytes_sent)
+        return Answer(response, outcome, self._reporter.finished)

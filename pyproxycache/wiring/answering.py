@@ -1,0 +1,99 @@
+"""From a received request to its answer: handlers, gates, signature, and what is shared of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyproxycache.config import Config
+from pyproxycache.engine import Engine
+from pyproxycache.front.answers.application import Application
+from pyproxycache.front.answers.sharing import Sharing
+from pyproxycache.front.answers.signer import Signer
+from pyproxycache.front.handlers import kisscache
+from pyproxycache.front.handlers.cached import CachedAnswers
+from pyproxycache.front.handlers.forwarded import Forwarding
+from pyproxycache.front.handlers.handler import Handler
+from pyproxycache.front.handlers.kisscache import Figures
+from pyproxycache.front.handlers.pages import Pages
+from pyproxycache.front.handlers.prefix import Prefix
+from pyproxycache.front.handlers.proxy import Proxy
+from pyproxycache.front.handlers.purge import Purge
+from pyproxycache.front.handlers.reverse import Reverse
+from pyproxycache.front.handlers.upgrade import Upgrade
+from pyproxycache.front.http1.sessions import SessionParts
+from pyproxycache.front.loop.turns import Shares, shares_of
+from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
+from pyproxycache.front.requests.target import Local, Wanted, Way
+from pyproxycache.front.router import Handlers, Router
+from pyproxycache.gates.access import Access, Guard
+from pyproxycache.passing import PassingEngine
+from pyproxycache.report.reporter import Reporter
+from pyproxycache.routing.resource import Realm
+from pyproxycache.upstream.client import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What the handlers stand on, with a store or without one.
+
+    `versions` are those of the keys, `figures` what the status page tells.
+    """
+
+    name: str
+    engine: Engine | PassingEngine
+    upstream: Upstream
+    guard: Guard
+    reporter: Reporter
+    versions: memoryview
+    figures: Callable[[], Figures]
+
+
+def build_parts(config: Config, below: Below, memory: int, hooks: WorkerHooks) -> WorkerParts:
+    """What a worker runs; `memory`: bytes of answers that are kept in memory."""
+    access, signer = Access(config.allow), Signer(below.name, _tells_key(config))
+    router = build_router(config, below.engine, below.upstream, below.figures)
+    sessions = SessionParts(
+        admits=access.admits,
+        sharing=Sharing(signer, below.reporter, below.guard.is_inward),
+        reporter=below.reporter,
+        versions=below.versions,
+        memory=memory,
+        half_closed=config.limits.half_closed,
+    )
+    application = Application(access, router, signer, below.reporter)
+    return WorkerParts(application, sessions, hooks, _shares(config))
+
+
+def build_router(
+    config: Config, engine: Engine | PassingEngine, upstream: Upstream, figures: Callable[[], Figures]
+) -> Router:
+    """All handlers, and what each is for: a new one is a line here."""
+    below = config.upstream
+    realm = Realm("forward" if below is None else "reverse", config.policies(), below)
+    forwarding = Forwarding(config.forwarded, is_reverse=below is not None)
+    cached = CachedAnswers(realm, forwarding, engine)
+    by_way: dict[Way, Handler[Wanted]] = {Way.PROXY: Proxy(cached), Way.PREFIX: Prefix(cached)}
+    own: list[tuple[re.Pattern[str], Handler[Local]]] = []
+    if config.kisscache.enabled:
+        own.append((kisscache.PATHS, kisscache.KissCache(config.kisscache, figures, cached)))
+    handlers = Handlers(
+        by_way if below is None else {Way.REVERSE: Reverse(cached, below)},
+        purge=Purge(realm, Access(config.allow_purge, "allow_purge"), engine),
+        own=tuple(own),
+        elsewhere=Pages(),
+        upgrade=None if below is None else Upgrade(cached, below, upstream),
+    )
+    return Router(handlers, below)
+
+
+def _shares(config: Config) -> Shares:
+    limits = config.limits
+    return shares_of(config.threads, limits.origin_requests, limits.client_requests)
+
+
+def _tells_key(config: Config) -> bool:
+    """Whether Cache-Status has the key: clients of a reverse proxy need not know what is behind it."""
+    told = config.cache_status.key
+    return config.upstream is None if told is None else told

@@ -1,0 +1,28 @@
+"""The addresses that are listened on, and who may reach what from there."""
+
+from __future__ import annotations
+
+import socket
+
+from pyproxycache.config import Config
+from pyproxycache.gates.access import Guard
+from pyproxycache.options import GuardOptions
+
+
+def listen_addresses(listen: tuple[str, ...]) -> list[tuple[str, int]]:
+    """Address and port of each TCP listener; raises OSError where a name stands for none."""
+    found = []
+    for text in listen:
+        if not text.startswith("unix:"):
+            host, _, port = text.rpartition(":")
+            # A name is bound as IPv4, an address stands for itself.
+            address = host.strip("[]") if host.startswith("[") else socket.gethostbyname(host)
+            found.append((address, int(port)))
+    return found
+
+
+def build_guard(config: Config) -> Guard:
+    """Which addresses clients may reach."""
+    # Behind a reverse proxy lies only what the operator chose, wherever that is.
+    options = GuardOptions(deny=(), own_addresses=False) if config.upstream else config.guard
+    return Guard(options, listen_addresses(config.listen))

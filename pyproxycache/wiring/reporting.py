@@ -1,0 +1,35 @@
+"""What the server tells of itself and of requests."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pyproxycache.background import Count
+from pyproxycache.options import LogOptions
+from pyproxycache.report.access_log import AccessLog
+from pyproxycache.report.formats import FORMATS
+from pyproxycache.report.seldom import Seldom
+from pyproxycache.report.sinks import sink
+
+_LOG_FORMAT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"
+_LOG_TIME = "%Y-%m-%d %H:%M:%S %z"
+
+
+def set_up_logging(level: str) -> None:
+    """The package's log to standard error, in the form of the server's own."""
+    package = logging.getLogger("pyproxycache")
+    package.setLevel(level.upper())
+    package.propagate = False
+    if not package.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter(_LOG_FORMAT, _LOG_TIME))
+        handler.addFilter(Seldom())
+        package.addHandler(handler)
+
+
+def build_access_log(options: LogOptions, count: Count) -> AccessLog | None:
+    """The access log, if there is to be one."""
+    if options.access is None:
+        return None
+    return AccessLog(sink(options.access), FORMATS[options.format], query=options.query, count=count)

@@ -1,0 +1,59 @@
+"""The server: what its master runs, and what each worker is made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from pyproxycache.background import tell_of_lost_threads
+from pyproxycache.config import Config
+from pyproxycache.front.processes.server import Server, Setup
+from pyproxycache.front.processes.worker_parts import WorkerParts
+from pyproxycache.options import ServerOptions
+from pyproxycache.store.upkeep.watch import StoreWatch
+from pyproxycache.wiring.reporting import set_up_logging
+from pyproxycache.wiring.stored import mend_store
+from pyproxycache.wiring.worker import build_worker
+
+log = logging.getLogger("pyproxycache")
+
+
+def build_server(
+    load: Callable[[], Config], adopted: Callable[[Config], None], ready: Callable[[Config], None]
+) -> Server:
+    """The server; `load` gives the configuration at the start and at each reload, or raises.
+
+    `adopted` is told each that comes into force, `ready` the one that the server begins to accept with.
+    """
+
+    def load_setup() -> Setup:
+        config = load()
+        watch = StoreWatch(config.store.path, partial(mend_store, config.store))
+        options = ServerOptions(
+            listen=config.listen,
+            workers=config.workers,
+            threads=config.threads,
+            drain=config.fetch.drain,
+            log_level=config.log.level,
+            limits=config.limits,
+        )
+
+        def begin() -> None:
+            set_up_logging(config.log.level)
+            adopted(config)
+
+        return Setup(
+            options,
+            begin=begin,
+            ready=partial(ready, config),
+            build=partial(_build_worker, config, watch.ask),
+            workers_are_outdated=watch.is_anew,
+        )
+
+    return Server(load_setup)
+
+
+def _build_worker(config: Config, ask_for_store: Callable[[], None]) -> WorkerParts:
+    tell_of_lost_threads(log)
+    return build_worker(config, ask_for_store)

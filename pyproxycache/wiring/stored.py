@@ -1,0 +1,87 @@
+"""The store in its folder."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from pyproxycache.errors import StoreError
+from pyproxycache.options import StoreOptions
+from pyproxycache.store.bodies.blobs import Blobs
+from pyproxycache.store.bodies.stored_bodies import StoredBodies
+from pyproxycache.store.bodies.whole_bodies import WholeBodies
+from pyproxycache.store.files.footprint import largest_log
+from pyproxycache.store.flights.claims import Claims
+from pyproxycache.store.index.database import Database
+from pyproxycache.store.index.index import Index
+from pyproxycache.store.upkeep.ballast import Ballast
+from pyproxycache.store.upkeep.clock_changes import ClockChanges
+from pyproxycache.store.upkeep.fsck import Fsck
+from pyproxycache.store.upkeep.recovery import Recovery
+from pyproxycache.store.upkeep.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStore:
+    """The parts of one cache folder."""
+
+    database: Database
+    blobs: Blobs
+    bodies: StoredBodies
+    whole_bodies: WholeBodies
+    index: Index
+    claims: Claims
+    space: Space
+    fsck: Fsck
+    recovery: Recovery
+    clock_changes: ClockChanges
+
+
+def open_store(options: StoreOptions) -> OpenStore:
+    """The cache in its folder, made or migrated where needed; raises StoreError."""
+    blobs = Blobs(options.path)
+    blobs.create_folders()
+    most_log = largest_log(options.max_size, blobs.disk().size)
+    database = Database(options.path / "index.sqlite", most_log)
+    try:
+        is_new = database.migrate()
+    except StoreError:
+        if database.damage:
+            database.set_aside_if_damaged()
+            database = Database(database.path, most_log)
+        # A disk with no byte left: nothing can be opened there, nor anything forgotten.
+        elif not Ballast(options.path).release():
+            raise
+        is_new = database.migrate()
+    if is_new:
+        blobs.discard()  # what nobody can name
+    index = Index(database)
+    claims = Claims(database, blobs)
+    whole_bodies = WholeBodies(database, blobs)
+    space, fsck = Space(options, index, claims, blobs), Fsck(index, blobs, whole_bodies)
+    space.restock()
+    recovery = Recovery(space, index, blobs, fsck)
+    return OpenStore(
+        database,
+        blobs,
+        StoredBodies(index, blobs, whole_bodies),
+        whole_bodies,
+        index,
+        claims,
+        space,
+        fsck,
+        recovery,
+        ClockChanges(database),
+    )
+
+
+def mend_store(options: StoreOptions) -> None:
+    """Open the store and mend what an unclean stop may have left; raises StoreError."""
+    store = open_store(options)
+    try:
+        store.clock_changes.look()
+        store.recovery.run()
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"the store in {options.path} cannot be mended: {error}") from error
+    finally:
+        store.database.close()

@@ -1,0 +1,138 @@
+"""A worker process: with its store, or passing requests on while there is none."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from functools import partial
+
+from pyproxycache.background import Background, Rounds
+from pyproxycache.config import Config
+from pyproxycache.engine import Engine
+from pyproxycache.errors import StoreError
+from pyproxycache.front.handlers.kisscache import Figures
+from pyproxycache.front.processes.heap import HeapTrim
+from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
+from pyproxycache.passing import PassingEngine
+from pyproxycache.report.access_log import AccessLog
+from pyproxycache.report.reporter import Reporter
+from pyproxycache.store.upkeep.housekeeping import Housekeeper
+from pyproxycache.store.upkeep.verifying import Verifier
+from pyproxycache.wiring.answering import Below, build_parts
+from pyproxycache.wiring.fetching import build_components, build_upstream
+from pyproxycache.wiring.listening import build_guard
+from pyproxycache.wiring.reporting import build_access_log
+from pyproxycache.wiring.stored import OpenStore, open_store
+
+log = logging.getLogger("pyproxycache")
+
+_LOG_SECONDS = 1.0
+
+
+def build_worker(config: Config, ask_for_store: Callable[[], None] = lambda: None) -> WorkerParts:
+    """What a worker runs: all parts are made here, after the fork.
+
+    Without a store, which `ask_for_store` is called for then, requests are passed on.
+    """
+    try:
+        return _with_store(config)
+    except StoreError as error:
+        log.error("there is no store, and requests are passed on: %s", error)
+        ask_for_store()
+        return _without_store(config, str(error))
+
+
+def _with_store(config: Config) -> WorkerParts:
+    store = open_store(config.store)
+    name = f"pyproxycache-{store.index.instance()}"
+    guard = build_guard(config)
+    upstream = build_upstream(config, guard, name)
+    chores = (
+        store.clock_changes.look,
+        upstream.close_unwanted,
+        HeapTrim().trim,
+        store.database.set_aside_if_damaged,
+        store.blobs.remove_discarded,
+    )
+    housekeeper = Housekeeper(store.index, store.space, chores)
+    components, downloads = build_components(config, store, housekeeper, upstream, guard)
+    access_log = build_access_log(config.log, housekeeper.count)
+    verifier = Verifier(config.store.verify, store.index, store.blobs, store.fsck, housekeeper.count)
+    finish_logs = _finishing(access_log)
+
+    def close(seconds: float) -> None:
+        verifier.close()
+        components.refresher.close()
+        left = downloads.drain(seconds)
+        if left:
+            log.warning("%d downloads are not finished; the next request for each goes on from there", left)
+        housekeeper.close()
+        finish_logs()
+
+    below = Below(
+        name,
+        Engine(components),
+        upstream,
+        guard,
+        Reporter(housekeeper.count, housekeeper.note_access, access_log),
+        store.index.versions,
+        lambda: _figures(config, store),
+    )
+    hooks = WorkerHooks(access_log.reopen if access_log else _ignore, finish_logs, close)
+    parts = build_parts(config, below, config.memory, hooks)
+    # Last: what fails before leaves no thread beside those without a store.
+    housekeeper.start()
+    verifier.start()
+    return parts
+
+
+def _without_store(config: Config, why: str) -> WorkerParts:
+    """The same without a store."""
+    name, guard = f"pyproxycache-{secrets.token_hex(4)}", build_guard(config)
+    upstream = build_upstream(config, guard, name)
+    access_log = build_access_log(config.log, _ignore)
+    finish_logs = _finishing(access_log)
+
+    rounds = Rounds((upstream.close_unwanted, HeapTrim().trim), Background("housekeeping", log, _ignore))
+
+    def figures() -> Figures:
+        raise StoreError(why)
+
+    def close(_seconds: float) -> None:
+        rounds.close()
+        finish_logs()
+
+    below = Below(
+        name,
+        PassingEngine(upstream, why),
+        upstream,
+        guard,
+        Reporter(_ignore, _ignore, access_log),
+        memoryview(bytearray(8)).cast("Q"),  # of no key: nothing is given again
+        figures,
+    )
+    hooks = WorkerHooks(access_log.reopen if access_log else _ignore, finish_logs, close)
+    parts = build_parts(config, below, 0, hooks)
+    rounds.start()
+    return parts
+
+
+def _figures(config: Config, store: OpenStore) -> Figures:
+    usage = store.index.usage()
+    return Figures(
+        used=usage.bytes,
+        limit=config.store.max_size,
+        entries=usage.entries,
+        downloading=len(store.claims.running()),
+        counters=store.index.counters(),
+    )
+
+
+def _finishing(access_log: AccessLog | None) -> Callable[[], None]:
+    """Has the access log, if there is one, write what waits."""
+    return partial(access_log.close, _LOG_SECONDS) if access_log else _ignore
+
+
+def _ignore(*_what: object, **_more: object) -> None:
+    """There is nobody to be told."""
