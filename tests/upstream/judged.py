@@ -179,6 +179,11 @@ WE_REFUSE: tuple[tuple[str, str, Explains], ...] = (
         _matches(_OLD_AND_CODED),
     ),
     ("another HTTP", "RFC 9112 section 2.3", _matches(rb"^HTTP/[02-9]")),
+    (
+        "a carriage return alone in the line of a chunk",
+        "RFC 9112 section 2.2",
+        _matches(rb"^[0-9a-f]+[ \t]*;[^\n]*\r[^\n]"),
+    ),
 )
 """What we refuse and h11 reads."""
 

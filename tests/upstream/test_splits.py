@@ -113,6 +113,7 @@ DIFFERENT = {
     "a character in a field that is for control and a blank to h11": OK
     + b"X: a\x0bb\r\nContent-Length: 1\r\n\r\na",
     "a blank for a control character in a field": OK + b"X: a\x01b\r\nContent-Length: 1\r\n\r\na",
+    "a carriage return alone in the line of a chunk": CHUNKED + b"1\r\na\r\n0;\ra\r\n\r\n",
     "another HTTP": b"HTTP/2.0 200 OK\r\nContent-Length: 1\r\n\r\na",
     "one blank for a folded line": OK + b"X: a \r\n  b\r\nContent-Length: 1\r\n\r\na",
 }
