@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pyproxycache.body import Body, FileSlice, Piece
 from pyproxycache.errors import BrokenOff
@@ -47,24 +47,21 @@ class GivenBytes:
         """Whether the file has all up to the offset: what came without it is known to nobody any more."""
         return os.fstat(self._fd).st_size >= offset
 
-    def gone_on(self, exchange: Exchange, offset: int, stop: int | None) -> Iterator[bytes]:
-        """The bytes from the offset up to `stop`, or the end, of an answer that begins as the file does.
+    def compared(self, exchange: Exchange, start: int, offset: int) -> Iterator[bytes]:
+        """The answer's bytes, of which those from `start` up to the offset are what the file has there.
 
-        Raises BrokenOff where it does not, or is shorter.
+        Raises BrokenOff where they are not.
         """
         place = 0
         for data in exchange:
-            given = min(len(data), max(0, offset - place))
-            if given and os.pread(self._fd, given, place) != data[:given]:
+            first, last = max(place, start), min(place + len(data), offset)
+            if (
+                first < last
+                and os.pread(self._fd, last - first, first) != data[first - place : last - place]
+            ):
                 raise BrokenOff(_OTHER)
-            rest = data[given : None if stop is None else max(0, stop - place)]
             place += len(data)
-            if rest:
-                yield rest
-            if stop is not None and place >= stop:
-                return
-        if place < (offset if stop is None else stop):
-            raise BrokenOff(f"the origin's body ended at {place}")
+            yield data
 
     def __del__(self) -> None:
         os.close(self._fd)
@@ -99,14 +96,18 @@ class AloneBodies:
 
     def _by_bytes(self, read: FlightRead, offset: int, given: GivenBytes | None) -> Body:
         """The whole once more, which is the same as far as it was given."""
-        if given is None or not given.reach_to(offset):
+        is_begun = offset > read.start
+        if is_begun and (given is None or not given.reach_to(offset)):
             raise BrokenOff("the download ended, and without a strong validator it cannot go on")
         request = read.request.with_headers(plain_headers(read.request))
         exchange = self._upstream.send(request, read.outcome)
         if exchange.length != read.answered.length or not is_alike(read.entry.head, exchange.head):
             exchange.close()
             raise BrokenOff(_OTHER)
-        return OriginBody(exchange, given.gone_on(exchange, offset, read.stop))
+        whole: Iterable[bytes] = exchange
+        if is_begun and given is not None:
+            whole = given.compared(exchange, read.start, offset)
+        return OriginBody(exchange, _from_byte(whole, offset, read.stop))
 
     def of_span(self, read: SpanRead, offset: int) -> Body:
         """The span's bytes from the offset on."""
@@ -131,10 +132,10 @@ def _first_bytes(exchange: Exchange, count: int) -> Iterator[bytes]:
         yield data
 
 
-def _from_byte(exchange: Exchange, offset: int, stop: int | None) -> Iterator[bytes]:
+def _from_byte(whole: Iterable[bytes], offset: int, stop: int | None) -> Iterator[bytes]:
     """The body from the offset up to `stop`, or its end; raises BrokenOff where it is shorter."""
     place = 0
-    for data in exchange:
+    for data in whole:
         kept = data[max(0, offset - place) : None if stop is None else stop - place]
         place += len(data)
         if kept:

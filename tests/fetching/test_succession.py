@@ -121,6 +121,7 @@ WHOLE, UNMARKED = reply(200, BODY, STRONG), reply(200, BODY, NONE)
 OTHER = reply(200, bytes(len(BODY)), ("ETag", '"2"'))
 SMALL = reply(200, b"small", ("ETag", '"2"'))
 ALTERED = reply(200, bytes(len(BODY)), NONE)
+ALTERED_BEFORE = reply(200, bytes(GIVEN - 1000) + BODY[GIVEN - 1000 :], NONE)
 REST = f"Range: bytes={GIVEN}-{len(BODY) - 1}"
 LEFT = f"Range: bytes={ARRIVED}-"
 ALL = ""
@@ -169,8 +170,10 @@ def test_a_body_goes_on(
         body.close()
 
 
-def followed(parts: Parts, server: Scripted, validator: tuple[str, str]) -> tuple[ResumedBody, FlightRead]:
-    """A body of which the client has the first bytes, and whose leader dies then."""
+def followed(
+    parts: Parts, server: Scripted, validator: tuple[str, str], start: int = 0
+) -> tuple[ResumedBody, FlightRead]:
+    """A body of which the client has the first bytes, from `start` on, and whose leader dies then."""
     key = str(server.url())
     writer = parts.lead(FlightKey(key))
     writer.begin(entry_of(key, validator), len(BODY))
@@ -178,14 +181,50 @@ def followed(parts: Parts, server: Scripted, validator: tuple[str, str]) -> tupl
     writer.file.write(BODY[:ARRIVED])
     writer.publish_size()
     flight, now = writer.flight, writer.flight.progress()
-    lost = FlightRead(asking(server), Outcome(), flight, now, 0, len(BODY))
-    body = ResumedBody(parts.succession.of_flight(lost), 0, len(BODY), flight.read(now, 0, GIVEN))
-    assert size_of(next(body)) == GIVEN
+    lost = FlightRead(asking(server), Outcome(), flight, now, start, len(BODY))
+    first = flight.read(now, start, GIVEN)
+    body = ResumedBody(parts.succession.of_flight(lost), start, len(BODY), first)
+    assert size_of(next(body)) == GIVEN - start
     if validator is STRONG:
         writer.leave_for_successor(End.ORPHANED)
     else:
         writer.finish(End.ORPHANED)
     return body, lost
+
+
+@pytest.mark.parametrize(
+    ("given", "answer", "is_gone"),
+    [
+        pytest.param(0, UNMARKED, False, id="nothing was given"),
+        pytest.param(0, WHOLE, True, id="nothing was given, and it is another one"),
+        pytest.param(0, SMALL, True, id="nothing was given, and it is shorter"),
+        pytest.param(1000, UNMARKED, False, id="some was given"),
+        pytest.param(1000, ALTERED, True, id="some was given, and it has changed"),
+        pytest.param(1000, ALTERED_BEFORE, False, id="some was given, and what was not has changed"),
+    ],
+)
+def test_a_range_of_what_has_no_validator_goes_on(
+    parts: Parts, given: int, answer: bytes, is_gone: bool
+) -> None:
+    """Also where the file that the client was to be sent from does not reach to the range."""
+    start = GIVEN - given
+    with Scripted([answer]) as server:
+        body, lost = followed(parts, server, NONE, start) if given else nothing_given(parts, server, start)
+        not_storable(parts, lost)
+        if is_gone:
+            with pytest.raises(BrokenOff):
+                read(body)
+        else:
+            assert read(body) == BODY[GIVEN:]
+        body.close()
+
+
+def nothing_given(parts: Parts, server: Scripted, start: int) -> tuple[ResumedBody, FlightRead]:
+    """A body of which the client has the head alone."""
+    whole, lost = followed(parts, server, NONE)
+    whole.close()
+    lost = replace(lost, start=start)
+    return ResumedBody(parts.succession.of_flight(lost), start, len(BODY)), lost
 
 
 # A span of a representation.
