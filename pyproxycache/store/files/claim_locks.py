@@ -32,7 +32,11 @@ _opening = threading.Lock()
 
 
 class _LockFile:
-    """The file as this process has it open; `held` has the places it has locked, guarded by `lock`."""
+    """The file as this process has it open.
+
+    `held` has the places that one of its threads has locked, or is about to. It is changed in single
+    steps, without a lock: who had one while the kernel is asked would have all others wait for his turn.
+    """
 
     def __init__(self, path: Path) -> None:
         self.fd = open_lock(path)
@@ -46,8 +50,7 @@ class _LockFile:
             raise
         self.name = f"{found.st_dev:x}-{found.st_ino:x}"
         self._pid = os.getpid()
-        self.lock = threading.Lock()
-        self.held: set[int] = set()
+        self.held: dict[int, object] = {}
 
     def __del__(self) -> None:
         # Of a parent's, closing it would drop the locks that this process has by its own descriptor.
@@ -104,39 +107,41 @@ class ClaimLocks:
 
     def take(self, place: Place) -> bool:
         """Lock the place, unless somebody has it, in this process or in another."""
-        file = self._file
-        with file.lock:
-            if place.offset in file.held:
-                return False
-            try:
-                fcntl.lockf(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place.offset)
-            except (BlockingIOError, PermissionError):
-                return False
-            except OSError as error:
-                raise StoreError(f"cannot lock a claim: {error.strerror}") from error
-            file.held.add(place.offset)
-            return True
+        file, own = self._file, object()
+        if file.held.setdefault(place.offset, own) is not own:
+            return False
+        is_taken = False
+        try:
+            fcntl.lockf(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place.offset)
+            is_taken = True
+        except (BlockingIOError, PermissionError):
+            pass
+        except OSError as error:
+            raise StoreError(f"cannot lock a claim: {error.strerror}") from error
+        finally:
+            if not is_taken:
+                del file.held[place.offset]
+        return is_taken
 
     def release(self, place: Place) -> None:
         """Let go of the place, if it is ours."""
         file = self._file
-        with file.lock:
-            if place.offset in file.held:
-                file.held.discard(place.offset)
-                fcntl.lockf(file.fd, fcntl.LOCK_UN, 1, place.offset)
+        if place.offset in file.held:
+            # Another thread that took it before it is unlocked would lose it by that.
+            fcntl.lockf(file.fd, fcntl.LOCK_UN, 1, place.offset)
+            file.held.pop(place.offset, None)
 
     def holder(self, place: Place) -> int | None:
         """The id of the process that has the place locked."""
         file = self._file
-        with file.lock:
-            if place.offset in file.held:
-                return os.getpid()
-            asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place.offset, 1, 0)
-            try:
-                answer = fcntl.fcntl(file.fd, fcntl.F_GETLK, asked)
-            except OSError as error:
-                raise StoreError(f"cannot see who has a claim: {error.strerror}") from error
-            kind, _whence, _start, _length, pid = _FLOCK.unpack(answer)
+        if place.offset in file.held:
+            return os.getpid()
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place.offset, 1, 0)
+        try:
+            answer = fcntl.fcntl(file.fd, fcntl.F_GETLK, asked)
+        except OSError as error:
+            raise StoreError(f"cannot see who has a claim: {error.strerror}") from error
+        kind, _whence, _start, _length, pid = _FLOCK.unpack(answer)
         return None if kind == fcntl.F_UNLCK else int(pid)
 
     def begin_epoch(self, key: str | None = None) -> None:
