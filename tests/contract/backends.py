@@ -6,10 +6,12 @@ Another backend is one more class here and one more line in `BACKENDS`.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.store.flights.flights import LocalFlights
@@ -60,7 +62,7 @@ class Backend(Protocol):
 
 
 class SqliteAndFiles:
-    """The index in SQLite and bodies in files, for the processes of one machine."""
+    """Entries and small bodies in SQLite, larger bodies in files, for the processes of one machine."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "cache"
@@ -84,7 +86,10 @@ class SqliteAndFiles:
         self._change(digest, lambda body: body[:-1])
 
     def lose(self, digest: str) -> None:
-        self._file(digest).unlink()
+        if self._file(digest).exists():
+            self._file(digest).unlink()
+        else:
+            self._execute("UPDATE blobs SET content = NULL WHERE digest = ?", digest)
 
     def take_away(self) -> None:
         shutil.rmtree(self._folder)
@@ -95,7 +100,16 @@ class SqliteAndFiles:
 
     def _change(self, digest: str, change: Callable[[bytes], bytes]) -> None:
         path = self._file(digest)
-        path.write_bytes(change(path.read_bytes()))
+        if path.exists():
+            path.write_bytes(change(path.read_bytes()))
+            return
+        ((body,),) = self._execute("SELECT content FROM blobs WHERE digest = ?", digest)
+        self._execute("UPDATE blobs SET content = ? WHERE digest = ?", change(body), digest)
+
+    def _execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """With the index, where small bodies are."""
+        with closing(sqlite3.connect(self._folder / "index.sqlite")) as db, db:
+            return db.execute(statement, values).fetchall()
 
 
 BACKENDS: tuple[type[Backend], ...] = (SqliteAndFiles,)

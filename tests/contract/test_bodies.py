@@ -15,7 +15,8 @@ from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.store.values import BodyGone, End
 
 OTHER = "http://origin.example/b"
-MEDIUM = bytes(range(250)) * 160  # 40 KB: in a file, and compared with its digest when it is opened
+MEDIUM = bytes(range(250)) * 160
+"""40 KB: less than what is compared with its digest when it is opened."""
 
 
 @pytest.mark.parametrize("grows", [False, True])
@@ -83,11 +84,9 @@ def test_a_reader_that_is_closed_holds_nothing(store: OpenedStore) -> None:
 
 
 HARMS = [
+    ("corrupt", SMALL),
     ("corrupt", MEDIUM),
-    ("cut_short", MEDIUM),
-    ("cut_short", LARGE),
-    ("lose", MEDIUM),
-    ("lose", LARGE),
+    *((harm, body) for harm in ("cut_short", "lose") for body in (SMALL, MEDIUM, LARGE)),
 ]
 
 

@@ -27,7 +27,7 @@ from pyproxycache.cli import main
 from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.options import StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.claims import Won
+from pyproxycache.store.flights.flight_rows import Won
 from pyproxycache.store.index.rows import insert_entry
 from pyproxycache.wiring.stored import open_store
 

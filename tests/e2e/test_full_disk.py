@@ -17,7 +17,7 @@ from origin import Generated, Origin
 from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.claims import Won
+from pyproxycache.store.flights.flight_rows import Won
 from pyproxycache.wiring.stored import OpenStore, open_store
 
 MB = 1 << 20

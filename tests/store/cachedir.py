@@ -18,7 +18,8 @@ from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.bodies.whole_bodies import WholeBodies
 from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
-from pyproxycache.store.flights.claims import Claim, Claims, Won
+from pyproxycache.store.flights.claims import Claims
+from pyproxycache.store.flights.flight_rows import Claim, Won
 from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.store.index.database import Database

@@ -10,7 +10,7 @@ from cachedir import CacheDir, asking, entry, whole
 from pyproxycache.messages import Entry, Part
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.partial import Partial
-from pyproxycache.store.flights.claims import Claim, Won
+from pyproxycache.store.flights.flight_rows import Claim, Won
 
 ORIGIN = "http://origin.example"
 GROUPS = {

@@ -11,7 +11,7 @@ from storeprocess import StoreProcess
 from pyproxycache.errors import StoreError
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.partial import Partial
-from pyproxycache.store.flights.claims import Claim, Taken, Won
+from pyproxycache.store.flights.flight_rows import Claim, Taken, Won
 
 pytestmark = pytest.mark.in_files
 

@@ -8,7 +8,7 @@ from cachedir import URL, CacheDir, entry, whole
 
 from pyproxycache.messages import Head, Headers
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.claims import Won
+from pyproxycache.store.flights.flight_rows import Won
 
 
 def claim(cache: CacheDir, key: str) -> Won:

@@ -7,7 +7,7 @@ from cachedir import URL, CacheDir, asking, entry
 
 from pyproxycache.messages import Entry, Part
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.claims import Won
+from pyproxycache.store.flights.flight_rows import Won
 
 pytestmark = pytest.mark.in_files
 

@@ -8,7 +8,7 @@ import pytest
 from cachedir import URL, CacheDir, entry, whole
 
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.claims import Won
+from pyproxycache.store.flights.flight_rows import Won
 from pyproxycache.store.index import short_transactions as slices
 from pyproxycache.store.ports import NotStorable
 

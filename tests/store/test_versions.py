@@ -12,7 +12,7 @@ from cachedir import CacheDir, asking, entry
 
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry
-from pyproxycache.store.index.versions import Versions
+from pyproxycache.store.files.versions import Versions
 
 URL = "http://origin.example/a"
 GROUPED = replace(entry(URL), groups=("g",))

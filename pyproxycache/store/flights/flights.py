@@ -10,8 +10,9 @@ import threading
 from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.claims import Claim, Claims, Taken, Won
+from pyproxycache.store.flights.claims import Claims
 from pyproxycache.store.flights.flight import LocalFlight
+from pyproxycache.store.flights.flight_rows import Claim, Taken, Won
 from pyproxycache.store.flights.flight_server import FlightServer
 from pyproxycache.store.flights.remote_reader import RemoteFlightReader, Terms
 from pyproxycache.store.flights.writer import UNCHECKED, LocalWriter

@@ -11,8 +11,9 @@ from pyproxycache.errors import ProxyError
 from pyproxycache.messages import Entry
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.partial import Partial
-from pyproxycache.store.flights.claims import Claims, Won
+from pyproxycache.store.flights.claims import Claims
 from pyproxycache.store.flights.flight import LocalFlight
+from pyproxycache.store.flights.flight_rows import Won
 from pyproxycache.store.store_errors import logging_store_errors
 from pyproxycache.store.values import End, Progress
 

@@ -12,16 +12,15 @@ from typing import Any
 
 from pyproxycache import clock
 from pyproxycache.errors import NoSpace, StoreError
-from pyproxycache.net.descriptors import make_sure_of
 from pyproxycache.store.files.claim_locks import ClaimLocks
 from pyproxycache.store.files.file_lock import FileLock
 from pyproxycache.store.files.footprint import LARGEST_LOG
 from pyproxycache.store.files.private import create_private, keep_private
-from pyproxycache.store.index import eviction
+from pyproxycache.store.files.versions import Versions
+from pyproxycache.store.index.connections import PAGE_SIZE, connect, prepare_writer
 from pyproxycache.store.index.damage import Identity, identity, is_damage, set_aside
 from pyproxycache.store.index.rows import DamagedRow
-from pyproxycache.store.index.schema import SCHEMA_VERSION, WATCHES, migrate
-from pyproxycache.store.index.versions import Versions
+from pyproxycache.store.index.schema import SCHEMA_VERSION, migrate
 
 # A log's index that cannot grow is told of as an error of its own.
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
@@ -29,21 +28,6 @@ _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 Row = tuple[Any, ...]
 Values = Sequence[Any] | Mapping[str, Any]
 
-# Small, because the kernel has the file's pages as well, once for all processes; mapped they would count
-# for each connection. Whoever commits does not write pages back (`settle` does), unless nobody else has.
-_PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = NORMAL",
-    "PRAGMA busy_timeout = 5000",
-    "PRAGMA cache_size = -128",
-    "PRAGMA mmap_size = 0",
-    "PRAGMA temp_store = MEMORY",
-    "PRAGMA secure_delete = OFF",  # it is written anew where it is freed, on some systems
-)
-_PAGE = 4096
-_FOR_A_CONNECTION = 3  # descriptors
-# What a transaction changes is not to be written before its end.
-_WRITERS_CACHE = "PRAGMA cache_size = -8192"
 _MOST_IDLE = 16
 _LOCKED_SECONDS = 10.0
 # Seconds: longer than any transaction of ours, and short beside a client's own patience.
@@ -198,7 +182,7 @@ class Database:
         self._unsettled = 0
         with self.read() as db:
             _busy, pages, done = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if done < pages and pages > self._most_log // _PAGE // 8:
+        if done < pages and pages > self._most_log // PAGE_SIZE // 8:
             self._sync()
             with self.alone(), self.read() as db:
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -265,11 +249,7 @@ class Database:
         if self._writer is None or self._writer[0] != pid:
             self._inherited.append(self._writer)
             connection = self._connect()
-            connection.execute(_WRITERS_CACHE)
-            eviction.teach(connection)
-            connection.create_function("note_change", 1, self._changed.add)
-            for statement in WATCHES:
-                connection.execute(statement)
+            prepare_writer(connection, self._changed.add)
             self._writer = (pid, connection)
         return self._writer[1]
 
@@ -320,18 +300,10 @@ class Database:
             self._writer = None
 
     def _connect(self) -> sqlite3.Connection:
-        make_sure_of(_FOR_A_CONNECTION)
         try:
-            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            if connection.execute("PRAGMA page_count").fetchone() == (0,):
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file only
-            for pragma in _PRAGMAS:
-                connection.execute(pragma)
-            connection.execute(f"PRAGMA wal_autocheckpoint = {self._most_log // _PAGE}")
-            connection.execute(f"PRAGMA journal_size_limit = {self._most_log}")
+            return connect(self.path, self._most_log)
         except sqlite3.Error as error:
             raise self._as_store_error("open", error) from error
-        return connection
 
 
 def _close_before_fork() -> None:
