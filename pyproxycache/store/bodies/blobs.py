@@ -167,7 +167,7 @@ class Blobs:
 
 
 class Damaged(Exception):
-    """A blob that is not what its row says."""
+    """A stored body has another size or other bytes than its row says."""
 
 
 class BlobReader(Body):

@@ -73,7 +73,7 @@ class Commits:
         return stored
 
     def _put_in_place(self, db: sqlite3.Connection, commit: Commit, now: float, known: set[str]) -> int:
-        """The blob before its row; `known` are the keys that have got rows in this transaction."""
+        """Put the blob in place, then its row; `known`: keys that got rows in this transaction."""
         entry, body, content = commit.entry, commit.body, None
         if entry.size <= self._largest_in_index:
             content = body.content() if isinstance(body, Partial) else body
@@ -86,7 +86,7 @@ class Commits:
         return insert_entry(db, entry, now, content, is_first=is_first)
 
     def sweep(self, *, unused_since: float) -> int:
-        """Remove the leavings of dead leaders; gives how many files went.
+        """Remove the files that dead leaders left; gives how many went.
 
         A partial file without a row, or not written since `unused_since` (epoch seconds), has no
         successor to expect. One with a second name died between naming the blob and committing the
@@ -125,7 +125,7 @@ class Commits:
             self._blobs.remove(digest)
 
     def _mend(self, db: sqlite3.Connection) -> None:
-        """Of a writer that died between blobs and their rows nothing stays."""
+        """Remove the blobs of a writer that died before their rows were committed."""
         intent = self._blobs.intent
         if intent.token() != self._committed:
             for digest in intent.noted():

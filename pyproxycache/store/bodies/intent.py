@@ -37,17 +37,17 @@ class Intent:
         self._map[: 1 + _TOKEN] = b"\0%-16b" % token.encode()
 
     def note(self, digest: str) -> None:
-        """One more blob, of this digest (sha256 in hex), comes into its place, and then its row."""
+        """Note that the blob of this digest (sha256 in hex) is being written, and has no row yet."""
         count = self._map[0]
         place = 1 + _TOKEN + count * _DIGEST
         self._map[place : place + _DIGEST] = digest.encode()
         self._map[0] = count + 1
 
     def token(self) -> str:
-        """The writer who came last."""
+        """The token of the last writer."""
         return self._map[1 : 1 + _TOKEN].rstrip(b" \0").decode()
 
     def noted(self) -> list[str]:
-        """The digests of his blobs."""
+        """The digests of the last writer's blobs."""
         places = range(1 + _TOKEN, 1 + _TOKEN + self._map[0] * _DIGEST, _DIGEST)
         return [self._map[place : place + _DIGEST].decode() for place in places]

@@ -29,7 +29,7 @@ class OverflowBuffer:
         return len(self._data) < _LIMIT
 
     def close(self) -> None:
-        """Nobody reads it, and nobody can begin to."""
+        """Drop all bytes: nobody reads them, and nobody can begin to."""
         self._closed = True
         self._data.clear()
 

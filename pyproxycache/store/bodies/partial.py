@@ -1,4 +1,4 @@
-"""A body's file while it grows."""
+"""The file of a body that is arriving."""
 
 from __future__ import annotations
 

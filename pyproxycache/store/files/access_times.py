@@ -1,4 +1,4 @@
-"""Reading is not to write: a file's time of access would be noted in the file system's journal."""
+"""Turns off access times of the cache's files: noting one is a write to the file system's journal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FLAGS = struct.Struct("=I4x")  # declared as a long, used as an int
 
 
 def note_none_below(folder: Path) -> None:
-    """Have no access times noted of files that are made in the folder from now on, where that can be had.
+    """Turn off access times for files made in the folder from now on, where the file system can do that.
 
     Else a hit would wait now and then while the journal is written, and most of all during a long purge.
     """

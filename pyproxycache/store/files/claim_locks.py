@@ -1,4 +1,4 @@
-"""Which keys are claimed, and by which process: locks on bytes of a file, which need no transaction."""
+"""Claims as locks on bytes of a file: they name their process, end with it, and need no transaction."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _LockFile:
 
 
 class Place(NamedTuple):
-    """Where a claim is locked: the byte's `offset`, and the epochs that it is of."""
+    """Where a claim is locked: the byte's `offset`, and the epochs under which it was made."""
 
     offset: int
     slot: int
@@ -90,11 +90,11 @@ class ClaimLocks:
         self._epochs = file.epochs
 
     def address(self, pid: int) -> str:
-        """Where the process with this id listens for followers of what it leads."""
+        """The name of the Unix socket at which the process with this id tells followers of its flights."""
         return f"pyproxycache-{pid}-{self._file.name}"
 
     def place(self, key: FlightKey) -> Place:
-        """Where a claim on the flight key is locked now."""
+        """The place at which a claim on the flight key is locked in the present epoch."""
         slot = _slot(key.cache_key)
         of_all, of_key = self._epochs[_ALL], self._epochs[slot]
         name, epochs = f"{key.cache_key} {key.variant}", _EPOCHS.pack(of_all, of_key)
@@ -102,11 +102,11 @@ class ClaimLocks:
         return Place(_FIRST + (int.from_bytes(digest, "little") >> 2), slot, of_all, of_key)
 
     def is_current(self, place: Place) -> bool:
-        """Whether the key's claims are still locked there."""
+        """Whether no purge has begun a new epoch since the claim was made at this place."""
         return self._epochs[place.slot] == place.of_key and self._epochs[_ALL] == place.of_all
 
     def take(self, place: Place) -> bool:
-        """Lock the place, unless somebody has it, in this process or in another."""
+        """Lock the place; False where this or another process has it locked. Raises StoreError."""
         file, own = self._file, object()
         if file.held.setdefault(place.offset, own) is not own:
             return False
@@ -124,7 +124,7 @@ class ClaimLocks:
         return is_taken
 
     def release(self, place: Place) -> None:
-        """Let go of the place, if it is ours."""
+        """Unlock the place, if this process has it locked."""
         file = self._file
         if place.offset in file.held:
             # Another thread that took it before it is unlocked would lose it by that.
@@ -132,7 +132,7 @@ class ClaimLocks:
             file.held.pop(place.offset, None)
 
     def holder(self, place: Place) -> int | None:
-        """The id of the process that has the place locked."""
+        """The id of the process that has the place locked; None where none has. Raises StoreError."""
         file = self._file
         if place.offset in file.held:
             return os.getpid()

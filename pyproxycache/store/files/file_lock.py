@@ -1,4 +1,4 @@
-"""Locks on files, over all processes, for which nobody waits for ever."""
+"""Locks on files between processes, with a limit to how long a thread waits for one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FLOCK = struct.Struct("hhqqi4x")
 
 
 class LockBusy(StoreError):
-    """Somebody else has the lock."""
+    """Another process or thread has the lock, and kept it for longer than the caller waits."""
 
 
 class FileLock:
@@ -169,7 +169,7 @@ class LockWaiter:
 
 
 def _is_waited_for(fd: int) -> bool:
-    """Whether a process waits for the file's lock; raises OSError."""
+    """Whether a process waits for the file's lock now; raises OSError."""
     try:
         _lock_first_byte(fd, fcntl.F_OFD_SETLK)
     except BlockingIOError:

@@ -49,12 +49,12 @@ class Footprint:
 
     @property
     def counted_index(self) -> int:
-        """What of the index there is for the sake of its rows."""
+        """Bytes of the index that its rows need: without what an empty index takes."""
         return max(0, self.index - _EMPTY_INDEX)
 
     @property
     def total(self) -> int:
-        """What counts against the size of the cache."""
+        """Bytes that count against the size of the cache."""
         return self.bodies + self.counted_index + self.arriving
 
 
@@ -74,15 +74,15 @@ class Disk:
         return cls(found.f_bavail * unit, found.f_blocks * unit, found.f_favail, found.f_files)
 
     def with_more(self, spare: int) -> Disk:
-        """The same with so many bytes more that are free to us."""
+        """The same disk with so many bytes more free."""
         return replace(self, free=self.free + spare)
 
     def missing(self, reserve: Share) -> int:
-        """Bytes that are to be freed until the reserve is there; negative: what is left beside it."""
+        """Bytes to be freed until the reserve is free; negative where more than the reserve is free."""
         return reserve.of(self.size) - self.free
 
     def missing_files(self, reserve: Share) -> int:
-        """The same of files, of which a share stays free where the reserve is a size, too."""
+        """Files (inodes) to be freed until the reserve is free; a share of them also where it is a size."""
         if not self.files:
             return 0
         return int((reserve.percent or _FILES_IN_RESERVE) / 100 * self.files) - self.free_files

@@ -1,4 +1,4 @@
-"""The cache is its user's alone: what is stored may be anybody's secret."""
+"""Keeps other users out of the cache's files: what is stored may be secret."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def create_private(path: Path) -> None:
 
 
 def keep_private(paths: Iterable[Path]) -> None:
-    """Take from others what they may do with these files and folders; one line in the log for each."""
+    """Take all permissions of other users from these files and folders, with a line in the log for each."""
     for path in paths:
         try:
             mode = stat.S_IMODE(path.lstat().st_mode)
@@ -45,6 +45,6 @@ def keep_private(paths: Iterable[Path]) -> None:
 
 
 def is_ours_alone(folder: Path) -> bool:
-    """Whether the folder is a cache's or empty, and so is no place that others have things in."""
+    """Whether the folder is empty or a cache, so that nobody else has files in it."""
     names = {path.name for path in folder.iterdir()}
     return not names or "index.sqlite" in names

@@ -40,11 +40,11 @@ class Versions:
             raise StoreError(f"cannot use the versions {path}: {error.strerror}") from error
 
     def slot(self, key: str) -> int:
-        """Where in `counters` the key's version is."""
+        """The index in `counters` of the key's version."""
         return 1 + crc32(key.encode()) % (_READY - 1)
 
     def stamp(self, key: str) -> Stamp | None:
-        """What to compare later, taken before the key is looked up; None while that would say nothing."""
+        """The key's version, to be taken before a look-up; None while a commit of the key is under way."""
         slot = self.slot(key)
         version = self.counters[slot]
         return None if version & 1 else Stamp(slot, version)
@@ -55,22 +55,22 @@ class Versions:
 
     @property
     def is_ready(self) -> bool:
-        """Whether what was stored before the file was made is known to it."""
+        """Whether the file has counted all that is stored, also what was stored before it was made."""
         return bool(self.counters[_READY])
 
     def begin_use(self, *, is_empty: bool) -> None:
-        """Make it ready, for an index that `is_empty` or not (with the write lock held)."""
+        """Mark the file as ready, for an index that `is_empty` or not (with the write lock held)."""
         if not is_empty:
             self.touch_all()
         self.counters[_READY] = 1
 
     def touch_all(self) -> None:
-        """What came before the file, or did not get into it when the power went, may be any key's."""
+        """Change all versions: something was stored that was not counted, under a key that is not known."""
         self.begin(range(1, _READY))
         self.end(range(1, _READY))
 
     def begin(self, slots: Iterable[int]) -> None:
-        """A commit that concerns these slots comes (with the write lock held)."""
+        """Note that a commit to the keys of these slots begins (with the write lock held)."""
         counters = self.counters
         if counters[_COMMITTING]:
             self._mend()
@@ -79,14 +79,14 @@ class Versions:
             counters[slot] |= 1
 
     def end(self, slots: Iterable[int]) -> None:
-        """It was done, or taken back (with the write lock held)."""
+        """Note that the commit was done or rolled back (with the write lock held)."""
         counters = self.counters
         for slot in slots:
             counters[slot] += 1
         counters[_COMMITTING] = 0
 
     def _mend(self) -> None:
-        """A writer died in its commit, which is over now, whether or not it was done."""
+        """Change the versions that a dead writer left odd: its commit is over, done or not."""
         counters = self.counters
         for slot in range(1, _READY):
             if counters[slot] & 1:

@@ -1,4 +1,4 @@
-"""Bytes to the disk, and what it says when it takes none, as the store's own errors."""
+"""Writes bytes to the disk, and makes its errors StoreErrors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write_all(fd: int, data: bytes, offset: int) -> None:
-    """All of the data, from the offset on; raises OSError."""
+    """Write all of the data at the offset; raises OSError."""
     written = os.pwrite(fd, data, offset)
     while written < len(data):
         written += os.pwrite(fd, data[written:], offset + written)
@@ -22,7 +22,7 @@ def write_all(fd: int, data: bytes, offset: int) -> None:
 
 @contextlib.contextmanager
 def as_store_errors(path: Path) -> Iterator[None]:
-    """Raises StoreError, with the path, where the block raises OSError."""
+    """Raise StoreError, with the path, where the block raises OSError."""
     try:
         yield
     except OSError as error:
@@ -30,6 +30,6 @@ def as_store_errors(path: Path) -> Iterator[None]:
 
 
 def as_store_error(path: Path | str, error: OSError) -> StoreError:
-    """The error as one of the store's, NoSpace for a full disk."""
+    """The OSError as a StoreError; NoSpace where the disk is full."""
     kind = NoSpace if error.errno in _NO_SPACE else StoreError
     return kind(f"{path}: {error.strerror}")

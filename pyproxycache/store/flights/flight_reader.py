@@ -26,7 +26,7 @@ class _FlightBody(Protocol):
 
 
 class FlightReader(Body):
-    """One reader's pieces; leaves the flight at the end, on an error, or when closed."""
+    """Reads a flight's body for one client; leaves the flight at the end, on an error, or when closed."""
 
     def __init__(
         self, flight: _FlightBody, answered: Progress, start: int, stop: int | None, given: bool
@@ -66,13 +66,13 @@ class FlightReader(Body):
         return piece
 
     def can_go_on(self, now: Progress) -> bool:
-        """Whether there is a piece, an end, or a body begun anew whose head is known."""
+        """Whether the reader need not wait: for a piece, the end, or the head of a body begun anew."""
         if now.end is not None or now.size > self.offset:
             return True
         return now.generation != self.answered.generation and (self.given or now.entry is not None)
 
     def start_anew(self, now: Progress) -> None:
-        """Accept the new body, if none of the old was given out and the client's head fits it."""
+        """Read the new body from here on; raises ProxyError where the client has been sent the old one."""
         if self.given or not _same_head(self.answered, now):
             raise why_broken(now, "the origin broke off, and its new answer may differ from the old")
         self.answered = now
@@ -87,12 +87,12 @@ class FlightReader(Body):
 
 
 def why_broken(now: Progress, otherwise: str) -> ProxyError:
-    """What ended the body, as an error of this thread's own."""
+    """The error that ended the body, as a new one for this thread to raise."""
     return BrokenOff(otherwise) if now.error is None else now.error.another()
 
 
 def _same_head(old: Progress, new: Progress) -> bool:
-    """Whether a client that was sent the old head can be sent the new body."""
+    """Whether a client that was sent the old head may be sent the body of the new one."""
     if old.entry is None or new.entry is None or old.length != new.length:
         return False
     fields = ("content-type", "content-encoding", "content-length", "etag", "last-modified")

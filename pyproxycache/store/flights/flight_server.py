@@ -20,7 +20,7 @@ _BACK_OFF = 0.1
 
 
 class FlightServer:
-    """Serves this process's flights to the other ones; only processes of the same user are answered.
+    """Tells other processes of the same user how far the flights of this process are.
 
     `find` gives the flight of a token, or without one that of a key. A follower that hears nothing for
     `silence` seconds takes over.
@@ -70,7 +70,7 @@ class FlightServer:
                 self._push(flight, follower)
 
     def _push(self, flight: LocalFlight, follower: socket.socket) -> None:
-        """Send each change, the newest state only, until the flight ends."""
+        """Send the newest progress after each change, until the flight ends."""
         while not flight.wait_file(self._beat):
             follower.sendall(BEAT)
         try:
@@ -101,7 +101,7 @@ class FlightServer:
 
 
 def _line(connection: socket.socket) -> str:
-    """What comes up to the end of a line."""
+    """The next line of the stream; raises ConnectionError where it ends before."""
     received = b""
     while not received.endswith(b"\n"):
         more = connection.recv(65536)

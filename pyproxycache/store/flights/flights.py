@@ -1,4 +1,4 @@
-"""Single download: who leads a key and who follows, across threads and worker processes."""
+"""One download for all: who leads a key and who follows, among threads and worker processes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _tokens = itertools.count(secrets.randbits(32))
 
 
 def new_token() -> str:
-    """A name that no other claim has, nor had: 16 characters."""
+    """A new name for a claim, of 16 characters, that no other claim has had."""
     return f"{os.getpid():08x}{next(_tokens) & 0xFFFFFFFF:08x}"
 
 
 class LocalFlights:
-    """The flights of this process, and the claims of all.
+    """The flights of the processes of one machine: those this process leads, and those it follows.
 
-    `_flights` (all) and `_led` (by token) are guarded by `_lock`; claims are made outside of it. A leader
-    elsewhere that does not keep to the terms loses the key. Made after fork.
+    `_flights` (all) and `_led` (by token) are guarded by `_lock`; claims are made without it. A
+    leader elsewhere that does not keep to the terms loses the key. To be made after the fork.
     """
 
     def __init__(self, claims: Claims, terms: Terms) -> None:
@@ -59,13 +59,13 @@ class LocalFlights:
                 return JoinFlight(flight)
 
     def lead_after_all(self, key: FlightKey) -> LeadFlight | None:
-        """Lead the download of a key although it was not storable; None where somebody else does."""
+        """Lead the download of a key although it is not storable; None where another one leads."""
         self.claims.lift(key)
         joined = self.join(key)
         return joined if isinstance(joined, LeadFlight) else None
 
     def follow(self, key: FlightKey) -> JoinFlight | None:
-        """Follow the download that runs; None, and no trace of having asked, where there is none."""
+        """Follow the download of the key that runs; None where none does, and nothing is changed then."""
         while True:
             with self._lock:
                 flight = self._flights.get(key)
@@ -98,11 +98,11 @@ class LocalFlights:
         return self.claims.recorded(key)
 
     def stamp(self, key: str) -> Stamp | None:
-        """What changes whenever a flight of the cache key is recorded."""
+        """A version that changes whenever the head of a flight of the cache key is recorded."""
         return self.claims.stamp(key)
 
     def _is_current(self, flight: LocalFlight) -> bool:
-        """Whether it still runs, or is about to; dropped where it was purged."""
+        """Whether the flight may still be joined; one that was purged is dropped."""
         if flight.is_current():
             return True
         self.drop(flight)
@@ -150,7 +150,7 @@ class LocalFlights:
         flight.leave()
 
     def _find_led(self, token: str, key: FlightKey) -> LocalFlight | None:
-        """The flight that another process asks for: by its token, where it has one that shows."""
+        """The flight that another process asks for, by its token, or by its key where that has no row."""
         with self._lock:
             flight = self._led.get(token) if token else self._flights.get(key)
             if flight is None or flight.token not in self._led:
@@ -164,7 +164,7 @@ class LocalFlights:
         self.drop(flight)
 
     def drop(self, flight: LocalFlight) -> None:
-        """Nobody finds the flight from here on."""
+        """Let nobody find the flight any more; those who have it go on."""
         with self._lock:
             if self._flights.get(flight.key) is flight:
                 del self._flights[flight.key]

@@ -21,7 +21,7 @@ _SMALL = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """So many seconds without a sign of life, or without progress, take a key from a leader elsewhere."""
+    """Seconds without a sign of life, or without progress, after which a leader elsewhere loses its key."""
 
     silence: float
     lease: float
@@ -67,7 +67,7 @@ class RemoteFlightReader:
             self._flight.publish(last)
 
     def _follow(self) -> Progress:
-        """Publish until the flight ends; gives its last state, raises TimeoutError after the lease."""
+        """Publish the progress until the flight ends; gives the last one. Raises TimeoutError."""
         try:
             process = os.pidfd_open(int(self._owner.split("-")[1]))
         except OSError:
@@ -101,7 +101,7 @@ class RemoteFlightReader:
             return self._receive(leader)
 
     def _leave(self, leader: socket.socket) -> None:
-        """Stop listening to a part's download, which goes on only as long as somebody reads it."""
+        """Stop following the download of a part when nobody here reads it, so that it may end."""
         entry = self._flight.progress().entry
         if entry is not None and entry.part is not None and self._flight.close_if_left():
             self._is_left = True
@@ -112,7 +112,7 @@ class RemoteFlightReader:
         return replace(self._flight.progress(), end=end)
 
     def _receive(self, leader: socket.socket) -> Progress | None:
-        """Publish line by line; gives the last one, unpublished, or None if the stream ends before it."""
+        """Publish each line; gives the one with the end, unpublished, or None where none comes."""
         buffer, has_file, moved = b"", False, clock.steady()
         while True:
             more, fds, _, _ = socket.recv_fds(leader, 65536, 1, socket.MSG_CMSG_CLOEXEC)

@@ -32,7 +32,7 @@ class LocalWriter:
     def __init__(
         self, claims: Claims, flight: LocalFlight, won: Won, drop: Callable[[LocalFlight], None]
     ) -> None:
-        """`drop` has the flight found by nobody who asks from then on."""
+        """`drop` makes the flight one that nobody finds any more."""
         self._claims = claims
         self._drop = drop
         self._claim = won.claim
@@ -64,13 +64,13 @@ class LocalWriter:
         return self._file.size if self._file is not None else 0
 
     def publish_size(self) -> None:
-        """Tell the followers how much there is now."""
+        """Tell the followers how many bytes there are now."""
         self.flight.publish(self._progress())
 
     def begin(self, entry: Entry, length: int | None) -> None:
-        """The head is known: note it for a successor and tell the followers. Raises StoreError.
+        """Record the head for a successor, and tell the followers.
 
-        A first file is made, which may be what fails.
+        Makes the file, if there is none yet. Raises StoreError where that fails.
         """
         self._begun, self._length = True, length
         if self._file is None:
@@ -86,7 +86,7 @@ class LocalWriter:
         self.flight.open_file(self._file.open_reader())
 
     def begin_anew(self, entry: Entry, length: int | None) -> bool:
-        """Start the body again from its first byte; False if a client was given bytes of this leader's.
+        """Begin the body again from its first byte; False where a client has bytes that this leader wrote.
 
         Bytes that a dead leader left are no obstacle, but their file stays as it is, for nobody knows who
         reads it: they break off. Who was given nothing goes on with the new body, if its head fits.
@@ -113,13 +113,13 @@ class LocalWriter:
             self._claims.record(self._claim)
 
     def feed_without_file(self, data: bytes, total: int) -> bool:
-        """Pass bytes on to the followers in this process only; False when none is left."""
+        """Pass on bytes that no file has room for to followers here; False when none is left."""
         return self.flight.append_tail(
             data, Progress(self._generation, total, self.entry, self._length, file=None)
         )
 
     def unlist(self, not_storable_until: float) -> None:
-        """Nobody joins from here on; those who have joined go on."""
+        """Let nobody join any more; those who have joined go on."""
         self._drop(self.flight)
         self._end_claim(not_storable_until)
 
@@ -130,14 +130,14 @@ class LocalWriter:
                 self._claims.finish(self._claim, not_storable_until=not_storable_until)
 
     def end_here(self, entry: Entry) -> None:
-        """What is there of the part is all that comes; `entry` is the part shortened to that."""
+        """Take what is there of a part as all of it; `entry` is the part shortened to that."""
         self._claim = self.flight.claim = replace(self._claim, entry=entry)
         self._length = self.size
 
     def store(self, entry: Entry) -> int | None:
         """Commit the whole body and end the flight; gives the entry's id. Raises StoreError.
 
-        None if it was purged meanwhile.
+        None where the key was purged meanwhile.
         """
         stored = self._claims.store(self._claim, entry, self.file)
         self._end(self._progress(End.STORED))
@@ -145,7 +145,7 @@ class LocalWriter:
         return stored
 
     def store_at_once(self, entry: Entry, body: bytes) -> int | None:
-        """The same for a body that came whole and has no file. Followers read it in any case.
+        """The same for a body that came with its head and has no file. Followers read it in any case.
 
         None if it was purged meanwhile; raises StoreError after the end.
         """
@@ -178,7 +178,7 @@ class LocalWriter:
             self._file.discard()
 
     def leave_for_successor(self, end: End, error: ProxyError | None = None) -> None:
-        """End the flight but keep its row and file: the next leader resumes it."""
+        """End the flight, but keep its row and file, which the next leader resumes."""
         self._drop(self.flight)
         self.file.release()  # before anyone hears of the end and asks for the locks
         self._claims.leave(self._claim)

@@ -77,20 +77,20 @@ class Database:
 
     @property
     def versions(self) -> Versions:
-        """The versions of all keys; raises StoreError."""
+        """The versions of all keys, which commits change. Raises StoreError."""
         if self._versions is None:
             self._versions = Versions(self.path.with_name("versions"))
         return self._versions
 
     @property
     def claim_locks(self) -> ClaimLocks:
-        """Who leads which key; raises StoreError."""
+        """The locks of claims, whose epochs purges change. Raises StoreError."""
         if self._claim_locks is None:
             self._claim_locks = ClaimLocks(self.path.with_name("claims"))
         return self._claim_locks
 
     def migrate(self) -> bool:
-        """Bring the schema to this version; whether the index is new.
+        """Migrate the index to this program's schema; gives whether it is new.
 
         Raises StoreError, also for a file from a later version.
         """
@@ -188,7 +188,7 @@ class Database:
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def _sync(self) -> None:
-        """Have what was written back reach the disk, which SQLite leaves to who does the rest."""
+        """Have what was written back to the file reach the disk."""
         try:
             if self._synced is None:
                 # Never closed: to close any descriptor of the file would drop SQLite's locks on it.
@@ -199,7 +199,7 @@ class Database:
 
     @contextlib.contextmanager
     def alone(self, *, after_others: bool = False) -> Iterator[None]:
-        """While nobody else writes; with errors of SQLite's as our own."""
+        """Keep all other writers out for the length of the block. Raises StoreError."""
         if self.damage:
             raise StoreError(self.damage)
         self._refuse_while_locked()
@@ -207,7 +207,7 @@ class Database:
             yield
 
     def _refuse_while_locked(self) -> None:
-        """One waits for a lock that another program holds, and for a while nobody else does."""
+        """Raise StoreError while another program has SQLite's lock: one caller in ten seconds waits."""
         if clock.steady() < self._locked_until:
             raise StoreError(f"another program has the index {self.path} locked")
 
@@ -222,7 +222,7 @@ class Database:
             raise
 
     def _as_store_error(self, doing: str, error: sqlite3.Error) -> StoreError:
-        """What it means for those who ask, and for those who ask next."""
+        """SQLite's error as a StoreError; notes damage, and locks of other programs."""
         text = f"cannot {doing} the index {self.path}: {error}"
         if is_damage(error):
             self.damage = f"the index {self.path} is damaged: {error}"
@@ -232,7 +232,7 @@ class Database:
         return NoSpace(text) if code in _FULL else StoreError(text)
 
     def set_aside_if_damaged(self) -> None:
-        """Make room for a new index in place of a damaged one. Raises StoreError."""
+        """Rename a damaged index, so that a new one can be made in its place. Raises StoreError."""
         if not self.damage:
             return
         try:
@@ -277,7 +277,7 @@ class Database:
             self.versions.end(slots)
 
     def close(self) -> None:
-        """Close what nobody uses; the next use opens it again."""
+        """Close all connections that nobody uses; the next use opens new ones."""
         self.close_readers()
         with contextlib.suppress(StoreError), self._lock.held(_PATIENCE):
             pid = os.getpid()
@@ -287,12 +287,12 @@ class Database:
         self._lock.close()
 
     def close_readers(self) -> None:
-        """Close the connections that wait for readers."""
+        """Close the idle connections for reading."""
         while self._idle:
             self._idle.pop().close()
 
     def close_before_fork(self) -> None:
-        """Close all that this thread may: what is in a transaction is left for the parent."""
+        """Close all connections but one in a transaction, which is the parent's."""
         self.close_readers()
         writer = self._writer
         if writer is not None and writer[0] == os.getpid() and not writer[1].in_transaction:

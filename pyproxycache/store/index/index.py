@@ -58,7 +58,7 @@ class Index:
         return self._database.versions.counters
 
     def stamp(self, key: str) -> Stamp | None:
-        """To be taken before a look-up whose result is to be kept; None where nothing may be kept."""
+        """The key's version, to be taken before a look-up whose result is kept; None during a commit."""
         return self._database.versions.stamp(key)
 
     def is_unknown(self, key: str, search: str) -> bool:
@@ -170,7 +170,7 @@ class Index:
         return self.usage().bytes
 
     def settle(self) -> None:
-        """Do at leisure what those who commit have put off."""
+        """Bring SQLite's log into the file, which commits put off. Raises StoreError."""
         self._database.settle()
 
     def footprint(self) -> Footprint:

@@ -1,4 +1,4 @@
-"""An entry as a row: its columns, and which rows give way to a new one."""
+"""An entry as a row of `entries`, and which rows a new one replaces."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _COVERED = f"{_PARTS} AND first_pos >= ? AND last_pos <= ? AND (first_pos, last_
 
 
 class DamagedRow(StoreError):
-    """A row that has something in it that was never written there."""
+    """A row holds values that this program never writes: the index is damaged."""
 
 
 def row_of(entry: Entry) -> tuple[Any, ...]:
@@ -96,12 +96,12 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
 
 
 def _columns_of(entry: Entry) -> dict[str, Any]:
-    """The same by the columns' names."""
+    """The entry as column values, by the columns' names."""
     return dict(zip(COLUMNS, row_of(entry), strict=True))
 
 
 def entry_as_text(entry: Entry) -> str:
-    """The same as JSON, for a column of its own."""
+    """The entry as JSON, for the one column of a flight's row."""
     return json.dumps(_columns_of(entry))
 
 

@@ -1,4 +1,4 @@
-"""The tables of the SQLite file, and what brings an older file to them."""
+"""The tables of the index, and the migrations of older files."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ downloads, the key behind OF_CLAIMS."""
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """From a version to this one, in the caller's transaction."""
+    """Migrate the tables from this version to the newest, in the caller's transaction."""
     for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
         for statement in _statements(script):
             connection.execute(statement)

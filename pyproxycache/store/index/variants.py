@@ -1,4 +1,4 @@
-"""Finding one variant among many: by index alone, however many the key has."""
+"""Finds the fitting variants of a key by SQLite's indexes alone, however many variants there are."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def find_fitting(db: sqlite3.Connection, key: str, vary: VaryValues) -> list[Ent
 
 
 def find_by_search(db: sqlite3.Connection, search: str, but: str, vary: VaryValues) -> list[Entry]:
-    """The newest fitting entries that other keys than `but` can be answered with, perhaps."""
+    """The newest fitting entries of keys other than `but` that share the key without its query."""
     found = [entry_from(row) for row in _rows(db, _BY_SEARCH, search, vary)]
     found.sort(key=lambda entry: entry.response_time, reverse=True)
     return [entry for entry in found if entry.key != but][:_MOST_BY_SEARCH]
