@@ -6,11 +6,14 @@ import argparse
 import sys
 import time
 import traceback
+from importlib import import_module
 from itertools import cycle
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE / name) for name in (".", "upstream", "front", "store")]
+SPLIT_TESTS = sorted(HERE.glob("**/test_split_*.py"))
+HELPERS = (HERE, HERE / "front", HERE / "store", *(path.parent for path in SPLIT_TESTS))
+sys.path[:0] = map(str, HELPERS)
 
 _AT_A_TIME = 500
 
@@ -20,13 +23,8 @@ def main() -> None:
     parser.add_argument("minutes", type=float, nargs="?", default=5.0)
     minutes = parser.parse_args().minutes
     import splits
-    import test_split_answers
-    import test_split_feeds
-    import test_split_requests
-    import test_split_writes
-    import test_splits
 
-    parts = (test_splits, test_split_requests, test_split_answers, test_split_writes, test_split_feeds)
+    parts = [import_module(path.stem) for path in SPLIT_TESTS]
     end, failures = time.monotonic() + 60 * minutes, 0
     for held in cycle([held for part in parts for held in part.PROPERTIES]):
         if time.monotonic() > end:

@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "store"))
-
 from cachedir import CacheDir, data, entry, whole
 
 from pyproxycache.errors import BrokenOff

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from itertools import product
 
 import pytest
-from answers import ANSWERS
+from answers_made import ANSWERS
 from hypothesis import strategies as st
-from judged import BOTH_READ, WE_READ, WE_REFUSE, Hooks, judge, read, unexplained
+from judged_answers import BOTH_READ, WE_READ, WE_REFUSE, Hooks, judge, read, unexplained
 from splits import Property, everywhere, plain, secured, somewhere
 
 from pyproxycache.net.reader import Reader
