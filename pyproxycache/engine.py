@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from pyproxycache import clock
 from pyproxycache.errors import ClientGone, Fault, ProxyError
+from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.fetcher import Fetched, Fetcher
 from pyproxycache.fetching.forwarder import Forwarder
-from pyproxycache.fetching.job import FetchJob
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.fetching.reuse_terms import reuse_terms_of
 from pyproxycache.messages import Entry, Request, Response
@@ -118,7 +118,7 @@ class Engine:
         return replace(response, reuse_terms=reuse_terms)
 
     def _refresh(self, resource: Resource, request: Request, looked_up: LookupResult, entry: Entry) -> None:
-        plain = replace(request, interim=None, interest=None, login=None)
+        plain = replace(request, interim=None, cancellation=None, login=None)
         if request.method == "HEAD":  # whose answer would have nothing to store
             plain = replace(plain, method="GET")
         fetch = decide.validating(plain, entry, Forward.STALE)

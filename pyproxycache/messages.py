@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from pyproxycache.body import EMPTY, Body
-from pyproxycache.interest import Interest
-from pyproxycache.login import Login
+from pyproxycache.cancellation import Cancellation
+from pyproxycache.connection_login import ConnectionLogin
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -150,9 +150,9 @@ class Request:
     """Whether the cache tells the origin which address the client used, which then selects the response."""
     interim: Callable[[Head], None] | None = field(default=None, compare=False)
     """Called with each interim head of the answer before the final one (RFC 9110 section 15.2)."""
-    interest: Interest | None = field(default=None, compare=False)
-    """The interest of the client that waits for the answer; None if no client does."""
-    login: Login | None = field(default=None, compare=False)
+    cancellation: Cancellation | None = field(default=None, compare=False)
+    """Breaks off what is done for the client if it leaves; None if no client waits for the answer."""
+    login: ConnectionLogin | None = field(default=None, compare=False)
     """The connection at which the client has logged in; None if no client's connection asks."""
 
     def with_headers(self, headers: Headers) -> Self:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.fetching.dispatch import Alone, Dispatched, Dispatcher, LookAgain
+from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.flight_answers import FlightAnswers, Unsuitable
 from pyproxycache.fetching.forwarder import Forwarder, with_own
-from pyproxycache.fetching.job import FetchJob
 from pyproxycache.fetching.leader import (
     Downloading,
     Freshened,
@@ -22,8 +22,8 @@ from pyproxycache.fetching.leader import (
     close_unused,
 )
 from pyproxycache.fetching.leading import Leading
+from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.fetching.transfers.source import closed_on_error
-from pyproxycache.fetching.transfers.surroundings import Surroundings
 from pyproxycache.messages import Entry, Response, without_query
 from pyproxycache.outcome import Forward, Result
 from pyproxycache.routing.flight_key import FlightKey
@@ -52,7 +52,7 @@ class Fetcher:
         self,
         lookup: Lookup,
         flights: Flights,
-        surroundings: Surroundings,
+        available: AvailableParts,
         dispatcher: Dispatcher,
         leader: Leader,
         answers: FlightAnswers,
@@ -60,7 +60,7 @@ class Fetcher:
     ) -> None:
         self._lookup = lookup
         self._flights = flights
-        self._surroundings = surroundings
+        self._available = available
         self._dispatcher = dispatcher
         self._leader = leader
         self._answers = answers
@@ -109,12 +109,11 @@ class Fetcher:
             yield from until_there(running.flight)
             progress, entry = running.flight.progress(), running.flight.progress().entry
             if entry is not None and all(
-                self._surroundings.comes_soon(start, entry, progress.size)
-                for start in job.starts_in(progress)
+                self._available.comes_soon(start, entry, progress.size) for start in job.starts_in(progress)
             ):
                 return running
         start = job.first_missing
-        nearby = None if start is None else self._surroundings.soon_at(start, self._running(job))
+        nearby = None if start is None else self._available.soon_at(start, self._running(job))
         shared = None if nearby is None else self._flights.follow(nearby)
         return shared or (yield from self._dispatch_in_turn(job, whole.of_part(wanted)))
 
@@ -142,7 +141,7 @@ class Fetcher:
         known = job.fetch.plan.parts[0] if job.fetch.plan is not None else None
         return [
             (flight, part)
-            for flight, part in self._surroundings.running(job.resource.key)
+            for flight, part in self._available.running(job.resource.key)
             if (are_of_one(known, part) if known is not None else fits(part, job.request))
         ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pyproxycache import clock
 from pyproxycache.errors import Fault, UpstreamError
 from pyproxycache.fetching.dispatch import Alone
-from pyproxycache.fetching.job import FetchJob
+from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.reuse_terms import reuse_terms_of
 from pyproxycache.messages import Entry, Head, Part, Request, Response
 from pyproxycache.options import FetchOptions
@@ -91,7 +91,7 @@ class FlightAnswers:
             current = flight.progress()
             if current.generation != progress.generation or not flight.is_current():
                 return None
-            request = replace(job.request, client=client, interim=None, interest=None, login=None)
+            request = replace(job.request, client=client, interim=None, cancellation=None, login=None)
             outcome.key, outcome.forward = job.resource.key, job.fetch.reason
             outcome.collapsed, outcome.result = True, Result.COLLAPSED
             return self._delivery.arriving(request, outcome, flight, current)

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from pyproxycache import clock
 from pyproxycache.body import Body
+from pyproxycache.cancellation import Cancellation
 from pyproxycache.errors import StoreError
 from pyproxycache.fetching.leader import Leader, Passed, ToStore
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.source import closed_on_error
-from pyproxycache.interest import Interest
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, without_query
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.routing.flight_key import FlightKey
@@ -215,19 +215,19 @@ def relayed(exchange: Exchange, request: Request) -> Response:
     head = exchange.head
     if exchange.length is None and (length := part_length(head)) is not None:
         exchange.expect(length)
-    body = exchange if request.interest is None else _Relayed(exchange, request.interest)
+    body = exchange if request.cancellation is None else _Relayed(exchange, request.cancellation)
     return Response(Head(head.status, head.reason, end_to_end(head.headers)), body, exchange.length)
 
 
 class _Relayed(Body):
     """An origin's body on its way to one client; whoever waits for it is told of the client's leaving."""
 
-    def __init__(self, exchange: Exchange, interest: Interest) -> None:
+    def __init__(self, exchange: Exchange, cancellation: Cancellation) -> None:
         self._exchange = exchange
-        self._interest = interest
+        self._cancellation = cancellation
 
     def __next__(self) -> bytes:
-        with self._interest.tied(self._exchange.break_off):
+        with self._cancellation.tied(self._exchange.break_off):
             data = self._exchange.read()
         if not data:
             raise StopIteration

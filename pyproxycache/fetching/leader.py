@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from pyproxycache import clock
 from pyproxycache.errors import StoreError, UpstreamError
-from pyproxycache.fetching.advice import Advice
 from pyproxycache.fetching.leading import Leading
+from pyproxycache.fetching.storing_advice import StoringAdvice
 from pyproxycache.fetching.transfers.downloads import Downloads
-from pyproxycache.fetching.transfers.ending import give_up
+from pyproxycache.fetching.transfers.giving_up import give_up
 from pyproxycache.fetching.transfers.source import Source, ask, closed_on_error, entry_of, length_of
 from pyproxycache.messages import Entry, Request, without_query
 from pyproxycache.options import FetchOptions
@@ -118,7 +118,7 @@ class Leader:
         self._room = room
         self._index = index
         self._downloads = downloads
-        self._advice = Advice()
+        self._advice = StoringAdvice()
 
     def lead(self, writer: DownloadWriter) -> Leading:
         """The lead of the writer's flight, to be left as a context is."""
@@ -256,6 +256,6 @@ class Leader:
 
 def _while_wanted(request: Request, flight: Flight) -> contextlib.AbstractContextManager[None]:
     """The client's leaving ends what is asked for it, unless others wait for the flight."""
-    if request.interest is None:
+    if request.cancellation is None:
         return contextlib.nullcontext()
-    return request.interest.shared(flight.is_awaited)
+    return request.cancellation.shared(flight.is_awaited)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from pyproxycache.fetching.transfers.ending import give_up_after
+from pyproxycache.fetching.transfers.giving_up import give_up_after
 from pyproxycache.fetching.transfers.source import Source
 from pyproxycache.messages import Request
 from pyproxycache.store.ports import DownloadWriter, Flight

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 from pyproxycache.body import Body, FileSlice, Piece
 from pyproxycache.errors import StoreError
-from pyproxycache.fetching.alone import AloneBodies, GivenBytes
+from pyproxycache.fetching.direct_bodies import DirectBodies, GivenBytes
 from pyproxycache.fetching.dispatch import Dispatcher, LookAgain
 from pyproxycache.fetching.leader import Downloading, Leader, close_unused
 from pyproxycache.fetching.leading import Leading
-from pyproxycache.fetching.transfers.surroundings import Surroundings
+from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.messages import Entry, Part, Request, without_query
 from pyproxycache.outcome import Forward, Outcome
 from pyproxycache.routing.flight_key import FlightKey, flight_key
@@ -34,7 +34,7 @@ _LOOK_AGAIN = (End.ORPHANED, End.LOST, End.STORED, End.FRESHENED, End.UNSTORED)
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
+class SuccessionParts:
     """What successors are found by.
 
     `admit_peer`: client address and the address a body came from; raises Forbidden.
@@ -42,31 +42,31 @@ class Resources:
 
     dispatcher: Dispatcher
     leader: Leader
-    alone: AloneBodies
+    alone: DirectBodies
     index: EntryIndex
     bodies: EntryBodies
-    surroundings: Surroundings
+    available: AvailableParts
     admit_peer: Callable[[str, str], None]
 
 
 class Succession:
     """Gives each body that is on its way to a client the means to go on."""
 
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
+    def __init__(self, parts: SuccessionParts) -> None:
+        self._parts = parts
 
     def of_flight(self, read: FlightRead) -> Successor:
-        return FlightSuccessor(self._resources, read)
+        return FlightSuccessor(self._parts, read)
 
     def of_span(self, read: SpanRead) -> Successor:
-        return SpanSuccessor(self._resources, read)
+        return SpanSuccessor(self._parts, read)
 
 
 class Successor(ABC):
     """Goes on with one client's body: out of the store, of another's flight, of one it leads, or alone."""
 
-    def __init__(self, resources: Resources, request: Request, outcome: Outcome) -> None:
-        self._resources = resources
+    def __init__(self, parts: SuccessionParts, request: Request, outcome: Outcome) -> None:
+        self._parts = parts
         self._request = request
         self._outcome = outcome
 
@@ -84,7 +84,7 @@ class Successor(ABC):
         if body is not None:
             return body
         key, like = self._wanted(offset)
-        match self._resources.dispatcher.decide([key], lambda: self._is_new(found, offset)):
+        match self._parts.dispatcher.decide([key], lambda: self._is_new(found, offset)):
             case Leading() as leading:
                 with leading:
                     body = self._led(leading, like, offset)
@@ -102,7 +102,7 @@ class Successor(ABC):
         """Lead, with this client's request; its own body comes through the flight."""
         plan = None if like.part is None else filling(like.head, like.part)
         fetch = Fetch(headers_for(like, self._request), None, Forward.PARTIAL, plan=plan)
-        led = self._resources.leader.ask(leading, self._request, fetch, self._outcome)
+        led = self._parts.leader.ask(leading, self._request, fetch, self._outcome)
         if isinstance(led, Downloading):
             with contextlib.suppress(Orphaned):  # it is something else, and over: nobody else has led it
                 return self._followed(leading.flight, offset)
@@ -110,7 +110,7 @@ class Successor(ABC):
         return None
 
     def _admit(self, entry: Entry) -> None:
-        self._resources.admit_peer(self._request.client, entry.peer)
+        self._parts.admit_peer(self._request.client, entry.peer)
 
     @abstractmethod
     def _found(self, offset: int) -> list[Entry]:
@@ -136,8 +136,8 @@ class Successor(ABC):
 class FlightSuccessor(Successor):
     """Goes on with the body of a flight, byte by byte as it was or not at all."""
 
-    def __init__(self, resources: Resources, read: FlightRead) -> None:
-        super().__init__(resources, read.request, read.outcome)
+    def __init__(self, parts: SuccessionParts, read: FlightRead) -> None:
+        super().__init__(parts, read.request, read.outcome)
         self._read = read
         self._given: GivenBytes | None = None
 
@@ -156,7 +156,7 @@ class FlightSuccessor(Successor):
         wanted = self._read.entry
         values = dict(wanted.vary)
         try:
-            found = self._resources.index.lookup(
+            found = self._parts.index.lookup(
                 wanted.key, lambda names: tuple((name, values.get(name)) for name in names)
             )
         except StoreError as error:
@@ -175,7 +175,7 @@ class FlightSuccessor(Successor):
         for entry in found[:1]:
             self._admit(entry)
             with contextlib.suppress(BodyGone):
-                return self._resources.bodies.open(entry, offset, self._read.stop)
+                return self._parts.bodies.open(entry, offset, self._read.stop)
         return None
 
     def _wanted(self, _offset: int) -> tuple[FlightKey, Entry]:
@@ -198,30 +198,30 @@ class FlightSuccessor(Successor):
         return pieces
 
     def _alone(self, offset: int) -> Body:
-        return self._resources.alone.of_flight(self._read, offset, self._given)
+        return self._parts.alone.of_flight(self._read, offset, self._given)
 
 
 class SpanSuccessor(Successor):
     """Goes on with bytes of a representation, out of whatever has them: parts, downloads, the origin."""
 
-    def __init__(self, resources: Resources, read: SpanRead) -> None:
-        super().__init__(resources, read.request, read.outcome)
+    def __init__(self, parts: SuccessionParts, read: SpanRead) -> None:
+        super().__init__(parts, read.request, read.outcome)
         self._read = read
 
     def note_given(self, piece: Piece) -> None:
         """A strong validator tells what goes on with it."""
 
     def _found(self, offset: int) -> list[Entry]:
-        return self._resources.surroundings.stored(self._read.like, offset)
+        return self._parts.available.stored(self._read.like, offset)
 
     def _opened(self, found: list[Entry], offset: int) -> Body | None:
-        around, stop = self._resources.surroundings, self._read.stop
+        around, stop = self._parts.available, self._read.stop
         stored = around.opened(found, offset, stop, admit=self._admit)
         return stored or around.arriving(self._read.like, offset, stop, admit=self._admit)
 
     def _wanted(self, offset: int) -> tuple[FlightKey, Entry]:
         """What a dead leader left of it, or the part from here up to what others have."""
-        read, around = self._read, self._resources.surroundings
+        read, around = self._read, self._parts.available
         left = around.left_at(read.like, offset)
         if left is not None:
             return left
@@ -242,4 +242,4 @@ class SpanSuccessor(Successor):
         return body
 
     def _alone(self, offset: int) -> Body:
-        return self._resources.alone.of_span(self._read, offset)
+        return self._parts.alone.of_span(self._read, offset)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from pyproxycache.errors import Forbidden, LoopDetected
-from pyproxycache.gates.embedded import embedded_addresses
+from pyproxycache.gates.embedded_ipv4 import embedded_addresses
 from pyproxycache.gates.interfaces import interfaces_of, interfaces_towards
 from pyproxycache.options import GuardOptions
 

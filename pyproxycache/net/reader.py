@@ -67,7 +67,7 @@ class Reader:
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Limit all reads in this context together to so many seconds, by TimeoutError."""
+        """MeetingPoint all reads in this context together to so many seconds, by TimeoutError."""
         before = self.deadline
         limit = clock.steady() + seconds
         self.deadline = limit if before is None else min(before, limit)

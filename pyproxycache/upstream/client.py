@@ -9,6 +9,7 @@ from functools import partial
 from ipaddress import ip_address
 
 from pyproxycache import clock
+from pyproxycache.connection_login import ConnectionLogin
 from pyproxycache.errors import (
     LoopDetected,
     ProxyError,
@@ -18,7 +19,6 @@ from pyproxycache.errors import (
     reason,
 )
 from pyproxycache.http1.response_heads import ParsedHead
-from pyproxycache.login import Login
 from pyproxycache.messages import Head, Request, Url
 from pyproxycache.options import FetchOptions, ParentOptions
 from pyproxycache.outcome import Outcome
@@ -196,7 +196,7 @@ def _is_repeatable(request: Request) -> bool:
     return request.body is None and request.method in _REPEATABLE
 
 
-def _logged_in(login: Login | None, route: Route) -> OriginConnection | None:
+def _logged_in(login: ConnectionLogin | None, route: Route) -> OriginConnection | None:
     """The client's own connection, if it is still usable and has this route; else None."""
     connection: OriginConnection | None = None if login is None else login.take()
     if connection is None or (connection.route == route and connection.is_usable()):
@@ -209,9 +209,9 @@ def _broken_off_with_client(
     request: Request, connection: OriginConnection
 ) -> contextlib.AbstractContextManager[None]:
     """A context in which the connection is broken off when the client goes, if the request is safe."""
-    if request.interest is None or not _is_repeatable(request):
+    if request.cancellation is None or not _is_repeatable(request):
         return contextlib.nullcontext()
-    return request.interest.tied(connection.break_off)
+    return request.cancellation.tied(connection.break_off)
 
 
 class _ClosingOnErrors:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pyproxycache.config import Config
 from pyproxycache.engine import Components
-from pyproxycache.fetching.alone import AloneBodies
+from pyproxycache.fetching.direct_bodies import DirectBodies
 from pyproxycache.fetching.dispatch import Dispatcher
 from pyproxycache.fetching.fetcher import Fetcher
 from pyproxycache.fetching.flight_answers import FlightAnswers
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.leader import Leader
 from pyproxycache.fetching.refresher import Refresher
-from pyproxycache.fetching.succession import Resources, Succession
+from pyproxycache.fetching.succession import Succession, SuccessionParts
+from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.fetching.transfers.downloads import Downloads
-from pyproxycache.fetching.transfers.surroundings import Surroundings
 from pyproxycache.gates.access import Guard
 from pyproxycache.net import descriptors
 from pyproxycache.report import counters
@@ -47,19 +47,19 @@ def build_components(
     def count_received(count: int) -> None:
         housekeeper.count(counters.received(count))
 
-    surroundings = Surroundings(store.index, store.bodies, flights, fetch.range_ahead)
-    downloads = Downloads(fetch, upstream, policies, store.space, surroundings, count_received)
+    available = AvailableParts(store.index, store.bodies, flights, fetch.range_ahead)
+    downloads = Downloads(fetch, upstream, policies, store.space, available, count_received)
     leader = Leader(fetch, upstream, policies, store.space, store.index, downloads)
     dispatcher = Dispatcher(flights, leader)
     bodies = EntryBodies(store.bodies)
     succession = Succession(
-        Resources(
+        SuccessionParts(
             dispatcher,
             leader,
-            AloneBodies(upstream),
+            DirectBodies(upstream),
             store.index,
             bodies,
-            surroundings,
+            available,
             guard.admit_peer,
         )
     )
@@ -69,7 +69,7 @@ def build_components(
     forwarder = Forwarder(store.index, flights, leader, delivery, upstream)
     lookup = Lookup(store.index)
     answers = FlightAnswers(fetch, lookup, delivery)
-    fetcher = Fetcher(lookup, flights, surroundings, dispatcher, leader, answers, forwarder)
+    fetcher = Fetcher(lookup, flights, available, dispatcher, leader, answers, forwarder)
     components = Components(
         upstream=upstream,
         index=store.index,

@@ -9,7 +9,7 @@ from pyproxycache.background import Count
 from pyproxycache.options import LogOptions
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.formats import FORMATS
-from pyproxycache.report.seldom import Seldom
+from pyproxycache.report.repetition_filter import RepetitionFilter
 from pyproxycache.report.sinks import sink
 
 _LOG_FORMAT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"
@@ -24,7 +24,7 @@ def set_up_logging(level: str) -> None:
     if not package.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter(_LOG_FORMAT, _LOG_TIME))
-        handler.addFilter(Seldom())
+        handler.addFilter(RepetitionFilter())
         package.addHandler(handler)
 
 

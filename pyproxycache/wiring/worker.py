@@ -14,13 +14,13 @@ from pyproxycache.errors import StoreError
 from pyproxycache.front.handlers.kisscache import Figures
 from pyproxycache.front.processes.heap import HeapTrim
 from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
-from pyproxycache.passing import PassingEngine
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.store.upkeep.housekeeping import Housekeeper
 from pyproxycache.store.upkeep.verifying import Verifier
-from pyproxycache.wiring.answering import Below, build_parts
+from pyproxycache.storeless_engine import StorelessEngine
 from pyproxycache.wiring.fetching import build_components, build_upstream
+from pyproxycache.wiring.front import Below, build_parts
 from pyproxycache.wiring.listening import build_guard
 from pyproxycache.wiring.reporting import build_access_log
 from pyproxycache.wiring.stored import OpenStore, open_store
@@ -105,7 +105,7 @@ def _without_store(config: Config, why: str) -> WorkerParts:
 
     below = Below(
         name,
-        PassingEngine(upstream, why),
+        StorelessEngine(upstream, why),
         upstream,
         guard,
         Reporter(_ignore, _ignore, access_log),

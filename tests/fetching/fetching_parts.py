@@ -11,12 +11,12 @@ from typing import Any
 
 from scripted import Scripted, upstream
 
-from pyproxycache.fetching.alone import AloneBodies
+from pyproxycache.fetching.direct_bodies import DirectBodies
 from pyproxycache.fetching.dispatch import Dispatcher
 from pyproxycache.fetching.leader import Leader
-from pyproxycache.fetching.succession import Resources, Succession
+from pyproxycache.fetching.succession import Succession, SuccessionParts
+from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.fetching.transfers.downloads import Downloads
-from pyproxycache.fetching.transfers.surroundings import Surroundings
 from pyproxycache.messages import Entry, Head, Headers, Part, Request
 from pyproxycache.options import FetchOptions, Share, StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
@@ -41,20 +41,20 @@ class Parts:
         self.flights = LocalFlights(self.store.claims, Terms(60, 60))
         options, policies = FetchOptions(pause=0.01, tries=2), Policies()
         self.upstream, store = upstream(), self.store
-        self.surroundings = Surroundings(store.index, store.bodies, self.flights, 0)
+        self.available = AvailableParts(store.index, store.bodies, self.flights, 0)
         self.downloads = Downloads(
-            options, self.upstream, policies, store.space, self.surroundings, lambda _count: None
+            options, self.upstream, policies, store.space, self.available, lambda _count: None
         )
         self.leader = Leader(options, self.upstream, policies, store.space, store.index, self.downloads)
         self.dispatcher = Dispatcher(self.flights, self.leader)
         self.succession = Succession(
-            Resources(
+            SuccessionParts(
                 self.dispatcher,
                 self.leader,
-                AloneBodies(self.upstream),
+                DirectBodies(self.upstream),
                 store.index,
                 EntryBodies(store.bodies),
-                self.surroundings,
+                self.available,
                 lambda _client, _peer: None,
             )
         )

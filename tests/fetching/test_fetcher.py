@@ -12,10 +12,10 @@ from scripted import Scripted
 
 from pyproxycache.errors import BrokenOff, Forbidden, ProxyError, StoreError
 from pyproxycache.fetching.dispatch import Dispatcher
+from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.fetcher import Fetcher
 from pyproxycache.fetching.flight_answers import FlightAnswers
 from pyproxycache.fetching.forwarder import Forwarder
-from pyproxycache.fetching.job import FetchJob
 from pyproxycache.messages import Headers, Request, Response
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome
@@ -88,7 +88,7 @@ def fetcher(parts: Parts, flights: Flights, *, admits: bool = True) -> Fetcher:
     return Fetcher(
         lookup,
         flights,
-        parts.surroundings,
+        parts.available,
         Dispatcher(flights, parts.leader),
         parts.leader,
         FlightAnswers(FetchOptions(), lookup, delivery),

@@ -10,10 +10,10 @@ from functools import partial
 from pyproxycache import clock
 from pyproxycache.errors import BrokenOff, UpstreamError
 from pyproxycache.fetching.transfers.abandoned import Abandoned
+from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.fetching.transfers.kept_threads import KeptThreads
-from pyproxycache.fetching.transfers.limit import Limit
+from pyproxycache.fetching.transfers.meeting_point import MeetingPoint
 from pyproxycache.fetching.transfers.source import Source, ask, closed_on_error, entry_of, length_of
-from pyproxycache.fetching.transfers.surroundings import Surroundings
 from pyproxycache.fetching.transfers.transfer import Transfer
 from pyproxycache.messages import Request
 from pyproxycache.options import FetchOptions
@@ -36,14 +36,14 @@ class Downloads:
         upstream: Upstream,
         policies: Policies,
         room: Room,
-        surroundings: Surroundings,
+        available: AvailableParts,
         count_received: Callable[[int], None],
     ) -> None:
         self._options = options
         self._upstream = upstream
         self._policies = policies
         self._room = room
-        self._surroundings = surroundings
+        self._available = available
         self._count_received = count_received
         self._stopping = threading.Event()
         self._idle = threading.Condition()
@@ -55,7 +55,7 @@ class Downloads:
         """Bring in the body that has begun, and end its flight; `request` is the one that was sent."""
         # What is asked for again is what a GET gets, and no client waits for hints of it any more.
         headers = strip_validators(request.headers)
-        plain = replace(request, headers=headers, interim=None, interest=None, login=None)
+        plain = replace(request, headers=headers, interim=None, cancellation=None, login=None)
         # The body may outlast the request that began it, whose outcome is reported by then.
         received = Outcome()
         source.exchange.count_in(received)
@@ -64,8 +64,8 @@ class Downloads:
             return self._continue(writer, plain, received)
 
         like = as_part(writer.entry) if writer.entry is not None else None
-        limit = None if like is None else Limit(self._surroundings, writer.key, like)
-        transfer = Transfer(self._options, self._room, self._stopping, writer, source, again, limit)
+        meeting_point = None if like is None else MeetingPoint(self._available, writer.key, like)
+        transfer = Transfer(self._options, self._room, self._stopping, writer, source, again, meeting_point)
         flight, abandoned = writer.flight, self._abandoned
 
         def on_change(is_read: bool) -> None:

@@ -12,10 +12,10 @@ from itertools import chain
 
 from pyproxycache import clock
 from pyproxycache.errors import BrokenOff, NoSpace, ProxyError, StoreError, UpstreamError
-from pyproxycache.fetching.transfers.ending import give_up, is_resumable
-from pyproxycache.fetching.transfers.limit import Limit
+from pyproxycache.fetching.transfers.available_parts import in_blocks
+from pyproxycache.fetching.transfers.giving_up import give_up, is_resumable
+from pyproxycache.fetching.transfers.meeting_point import MeetingPoint
 from pyproxycache.fetching.transfers.source import Source
-from pyproxycache.fetching.transfers.surroundings import in_blocks
 from pyproxycache.messages import without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.rules.digests import IntegrityCheck
@@ -39,8 +39,9 @@ _FINISHED = 1 << 20
 class Transfer:
     """Brings one body in and ends its flight.
 
-    `again` gives another source, or None when it has ended the flight; it raises ProxyError. `limit` is
-    there where others may bring in bytes of the same representation, which are left to them.
+    `again` gives another source, or None when it has ended the flight; it raises ProxyError. The
+    `meeting_point` is there where others may bring in bytes of the same representation, which are left to
+    them.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Transfer:
         writer: DownloadWriter,
         source: Source,
         again: Callable[[], Source | None],
-        limit: Limit | None,
+        meeting_point: MeetingPoint | None,
     ) -> None:
         self._options = options
         self._room = room
@@ -59,7 +60,7 @@ class Transfer:
         self._writer = writer
         self._source: Source | None = source
         self._again = again
-        self._limit = limit
+        self._meeting_point = meeting_point
         self._what = without_query(writer.key.cache_key)
         self._tried = 1
         self._fruitless = 0
@@ -120,9 +121,9 @@ class Transfer:
                 self._ebbs = True
                 source.exchange.narrow()
             run_dry = self._ebbs and not source.exchange.pending()
-            if self._limit is not None and (writer.size == stop or run_dry):
+            if self._meeting_point is not None and (writer.size == stop or run_dry):
                 source.exchange.close()
-                return self._leave_to_others(self._limit, check)
+                return self._leave_to_others(self._meeting_point, check)
             late = clock.steady() - self._published > _UNPUBLISHED_SECONDS
             if late or self._unpublished > _UNPUBLISHED_BYTES:
                 self._publish()
@@ -132,9 +133,9 @@ class Transfer:
     def _stop(self, check: IntegrityCheck) -> int | None:
         """Where in the body others have what follows."""
         entry = self._writer.entry
-        if self._limit is None or entry is None or not self._may_end_early(check):
+        if self._meeting_point is None or entry is None or not self._may_end_early(check):
             return None
-        found = self._limit.before(entry.first_byte + self._writer.size)
+        found = self._meeting_point.before(entry.first_byte + self._writer.size)
         return None if found is None else found - entry.first_byte
 
     def _is_left(self, check: IntegrityCheck) -> bool:
@@ -150,14 +151,14 @@ class Transfer:
         entry = self._writer.entry
         return entry is not None and (entry.part is None or not check.expected)
 
-    def _leave_to_others(self, limit: Limit, check: IntegrityCheck) -> bool:
+    def _leave_to_others(self, meeting_point: MeetingPoint, check: IntegrityCheck) -> bool:
         """A part ends here; a whole goes on behind what others have. Gives whether it is over."""
         writer = self._writer
         assert writer.entry is not None, "a body follows a head"
         self._publish()
         if writer.entry.part is None:
-            self._take_over(limit, check)
-            if writer.size != limit.total:
+            self._take_over(meeting_point, check)
+            if writer.size != meeting_point.total:
                 return False
         elif writer.size:
             writer.end_here(shortened(writer.entry, writer.size))
@@ -167,18 +168,18 @@ class Transfer:
         self._store(check)
         return True
 
-    def _take_over(self, limit: Limit, check: IntegrityCheck) -> None:
+    def _take_over(self, meeting_point: MeetingPoint, check: IntegrityCheck) -> None:
         """Copy what others have, or are bringing in, up to where that ends."""
         writer = self._writer
         before = -1
-        while writer.size > before and (pieces := limit.pieces(writer.size)) is not None:
+        while writer.size > before and (pieces := meeting_point.pieces(writer.size)) is not None:
             before = writer.size
             with closing(pieces), suppress(Orphaned, ProxyError, OSError):
                 for data in in_blocks(pieces):
                     if self._append(data):
                         return  # the origin's next bytes meet the same obstacle, and are passed on
                     check.update(data)
-                    if writer.size != limit.total:
+                    if writer.size != meeting_point.total:
                         writer.publish_size()
 
     def _publish(self) -> None:
@@ -294,10 +295,10 @@ class Transfer:
         """End the flight so that who has just come looks again, and goes on with what there is."""
         log.info("%s is left at %d bytes: no client waits for it", self._what, self._writer.size)
         entry = self._writer.entry
-        if self._limit is not None and entry is not None and entry.part is not None:
+        if self._meeting_point is not None and entry is not None and entry.part is not None:
             check = self._integrity_check()
             if self._may_end_early(check):
-                self._leave_to_others(self._limit, check)
+                self._leave_to_others(self._meeting_point, check)
                 return
         give_up(self._writer, End.LOST, None)
 

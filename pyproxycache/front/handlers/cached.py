@@ -12,15 +12,15 @@ from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.messages import Request, Response
 from pyproxycache.outcome import Outcome, Result
-from pyproxycache.passing import PassingEngine
 from pyproxycache.routing.resource import Realm
 from pyproxycache.steps import Steps
+from pyproxycache.storeless_engine import StorelessEngine
 
 
 class CachedAnswers:
     """Has requests answered by the engine; the Resource of each is made here, in one realm."""
 
-    def __init__(self, realm: Realm, forwarding: Forwarding, engine: Engine | PassingEngine) -> None:
+    def __init__(self, realm: Realm, forwarding: Forwarding, engine: Engine | StorelessEngine) -> None:
         self._realm = realm
         self._forwarding = forwarding
         self._engine = engine

@@ -9,10 +9,10 @@ from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.gates.access import Access
 from pyproxycache.outcome import Outcome, Result
-from pyproxycache.passing import PassingEngine
 from pyproxycache.routing.resource import Realm
 from pyproxycache.serving.answer import from_text
 from pyproxycache.steps import Steps, at_once
+from pyproxycache.storeless_engine import StorelessEngine
 
 # What proxies say of the client they ask for.
 _FORWARDED = ("Via", "Forwarded", "X-Forwarded-For")
@@ -21,7 +21,7 @@ _FORWARDED = ("Via", "Forwarded", "X-Forwarded-For")
 class Purge:
     """Forgets what is stored for a URL; the request goes no further. `purgers`: who may ask for that."""
 
-    def __init__(self, realm: Realm, purgers: Access, engine: Engine | PassingEngine) -> None:
+    def __init__(self, realm: Realm, purgers: Access, engine: Engine | StorelessEngine) -> None:
         self._realm = realm
         self._purgers = purgers
         self._engine = engine

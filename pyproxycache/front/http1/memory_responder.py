@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyproxycache import clock
 from pyproxycache.front.answers.sharing import Sharing
-from pyproxycache.front.http1.answering import after
+from pyproxycache.front.http1.request_activities import after
 from pyproxycache.front.http1.services import Services
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.activity import NEVER, Activity

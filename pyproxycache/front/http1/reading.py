@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import select
 
-from pyproxycache.front.http1.answering import Parked, Working
 from pyproxycache.front.http1.memory_responder import MemoryResponder
+from pyproxycache.front.http1.request_activities import Parked, Working
 from pyproxycache.front.http1.services import Services
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.activity import CLOSED, Activity

@@ -15,6 +15,7 @@ from gunicorn.util import http_date
 
 from pyproxycache import clock
 from pyproxycache.body import BytesBody
+from pyproxycache.cancellation import Cancellation
 from pyproxycache.errors import ClientGone, ProxyError
 from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.answers.application import Application
@@ -30,7 +31,6 @@ from pyproxycache.front.requests.request_body import RequestBody
 from pyproxycache.front.requests.simple import names_as_sent, simple_request
 from pyproxycache.front.requests.target import with_ascii_target
 from pyproxycache.http1.answer_heads import Framing, framing, head_bytes
-from pyproxycache.interest import Interest
 from pyproxycache.outcome import Result
 from pyproxycache.serving.status_fields import proxy_status
 from pyproxycache.steps import Asks, Awaited, Steps
@@ -103,8 +103,8 @@ class RequestRunner:
                 received = replace(received, interim=interim.forward)
         else:
             received, interim, parsed = self._parsed(transaction)
-        transaction.interest = Interest()
-        received = replace(received, interest=transaction.interest, login=connection.login)
+        transaction.cancellation = Cancellation()
+        received = replace(received, cancellation=transaction.cancellation, login=connection.login)
         transaction.under_way = UnderWay(received, self._application.answer(received), interim, parsed)
         self._step(transaction)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from pyproxycache.front.answers.sharing import Sharing
-from pyproxycache.front.http1.answering import Working
 from pyproxycache.front.http1.memory_responder import MemoryResponder
 from pyproxycache.front.http1.reading import Reading
+from pyproxycache.front.http1.request_activities import Working
 from pyproxycache.front.http1.request_collapser import RequestCollapser
 from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
 from pyproxycache.front.http1.services import Services

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pyproxycache import clock
+from pyproxycache.cancellation import Cancellation
 from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.connection import ClientConnection
@@ -17,7 +18,6 @@ from pyproxycache.front.loop.turns import Task
 from pyproxycache.front.requests.interim import InterimHeads
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.request_body import RequestBody
-from pyproxycache.interest import Interest
 from pyproxycache.steps import Asks, Awaited, Steps
 
 _SILENCE = 60.0
@@ -40,7 +40,7 @@ class Transaction:
     """One request of a connection, to the end of its answer; belongs to whoever has the connection.
 
     `head` is that of the request where it was read whole, and others may ask the same. `under_way` is there
-    while the request has no answer yet, and waits for something; its `interest` ends with the client's
+    while the request has no answer yet, and waits for something; its `cancellation` ends with the client's
     leaving. `task` is what a thread runs of it, `origin` whom it asks; a thread that waits for the client
     stands `aside`. `writer` sends the `answer`, and behind some heads the connection is the `tunnel`'s;
     `status` tells how far it came: None where it was broken off. The connection `closes` with the answer,
@@ -50,10 +50,10 @@ class Transaction:
     __slots__ = (
         "answer",
         "aside",
+        "cancellation",
         "closes",
         "connection",
         "head",
-        "interest",
         "lingers",
         "origin",
         "status",
@@ -67,7 +67,7 @@ class Transaction:
         self.connection = connection
         self.head = head
         self.under_way: UnderWay | None = None
-        self.interest: Interest | None = None
+        self.cancellation: Cancellation | None = None
         self.task: Task | None = None
         self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
         self.origin = ""

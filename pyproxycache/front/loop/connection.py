@@ -6,8 +6,8 @@ import select
 from collections.abc import Callable
 from typing import Any
 
+from pyproxycache.connection_login import ConnectionLogin
 from pyproxycache.front.loop.activity import CLOSED, Activity
-from pyproxycache.login import Login
 from pyproxycache.net.one_client import who
 from pyproxycache.net.stream import Stream
 
@@ -57,7 +57,7 @@ class ClientConnection:
         self.unread = 0
         self.readable = self.ends = False
         self.has_turn = False
-        self.login = Login()
+        self.login = ConnectionLogin()
         self.activity: Activity = CLOSED
         self.reading: Activity = CLOSED
         self.wake: Callable[[], None]

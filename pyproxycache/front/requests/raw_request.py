@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pyproxycache.cancellation import Cancellation
+from pyproxycache.connection_login import ConnectionLogin
 from pyproxycache.errors import NotImplementedHere
 from pyproxycache.front.requests.request_body import Input, content
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.front.requests.well_formed import check_fields
-from pyproxycache.interest import Interest
-from pyproxycache.login import Login
 from pyproxycache.messages import Head, Headers, Request
 from pyproxycache.rules.userinfo import basic_credentials
 
@@ -22,8 +22,9 @@ Present = Callable[[Head], Head]
 class RawRequest:
     """A request as it was read from a client at the address `client`; `fields` are its header fields.
 
-    `interim` takes heads that go before the answer's; None where the client does not know them. `interest`
-    is the client's in its answer, `login` what its connection has at an origin.
+    `interim` takes heads that go before the answer's; None where the client does not know them. What
+    is done for the request ends by `cancellation` if the client leaves; `login` is what its connection has
+    at an origin.
     """
 
     method: str
@@ -33,8 +34,8 @@ class RawRequest:
     client: str
     body: Input
     interim: Callable[[Head], None] | None = None
-    interest: Interest | None = None
-    login: Login | None = None
+    cancellation: Cancellation | None = None
+    login: ConnectionLogin | None = None
 
     def check_fields(self, *, names_cache: bool) -> None:
         """Raises BadRequest where they are not fit for a request of this version; see well_formed."""
@@ -62,7 +63,7 @@ class RawRequest:
             version=self.version,
             body=content(self.method, headers, self.body),
             interim=self._shown(present),
-            interest=self.interest,
+            cancellation=self.cancellation,
             login=self.login,
         )
 

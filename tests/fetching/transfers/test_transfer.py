@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from scripted import Scripted, get, until_gone, upstream
 
-from pyproxycache.fetching.transfers.limit import Limit
+from pyproxycache.fetching.transfers.available_parts import AvailableParts
+from pyproxycache.fetching.transfers.meeting_point import MeetingPoint
 from pyproxycache.fetching.transfers.source import Source
-from pyproxycache.fetching.transfers.surroundings import Surroundings
 from pyproxycache.fetching.transfers.transfer import Transfer
 from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.options import FetchOptions, Share, StoreOptions
@@ -77,7 +77,7 @@ def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_pat
             transfer.end()
             return Source(origin.send(request, Outcome()), TOTAL)
 
-        surroundings = Surroundings(store.index, store.bodies, flights, 0)
+        available = AvailableParts(store.index, store.bodies, flights, 0)
         transfer = Transfer(
             FetchOptions(),
             store.space,
@@ -85,7 +85,7 @@ def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_pat
             writer,
             Source(origin.send(request, Outcome()), TOTAL),
             again,
-            Limit(surroundings, writer.key, like),
+            MeetingPoint(available, writer.key, like),
         )
         running = threading.Thread(target=transfer.run, daemon=True)
         running.start()
@@ -110,17 +110,17 @@ def test_a_store_that_breaks_knows_of_no_others(tmp_path: Path, fault: str) -> N
     led(flights, FlightKey(URL, part="bytes=0")).begin(
         entry(206, STORED, content_range, at=2000.0, part=part), STORED
     )
-    surroundings = Surroundings(store.index, store.bodies, flights, 0)
-    assert surroundings.running(URL)
+    available = AvailableParts(store.index, store.bodies, flights, 0)
+    assert available.running(URL)
     if fault == "no tables":
         with closing(sqlite3.connect(tmp_path / "index.sqlite")) as db:
             db.executescript("DROP TABLE flights; DROP TABLE entries")
-        assert surroundings.running(URL) == []
+        assert available.running(URL) == []
     else:
         shutil.rmtree(tmp_path / "partial")
         (tmp_path / "partial").write_text("no folder")
-    assert surroundings.first_ahead(like, 0, but=FlightKey(URL)) in (None, 0)
-    assert surroundings.stored(like, 0) == []
-    assert surroundings.left_at(like, 0) is None
+    assert available.first_ahead(like, 0, but=FlightKey(URL)) in (None, 0)
+    assert available.stored(like, 0) == []
+    assert available.left_at(like, 0) is None
     flights.close()
     store.database.close()

@@ -15,8 +15,8 @@ from pyproxycache.steps import Asks, Steps
 from pyproxycache.upstream.client import Upstream
 
 
-class PassingEngine:
-    """Answers each request with the origin's answer; `why` says why there is no store."""
+class StorelessEngine:
+    """Takes the place of Engine without a store: passes each answer on; `why` says why there is none."""
 
     def __init__(self, upstream: Upstream, why: str) -> None:
         self._upstream = upstream

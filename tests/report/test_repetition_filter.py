@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyproxycache.report.seldom import Seldom
+from pyproxycache.report.repetition_filter import RepetitionFilter
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def said() -> Iterator[tuple[logging.Logger, list[str]]]:
             lines.append(record.getMessage())
 
     log, handler = logging.getLogger("test.seldom"), Lines()
-    handler.addFilter(Seldom())
+    handler.addFilter(RepetitionFilter())
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
     yield log, lines

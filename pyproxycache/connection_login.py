@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Login:
+class ConnectionLogin:
     """The authenticated connection to one origin that belongs to one client's connection (RFC 4559).
 
     NTLM and Negotiate authenticate a connection, not a request. Requests of one client's connection come

@@ -28,9 +28,9 @@ from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
 from pyproxycache.front.requests.target import Local, Wanted, Way
 from pyproxycache.front.router import Handlers, Router
 from pyproxycache.gates.access import Access, Guard
-from pyproxycache.passing import PassingEngine
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.routing.resource import Realm
+from pyproxycache.storeless_engine import StorelessEngine
 from pyproxycache.upstream.client import Upstream
 
 
@@ -42,7 +42,7 @@ class Below:
     """
 
     name: str
-    engine: Engine | PassingEngine
+    engine: Engine | StorelessEngine
     upstream: Upstream
     guard: Guard
     reporter: Reporter
@@ -67,7 +67,7 @@ def build_parts(config: Config, below: Below, memory: int, hooks: WorkerHooks) -
 
 
 def build_router(
-    config: Config, engine: Engine | PassingEngine, upstream: Upstream, figures: Callable[[], Figures]
+    config: Config, engine: Engine | StorelessEngine, upstream: Upstream, figures: Callable[[], Figures]
 ) -> Router:
     """All handlers, and what each is for: a new one is a line here."""
     below = config.upstream

@@ -1,4 +1,4 @@
-"""What else there is of a representation while one part of it is wanted: stored, or on its way."""
+"""Which parts of a representation are stored or being downloaded, while one part of it is wanted."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ log = logging.getLogger("pyproxycache.fetching")
 _BLOCK = 1 << 20
 
 
-class Surroundings:
-    """Finds stored parts and running downloads, of this process and of others.
+class AvailableParts:
+    """Finds the stored parts of a representation and its running downloads, of this process and of others.
 
     Entries that it is asked about are parts as from as_part(), and name the representation meant. An index
     that cannot be read knows of nothing: what runs goes on alone.

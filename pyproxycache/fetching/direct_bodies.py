@@ -67,7 +67,7 @@ class GivenBytes:
         os.close(self._fd)
 
 
-class AloneBodies:
+class DirectBodies:
     """Asks the origin for one client, if it still has the same representation; else raises BrokenOff."""
 
     def __init__(self, upstream: Upstream) -> None:

@@ -162,8 +162,8 @@ class Working(_Answering):
     def _give_up(self) -> Activity:
         if not self._is_in_thread():
             return super()._give_up()
-        interest = self._transaction.interest
-        lost = interest is not None and interest.lose()
+        cancellation = self._transaction.cancellation
+        lost = cancellation is not None and cancellation.cancel()
         self.deadline = NEVER if lost else self._services.loop.now
         return self
 

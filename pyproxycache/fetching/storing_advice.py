@@ -17,7 +17,7 @@ _ADVICE = {
 }
 
 
-class Advice:
+class StoringAdvice:
     """Tells once for each origin and reason; `_told` (the last so many) is guarded by `_lock`."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ _AT_ONCE = 3
 _REASONS = 256
 
 
-class Seldom(logging.Filter):
+class RepetitionFilter(logging.Filter):
     """Lets at most three equal warnings or errors through in ten seconds.
 
     They are equal if message and last argument, usually an error, are. The next one that is let through

@@ -10,8 +10,8 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
+from pyproxycache.front.processes.gunicorn_worker import Worker
 from pyproxycache.front.processes.master import Master
-from pyproxycache.front.processes.worker import Worker
 from pyproxycache.front.processes.worker_parts import WorkerParts
 from pyproxycache.options import ServerOptions
 
