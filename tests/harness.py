@@ -9,8 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,7 +26,6 @@ __all__ = [
     "Reply",
     "clean_environment",
     "fetch",
-    "until",
 ]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -326,11 +324,3 @@ def _status(pid: int, name: str) -> int:
     match = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert match is not None
     return int(match[1]) << 10
-
-
-def until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
-    """Return once it holds; AssertionError where it does not in so long."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)

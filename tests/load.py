@@ -209,9 +209,14 @@ class Download:
     def join(self, timeout: float = 60.0) -> Self:
         """Waits for the end of what start() began; TimeoutError."""
         self._thread.join(timeout)
-        if self._thread.is_alive():
+        if self.is_running:
             raise TimeoutError(f"{self.url}: still at {self.received} bytes after {timeout} s")
         return self
+
+    @property
+    def is_running(self) -> bool:
+        """Whether what start() began goes on."""
+        return self._thread.is_alive()
 
     def _first(self) -> int:
         """The offset of the body's first byte in the whole content."""

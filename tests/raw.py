@@ -20,7 +20,7 @@ class Conversation:
             self.connection.connect(address)
         else:
             self.connection = socket.create_connection(address, timeout)
-        self._wire = Wire(self.connection, 1)
+        self.wire = Wire(self.connection, 1)
 
     def __enter__(self) -> Self:
         return self
@@ -39,9 +39,9 @@ class Conversation:
 
     def head(self) -> Reply:
         """The next head, an interim one too."""
-        _version, status, reason = (self._wire.line().decode("latin-1") + "  ").split(" ", 2)
+        _version, status, reason = (self.wire.line().decode("latin-1") + "  ").split(" ", 2)
         headers = []
-        while line := self._wire.line():
+        while line := self.wire.line():
             name, _colon, value = line.decode("latin-1").partition(":")
             headers.append((name, value.strip()))
         return Reply(int(status), reason.strip(), tuple(headers), b"", False, None)
@@ -54,21 +54,21 @@ class Conversation:
 
     def rest(self) -> bytes:
         """What comes until the proxy closes; ConnectionResetError where it breaks the connection."""
-        return b"".join(bytes(piece) for piece in self._wire.rest())
+        return b"".join(bytes(piece) for piece in self.wire.rest())
 
     def _framed(self, head: Reply, method: str) -> Iterator[memoryview]:
         if method == "HEAD" or head.status in (204, 304) or head.status < 200:
             return
         length = head.get("Content-Length")
         if head.get("Transfer-Encoding") == "chunked":
-            while size := int(self._wire.line(), 16):
-                yield from self._wire.exactly(size)
-                self._wire.line()
-            self._wire.line()
+            while size := int(self.wire.line(), 16):
+                yield from self.wire.exactly(size)
+                self.wire.line()
+            self.wire.line()
         elif length is not None:
-            yield from self._wire.exactly(int(length))
+            yield from self.wire.exactly(int(length))
         else:
-            yield from self._wire.rest()
+            yield from self.wire.rest()
 
 
 def request(line: str, *fields: str, body: bytes = b"") -> bytes:

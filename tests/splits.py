@@ -70,9 +70,9 @@ class Feed:
     def __init__(
         self, pieces: list[bytes], *, ends: bool, early: bool, slow: random.Random | None = None
     ) -> None:
-        self.here, self._there = socket.socketpair()
-        self._there.setblocking(False)
-        self._pieces = iter(pieces)
+        self.here, self.there = socket.socketpair()
+        self.there.setblocking(False)
+        self.pieces = iter(pieces)
         self._ends = ends
         self.is_over = False
         self.early = early
@@ -92,25 +92,25 @@ class Feed:
         if self.is_over:
             return False
         with suppress(OSError):  # the reader has gone
-            for piece in self._pieces:
-                self._there.send(piece)
+            for piece in self.pieces:
+                self.there.send(piece)
                 return True
         self.is_over = True
         if self._ends:
-            self._there.shutdown(socket.SHUT_WR)
+            self.there.shutdown(socket.SHUT_WR)
         return self._ends
 
     def sent(self) -> bytes:
         """All that came from the reader's side by now."""
-        if self._there.fileno() >= 0:
+        if self.there.fileno() >= 0:
             with suppress(BlockingIOError, ConnectionError):
-                while more := self._there.recv(1 << 16):
+                while more := self.there.recv(1 << 16):
                     self._sent += self.read(more)
         return self._sent
 
     def close(self) -> None:
         self.sent()
-        self._there.close()
+        self.there.close()
 
 
 class _Reading:
@@ -265,7 +265,7 @@ def secured(
     near: Any = _contexts()[1].wrap_socket(feed.here, **later)
     near.feed = feed
     near.setblocking(False)
-    there = feed._there
+    there = feed.there
     for _ in range(10):
         with suppress(ssl.SSLWantReadError):
             near.do_handshake()
@@ -280,7 +280,7 @@ def secured(
     if ends:
         with suppress(ssl.SSLWantReadError):
             far.unwrap()
-    feed._pieces = iter(somewhere(outgoing.read(), seed + 1))
+    feed.pieces = iter(somewhere(outgoing.read(), seed + 1))
 
     def read(encrypted: bytes) -> bytes:
         incoming.write(encrypted)

@@ -6,7 +6,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from harness import Proxy
 from origin import Origin
+from waiting import until
 
 MakeProxy = Callable[..., Proxy]
 
@@ -30,13 +30,6 @@ def rot(folder: Path) -> None:
             rotten = bytearray(content)
             rotten[len(content) // 2] ^= 1
             index.execute("UPDATE blobs SET content = ? WHERE place = ?", (rotten, place))
-
-
-def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come to that"
-        time.sleep(0.02)
 
 
 def hit(proxy: Proxy, url: str) -> bool:

@@ -20,8 +20,9 @@ from unittest.mock import patch
 
 import pytest
 import yaml
-from harness import Proxy, clean_environment, fetch, until
+from harness import Proxy, clean_environment, fetch
 from origin import Origin
+from waiting import until
 
 from pyproxycache.cli import main
 from pyproxycache.messages import Entry, Head, Headers, Part

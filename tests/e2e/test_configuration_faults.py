@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Proxy, clean_environment, until
+from harness import Proxy, clean_environment
 from origin import Origin
+from waiting import until
 
 MakeProxy = Callable[..., Proxy]
 

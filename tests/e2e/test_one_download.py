@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from harness import Proxy, until
+from harness import Proxy
 from load import Download
 from origin import Gate, Generated, Origin
 from scripted import Scripted
+from waiting import until
 
 MB = 1_000_000
 FRESH = {"etag": '"v1"', "cache_control": "max-age=3600"}
@@ -40,7 +41,7 @@ def test_many_clients_make_one_origin_request(origin: Origin, make_proxy: MakePr
     proxy = make_proxy(workers=2, threads=64)
     clients = downloads(proxy, origin.url("/a"), 40, body)
     gate.wait_reached()
-    assert all(client._thread.is_alive() for client in clients)
+    assert all(client.is_running for client in clients)
     gate.open()
     all_right(clients)
     assert origin.count("/a") == 1

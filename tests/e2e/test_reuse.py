@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import pytest
-from harness import Proxy, Reply, until
+from harness import Proxy, Reply
 from origin import Asked, Origin, Resource
+from waiting import until
 
 MakeProxy = Callable[..., Proxy]
 Fields = Iterable[tuple[str, str]]

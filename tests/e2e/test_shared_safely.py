@@ -8,8 +8,9 @@ from email.utils import formatdate
 from functools import partial
 
 import pytest
-from harness import Download, Proxy, Reply, until
+from harness import Download, Proxy, Reply
 from origin import Asked, Origin, Resource
+from waiting import until
 
 MakeProxy = Callable[..., Proxy]
 Fields = list[tuple[str, str]]

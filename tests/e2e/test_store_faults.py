@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from harness import Proxy, fetch
 from origin import Origin
+from waiting import until
 
 Repair = Callable[[], None]
 
@@ -77,14 +77,6 @@ class Clients:
         self._stopped.set()
         for thread in self._threads:
             thread.join(60)
-
-
-def until(holds: Callable[[], object], seconds: float = 60.0) -> None:
-    """Waits for what other processes do."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come to that"
-        time.sleep(0.02)
 
 
 def is_kept(proxy: Proxy, origin: Origin, path: str) -> bool:

@@ -48,7 +48,7 @@ def before(make_proxy: MakeProxy, origin: Scripted, **options: object) -> Proxy:
 
 def exactly(client: Conversation, count: int) -> bytes:
     """So many bytes behind the head."""
-    return b"".join(bytes(piece) for piece in client._wire.exactly(count))
+    return b"".join(bytes(piece) for piece in client.wire.exactly(count))
 
 
 @pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])

@@ -9,20 +9,24 @@ from collections.abc import Callable
 
 log = logging.getLogger("pyproxycache.fetching")
 
-_KEPT_SECONDS = 10.0
-
 
 class KeptThreads:
     """Runs each task at once, on a thread that has become free or on a new one.
 
-    `_idle` is guarded by `_lock`.
+    A thread that has had no task for `patience` seconds ends. `_idle` is guarded by `_lock`.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, patience: float = 10.0) -> None:
         self._name = name
+        self._patience = patience
         self._lock = threading.Lock()
         self._idle = 0  # threads that wait and have been promised no task
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    @property
+    def idle(self) -> int:
+        """How many threads wait for a task."""
+        return self._idle
 
     def run(self, task: Callable[[], None]) -> None:
         """Raises RuntimeError where there can be no more threads."""
@@ -46,7 +50,7 @@ class KeptThreads:
         with self._lock:
             self._idle += 1
         try:
-            return self._tasks.get(timeout=_KEPT_SECONDS)
+            return self._tasks.get(timeout=self._patience)
         except queue.Empty:
             pass
         with self._lock:

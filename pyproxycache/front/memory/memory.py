@@ -95,17 +95,18 @@ class _Selected:
 class Memory:
     """Answers up to so many bytes; belongs to the poller.
 
-    `lines` says how those of the access log are made; None: there is no log.
+    `lines` says how those of the access log are made; None: there is no log. About `most_files` of the
+    answers have a file open.
     """
 
-    def __init__(self, limit: int, lines: Lines | None) -> None:
+    def __init__(self, limit: int, lines: Lines | None, most_files: int = _MOST_FILES) -> None:
         self.heads: dict[bytes, Known] = {}
         self._heads_bytes = 0
         self._heads_limit = int(limit * _SHARE_OF_HEADS)
         self._answers: dict[Base, Stored | _Selected] = {}
         self._kept: S3Fifo[Stored] = S3Fifo(limit - self._heads_limit, self._remove)
         self._files: set[Stored] = set()
-        self._of_a_file = (limit - self._heads_limit) // min(_MOST_FILES, _open_files() // 4)
+        self._of_a_file = (limit - self._heads_limit) // min(most_files, _open_files() // 4)
         self._arriving: dict[bytes, Arriving] = {}
         self._arriving_bytes = 0
         self._arriving_limit = int(limit * _SHARE_OF_ARRIVING)

@@ -38,6 +38,11 @@ class Batches(Generic[T, R]):
         self._waiting: list[_Waiting[T, R]] = []
         self._is_busy = False
 
+    @property
+    def waiting(self) -> int:
+        """How many items are in no batch yet."""
+        return len(self._waiting)
+
     def do(self, item: T) -> R:
         """What `work` gives for the item; raises what it gives as an error."""
         wanted: _Waiting[T, R] = _Waiting(item)

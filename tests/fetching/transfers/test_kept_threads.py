@@ -1,12 +1,9 @@
 """Threads for bodies: each task runs at once, on a kept thread where one is free."""
 
 import threading
-from collections.abc import Callable
-from queue import SimpleQueue
 
-import pytest
+from waiting import until
 
-from pyproxycache.fetching.transfers import kept_threads as threads
 from pyproxycache.fetching.transfers.kept_threads import KeptThreads
 
 
@@ -24,21 +21,6 @@ class Tasks:
         assert self.go_on.acquire(timeout=10)
 
 
-class Waits:
-    """The queue of tasks, which tells when a thread waits for one."""
-
-    def __init__(self) -> None:
-        self.waiting = threading.Semaphore(0)
-        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
-
-    def put(self, task: Callable[[], None]) -> None:
-        self._tasks.put(task)
-
-    def get(self, timeout: float | None = None) -> Callable[[], None]:
-        self.waiting.release()
-        return self._tasks.get(timeout=timeout)
-
-
 def named(name: str) -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == name]
 
@@ -54,13 +36,11 @@ def test_none_waits_for_another() -> None:
 
 def test_a_free_thread_is_used_again() -> None:
     pool, tasks = KeptThreads("again"), Tasks()
-    waits = Waits()
-    pool._tasks = waits  # type: ignore[assignment]
     for _ in range(4):
         pool.run(tasks.run)
         assert tasks.begun.acquire(timeout=10)
         tasks.go_on.release()
-        assert waits.waiting.acquire(timeout=10)
+        until(lambda: pool.idle == 1)
     assert len(set(tasks.ran_on)) == 1
 
 
@@ -75,9 +55,8 @@ def test_a_task_that_fails_takes_no_thread_with_it() -> None:
     assert done.wait(10)
 
 
-def test_threads_that_nobody_needs_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_KEPT_SECONDS", 0.01)
-    pool, tasks = KeptThreads("ends"), Tasks()
+def test_threads_that_nobody_needs_end() -> None:
+    pool, tasks = KeptThreads("ends", patience=0.01), Tasks()
     pool.run(tasks.run)
     assert tasks.begun.acquire(timeout=10)
     (thread,) = named("ends")

@@ -96,8 +96,10 @@ def test_a_successor_leads_the_others(asking: Asking) -> None:
     assert (list(again.waiting), again.is_second) == ([third, fourth], True)
 
 
-def test_what_is_avoided_is_bounded() -> None:
+def test_what_is_avoided_is_bounded(asking: Asking) -> None:
     collapser = RequestCollapser()
-    for number in range(20_000):
-        collapser.avoid(b"%d" % number, float(number) / 1000)
-    assert len(collapser._avoided) <= 10_000
+    heads = [HEAD.replace(b"o/", b"o/%d" % number) for number in range(20_000)]
+    for head in heads:
+        collapser.avoid(head, 0.0)
+    waits = [[collapser.park(asking(head), 1.0) for _ in range(2)] for head in (heads[0], heads[-1])]
+    assert waits == [[False, True], [False, False]]

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from inprocess import Front
 from origin import Origin
 from raw import Conversation, request
+from waiting import until
 
 from pyproxycache.options import LimitOptions
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_a_connection_that_fails_while_a_thread_has_it(

@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
+from waiting import until
 
 from pyproxycache.store.bodies.batches import MOST, Batches
 
@@ -14,25 +14,6 @@ from pyproxycache.store.bodies.batches import MOST, Batches
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2 * MOST) as made:
         yield made
-
-
-class Telling(list[Any]):
-    """A list that tells what is added."""
-
-    def __init__(self, told: threading.Semaphore) -> None:
-        super().__init__()
-        self._told = told
-
-    def append(self, item: Any) -> None:
-        super().append(item)
-        self._told.release()
-
-    def __getitem__(self, index: Any) -> Any:
-        if not isinstance(index, slice):
-            return super().__getitem__(index)
-        part = Telling(self._told)
-        part.extend(super().__getitem__(index))
-        return part
 
 
 def test_what_waits_is_done_in_one(pool: ThreadPoolExecutor) -> None:
@@ -47,14 +28,10 @@ def test_what_waits_is_done_in_one(pool: ThreadPoolExecutor) -> None:
         return [item * 10 for item in items]
 
     batches: Batches[int, int] = Batches(work)
-    arrived = threading.Semaphore(0)
-    batches._waiting = Telling(arrived)
     first = pool.submit(batches.do, 0)
-    assert arrived.acquire(timeout=10)
     assert begun.wait(10)
     others = [pool.submit(batches.do, number) for number in range(1, 9)]
-    for _ in others:
-        assert arrived.acquire(timeout=10)
+    until(lambda: batches.waiting == len(others))
     go_on.set()
     assert first.result(10) == 0
     assert [other.result(10) for other in others] == [number * 10 for number in range(1, 9)]

@@ -5,16 +5,12 @@ from collections.abc import Callable
 import pytest
 from cachedir import URL, CacheDir
 
-from pyproxycache.store.index import short_transactions
-
 pytestmark = pytest.mark.in_files
 
 
 @pytest.fixture
 def between(cache: CacheDir, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Has something done behind the first transaction of what runs next, each being one item's work."""
-    monkeypatch.setattr(short_transactions, "_SLICE_SECONDS", 1e-9)
-    monkeypatch.setattr(short_transactions, "_LEAST", 1)
+    """Has something done behind the first transaction of what runs next."""
 
     def have_done(work: Callable[[], object]) -> None:
         def settle() -> None:
@@ -24,6 +20,15 @@ def between(cache: CacheDir, monkeypatch: pytest.MonkeyPatch) -> Callable[[Calla
         monkeypatch.setattr(cache.database, "settle", settle)
 
     return have_done
+
+
+MANY = 30
+"""Bodies, more than one transaction begins with."""
+
+
+def put_many(cache: CacheDir) -> None:
+    for number in range(MANY):
+        cache.put(f"{URL}{number}", b"%d" % number)
 
 
 def drop_unnamed(cache: CacheDir) -> int:
@@ -45,14 +50,12 @@ def test_all_of_many_go_and_what_others_name_stays(cache: CacheDir) -> None:
 def test_what_is_released_behind_another_collector_is_not_lost(
     cache: CacheDir, between: Callable[[Callable[[], object]], None]
 ) -> None:
-    cache.put(URL, b"body")
-    cache.put(f"{URL}2", b"other")
+    put_many(cache)
     cache.index.purge_matching()
 
     def release_again() -> None:
-        assert drop_unnamed(cache) == 1
-        cache.put(URL, b"body")
-        cache.put(f"{URL}2", b"other")
+        assert 0 < drop_unnamed(cache) < MANY
+        put_many(cache)
         cache.index.purge_matching()
 
     between(release_again)
@@ -65,12 +68,10 @@ def test_what_is_released_behind_another_collector_is_not_lost(
 def test_what_is_named_again_meanwhile_stays(
     cache: CacheDir, between: Callable[[Callable[[], object]], None]
 ) -> None:
-    for number in range(2):
-        cache.put(f"{URL}{number}", b"%d" % number)
+    put_many(cache)
     cache.index.purge_matching()
-    between(lambda: [cache.put(f"{URL}{number}", b"%d" % number) for number in range(2)])
+    between(lambda: put_many(cache))
     drop_unnamed(cache)
-    assert [cache.body(one) for number in range(2) for one in cache.stored(f"{URL}{number}")] == [
-        b"0",
-        b"1",
+    assert [cache.body(one) for number in range(MANY) for one in cache.stored(f"{URL}{number}")] == [
+        b"%d" % number for number in range(MANY)
     ]
