@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import resource
 import threading
-import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
 
 from pyproxycache import clock
 from pyproxycache.front.loop.turns import Queue, Shares, Task, Turns, shares_of
@@ -15,15 +17,33 @@ log = logging.getLogger("pyproxycache")
 
 _AT_ONCE = 8
 _PATIENCE = 0.002
-_LONG = 0.05
+_STUCK = 0.05
 _BUSY = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class _ProcessUse:
+    """What this process had so far: CPU seconds, and how often a core was taken from it."""
+
+    computed: float
+    taken_away: int
+
+    @classmethod
+    def now(cls) -> Self:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return cls(used.ru_utime + used.ru_stime, used.ru_nivcsw)
+
+    def is_busy_since(self, before: _ProcessUse, seconds: float) -> bool:
+        """Whether it computed for nearly all of these seconds, or would have if others had let it."""
+        return self.computed - before.computed > _BUSY * seconds or self.taken_away > before.taken_away
 
 
 class AdaptivePool:
     """Up to `most` threads; as few of them at a time as keep the processor busy.
 
     More would only take the interpreter from one another. Where tasks wait although there is time to
-    compute, those that run must be waiting for something else, and more are let run. Those that wait for
+    compute, or none of those that run gets on, they must be waiting for something else, and more are let
+    run. Those that wait for
     origins have a share of them (`shares`; None: the usual ones), and come in turn where that is used up.
     All fields are guarded by `_lock`.
     """
@@ -37,7 +57,8 @@ class AdaptivePool:
         self._running = 0
         self._aside = 0  # threads that wait for their clients, beside those that run
         self._at_once = min(_AT_ONCE, most)
-        self._looked, self._computed = clock.steady(), time.process_time()
+        self._taken = clock.steady()  # when a task got a thread, the last time
+        self._looked, self._usage = self._taken, _ProcessUse.now()
 
     @property
     def is_behind(self) -> bool:
@@ -110,25 +131,32 @@ class AdaptivePool:
         tasks = []
         while self._tasks and self._running < self._at_once:
             self._running += 1
-            tasks.append(self._tasks.popleft())
+            tasks.append(self._take())
         return tasks
 
+    def _take(self) -> Task:
+        """The task whose turn it is, for a thread, with the lock held."""
+        self._taken = clock.steady()
+        return self._tasks.popleft()
+
     def relieve(self, now: float) -> None:
-        """Let more tasks run at a time if those that run do not keep the processor busy."""
+        """Let more tasks run at a time if those that run do not keep the processor busy, or do not get on.
+
+        To be called by one thread.
+        """
         with self._lock:
-            seconds = now - self._looked
-            if not self._tasks or seconds < _PATIENCE:
+            if not self._tasks:
                 return
-            computed = time.process_time()
-            is_busy = computed - self._computed > _BUSY * seconds
-            self._looked, self._computed = now, computed
-            waited = now - self._tasks.since
-            if waited < (_LONG if is_busy else _PATIENCE):
+            is_first_look = self._looked < self._tasks.since
+            if not is_first_look and now - self._looked < _PATIENCE:
+                return
+            usage = _ProcessUse.now()
+            is_busy = usage.is_busy_since(self._usage, now - self._looked)
+            self._looked, self._usage = now, usage
+            if is_first_look or (is_busy and now - self._taken < _STUCK):
                 return
             self._at_once = min(self._most, self._at_once * 3 // 2 + 1)
-            free = min(self._at_once - self._running, len(self._tasks))
-            tasks = [self._tasks.popleft() for _ in range(free)]
-            self._running += len(tasks)
+            tasks = self._next_ones()
         for task in tasks:
             self._give(task)
 
@@ -159,7 +187,7 @@ class AdaptivePool:
         with self._lock:
             self._give_back(done)
             if self._tasks and self._running <= self._at_once:
-                task = self._tasks.popleft()
+                task = self._take()
                 more = self._next_ones()
             else:
                 task = None
