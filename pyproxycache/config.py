@@ -34,7 +34,8 @@ from pyproxycache.options import (
     Size,
     StoreOptions,
 )
-from pyproxycache.rules.policy import Match, Policies, Policy, QueryMode, Rule
+from pyproxycache.rules.cache_key import QueryMode
+from pyproxycache.rules.policy import Match, Policies, Policy, Rule
 
 FLAGS = {
     "listen": "--listen",

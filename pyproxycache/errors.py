@@ -27,15 +27,23 @@ class ProxyError(Exception):
     """Base of all errors that end a request; the text is written for the client.
 
     `proxy_error` is the type in Proxy-Status (RFC 9209 section 2.3), by default that of the class; empty if
-    this server is the origin of the answer.
+    this server is the origin of the answer. `headers` are the fields that the answer has because of the
+    error, as Allow or Retry-After.
     """
 
     status = 500
     fault = Fault.CACHE
     proxy_error = "proxy_internal_error"
 
-    def __init__(self, text: str = "", proxy_error: str | None = None) -> None:
+    def __init__(
+        self,
+        text: str = "",
+        proxy_error: str | None = None,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(text)
+        self.headers = headers
         if proxy_error is not None:
             self.proxy_error = proxy_error
 
@@ -46,7 +54,7 @@ class ProxyError(Exception):
 
     def another(self) -> Self:
         """A copy to raise in another thread, with a traceback of its own."""
-        return type(self)(str(self), self.proxy_error)
+        return type(self)(str(self), self.proxy_error, headers=self.headers)
 
 
 class BadRequest(ProxyError):
@@ -90,7 +98,7 @@ class NotImplementedHere(ProxyError):
 
 
 class MethodNotAllowed(ProxyError):
-    """A method that is not allowed on a resource of the cache itself."""
+    """A method that a resource of the cache itself does not allow; `headers` has Allow."""
 
     status = 405
     fault = Fault.CLIENT

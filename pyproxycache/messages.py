@@ -126,6 +126,11 @@ class Url:
         return f"{self.origin}{self.target}"
 
 
+def origin_of(url: str) -> str:
+    """The origin (scheme and authority) with which a URL or a cache key begins (RFC 9110 section 4.3.1)."""
+    return "/".join(url.split("/", 3)[:3])
+
+
 def without_query(url: str) -> str:
     """The URL for a log: its query, which may carry secrets, is replaced by "…"."""
     path, mark, _query = url.partition("?")

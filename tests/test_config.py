@@ -17,7 +17,8 @@ from pyproxycache.config import FLAGS, Config, default_store_path, dump, load, p
 from pyproxycache.errors import ConfigError
 from pyproxycache.messages import Head, Headers, Url
 from pyproxycache.options import INWARD, LOOPBACK, ParentOptions, Share
-from pyproxycache.rules.policy import Policy, QueryMode, cache_key
+from pyproxycache.rules.cache_key import QueryMode, cache_key
+from pyproxycache.rules.policy import Policy
 
 TARGETS = ("cdn-cache-control",)
 MANUAL = Path(__file__).parent.parent / "docs" / "configuration.md"

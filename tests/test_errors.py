@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 
-from pyproxycache.errors import reason
+from pyproxycache.errors import MethodNotAllowed, reason
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,9 @@ from pyproxycache.errors import reason
 )
 def test_reason(error: Exception, text: str) -> None:
     assert reason(error) == text
+
+
+def test_another_thread_gets_the_fields_that_the_answer_has() -> None:
+    allow = (("Allow", "GET, HEAD"),)
+    error = MethodNotAllowed("PUT", headers=allow)
+    assert (str(error.another()), error.another().headers) == ("PUT", allow)

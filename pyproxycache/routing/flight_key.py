@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from pyproxycache.messages import Request
-from pyproxycache.routing.cache_key import origin_of
+from pyproxycache.messages import Request, origin_of
 from pyproxycache.rules.keys import CONTENT, implied_fields, vary_values
 
 Vary = tuple[tuple[str, str | None], ...]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyproxycache.messages import Url
-from pyproxycache.rules.policy import Policies, QueryMode, UrlRules, cache_key
+from pyproxycache.rules.cache_key import QueryMode, cache_key
+from pyproxycache.rules.policy import Policies, UrlRules
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Cache keys, and the request fields that select among the entries of one key."""
+"""URLs as they are parsed and normalised, and the request fields that select among the entries of a key."""
 
 from __future__ import annotations
 

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import lru_cache
 
 from pyproxycache.messages import Head, Url
+from pyproxycache.rules.cache_key import QueryMode, cache_key
 from pyproxycache.rules.immutable import is_immutable
 
 # A stream of events may be silent for long; clients reconnect when it ends.
 _EVENT_STREAM = "text/event-stream"
 _BETWEEN_EVENTS = 3600.0
-
-
-class QueryMode(Enum):
-    """How the query enters the cache key: as it is, sorted by name, or not at all."""
-
-    KEEP = "keep"
-    SORT = "sort"
-    IGNORE = "ignore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,19 +155,6 @@ class UrlRules:
                 fresh = lifetimes.get(status, lifetimes.get(None, rule.policy.fresh))
                 return replace(rule.policy, fresh=fresh, targets=self.targets)
         return _plain(self.targets)
-
-
-def cache_key(url: Url, query_mode: QueryMode) -> str:
-    """The cache key: the URL with its query kept, sorted by name, or left out."""
-    text = str(url)
-    if query_mode is QueryMode.KEEP or url.query is None:
-        return text
-    base = text.partition("?")[0]
-    if query_mode is QueryMode.IGNORE:
-        return base
-    # Sorted by name alone: the order of one name's values can mean something.
-    parts = sorted(url.query.split("&"), key=lambda part: part.partition("=")[0])
-    return f"{base}?{'&'.join(parts)}"
 
 
 @lru_cache(16)

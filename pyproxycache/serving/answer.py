@@ -229,9 +229,10 @@ class Failure(Response):
 
 
 def from_error(error: ProxyError) -> Response:
-    """A short text that says what happened and whose fault it is."""
+    """A short text that says what happened and whose fault it is, with the fields that the error brings."""
     text = from_text(error.status, error.public)
-    return Failure(text.head, text.body, text.length, error=error)
+    head = replace(text.head, headers=Headers((*text.head.headers, *error.headers)))
+    return Failure(head, text.body, text.length, error=error)
 
 
 def from_text(status: int, text: str) -> Response:

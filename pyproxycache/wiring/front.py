@@ -13,9 +13,7 @@ from pyproxycache.front.answers.sharing import Sharing
 from pyproxycache.front.answers.signer import Signer
 from pyproxycache.front.handlers import kisscache
 from pyproxycache.front.handlers.cached import CachedAnswers
-from pyproxycache.front.handlers.forwarded import Forwarding
 from pyproxycache.front.handlers.handler import Handler
-from pyproxycache.front.handlers.kisscache import Figures
 from pyproxycache.front.handlers.pages import Pages
 from pyproxycache.front.handlers.prefix import Prefix
 from pyproxycache.front.handlers.proxy import Proxy
@@ -24,10 +22,12 @@ from pyproxycache.front.handlers.reverse import Reverse
 from pyproxycache.front.handlers.upgrade import Upgrade
 from pyproxycache.front.http1.sessions import SessionParts
 from pyproxycache.front.loop.turns import Shares, shares_of
+from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
 from pyproxycache.front.requests.target import Local, Wanted, Way
 from pyproxycache.front.router import Handlers, Router
 from pyproxycache.gates.access import Access, Guard
+from pyproxycache.report.figures import Figures
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.routing.resource import Realm
 from pyproxycache.storeless_engine import StorelessEngine

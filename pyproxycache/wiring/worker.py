@@ -11,10 +11,10 @@ from pyproxycache.background import Background, Rounds
 from pyproxycache.config import Config
 from pyproxycache.engine import Engine
 from pyproxycache.errors import StoreError
-from pyproxycache.front.handlers.kisscache import Figures
 from pyproxycache.front.processes.heap import HeapTrim
 from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
 from pyproxycache.report.access_log import AccessLog
+from pyproxycache.report.figures import Figures
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.store.upkeep.housekeeping import Housekeeper
 from pyproxycache.store.upkeep.verifying import Verifier

@@ -9,6 +9,7 @@ from sample import DAY, URL, entry, fields, get, head
 
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Entry, Headers, Part, Request, Url
+from pyproxycache.rules.cache_key import QueryMode, cache_key
 from pyproxycache.rules.keys import (
     newest,
     parse_url,
@@ -17,7 +18,6 @@ from pyproxycache.rules.keys import (
     vary_fields,
     vary_values,
 )
-from pyproxycache.rules.policy import QueryMode, cache_key
 
 
 @pytest.mark.parametrize(

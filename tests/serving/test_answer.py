@@ -103,6 +103,13 @@ def test_an_error_is_a_short_text_that_nobody_keeps(error: ProxyError) -> None:
     assert response.head.headers.get("content-length") == str(response.length)
 
 
+def test_an_error_brings_the_fields_of_its_answer() -> None:
+    error = ProxyError("come back", headers=(("Retry-After", "7"), ("Allow", "GET")))
+    headers = answer.from_error(error).head.headers
+    assert (headers.get("retry-after"), headers.get("allow")) == ("7", "GET")
+    assert headers.get("cache-control") == "no-store"
+
+
 @pytest.mark.parametrize(
     ("date", "expected"), [("Thu, 01 Jan 1970 00:00:00 GMT",) * 2, (None, format_http_date(NOW))]
 )

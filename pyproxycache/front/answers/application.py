@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pyproxycache import clock
-from pyproxycache.errors import Fault, MethodNotAllowed, ProxyError
+from pyproxycache.errors import Fault, ProxyError
 from pyproxycache.front.answers.answer import Answer, report_ended
 from pyproxycache.front.answers.signer import Signer
 from pyproxycache.front.handlers.handler import Answered
@@ -62,11 +60,7 @@ class Application:
             return (yield from self._router.answer(received, outcome))
         except ProxyError as error:
             outcome.result = Result.REFUSED if error.fault is Fault.CLIENT else Result.FAILED
-            refusal = answer.from_error(error)
-            if isinstance(error, MethodNotAllowed):
-                headers = refusal.head.headers.with_field("Allow", "GET, HEAD")
-                refusal = replace(refusal, head=replace(refusal.head, headers=headers))
-            return Answered(refusal, is_of_cache=False)
+            return Answered(answer.from_error(error), is_of_cache=False)
 
 
 def _begun(received: RawRequest) -> Outcome:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pyproxycache.engine import Engine
-from pyproxycache.front.handlers.forwarded import Forwarding
 from pyproxycache.front.handlers.handler import Answered
-from pyproxycache.front.handlers.max_forwards import counted_down
+from pyproxycache.front.onward.forwarded import Forwarding
+from pyproxycache.front.onward.max_forwards import counted_down
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.messages import Request, Response

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import parse_qs, quote, unquote
 
 from pyproxycache import __version__, clock
@@ -13,7 +13,7 @@ from pyproxycache.body import BytesBody
 from pyproxycache.errors import BadRequest, MethodNotAllowed
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
-from pyproxycache.front.handlers.redirects import followed
+from pyproxycache.front.onward.redirects import followed
 from pyproxycache.front.presentation import cookies
 from pyproxycache.front.presentation.references import as_it_is, mapped, through_kisscache
 from pyproxycache.front.requests.raw_request import Present, RawRequest
@@ -21,6 +21,7 @@ from pyproxycache.front.requests.target import Local, Wanted, quoted_url
 from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.options import KissCacheOptions
 from pyproxycache.outcome import Outcome, Result
+from pyproxycache.report.figures import Figures
 from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.serving.answer import from_text
 from pyproxycache.steps import Steps
@@ -32,17 +33,6 @@ _FETCH = "/api/v1/fetch/"
 
 PATHS = re.compile(r"/api/v1/(?:health/|status/|fetch(?:/.*)?)", re.DOTALL)
 """The paths of this interface."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What the status page tells: bytes and numbers."""
-
-    used: int
-    limit: int | None
-    entries: int
-    downloading: int
-    counters: dict[str, int]
 
 
 class KissCache:
@@ -71,7 +61,9 @@ class KissCache:
     def wanted(self, method: str, local: Local, request: Callable[[Wanted], Request]) -> Request | Response:
         """The request behind a fetch, or the answer; raises BadRequest and MethodNotAllowed."""
         if method not in ("GET", "HEAD"):
-            raise MethodNotAllowed(f"{method}: {local.path} takes GET and HEAD")
+            raise MethodNotAllowed(
+                f"{method}: {local.path} takes GET and HEAD", headers=(("Allow", "GET, HEAD"),)
+            )
         if local.path == "/api/v1/health/":
             return self._health()
         if local.path == "/api/v1/status/":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pyproxycache import clock
 from pyproxycache.front.answers.sharing import Sharing
+from pyproxycache.front.http1.activity_context import ActivityContext
 from pyproxycache.front.http1.request_activities import after
-from pyproxycache.front.http1.services import Services
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.activity import NEVER, Activity
 from pyproxycache.front.loop.answer_writer import A_TURN
@@ -31,15 +31,15 @@ class MemoryResponder:
         reporter: Reporter,
         versions: memoryview,
         memory: Memory,
-        services: Services,
+        context: ActivityContext,
     ) -> None:
         self.report_at = NEVER
         self._sharing = sharing
         self._reporter = reporter
         self._versions = versions
         self._memory = memory
-        self._services = services
-        self._loop = services.loop
+        self._context = context
+        self._loop = context.loop
         lines = reporter.lines
         self._opening = None if lines is None else lines.opening
         self._lines: list[str] = []
@@ -101,7 +101,7 @@ class MemoryResponder:
         outcome = self._memory.outcome(head, repeat)
         outcome.started, outcome.begun, outcome.client = began, clock.steady(), connection.client
         self._reporter.accessed(repeat.entry_id, began)
-        transaction, runner = Transaction(connection), self._services.runner
+        transaction, runner = Transaction(connection), self._context.runner
         transaction.closes = repeat.closes
         answer = self._sharing.repeated(outcome, repeat.body())
         writer = runner.prepare(transaction, answer, repeat.data[: outcome.head_bytes], repeat.framing)
@@ -111,7 +111,7 @@ class MemoryResponder:
         if transaction.status is None:
             # If it was not the client, the blob is damaged: the ordinary way sees to that.
             self._memory.forget(head, known)
-        return after(transaction, self._services)
+        return after(transaction, self._context)
 
     def _join(
         self, connection: ClientConnection, head: bytes, known: Known, repeat: Arriving, now: float
@@ -121,14 +121,14 @@ class MemoryResponder:
         if answer is None:
             self._memory.forget(head, known)
             return None
-        transaction, runner = Transaction(connection), self._services.runner
+        transaction, runner = Transaction(connection), self._context.runner
         transaction.closes = repeat.closes
         if now >= repeat.renew_at:
             signed = self._sharing.signed(answer)
             repeat.renew(head_bytes(signed, repeat.framing, closes=repeat.closes), now)
         runner.prepare(transaction, answer, repeat.head, repeat.framing)
         runner.advance(transaction, waits=False)
-        return after(transaction, self._services)
+        return after(transaction, self._context)
 
     def report(self) -> None:
         """Tell what was answered since the last time."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import select
 
+from pyproxycache.front.http1.activity_context import ActivityContext
 from pyproxycache.front.http1.memory_responder import MemoryResponder
 from pyproxycache.front.http1.request_activities import Parked, Working
-from pyproxycache.front.http1.services import Services
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.activity import CLOSED, Activity
 from pyproxycache.front.loop.connection import ClientConnection
@@ -26,15 +26,19 @@ _REQUEST_LINE = re.compile(rb"(?:\r\n)?[!-~]+ [!-~]+ HTTP/1\.[0-9]\r")
 class Reading(Activity):
     """The poller reads heads, and answers those that memory knows; one for all requests of a connection."""
 
-    __slots__ = ("_connection", "_heads", "_loop", "_memory", "_responder", "_services")
+    __slots__ = ("_connection", "_context", "_heads", "_loop", "_memory", "_responder")
 
     def __init__(
-        self, connection: ClientConnection, services: Services, memory: Memory, responder: MemoryResponder
+        self,
+        connection: ClientConnection,
+        context: ActivityContext,
+        memory: Memory,
+        responder: MemoryResponder,
     ) -> None:
-        super().__init__(services.loop.now + _KEEPALIVE)
+        super().__init__(context.loop.now + _KEEPALIVE)
         self._connection = connection
-        self._services = services
-        self._loop = services.loop
+        self._context = context
+        self._loop = context.loop
         self._memory = memory
         self._heads = memory.heads
         self._responder = responder
@@ -116,9 +120,9 @@ class Reading(Activity):
 
     def _submit(self, head: bytes | None) -> Activity:
         """Have a thread answer, unless one is about to answer the same."""
-        services = self._services
+        context = self._context
         # What a login sees is for nobody else, nor are others' answers for it.
         transaction = Transaction(self._connection, None if self._connection.login.is_used else head)
-        if services.collapser.park(transaction, self._loop.now):
-            return Parked(transaction, services)
-        return Working(transaction, services, services.runner.answer)
+        if context.collapser.park(transaction, self._loop.now):
+            return Parked(transaction, context)
+        return Working(transaction, context, context.runner.answer)

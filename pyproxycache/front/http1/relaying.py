@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyproxycache.front.http1.services import Services
+from pyproxycache.front.http1.activity_context import ActivityContext
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.activity import CLOSED, Activity
 from pyproxycache.front.loop.answer_writer import SendStatus
@@ -12,25 +12,25 @@ from pyproxycache.front.loop.relay import Tunnel
 class Relaying(Activity):
     """The poller passes on what comes from either end, until both have ended or are silent for long."""
 
-    __slots__ = ("_far", "_services", "_transaction", "_tunnel")
+    __slots__ = ("_context", "_far", "_transaction", "_tunnel")
 
-    def __init__(self, transaction: Transaction, tunnel: Tunnel, services: Services) -> None:
+    def __init__(self, transaction: Transaction, tunnel: Tunnel, context: ActivityContext) -> None:
         super().__init__()
         self._transaction = transaction
-        self._services = services
+        self._context = context
         self._tunnel = tunnel
         self._far = tunnel.far.fileno()
 
     def begin(self) -> Activity:
-        self._services.loop.watch_for(self._transaction.connection, self._far)
+        self._context.loop.watch_for(self._transaction.connection, self._far)
         return self.advance()
 
     def end(self) -> None:
-        self._services.loop.forget(self._far)
+        self._context.loop.forget(self._far)
 
     def advance(self) -> Activity:
-        loop, transaction = self._services.loop, self._transaction
-        self._services.runner.relay(transaction)
+        loop, transaction = self._context.loop, self._transaction
+        self._context.runner.relay(transaction)
         if transaction.status in (None, SendStatus.DONE):
             return CLOSED
         self.deadline = loop.now + self._tunnel.patience(stops=loop.is_stopping)
@@ -39,12 +39,12 @@ class Relaying(Activity):
         return self
 
     def expire(self) -> Activity:
-        self._services.runner.finish(self._transaction)
+        self._context.runner.finish(self._transaction)
         return CLOSED
 
     def stop(self) -> Activity:
         return self.advance()
 
     def break_off(self) -> Activity:
-        self._services.runner.give_up(self._transaction)
+        self._context.runner.give_up(self._transaction)
         return CLOSED

@@ -6,8 +6,8 @@ import select
 from collections.abc import Callable
 from functools import partial
 
+from pyproxycache.front.http1.activity_context import ActivityContext
 from pyproxycache.front.http1.relaying import Relaying
-from pyproxycache.front.http1.services import Services
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.activity import CLOSED, GONE, NEVER, Activity
 from pyproxycache.front.loop.answer_writer import SendStatus
@@ -18,52 +18,52 @@ from pyproxycache.steps import Asks, Awaited
 _SILENCE = 60.0
 
 
-def after(transaction: Transaction, services: Services) -> Activity:
+def after(transaction: Transaction, context: ActivityContext) -> Activity:
     """What a connection does next, as far as its answer has come."""
     connection = transaction.connection
     match transaction.status:
         case SendStatus.DONE:
-            if transaction.closes or services.loop.is_stopping:
-                return Lingering(connection, services.loop, is_due=transaction.lingers)
+            if transaction.closes or context.loop.is_stopping:
+                return Lingering(connection, context.loop, is_due=transaction.lingers)
             return connection.reading
         case SendStatus.NO_ANSWER:
-            return _next_step(transaction, services)
+            return _next_step(transaction, context)
         case SendStatus.THREAD:
-            return Working(transaction, services, _send_on(services), transaction.origin)
+            return Working(transaction, context, _send_on(context), transaction.origin)
         case SendStatus.DISK:
-            return Working(transaction, services, _send_on(services))
+            return Working(transaction, context, _send_on(context))
         case SendStatus.TUNNEL:
             assert transaction.tunnel is not None, "it has taken the place of what sent the head"
-            return Relaying(transaction, transaction.tunnel, services)
+            return Relaying(transaction, transaction.tunnel, context)
         case None:
             return CLOSED
         case _:
-            return Sending(transaction, services)
+            return Sending(transaction, context)
 
 
-def _send_on(services: Services) -> Callable[[Transaction], None]:
+def _send_on(context: ActivityContext) -> Callable[[Transaction], None]:
     """Goes on with an answer whose body, or disk, may have to be waited for."""
-    return partial(services.runner.advance, waits=True)
+    return partial(context.runner.advance, waits=True)
 
 
-def _next_step(transaction: Transaction, services: Services) -> Activity:
+def _next_step(transaction: Transaction, context: ActivityContext) -> Activity:
     """Have a thread go on once there is what the answer needs."""
     assert transaction.under_way is not None, "a thread has begun"
     awaited = transaction.under_way.awaited
     assert awaited is not None, "and something is awaited"
     if isinstance(awaited, Asks):
-        return Working(transaction, services, services.runner.go_on, awaited.origin)
-    return Awaiting(transaction, services, awaited)
+        return Working(transaction, context, context.runner.go_on, awaited.origin)
+    return Awaiting(transaction, context, awaited)
 
 
 class _Answering(Activity):
     """The poller neither reads nor sends: it only looks whether the client is still there."""
 
-    __slots__ = ("_services", "_taken", "_transaction")
+    __slots__ = ("_context", "_taken", "_transaction")
 
-    def __init__(self, transaction: Transaction, services: Services) -> None:
+    def __init__(self, transaction: Transaction, context: ActivityContext) -> None:
         self._transaction = transaction
-        self._services = services
+        self._context = context
         self._taken = 0
         super().__init__(self._patience())
 
@@ -85,32 +85,32 @@ class _Answering(Activity):
 
     def _patience(self) -> float:
         """Up to when a client that sends no more and is sent nothing is thought to be there (monotonic)."""
-        now = self._services.loop.now
+        now = self._context.loop.now
         if not self._transaction.connection.ends:
             return NEVER
         sender = self._transaction.sender
         if sender is None:
-            return now + self._services.half_closed
+            return now + self._context.half_closed
         self._taken = sender.taken
         return now + _SILENCE
 
     def _leave(self) -> Activity:
         """The client has gone: end what is done for it alone."""
-        if self._services.collapser.is_waited_for(self._transaction):
-            self.deadline = self._services.loop.now  # to be seen again
+        if self._context.collapser.is_waited_for(self._transaction):
+            self.deadline = self._context.loop.now  # to be seen again
             return self
         return self._give_up()
 
     def _give_up(self) -> Activity:
-        self._services.runner.give_up(self._transaction)
+        self._context.runner.give_up(self._transaction)
         self._release()
         return CLOSED
 
     def _release(self) -> None:
         """Nobody waits for what this connection is answered any more."""
-        services = self._services
-        for other in services.collapser.release(self._transaction).waiting:
-            services.loop.turn_to(other.connection, Working(other, services, services.runner.answer))
+        context = self._context
+        for other in context.collapser.release(self._transaction).waiting:
+            context.loop.turn_to(other.connection, Working(other, context, context.runner.answer))
         self._transaction.head = None
 
 
@@ -122,16 +122,16 @@ class Working(_Answering):
     def __init__(
         self,
         transaction: Transaction,
-        services: Services,
+        context: ActivityContext,
         step: Callable[[Transaction], None],
         origin: str = "",
     ) -> None:
-        super().__init__(transaction, services)
+        super().__init__(transaction, context)
         self._step = step
         self._origin = origin
 
     def begin(self) -> Activity:
-        transaction, threads = self._transaction, self._services.threads
+        transaction, threads = self._transaction, self._context.threads
         task = Task(self._run, transaction.connection.who, self._origin)
         transaction.task, transaction.aside = task, partial(threads.aside, task)
         threads.submit(task)
@@ -139,7 +139,7 @@ class Working(_Answering):
 
     def _run(self) -> None:
         """In a thread."""
-        transaction, loop = self._transaction, self._services.loop
+        transaction, loop = self._transaction, self._context.loop
         try:
             self._step(transaction)
         finally:
@@ -151,7 +151,7 @@ class Working(_Answering):
         transaction.task = None
         if transaction.status is not SendStatus.NO_ANSWER:
             self._release()
-        following = after(transaction, self._services)
+        following = after(transaction, self._context)
         # What sending waited for may have come meanwhile.
         return following.advance() if isinstance(following, Sending) else following
 
@@ -164,13 +164,13 @@ class Working(_Answering):
             return super()._give_up()
         cancellation = self._transaction.cancellation
         lost = cancellation is not None and cancellation.cancel()
-        self.deadline = NEVER if lost else self._services.loop.now
+        self.deadline = NEVER if lost else self._context.loop.now
         return self
 
     def _is_in_thread(self) -> bool:
         """Whether a thread has the connection; one that was to have it in its turn does not get it."""
         task = self._transaction.task
-        return task is not None and not self._services.threads.withdraw(task)
+        return task is not None and not self._context.threads.withdraw(task)
 
 
 class Awaiting(_Answering):
@@ -178,8 +178,8 @@ class Awaiting(_Answering):
 
     __slots__ = ("_awaited",)
 
-    def __init__(self, transaction: Transaction, services: Services, awaited: Awaited) -> None:
-        super().__init__(transaction, services)
+    def __init__(self, transaction: Transaction, context: ActivityContext, awaited: Awaited) -> None:
+        super().__init__(transaction, context)
         self._awaited = awaited
 
     def begin(self) -> Activity:
@@ -189,7 +189,7 @@ class Awaiting(_Answering):
         return self
 
     def woken(self) -> Activity:
-        return Working(self._transaction, self._services, self._services.runner.go_on)
+        return Working(self._transaction, self._context, self._context.runner.go_on)
 
 
 class Parked(_Answering):
@@ -198,7 +198,7 @@ class Parked(_Answering):
     __slots__ = ()
 
     def end(self) -> None:
-        self._services.collapser.leave(self._transaction)
+        self._context.collapser.leave(self._transaction)
 
     def _leave(self) -> Activity:
         return CLOSED
@@ -207,16 +207,16 @@ class Parked(_Answering):
 class Sending(Activity):
     """The poller sends the answer; the client may take its time."""
 
-    __slots__ = ("_services", "_transaction")
+    __slots__ = ("_context", "_transaction")
 
-    def __init__(self, transaction: Transaction, services: Services) -> None:
+    def __init__(self, transaction: Transaction, context: ActivityContext) -> None:
         super().__init__()
         self._transaction = transaction
-        self._services = services
+        self._context = context
 
     def begin(self) -> Activity:
         """Something was sent already, as far as it went."""
-        loop = self._services.loop
+        loop = self._context.loop
         match self._transaction.status:
             case SendStatus.FULL:
                 self.deadline = loop.now + _SILENCE
@@ -234,15 +234,15 @@ class Sending(Activity):
         # What comes from a client is no reason to send on, but where TLS waits for it.
         if event & (self._transaction.connection.stream.send_waits_for | ~select.EPOLLIN):
             # Not at once: what is asked in this moment is answered before thousands of slow readers.
-            self._services.loop.have_turn(self._transaction.connection)
+            self._context.loop.have_turn(self._transaction.connection)
         return self
 
     def advance(self) -> Activity:
         transaction = self._transaction
-        self._services.runner.advance(transaction, waits=False)
+        self._context.runner.advance(transaction, waits=False)
         if transaction.status in (SendStatus.FULL, SendStatus.AWAITING, SendStatus.TURN):
             return self.begin()
-        return after(transaction, self._services)
+        return after(transaction, self._context)
 
     def expire(self) -> Activity:
         transaction = self._transaction
@@ -258,5 +258,5 @@ class Sending(Activity):
         return self._give_up()
 
     def _give_up(self) -> Activity:
-        self._services.runner.give_up(self._transaction)
+        self._context.runner.give_up(self._transaction)
         return CLOSED

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from pyproxycache.front.answers.sharing import Sharing
+from pyproxycache.front.http1.activity_context import ActivityContext
 from pyproxycache.front.http1.memory_responder import MemoryResponder
 from pyproxycache.front.http1.reading import Reading
 from pyproxycache.front.http1.request_activities import Working
 from pyproxycache.front.http1.request_collapser import RequestCollapser
 from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
-from pyproxycache.front.http1.services import Services
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.client_loop import ClientLoop, Post, Watch
@@ -60,12 +60,12 @@ class Http1Sessions:
         self._versions = parts.versions
         self._threads = threads
         self._collapser = RequestCollapser()
-        self._services = Services(
+        self._context = ActivityContext(
             self.loop, threads, runner(self._learn, self._may_ask), self._collapser, parts.half_closed
         )
         self._memory = Memory(parts.memory, parts.reporter.lines)
         self._responder = MemoryResponder(
-            parts.sharing, parts.reporter, parts.versions, self._memory, self._services
+            parts.sharing, parts.reporter, parts.versions, self._memory, self._context
         )
 
     def open(self, stream: Stream, address: object) -> ClientConnection:
@@ -73,7 +73,7 @@ class Http1Sessions:
         connection = ClientConnection(stream, address)
         connection.is_admitted = self._admits(connection.client)
         connection.is_local = is_local(connection.client)
-        connection.reading = Reading(connection, self._services, self._memory, self._responder)
+        connection.reading = Reading(connection, self._context, self._memory, self._responder)
         self.loop.add(connection)
         return connection
 
@@ -125,7 +125,7 @@ class Http1Sessions:
             # What was stored for the first is there for the second, and in memory for the others.
             left = [self._collapser.wait_again(head, left)]
         for other in left:
-            working = Working(other, self._services, self._services.runner.answer)
+            working = Working(other, self._context, self._context.runner.answer)
             self.loop.turn_to(other.connection, working)
 
     def _is_repeated(self, transaction: Transaction, head: bytes) -> bool:

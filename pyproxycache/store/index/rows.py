@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from pyproxycache.errors import StoreError
-from pyproxycache.messages import Entry, Head, Headers, Part
-from pyproxycache.routing.cache_key import origin_of
+from pyproxycache.messages import Entry, Head, Headers, Part, origin_of
 from pyproxycache.store.index.eviction import IN_PLACE, PRIORITY, uses_of_ghost
 
 COLUMNS = (

@@ -8,11 +8,12 @@ import pytest
 
 from pyproxycache.errors import BadRequest, MethodNotAllowed
 from pyproxycache.front.handlers.cached import CachedAnswers
-from pyproxycache.front.handlers.forwarded import Forwarding
-from pyproxycache.front.handlers.kisscache import PATHS, Figures, KissCache
+from pyproxycache.front.handlers.kisscache import PATHS, KissCache
+from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.requests.target import Local, Wanted
 from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.options import ForwardedOptions, KissCacheOptions
+from pyproxycache.report.figures import Figures
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.policy import Policies

@@ -18,13 +18,13 @@ from pyproxycache.front.answers.application import Application
 from pyproxycache.front.answers.sharing import Sharing
 from pyproxycache.front.answers.signer import Signer
 from pyproxycache.front.handlers.cached import CachedAnswers
-from pyproxycache.front.handlers.forwarded import Forwarding
 from pyproxycache.front.handlers.pages import Pages
 from pyproxycache.front.handlers.prefix import Prefix
 from pyproxycache.front.handlers.proxy import Proxy
 from pyproxycache.front.handlers.purge import Purge
 from pyproxycache.front.http1.sessions import SessionParts
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool, Task
+from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
 from pyproxycache.front.requests.target import Way
 from pyproxycache.front.router import Handlers, Router

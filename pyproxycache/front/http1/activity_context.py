@@ -11,8 +11,8 @@ from pyproxycache.front.loop.client_loop import ClientLoop
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
-    """Whom activities have at hand.
+class ActivityContext:
+    """The parts of a worker that the activities of all its HTTP/1.1 connections use.
 
     `half_closed`: seconds for which a client that sends no more is thought to wait.
     """

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from pyproxycache.front.handlers.forwarded import Forwarding
+from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.messages import Headers, Request
 from pyproxycache.options import ForwardedOptions
 from pyproxycache.rules.grammar import end_to_end

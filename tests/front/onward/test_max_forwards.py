@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyproxycache.front.handlers.max_forwards import counted_down
+from pyproxycache.front.onward.max_forwards import counted_down
 from pyproxycache.messages import Headers, Request, Response, Url
 
 
