@@ -1,6 +1,7 @@
 """Imports point one way: the design's layers, read off the source."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -266,6 +267,24 @@ def test_every_room_has_its_place() -> None:
     for component, rooms in ROOMS.items():
         there = {name.split(".")[1] for name in module_names() if name.startswith(f"{component}.")}
         assert there <= set(rooms), component
+
+
+PAGE = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+
+
+def test_the_page_draws_the_layers() -> None:
+    drawn = re.search(r"lines below it:\n\n((?: {4}.+\n)+)", PAGE)
+    assert drawn
+    from_above = [set(line.split()) for line in drawn[1].splitlines()]
+    assert from_above[::-1] == [layer - {"__main__"} for layer in LAYERS]
+
+
+def test_the_page_draws_the_rooms() -> None:
+    drawn = {
+        name: tuple(rooms.split())
+        for name, rooms in re.findall(r"^    (\w+):((?: \w+)+(?:\n {8}[\w ]+)*)$", PAGE, re.MULTILINE)
+    }
+    assert drawn == ROOMS
 
 
 MOST_FILES = 13
