@@ -38,6 +38,11 @@ class Worker(base.Worker):  # type: ignore[misc]
         self._poller: Poller | None = None
         super().init_process()
 
+    def init_signals(self) -> None:
+        """Handle signals, which the master blocked before the fork."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.SIGNALS)
+
     def handle_exit(self, _sig: int, _frame: object) -> None:
         if self.alive:
             self.alive: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,24 @@ class Master(Arbiter):  # type: ignore[misc]
         """End the workers and the listeners; a Unix socket's file may have gone before."""
         self.LISTENERS = _with_files(self.LISTENERS)
         super().stop(graceful)
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        """End all, and this process; a signal that comes again does not change its exit status."""
+        try:
+            super().halt(reason, exit_status)
+        finally:
+            for (
+                number
+            ) in self.SIGNALS:  # the interpreter's end would restore what the system does by default
+                signal.signal(number, signal.SIG_IGN)
+
+    def spawn_worker(self) -> Any:
+        """Fork a worker; signals wait until it has handlers of its own: the master's would lose them."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self.worker_class.SIGNALS)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.worker_class.SIGNALS)
 
     def murder_workers(self) -> None:
         """What the master does every second; also has workers replaced that are outdated."""
