@@ -76,6 +76,8 @@ class Parts:
     def close(self) -> None:
         self.downloads.drain(10)
         self.flights.close()
+        while self.upstream.close_idle():  # left to the collector of cycles, they would be warned of
+            pass
         self.store.database.close()
 
 
