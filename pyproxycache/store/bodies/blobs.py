@@ -123,17 +123,15 @@ class Blobs:
 
     def partial_tokens(self) -> Iterator[str]:
         """The tokens of all growing files on the disk; raises StoreError."""
-        with as_store_errors(self._partial), os.scandir(self._partial) as found:
-            yield from (item.name for item in found)
+        with as_store_errors(self._partial):
+            yield from (item.name for item in _listed(self._partial))
 
     def digests(self) -> Iterator[tuple[str, int]]:
         """Digest and number of names of every blob on the disk."""
-        with os.scandir(self._blobs) as folders:
-            for folder in folders:
-                with os.scandir(folder) as found:
-                    for item in found:
-                        with contextlib.suppress(FileNotFoundError):
-                            yield item.name, item.stat(follow_symlinks=False).st_nlink
+        for folder in _listed(self._blobs):
+            for item in _listed(folder):
+                with contextlib.suppress(FileNotFoundError):
+                    yield item.name, item.stat(follow_symlinks=False).st_nlink
 
     def written(self, digest: str) -> float | None:
         """When the blob's last byte was written (epoch seconds); None where it is missing."""
@@ -150,12 +148,8 @@ class Blobs:
     def arriving_bytes(self) -> int:
         """What the growing files take of the disk; raises StoreError."""
         count = 0
-        with (
-            contextlib.suppress(FileNotFoundError),  # the next one makes it
-            as_store_errors(self._partial),
-            os.scandir(self._partial) as found,
-        ):
-            for item in found:
+        with as_store_errors(self._partial):
+            for item in _listed(self._partial):
                 with contextlib.suppress(FileNotFoundError):
                     count += item.stat().st_blocks * _ST_BLOCK
         return count
@@ -203,6 +197,16 @@ class BlobReader(Body):
 
     def __del__(self) -> None:
         self.close()
+
+
+def _listed(folder: Path | os.DirEntry[str]) -> Iterator[os.DirEntry[str]]:
+    """What is in the folder; nothing where it is gone, for the next body makes it anew."""
+    try:
+        found = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with found:
+        yield from found
 
 
 def _link(existing: Path, new: Path) -> None:

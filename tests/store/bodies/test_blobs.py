@@ -71,6 +71,19 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         Blobs(tmp_path / "file").create_folders()
 
 
+def test_folders_that_somebody_removed_are_empty_until_the_next_body_makes_them(cache: CacheDir) -> None:
+    grown(cache, "1").discard()
+    for name in ("partial", "blobs"):
+        shutil.rmtree(cache.path / name, ignore_errors=True)
+    assert cache.blobs.arriving_bytes() == 0
+    assert list(cache.blobs.partial_tokens()) == []
+    assert list(cache.blobs.digests()) == []
+    file = grown(cache, "2")
+    cache.blobs.keep(file.path, DIGEST)
+    assert list(cache.blobs.partial_tokens()) == ["2"]
+    assert list(cache.blobs.digests()) == [(DIGEST, 2)]
+
+
 @pytest.mark.parametrize(("start", "stop", "expected"), [(0, 10, BODY), (3, 5, b"34"), (10, 10, b"")])
 def test_a_reader_gives_its_slice_and_closes(
     cache: CacheDir, start: int, stop: int, expected: bytes
