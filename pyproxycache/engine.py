@@ -29,7 +29,7 @@ _VARIANTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What the engine joins."""
+    """The parts that the engine looks up, serves, fetches and forwards with."""
 
     upstream: Upstream
     index: EntryIndex
@@ -59,7 +59,7 @@ class Engine:
         return response
 
     def purge(self, resource: Resource) -> bool:
-        """Forget what is stored for the resource; whether there was anything. Raises StoreError."""
+        """Purge what is stored for the resource; tells whether there was anything. Raises StoreError."""
         return self._components.index.purge([resource.key]) > 0
 
     def _answer(self, resource: Resource, request: Request, outcome: Outcome) -> Steps[Response]:

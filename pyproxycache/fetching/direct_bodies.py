@@ -68,13 +68,13 @@ class GivenBytes:
 
 
 class DirectBodies:
-    """Asks the origin for one client, if it still has the same representation; else raises BrokenOff."""
+    """Gives one client the rest of its body from the origin; raises BrokenOff if that has changed."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
     def of_flight(self, read: FlightRead, offset: int, given: GivenBytes | None) -> Body:
-        """The flight's body from the offset on.
+        """The flight's body from the offset on, from the origin.
 
         What was `given` of it tells, where no validator does, whether the answer goes on with that.
         """
@@ -110,7 +110,7 @@ class DirectBodies:
         return OriginBody(exchange, _from_byte(whole, offset, read.stop))
 
     def of_span(self, read: SpanRead, offset: int) -> Body:
-        """The span's bytes from the offset on."""
+        """The span's bytes from the offset on, from the origin; raises BrokenOff if these have changed."""
         validator = strong_validator(read.like.head)
         assert validator is not None, "as_part() gives a part that has one"
         headers = plain_headers(read.request).with_field("Range", range_text(offset, read.stop - 1))

@@ -19,27 +19,27 @@ log = logging.getLogger("pyproxycache.fetching")
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """What is stored has changed since it was looked up."""
+    """The caller is to look up again, as what is stored has changed since it did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """Each to its own request: the store cannot say who leads."""
+    """Each request asks the origin for itself, as the store cannot say who leads."""
 
 
 Dispatched = Leading | JoinFlight | NotStorable | LookAgain | Alone
-"""We lead, another one does, nobody waits as it was not storable, it is to be looked up, or each alone."""
+"""Lead the flight, follow another leader, ask alone as it was not storable, look up again, or ask alone."""
 
 
 class Dispatcher:
-    """Decides it, for all who ask in this process."""
+    """Decides who brings in a body: this request (Leading), a running flight, or each request alone."""
 
     def __init__(self, flights: Flights, leader: Leader) -> None:
         self._flights = flights
         self._leader = leader
 
     def decide(self, keys: Sequence[FlightKey], has_changed: Callable[[], bool]) -> Dispatched:
-        """Who brings in what has this flight key; a later key counts where those before are not storable.
+        """Decide who brings in the first of these flight keys that is not known as not storable.
 
         `has_changed`: whether what is stored now is something else than what the caller found, for another
         leader may have finished between that look and our claim. A lead has to be left as a context.

@@ -1,4 +1,4 @@
-"""What is to be fetched for a request."""
+"""A fetch to be done: the request that needs it, and what the origin is asked for."""
 
 from __future__ import annotations
 

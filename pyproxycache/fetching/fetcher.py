@@ -1,4 +1,4 @@
-"""From the origin, once for all who ask: lead a flight, follow one, or go alone."""
+"""Answers what is not stored, by one download for all: leads a flight, follows one, or asks alone."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Fetcher:
                 return self._otherwise(job, other), job.varies
 
     def refresh(self, job: FetchJob) -> None:
-        """Fetch for nobody in particular; raises ProxyError where the origin fails."""
+        """Fetch in the background, for no client; raises ProxyError where the origin fails."""
         dispatched = finished(self._dispatch(job))
         if isinstance(dispatched, Leading):
             with dispatched as leading:
@@ -146,7 +146,7 @@ class Fetcher:
         ]
 
     def _up_to_others(self, job: FetchJob) -> FetchJob:
-        """The same without what is being downloaded already behind what it lacks."""
+        """The job, asking for missing bytes only up to where a running download has what follows."""
         start = job.first_missing
         ahead = None
         if start is not None:

@@ -1,4 +1,4 @@
-"""Asking the origin for all who wait for a flight, and acting on the head of its answer."""
+"""Asks the origin for all who wait for a flight, and acts on the head of its answer."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ Led = Downloading | Passed | Freshened | Stale | WholeInstead
 
 
 def close_unused(led: Led) -> None:
-    """Close the answer of one who has no use for it."""
+    """Close what the origin answered where the caller has no use for it."""
     match led:
         case Passed(exchange) | WholeInstead(ToStore(exchange)):
             exchange.close()
 
 
 class Leader:
-    """Leads flights."""
+    """Asks the origin for all who wait for a flight, and acts on the head of the answer."""
 
     def __init__(
         self,

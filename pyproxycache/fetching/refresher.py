@@ -1,4 +1,4 @@
-"""Fetches again in the background what was served stale."""
+"""Validates in the background what was served stale (RFC 5861 section 3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _LONGEST_QUEUE = 1000
 
 
 class Refresher:
-    """Runs one refresh of a key at a time; `_pending` (keys) is guarded by `_lock`. Made after fork."""
+    """Runs refreshes on threads of its own, one of a key at a time.
+
+    `_pending` (keys) is guarded by `_lock`. Made after fork.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,7 +28,7 @@ class Refresher:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="refresh")
 
     def start(self, key: str, refresh: Callable[[], None]) -> None:
-        """Have it run soon, unless the key's turn is to come already or too many wait."""
+        """Have `refresh` run soon, unless one for the key waits already or too many do."""
         with self._lock:
             if key in self._pending or len(self._pending) >= _LONGEST_QUEUE:
                 return

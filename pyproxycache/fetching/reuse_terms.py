@@ -1,4 +1,4 @@
-"""Until when, and while what stays as it is, an answer may be given again."""
+"""Makes the terms on which memory may give an answer again: until when, and while what is unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyproxycache.store.values import Stamp
 def reuse_terms_of(
     request: Request, entry: Entry, rules: UrlRules, stamp: Stamp, varies: tuple[str, ...]
 ) -> ReuseTerms:
-    """Why the answer that the entry is to the request now is right again, for as long as it is fresh.
+    """The terms for giving the answer made of this entry to equal requests, for as long as it is fresh.
 
     The stamp is from before the key was looked up; `varies` are the fields that select among what it has.
     """

@@ -1,4 +1,4 @@
-"""What the log says once of an origin whose answers are not kept, though a rule could change that."""
+"""Advice in the log on an origin whose answers are not stored, though a rule could change that."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ _ADVICE = {
 
 
 class StoringAdvice:
-    """Tells once for each origin and reason; `_told` (the last so many) is guarded by `_lock`."""
+    """Logs why an origin's answers are not stored, once for each origin and reason.
+
+    `_told` has the last so many of these, and is guarded by `_lock`.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def give(self, key: FlightKey, reason: str) -> None:
-        """Say why what has this key is not kept, and what would change that."""
+        """Log why the answer of this key is not stored, and which rule would have it stored."""
         why = _ADVICE.get(reason)
         if why is None or not self._is_new(key.origin, reason):
             return

@@ -1,4 +1,4 @@
-"""Who goes on with a client's body when its leader has died: decided as for a fresh miss."""
+"""Goes on with a client's body whose leader has died, by the decision that is made for a fresh miss."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LOOK_AGAIN = (End.ORPHANED, End.LOST, End.STORED, End.FRESHENED, End.UNSTORED)
 
 @dataclass(frozen=True, slots=True)
 class SuccessionParts:
-    """What successors are found by.
+    """The parts that a successor uses to find, lead or ask for the rest of a body.
 
     `admit_peer`: client address and the address a body came from; raises Forbidden.
     """
@@ -50,7 +50,7 @@ class SuccessionParts:
 
 
 class Succession:
-    """Gives each body that is on its way to a client the means to go on."""
+    """Makes a Successor for each body on its way to a client, which goes on if the leader dies."""
 
     def __init__(self, parts: SuccessionParts) -> None:
         self._parts = parts
@@ -72,10 +72,10 @@ class Successor(ABC):
 
     @abstractmethod
     def note_given(self, piece: Piece) -> None:
-        """The client gets this piece next."""
+        """Note that the client gets this piece next."""
 
     def go_on(self, offset: int) -> Body:
-        """The bytes from the offset on.
+        """The rest of the client's body, from the offset on.
 
         Raises Orphaned where whoever had them is gone again, and BrokenOff or another ProxyError.
         """
@@ -209,7 +209,7 @@ class SpanSuccessor(Successor):
         self._read = read
 
     def note_given(self, piece: Piece) -> None:
-        """A strong validator tells what goes on with it."""
+        """Nothing is noted: a strong validator tells which answers go on with the span."""
 
     def _found(self, offset: int) -> list[Entry]:
         return self._parts.available.stored(self._read.like, offset)

@@ -1,4 +1,4 @@
-"""Which handler a request goes to."""
+"""Chooses the one handler of each request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyproxycache.steps import Steps
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """Whom the router chooses from.
+    """The handlers that the router chooses from.
 
     `by_way` are for URLs, by the form in which the client names them, `purge` for the method of that name,
     and `upgrade`, where there is one, for what asks for another protocol. `own` are for paths of the cache

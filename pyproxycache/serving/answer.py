@@ -51,7 +51,7 @@ _NOT_MODIFIED_FIELDS = (
 def from_entry(
     request: Request, entry: Entry, length: int | None, now: float, open_body: OpenBody
 ) -> Response:
-    """What this client asked for out of a response whose body has `length` bytes (None: not known yet).
+    """The answer to this request out of a response whose body has `length` bytes (None: not known yet).
 
     Of a part that lacks some of it the client gets what there is: the origin's answer to its Range.
     """
@@ -63,7 +63,7 @@ def from_entry(
 
 
 def from_parts(request: Request, plan: Plan, now: float, open_segment: OpenSegment) -> Response:
-    """What this client asked for out of stored and arriving parts, as planned for it.
+    """The answer to this request out of stored and arriving parts, as planned for it.
 
     The first segment is opened at once, each other one when all before it was sent.
     """
@@ -76,7 +76,7 @@ def from_parts(request: Request, plan: Plan, now: float, open_segment: OpenSegme
 
 
 def from_plan(request: Request, plan: Plan, now: float, open_span: OpenBody) -> Response:
-    """The same out of spans of the representation; `open_span` counts in that."""
+    """The answer to this request out of a plan; `open_span` counts offsets in the representation."""
     head = _aged(plan.head, max(current_age(entry, now) for entry in plan.used))
     return _selected(request, head, plan.total, plan.wanted, now, open_span)
 
@@ -229,7 +229,7 @@ class Failure(Response):
 
 
 def from_error(error: ProxyError) -> Response:
-    """A short text that says what happened and whose fault it is, with the fields that the error brings."""
+    """The answer to a request that ended by this error: a short text, and the header fields it brings."""
     text = from_text(error.status, error.public)
     head = replace(text.head, headers=Headers((*text.head.headers, *error.headers)))
     return Failure(head, text.body, text.length, error=error)

@@ -1,4 +1,4 @@
-"""Bodies out of flights, which outlive the leaders that bring them in."""
+"""Bodies that clients read while they arrive; they go on if the leader that brings them in dies."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ class ArrivingBodies:
 
 
 def anyone(_entry: Entry) -> None:
-    """Admits all: for what no client is given as such."""
+    """Admits every address: for bytes that are given to no client directly."""
 
 
 def read_span(flight: Flight, like: Entry, offset: int, stop: int, admit: Admit = anyone) -> Body | None:
-    """The bytes of the representation out of a flight; None where it brings in something else."""
+    """The representation's bytes out of a flight; None where it brings in another representation."""
     now = flight.wait_head()
     part = as_part(now.entry) if now.entry is not None else None
     if part is None or not are_of_one(like, part) or not extent_of(part).has(offset):

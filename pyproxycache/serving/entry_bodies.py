@@ -1,4 +1,4 @@
-"""Bodies out of the store."""
+"""Bodies of stored entries, opened for clients."""
 
 from __future__ import annotations
 

@@ -65,11 +65,11 @@ class Lookup:
         self._index = index
 
     def __call__(self, resource: Resource, request: Request) -> list[Entry]:
-        """Entries of the key that fit the request; where there is none, those found without its query."""
+        """The entries of the key that fit the request; if none does, those found without its query."""
         return self.find(resource, request).entries
 
     def find(self, resource: Resource, request: Request) -> LookupResult:
-        """The same, and what it rests on."""
+        """The entries that fit the request, with the stamp and the Vary names that the result rests on."""
         sets: set[tuple[str, ...]] = set()
 
         def values(fields: tuple[str, ...]) -> tuple[tuple[str, str | None], ...]:

@@ -1,4 +1,4 @@
-"""A body that goes on where those who had its bytes are gone."""
+"""One client's body, which goes on from another source where the present one fails."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Resume(Protocol):
     """Finds who goes on with one client's body; comes from what fetches, which is above."""
 
     def note_given(self, piece: Piece) -> None:
-        """The client gets this piece next."""
+        """Note that the client gets this piece next."""
 
     def go_on(self, offset: int) -> Body:
-        """The bytes from the offset on, from whoever has them now.
+        """The rest of the body from the offset on, from whoever has it now.
 
         Raises Orphaned where that one is gone again, BrokenOff or another ProxyError where nobody has them.
         """

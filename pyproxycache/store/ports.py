@@ -90,13 +90,13 @@ class EntryIndex(Protocol):
         """
 
     def purge_matching(self, *, prefix: str = "", pattern: str = "*") -> int:
-        """The same for all keys that begin with `prefix` and match the glob `pattern`.
+        """Purge all keys that begin with `prefix` and match the glob `pattern`, as purge() does.
 
         What was stored by a download that began after the call may stay.
         """
 
     def purge_group(self, name: str, origin: str | None) -> int:
-        """The same for the entries and flights in a cache group (RFC 9875) of an origin.
+        """Purge the entries and flights in a cache group (RFC 9875) of an origin, as purge() does.
 
         `origin` is scheme and authority ("https://origin.example"); None means every origin.
         """
@@ -300,9 +300,9 @@ class DownloadWriter(Protocol):
         """
 
     def store_at_once(self, entry: Entry, body: bytes) -> int | None:
-        """The same for a body that came with its head and has no file. Followers read it in any case.
+        """Commit a body that came with its head and has no file, as store() does.
 
-        The flight has ended also where StoreError is raised.
+        Followers read it in any case. The flight has ended also where StoreError is raised.
         """
 
     def finish(

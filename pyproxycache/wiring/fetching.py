@@ -1,4 +1,4 @@
-"""From a look-up to the origin: serving, downloads, and the way to origins."""
+"""Builds what the engine works with: look-up, serving, downloads, and the connections to origins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pyproxycache.wiring.stored import OpenStore
 
 
 def build_upstream(config: Config, guard: Guard, name: str) -> Upstream:
-    """The way to origins, whose idle connections give way where descriptors are few."""
+    """Build the client for origins; it closes idle connections when descriptors are few."""
     upstream = Upstream(config.fetch, config.parent, guard.admit, name, config.policies().silence)
     descriptors.closers.append(upstream.close_idle)
     return upstream
@@ -38,7 +38,7 @@ def build_upstream(config: Config, guard: Guard, name: str) -> Upstream:
 def build_components(
     config: Config, store: OpenStore, housekeeper: Housekeeper, upstream: Upstream, guard: Guard
 ) -> tuple[Components, Downloads]:
-    """What the engine joins, and the downloads, which are to be waited for at the end."""
+    """Build the engine's parts, and the downloads, which a stop has to wait for."""
     fetch, policies = config.fetch, config.policies()
     longest = policies.longest_silence(fetch.silence)
     lease = 2 * (longest + fetch.connect_timeout) + fetch.max_pause

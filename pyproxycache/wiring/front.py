@@ -1,4 +1,4 @@
-"""From a received request to its answer: handlers, gates, signature, and what is shared of it."""
+"""Builds what answers requests: handlers and their router, gates, signature, and answers from memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from pyproxycache.upstream.client import Upstream
 
 @dataclass(frozen=True, slots=True)
 class Below:
-    """What the handlers stand on, with a store or without one.
+    """The parts below the front that its handlers use, with a store or without one.
 
     `versions` are those of the keys, `figures` what the status page tells.
     """
@@ -51,7 +51,7 @@ class Below:
 
 
 def build_parts(config: Config, below: Below, memory: int, hooks: WorkerHooks) -> WorkerParts:
-    """What a worker runs; `memory`: bytes of answers that are kept in memory."""
+    """Build what a worker runs; `memory`: bytes of answers that are kept in memory."""
     access, signer = Access(config.allow), Signer(below.name, _tells_key(config))
     router = build_router(config, below.engine, below.upstream, below.figures)
     sessions = SessionParts(
@@ -69,7 +69,7 @@ def build_parts(config: Config, below: Below, memory: int, hooks: WorkerHooks) -
 def build_router(
     config: Config, engine: Engine | StorelessEngine, upstream: Upstream, figures: Callable[[], Figures]
 ) -> Router:
-    """All handlers, and what each is for: a new one is a line here."""
+    """Build all handlers and the router that chooses among them: a new handler is a line here."""
     below = config.upstream
     realm = Realm("forward" if below is None else "reverse", config.policies(), below)
     forwarding = Forwarding(config.forwarded, is_reverse=below is not None)

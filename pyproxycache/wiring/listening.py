@@ -1,4 +1,4 @@
-"""The addresses that are listened on, and who may reach what from there."""
+"""Finds the addresses that are listened on, and builds the guard that keeps clients from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def listen_addresses(listen: tuple[str, ...]) -> list[tuple[str, int]]:
 
 
 def build_guard(config: Config) -> Guard:
-    """Which addresses clients may reach."""
+    """Build the guard, which decides the addresses that clients may reach."""
     # Behind a reverse proxy lies only what the operator chose, wherever that is.
     options = GuardOptions(deny=(), own_addresses=False) if config.upstream else config.guard
     return Guard(options, listen_addresses(config.listen))

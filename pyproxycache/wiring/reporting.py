@@ -1,4 +1,4 @@
-"""What the server tells of itself and of requests."""
+"""Builds the server's own log and the access log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOG_TIME = "%Y-%m-%d %H:%M:%S %z"
 
 
 def set_up_logging(level: str) -> None:
-    """The package's log to standard error, in the form of the server's own."""
+    """Send the package's log to standard error, in the form of gunicorn's own."""
     package = logging.getLogger("pyproxycache")
     package.setLevel(level.upper())
     package.propagate = False
@@ -29,7 +29,7 @@ def set_up_logging(level: str) -> None:
 
 
 def build_access_log(options: LogOptions, count: Count) -> AccessLog | None:
-    """The access log, if there is to be one."""
+    """Build the access log; None if the configuration has none."""
     if options.access is None:
         return None
     return AccessLog(sink(options.access), FORMATS[options.format], query=options.query, count=count)

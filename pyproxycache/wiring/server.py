@@ -1,4 +1,4 @@
-"""The server: what its master runs, and what each worker is made of."""
+"""Builds the server: what its master runs, and how it makes a worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("pyproxycache")
 def build_server(
     load: Callable[[], Config], adopted: Callable[[Config], None], ready: Callable[[Config], None]
 ) -> Server:
-    """The server; `load` gives the configuration at the start and at each reload, or raises.
+    """Build the server; `load` gives the configuration at the start and at each reload, or raises.
 
     `adopted` is told each that comes into force, `ready` the one that the server begins to accept with.
     """

@@ -1,4 +1,4 @@
-"""The store in its folder."""
+"""Opens the store in its folder, and mends it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pyproxycache.store.upkeep.space import Space
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
-    """The parts of one cache folder."""
+    """The parts of the store in one cache folder, opened."""
 
     database: Database
     blobs: Blobs
@@ -38,7 +38,7 @@ class OpenStore:
 
 
 def open_store(options: StoreOptions) -> OpenStore:
-    """The cache in its folder, made or migrated where needed; raises StoreError."""
+    """Open the store in its folder, made or migrated where needed; raises StoreError."""
     blobs = Blobs(options.path)
     blobs.create_folders()
     most_log = largest_log(options.max_size, blobs.disk().size)

@@ -1,4 +1,4 @@
-"""A worker process: with its store, or passing requests on while there is none."""
+"""Builds a worker: with its store, or passing requests on while there is none."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LOG_SECONDS = 1.0
 
 
 def build_worker(config: Config, ask_for_store: Callable[[], None] = lambda: None) -> WorkerParts:
-    """What a worker runs: all parts are made here, after the fork.
+    """Build what a worker runs: all parts are made here, after the fork.
 
     Without a store, which `ask_for_store` is called for then, requests are passed on.
     """
@@ -88,7 +88,7 @@ def _with_store(config: Config) -> WorkerParts:
 
 
 def _without_store(config: Config, why: str) -> WorkerParts:
-    """The same without a store."""
+    """Build what a worker runs that has no store, and passes requests on."""
     name, guard = f"pyproxycache-{secrets.token_hex(4)}", build_guard(config)
     upstream = build_upstream(config, guard, name)
     access_log = build_access_log(config.log, _ignore)

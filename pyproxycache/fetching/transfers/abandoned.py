@@ -1,4 +1,4 @@
-"""Downloads that no client waits for any more: only so many of them go on."""
+"""Limits how many downloads go on that no client waits for any more."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ class Abandoned:
             return True
 
     def forget(self, flight: Flight) -> None:
-        """Somebody reads it, or it has ended."""
+        """Stop counting the flight: somebody reads it again, or it has ended."""
         with self._lock:
             self._origins.pop(flight, None)

@@ -122,7 +122,10 @@ class AvailableParts:
     def arriving(
         self, like: Entry, offset: int, stop: int, *, but: FlightKey | None = None, admit: Admit = anyone
     ) -> Body | None:
-        """The same out of a download that has them or will soon; they may end early, and raise Orphaned."""
+        """The bytes from the offset on, out of a download that has them or will soon.
+
+        They may end before `stop`, and raise Orphaned.
+        """
         running = [(flight, part) for flight, part in self.running(like.key) if are_of_one(like, part)]
         key = self.soon_at(offset, running, but=but)
         followed = None

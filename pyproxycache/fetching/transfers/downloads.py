@@ -1,4 +1,4 @@
-"""Bodies on their way in, each on a thread of its own, which no client's leaving disturbs."""
+"""The downloads of this process: each body comes in on a thread of its own, whatever its clients do."""
 
 from __future__ import annotations
 

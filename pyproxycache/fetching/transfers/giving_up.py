@@ -1,4 +1,4 @@
-"""How a flight ends that has nothing stored."""
+"""Ends flights of which nothing is stored, and leaves to a successor what can be resumed."""
 
 from __future__ import annotations
 

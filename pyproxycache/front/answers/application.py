@@ -47,7 +47,7 @@ class Application:
         return Answer(response, outcome, self._reporter.finished, answered.present)
 
     def refused(self, client: str, status: int, head_bytes: int, body_bytes: int) -> None:
-        """Report what was no HTTP, and was answered so."""
+        """Report a request that was no HTTP, and was refused before it came here."""
         outcome = Outcome(Result.REFUSED, status=status, client=client, content_type="text/plain")
         outcome.started, outcome.begun = clock.wall(), clock.steady()
         outcome.head_bytes, outcome.bytes_sent = head_bytes, body_bytes

@@ -1,4 +1,4 @@
-"""The cache's answer to a request for a URL, whichever way the client asked."""
+"""Answers of the engine to requests for URLs, for all handlers of these."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CachedAnswers:
         return self.answered(received, response, present)
 
     def handle(self, request: Request, outcome: Outcome) -> Steps[Response]:
-        """The engine's answer."""
+        """The engine's answer to the request, whose Resource is made here."""
         return self._engine.handle(self._realm.resource(request.url), request, outcome)
 
     def answered(self, received: RawRequest, response: Response, present: Present) -> Answered:

@@ -1,4 +1,4 @@
-"""What every handler of requests is."""
+"""The protocol of handlers of requests, and the answer that they give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the activities of all HTTP/1.1 connections of a worker have in common."""
+"""The parts of a worker that the activities of its HTTP/1.1 connections use."""
 
 from __future__ import annotations
 

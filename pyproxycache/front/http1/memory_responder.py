@@ -1,4 +1,4 @@
-"""Answering from memory: what is known of a head, given again if it is still right."""
+"""Answers requests from memory on the poller, without a thread, where the remembered answer still holds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REPORT_SECONDS = 0.05
 
 
 class MemoryResponder:
-    """Gives answers again, and tells the reports of it in batches; belongs to the poller.
+    """Gives remembered answers again, and reports them in batches; belongs to the poller.
 
     Nothing is repeated once the worker is to stop. `report_at` is when `report` is due (monotonic).
     """
@@ -131,7 +131,7 @@ class MemoryResponder:
         return after(transaction, self._context)
 
     def report(self) -> None:
-        """Tell what was answered since the last time."""
+        """Report what was answered since the last report."""
         self.report_at = NEVER
         now = clock.wall()
         for repeat in self._served:
@@ -141,7 +141,7 @@ class MemoryResponder:
         self.write_lines()
 
     def write_lines(self) -> None:
-        """Give the access log its lines."""
+        """Give the access log the lines of what was answered since they were last written."""
         if self._lines:
             lines, self._lines = self._lines, []
             self._reporter.write(lines)

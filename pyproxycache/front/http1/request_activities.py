@@ -1,4 +1,4 @@
-"""The way of a request to its answer: in a thread, waiting without one, and sending."""
+"""The activities from a request to its answer: in a thread, waiting without one, and sending."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SILENCE = 60.0
 
 
 def after(transaction: Transaction, context: ActivityContext) -> Activity:
-    """What a connection does next, as far as its answer has come."""
+    """The activity that follows, by how far the transaction's answer has come."""
     connection = transaction.connection
     match transaction.status:
         case SendStatus.DONE:
@@ -47,7 +47,7 @@ def _send_on(context: ActivityContext) -> Callable[[Transaction], None]:
 
 
 def _next_step(transaction: Transaction, context: ActivityContext) -> Activity:
-    """Have a thread go on once there is what the answer needs."""
+    """The activity that waits for what the answer needs, and then has a thread go on."""
     assert transaction.under_way is not None, "a thread has begun"
     awaited = transaction.under_way.awaited
     assert awaited is not None, "and something is awaited"

@@ -1,4 +1,4 @@
-"""Requests that wait for what another connection is about to be answered."""
+"""Lets requests wait, without a thread, for the answer to an equal request on another connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _MOST_AVOIDED = 10_000
 
 @dataclass(slots=True)
 class Wait:
-    """Who waits for whom, in the order of their coming; `is_second`: one was waited for before, in vain."""
+    """One request and those that wait for its answer, in the order of their coming.
+
+    `is_second`: they have waited for another one before, in vain.
+    """
 
     leader: Transaction
     waiting: dict[Transaction, None] = field(default_factory=dict)
@@ -23,7 +26,7 @@ class Wait:
 
 
 class RequestCollapser:
-    """Who waits for whom, by the bytes of the head that they have in common; belongs to the poller.
+    """Parks requests whose heads equal that of one being answered; belongs to the poller.
 
     Heads whose answers turned out to be for one alone are remembered for a while: nobody waits there.
     """
@@ -33,7 +36,7 @@ class RequestCollapser:
         self._avoided: OrderedDict[int, float] = OrderedDict()  # by the heads' hashes
 
     def park(self, transaction: Transaction, now: float) -> bool:
-        """Whether the request waits for another one; if not, others may wait for it."""
+        """Park the request if an equal one is being answered; else False, and others may wait for it."""
         head = transaction.head
         if head is None:
             return False
@@ -46,19 +49,19 @@ class RequestCollapser:
         return False
 
     def leave(self, transaction: Transaction) -> None:
-        """The request waits no more."""
+        """Take back the parking of a request, which waits no more."""
         wait = None if transaction.head is None else self._waits.get(transaction.head)
         if wait is not None:
             wait.waiting.pop(transaction, None)
 
     def wait_again(self, head: bytes, waiting: Iterable[Transaction]) -> Transaction:
-        """The first of those, for whom the others wait from here on."""
+        """Let these wait once more, for the first of them, which is returned to be answered."""
         leader, *others = waiting
         self._waits[head] = Wait(leader, dict.fromkeys(others), is_second=True)
         return leader
 
     def release(self, transaction: Transaction) -> Wait:
-        """Those who waited for this request, and wait no more."""
+        """End the wait for this request; gives those who waited."""
         wait = self._led_by(transaction)
         if wait is None or transaction.head is None:
             return Wait(transaction)
@@ -66,7 +69,7 @@ class RequestCollapser:
         return wait
 
     def is_waited_for(self, transaction: Transaction) -> bool:
-        """Whether others wait for what this request is answered."""
+        """Whether others wait for the answer to this request."""
         wait = self._led_by(transaction)
         return wait is not None and bool(wait.waiting)
 
@@ -75,13 +78,13 @@ class RequestCollapser:
         return wait if wait is not None and wait.leader is transaction else None
 
     def avoid(self, head: bytes, now: float) -> None:
-        """Nobody waits for an answer to this for a while (seconds, monotonic)."""
+        """Park no request with this head for two minutes from `now` (monotonic seconds)."""
         self._avoided[hash(head)] = now + _AVOIDED_SECONDS
         self._avoided.move_to_end(hash(head))
         if len(self._avoided) > _MOST_AVOIDED:
             self._avoided.popitem(last=False)
 
     def sweep(self, now: float) -> None:
-        """Forget what was long ago."""
+        """Forget the heads to avoid whose time is over."""
         while self._avoided and next(iter(self._avoided.values())) <= now:
             self._avoided.popitem(last=False)

@@ -1,4 +1,4 @@
-"""In a thread: a request is parsed, answered by the application, and its answer sent as far as it goes."""
+"""Runs the steps of requests in threads: parses, has the application answer, and begins to send."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Learn = Callable[[Transaction, Repeat | None, bool], None]
 
 
 class RequestRunner:
-    """Answers what the poller has no answer to; called in any thread.
+    """Answers the requests that memory has no answer to; called in any thread.
 
     `is_stopping` says whether the worker is to end.
     """
@@ -205,7 +205,7 @@ class RequestRunner:
     def prepare(
         self, transaction: Transaction, answer: Answer, head: bytes, shape: Framing
     ) -> AnswerWriter:
-        """Have the connection send this answer from here on."""
+        """Give the transaction this answer to send, and the writer that sends it."""
         connection = transaction.connection
         writer = AnswerWriter(connection.stream, head, shape, answer.body, connection.wake)
         transaction.answer, transaction.writer = answer, writer
@@ -265,7 +265,7 @@ class RequestRunner:
             under_way.steps.close()
 
     def finish(self, transaction: Transaction) -> None:
-        """The answer is over, and is reported."""
+        """End the transaction's answer, which reports it."""
         sender, answer = transaction.sender, transaction.answer
         transaction.writer = transaction.tunnel = transaction.answer = None
         if answer is not None:

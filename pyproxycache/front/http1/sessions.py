@@ -1,4 +1,4 @@
-"""The HTTP/1.1 of a worker's clients: a session on each connection, with one memory for all."""
+"""Opens an HTTP/1.1 session on each connection of a worker; all share one memory of answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RELIEF = 0.002
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
-    """What all sessions of a worker are made with.
+    """The parts that all HTTP/1.1 sessions of a worker share.
 
     `admits` says whether a client may ask. `memory`: bytes of answers kept in memory, which are right while
     the `versions` of their keys stay the same. `half_closed`: seconds for which a client that sends no more
@@ -44,7 +44,7 @@ class SessionParts:
 
 
 class Http1Sessions:
-    """What a poller's connections are told in HTTP/1.1; all its fields belong to the poller's thread."""
+    """The HTTP/1.1 sessions of one worker's clients; all its fields belong to the poller's thread."""
 
     def __init__(
         self,
@@ -78,7 +78,10 @@ class Http1Sessions:
         return connection
 
     def settle(self, now: float) -> float:
-        """Let more requests run if those that run wait, and tell reports of what was repeated."""
+        """Let more requests run if those that run wait, and report what memory answered; gives when next.
+
+        Times are monotonic seconds.
+        """
         responder, due = self._responder, now + _RELIEF
         if now >= responder.report_at:
             responder.report()
@@ -88,17 +91,17 @@ class Http1Sessions:
         return min(due, responder.report_at)
 
     def tick(self) -> None:
-        """Let go of answers that are outdated, and of threads that are not needed."""
+        """Drop outdated answers and threads that are not needed; called about once a second."""
         self._memory.sweep(self._versions)
         self._collapser.sweep(self.loop.now)
         self._threads.settle()
 
     def write_lines(self) -> None:
-        """Give the access log the lines of what was repeated."""
+        """Give the access log the lines of what memory answered."""
         self._responder.write_lines()
 
     def finish(self) -> None:
-        """Tell reports of what was repeated."""
+        """Report what memory answered, as the worker stops."""
         self._responder.report()
 
     def _may_ask(self, transaction: Transaction, origin: str) -> bool:

@@ -1,4 +1,4 @@
-"""The threads that requests are answered in, where memory does not do."""
+"""The threads that answer the requests which memory does not answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connections of a worker's clients, each led from one activity to the next."""
+"""Keeps a worker's client connections, and takes each from one activity to the next."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ClientLoop:
         self._watch = watch
 
     def add(self, connection: ClientConnection) -> None:
-        """Begin with a connection, which waits for its first request."""
+        """Add a new connection, which waits for its first request."""
         connection.wake = partial(self.post, partial(self._wake, connection))
         connection.activity = connection.reading
         self.connections[connection.fd] = connection
@@ -50,7 +50,7 @@ class ClientLoop:
         self._watch(fd)
 
     def forget(self, fd: int) -> None:
-        """Let nobody be told of the descriptor's events any more."""
+        """Stop telling of the descriptor's events."""
         self.connections.pop(fd, None)
 
     def on_event(self, connection: ClientConnection, event: int) -> None:
@@ -64,7 +64,7 @@ class ClientLoop:
             self._fail(connection)
 
     def step(self, connection: ClientConnection, step: Callable[[], Activity]) -> None:
-        """Take a step, which gives the connection's activity; its failure costs no other one anything."""
+        """Take a step, which gives the next activity; if it fails, only this connection ends."""
         try:
             following = step()
             if following is not connection.activity:
@@ -73,7 +73,7 @@ class ClientLoop:
             self._fail(connection)
 
     def turn_to(self, connection: ClientConnection, activity: Activity) -> None:
-        """Have a connection do something else, outside a step of its own."""
+        """Give a connection another activity, outside a step of its own."""
         self.step(connection, lambda: activity)
 
     def _turn_to(self, connection: ClientConnection, following: Activity) -> None:
@@ -102,7 +102,7 @@ class ClientLoop:
             self.step(connection, connection.activity.advance)
 
     def tick(self) -> None:
-        """About once a second: let go of what has taken too long."""
+        """Expire the connections whose deadline is over; called about once a second."""
         for connection in list(self.connections.values()):
             if connection.activity.deadline < self.now:
                 self.step(connection, connection.activity.expire)
@@ -116,13 +116,13 @@ class ClientLoop:
         return bool(idle)
 
     def stop(self) -> None:
-        """Finish what is asked for by now, or in a moment."""
+        """Take no further requests, and let those that have begun finish."""
         self.is_stopping = True
         for connection in list(self.connections.values()):
             self.step(connection, connection.activity.stop)
 
     def close(self, connection: ClientConnection) -> None:
-        """Be done with the connection, whatever it is doing."""
+        """Close the connection, whatever it is doing."""
         if connection.is_open:
             activity = connection.activity
             del self.connections[connection.fd]

@@ -67,7 +67,7 @@ class ClientConnection:
         return self.activity is not CLOSED
 
     def note(self, event: int) -> None:
-        """Remember of epoll's events what the next read has to know: no further event will tell of it."""
+        """Remember what the next read has to know of epoll's events: no further one will tell of it."""
         if event & select.EPOLLRDHUP:
             self.ends = True
         if event & ~select.EPOLLOUT:

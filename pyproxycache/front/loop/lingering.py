@@ -1,4 +1,4 @@
-"""The end of a connection, whose client may still be sending."""
+"""The activity at the end of a connection, whose client may still be sending."""
 
 from __future__ import annotations
 

@@ -28,26 +28,26 @@ _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Sessions(Protocol):
-    """What a poller has to know of those whom its connections talk to."""
+    """The protocol of what speaks HTTP on the connections that a poller accepts."""
 
     @property
     def loop(self) -> ClientLoop:
         """The connections, and what each is doing."""
 
     def open(self, stream: Stream, address: object) -> ClientConnection:
-        """Begin with a new client's connection."""
+        """Begin a session on a new client's connection."""
 
     def settle(self, now: float) -> float:
         """Do what is due beside the connections (monotonic); gives when it is called at the latest."""
 
     def tick(self) -> None:
-        """Let go of what is outdated, about once a second."""
+        """Drop what is outdated; called about once a second."""
 
     def write_lines(self) -> None:
         """Give the access log what is still to be told."""
 
     def finish(self) -> None:
-        """Tell all that is still to be told."""
+        """Report what is not reported yet, as the worker ends."""
 
 
 class Poller:

@@ -1,4 +1,4 @@
-"""Who may wait for an origin now: so many for each origin, for each client, and in all."""
+"""Limits how many requests wait for origins at a time: for each origin, for each client, and in all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Shares:
 
     @property
     def one_of_both(self) -> int:
-        """How many of one origin's may be of one client: the others reach it all the same."""
+        """How many of one origin's tasks may be of one client, so that others reach the origin as well."""
         return max(1, self.origin - self.origin // 4)
 
 
@@ -70,21 +70,21 @@ class Turns:
         return True
 
     def come_back(self, task: Task) -> None:
-        """The task waits for its origin again, whether there is room or not."""
+        """Count the task as waiting for its origin again, whether there is room or not."""
         self._total += 1
         self._origins[task.origin] += 1
         self._clients[task.client] += 1
         self._pairs[task.client, task.origin] += 1
 
     def wait(self, task: Task) -> None:
-        """Have it come in its turn."""
+        """Queue the task until it may wait for its origin."""
         client, origin = task.client, task.origin
         self._waiting.setdefault((client, origin), OrderedDict())[task] = None
         self._clients_of.setdefault(origin, OrderedDict())[client] = None
         self._origins_of.setdefault(client, OrderedDict())[origin] = None
 
     def withdraw(self, task: Task) -> bool:
-        """Whether it was waiting for its turn; it does so no more."""
+        """Take the task out of the queue; tells whether it was there."""
         waiting = self._waiting.get((task.client, task.origin), OrderedDict())
         if task not in waiting:
             return False
@@ -94,7 +94,7 @@ class Turns:
         return True
 
     def give_back(self, task: Task) -> list[Task]:
-        """The task waits for its origin no more; gives those that may do so in its place."""
+        """Count the task as waiting no more; gives those that may wait for their origins in its place."""
         held_up = self._held_up_by(task)
         self._total -= 1
         _count_down(self._origins, task.origin)

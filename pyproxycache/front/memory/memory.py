@@ -1,4 +1,4 @@
-"""Answers given again from memory: found by the bytes of a request's head, or by what decides in it."""
+"""The answers kept in memory, found by the bytes of a request's head, or by its deciding fields."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ Base = tuple[bytes, ...]
 
 
 class Known:
-    """What is known of a head: its answer, and its line for the access log without the beginning.
+    """The remembered answer to a head, and its line for the access log without the line's beginning.
 
     The line is right up to the `renew_at` of the answer that is `line_until`.
     """
@@ -93,7 +93,7 @@ class _Selected:
 
 
 class Memory:
-    """Answers up to so many bytes; belongs to the poller.
+    """Keeps answers, up to so many bytes, and finds the one that a request gets; belongs to the poller.
 
     `lines` says how those of the access log are made; None: there is no log. About `most_files` of the
     answers have a file open.
@@ -129,7 +129,7 @@ class Memory:
         self._know(head, repeat)
 
     def find(self, head: bytes) -> Known | None:
-        """What is known of another request that differs in nothing that decides."""
+        """The remembered answer to a head that differs in no deciding field; None without one."""
         base = _base(head)
         found = self._answers.get(base) if base else None
         if isinstance(found, _Selected):
@@ -137,21 +137,21 @@ class Memory:
         return None if found is None else self._know(head, found)
 
     def outcome(self, head: bytes, stored: Stored) -> Outcome:
-        """What is to be told of a request of this head that gets the answer."""
+        """The record of a request with this head that gets the answer."""
         if self._lines is None or not self._lines.by_agent:
             return replace(stored.outcome)
         agent, referer = _value(_USER_AGENT, head), _value(_REFERER, head)
         return replace(stored.outcome, user_agent=agent, referer=referer)
 
     def tell(self, head: bytes, known: Known, stored: Stored) -> None:
-        """Make the known head's line as it is at the moment."""
+        """Make the line that the access log gets for this head at the moment."""
         assert self._lines is not None, "there is a log"
         if self._lines.by_agent or not stored.line:
             stored.line = self._lines.rest(self.outcome(head, stored))
         known.line, known.line_until = stored.line, stored.renew_at
 
     def sweep(self, versions: memoryview) -> None:
-        """Let go of outdated answers that take room elsewhere: files and downloads."""
+        """Drop outdated answers that hold files or downloads."""
         for stored in [one for one in self._files if versions[one.slot] != one.version]:
             self._drop(stored)
         over = [head for head, one in self._arriving.items() if versions[one.slot] != one.version]
@@ -159,7 +159,7 @@ class Memory:
             self._unknow(head)
 
     def forget(self, head: bytes, known: Known) -> None:
-        """The answer is right no more."""
+        """Drop the answer, which is not right any more."""
         self._unknow(head)
         if isinstance(known.repeat, Stored) and known.repeat.is_kept:
             self._kept.discard(known.repeat)

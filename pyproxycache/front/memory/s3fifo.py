@@ -53,7 +53,7 @@ class S3Fifo(Generic[_Item]):
             self._evict()
 
     def discard(self, item: _Item) -> None:
-        """Keep it no longer."""
+        """Drop the item."""
         if not item.is_kept:
             return
         item.is_kept = False

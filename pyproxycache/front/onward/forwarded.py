@@ -30,7 +30,7 @@ class Forwarding:
         self._trusts = Access(options.trust).admits if options.trust else None
 
     def told(self, request: Request) -> Request:
-        """The request as it goes on: with these fields where they are sent, none that nobody vouches for.
+        """The request as it goes on: with these fields if they are sent, without untrusted clients' own.
 
         A forward proxy that sends none leaves the client's as they are.
         """

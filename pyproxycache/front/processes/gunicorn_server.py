@@ -20,7 +20,7 @@ _GRACE = 2
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What one configuration makes of the server.
+    """All that the server takes from one configuration.
 
     `begin` is called once it is adopted, `ready` when the server accepts for the first time; `build` makes
     the parts of a worker, after the fork. The master asks every second whether `workers_are_outdated`.
@@ -42,7 +42,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def adopt(self, setup: Setup) -> None:
-        """What workers are made by from here on."""
+        """Adopt a setup, by which workers are made from here on."""
         self._setup = setup
         setup.begin()
 

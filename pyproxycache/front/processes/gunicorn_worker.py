@@ -58,7 +58,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         os._exit(0)
 
     def handle_usr1(self, sig: int, frame: object) -> None:
-        """Log files were renamed."""
+        """Open the log files anew, as they were renamed (SIGUSR1)."""
         super().handle_usr1(sig, frame)
         if self._poller is not None:
             self._poller.post(self.wsgi.hooks.reopen_logs)

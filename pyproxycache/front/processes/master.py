@@ -1,4 +1,4 @@
-"""gunicorn's master, but that a new configuration is tried before anything of the old one goes."""
+"""gunicorn's master, which tries a new configuration before it gives up the old one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Listener = Any
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """Keeps its listeners, its settings and its workers where a reload would fail."""
+    """The master process; keeps its listeners, settings and workers if a reload fails."""
 
     LISTENERS: list[Listener]
 

@@ -1,4 +1,4 @@
-"""Files of Unix sockets to listen on: whose they are."""
+"""Checks that the file of a Unix socket to listen on is not another server's."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pyproxycache.front.loop.turns import Shares
 
 @dataclass(frozen=True, slots=True)
 class WorkerHooks:
-    """What a worker needs beside the answers.
+    """The calls by which a worker reopens and finishes its logs, and closes its parts.
 
     `reopen_logs` is for files that were renamed,
     `finish_logs` for an end without delay. `close` ends the worker's parts: it lets running downloads
@@ -26,7 +26,7 @@ class WorkerHooks:
 
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
-    """What a worker joins with its sockets and threads.
+    """The parts that a worker runs with its sockets and threads.
 
     `shares`: how many threads may wait for origins; None: the usual ones.
     """

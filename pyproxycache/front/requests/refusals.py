@@ -28,7 +28,7 @@ def refusal(error: http_errors.ParseException) -> str:
 
 
 def reason_of_refusal(error: http_errors.ParseException) -> str:
-    """The same for others to read; quotes nothing, for requests may hold secrets."""
+    """What is wrong, for the log; quotes nothing of the request, which may hold secrets."""
     return _other_protocol(error) or type(error).__name__
 
 

@@ -36,7 +36,7 @@ class WholeBodies:
         return BlobReader(self._blobs.open(digest, size), start, stop)
 
     def read_verified(self, digest: str, size: int, start: int, stop: int) -> Body:
-        """The same, and up to 64 KB are compared with their digest when this process reads them first."""
+        """The bytes from `start` up to `stop`; a body of up to 64 KB is verified when first read here."""
         if size > _VERIFIED_AT_ONCE or digest in self._verified:
             return self.read(digest, size, start, stop)
         content = self._content(digest, size)

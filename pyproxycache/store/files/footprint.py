@@ -74,7 +74,7 @@ class Disk:
         return cls(found.f_bavail * unit, found.f_blocks * unit, found.f_favail, found.f_files)
 
     def with_more(self, spare: int) -> Disk:
-        """The same disk with so many bytes more free."""
+        """The disk's state with so many bytes more free."""
         return replace(self, free=self.free + spare)
 
     def missing(self, reserve: Share) -> int:

@@ -145,7 +145,9 @@ class LocalWriter:
         return stored
 
     def store_at_once(self, entry: Entry, body: bytes) -> int | None:
-        """The same for a body that came with its head and has no file. Followers read it in any case.
+        """Commit a body that came with its head and has no file, as store() does.
+
+        Followers read it in any case.
 
         None if it was purged meanwhile; raises StoreError after the end.
         """

@@ -1,4 +1,4 @@
-"""The index's file made smaller: a little at a time, so that nobody who waits for his turn notices."""
+"""Makes the index's file smaller, a little at a time, so that other writers need not wait for long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _READERS_MS = 50
 
 
 def page_bytes(database: Database) -> tuple[int, int]:
-    """Bytes of the pages that hold something, and of the others."""
+    """Bytes of the file's pages that are used, and of those that are empty."""
     with database.read() as db:
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         (free,) = db.execute("PRAGMA freelist_count").fetchone()

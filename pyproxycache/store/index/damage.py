@@ -1,4 +1,4 @@
-"""An index that is damaged is set aside, whole, for whoever wants to look at it; a new one is made."""
+"""Sets a damaged index aside, whole, for an operator to look at; a new one is made in its place."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def teach(connection: sqlite3.Connection) -> None:
 
 
 def uses_of_ghost(db: sqlite3.Connection, identity: Sequence[Any]) -> int:
-    """What an entry that comes in has been used already; its ghost, if it has one, is none any more."""
+    """How often an entry that comes in was used before, by its ghost, which is removed; 0 without one."""
     found = db.execute("DELETE FROM ghosts WHERE name = ? RETURNING uses", (_name(identity),)).fetchone()
     return min(found[0] + 1, _MOST_USES) if found else 0
 

@@ -47,7 +47,7 @@ class AccessNote:
 
 
 class Index:
-    """Entries by key. What may concern many is written in slices, all else in one transaction each."""
+    """The stored entries by key; a change of many is written in slices, any other in one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -113,11 +113,11 @@ class Index:
             db.execute("UPDATE entries SET ttl = ? WHERE id = ?", (ttl, entry.id))
 
     def purge(self, keys: Iterable[str]) -> int:
-        """Forget the keys: their entries, and the claims of downloads that would bring them back."""
+        """Purge the keys: their entries, and the claims of downloads that would bring them back."""
         return purge_keys(self._database, keys)
 
     def purge_matching(self, *, prefix: str = "", pattern: str = "*") -> int:
-        """The same for all keys that begin with `prefix` and match the glob `pattern`."""
+        """Purge all keys that begin with `prefix` and match the glob `pattern`."""
         return purge_matching(self._database, pattern, prefix)
 
     def purge_group(self, name: str, origin: str | None) -> int:
@@ -323,7 +323,7 @@ class Index:
         return self._finds("SELECT 1 FROM blobs WHERE digest = ?", digest)
 
     def has_file(self, digest: str) -> bool:
-        """The same of one whose body is in a file."""
+        """Whether a blob row knows the digest and has its body in a file; waits for a commit under way."""
         return self._finds(_HAS_FILE, digest)
 
     def _finds(self, statement: str, digest: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is stored, URL by URL, for people to read: however much it is, some at a time."""
+"""Lists what is stored, URL by URL, for people to read; some rows at a time."""
 
 from __future__ import annotations
 

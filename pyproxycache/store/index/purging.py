@@ -14,7 +14,7 @@ _LAST = "\U0010ffff"
 
 
 def purge_keys(database: Database, keys: Iterable[str]) -> int:
-    """Forget the keys: entries, claims of downloads, and that they are not storable.
+    """Purge the keys: entries, claims of downloads, and the notes that they are not storable.
 
     Gives the number of entries.
     """
@@ -35,7 +35,7 @@ def _purge_entries(db: sqlite3.Connection, keys: Sequence[str]) -> int:
 
 
 def purge_matching(database: Database, pattern: str, prefix: str) -> int:
-    """The same for all keys that begin with the prefix and match the glob.
+    """Purge all keys that begin with the prefix and match the glob, as purge_keys() does.
 
     What comes in while it runs may stay: its download has begun since.
     """

@@ -1,4 +1,4 @@
-"""Blobs that an entry named and does not name any more: those that no other one names go."""
+"""Removes blobs that no entry names any more."""
 
 from __future__ import annotations
 

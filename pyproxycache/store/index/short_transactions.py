@@ -1,4 +1,4 @@
-"""Much to write, in transactions so short that nobody who waits for his turn notices."""
+"""Writes much in transactions so short that other writers need not wait for long."""
 
 from __future__ import annotations
 

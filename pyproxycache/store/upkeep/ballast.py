@@ -11,13 +11,13 @@ _SHARE = 100
 
 
 class Ballast:
-    """The index cannot forget anything without room for its log: this is where that comes from."""
+    """A file whose room is given back on a full disk, where the index needs some to forget anything."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "ballast"
 
     def release(self) -> bool:
-        """Give its room to the disk; false where that was done before."""
+        """Give the file's room to the disk; false where that was done before."""
         try:
             self._path.unlink()
         except OSError:

@@ -16,7 +16,7 @@ _NOT_THE_BLOBS = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.E
 
 
 class Problem(Enum):
-    """What can be wrong."""
+    """The kinds of damage that a check finds."""
 
     MISSING = "its body is missing"
     SIZE = "its body has another size than the index says"
@@ -28,14 +28,14 @@ class Problem(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem, and the digest it is about."""
+    """One problem that a check found, and the digest of the body it is about."""
 
     problem: Problem
     digest: str
 
 
 class Fsck:
-    """Works on a live cache as well: what is decided twice is decided the second time in a transaction."""
+    """Finds and removes damage, in a running cache too: a transaction looks again before a removal."""
 
     def __init__(self, index: Index, blobs: Blobs, bodies: WholeBodies) -> None:
         self._index = index
@@ -43,7 +43,7 @@ class Fsck:
         self._bodies = bodies
 
     def check(self) -> Iterator[Finding | None]:
-        """One value for each blob row or file looked at: what is wrong with it, or None."""
+        """Check every blob row and file; gives what is wrong with each, or None."""
         yield from self.check_bodies(self._index.blobs())
         for entry in self._index.unbacked():
             yield Finding(Problem.UNBACKED, entry.digest)
@@ -56,7 +56,7 @@ class Fsck:
                 yield Finding(Problem.STRAY, digest)
 
     def check_bodies(self, blobs: Iterable[tuple[str, int]]) -> Iterator[Finding | None]:
-        """The same for the blobs of these digests, with their sizes."""
+        """Compare these blobs (digests and sizes) with their digests; gives what check() does."""
         for digest, size in blobs:
             yield self._check_blob(digest, size)
 

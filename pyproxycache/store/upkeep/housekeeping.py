@@ -41,7 +41,7 @@ class Housekeeper:
         self._rounds.start()
 
     def note_access(self, entry_id: int, now: float, times: int = 1) -> None:
-        """An entry was served so many times, at last `now`."""
+        """Note that an entry was served so many times, at last at `now` (epoch seconds)."""
         with self._lock:
             _, hits = self._accesses.get(entry_id, (0.0, 0))
             self._accesses[entry_id] = (now, hits + times)

@@ -18,7 +18,7 @@ _UNSETTLED_SECONDS = 180.0
 
 
 class Recovery:
-    """Removes the leavings of dead writers; after a reboot also checks the last bodies."""
+    """Removes the files that dead writers left; after a reboot also checks the last bodies."""
 
     def __init__(self, space: Space, index: Index, blobs: Blobs, fsck: Fsck) -> None:
         self._space = space

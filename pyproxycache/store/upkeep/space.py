@@ -1,4 +1,4 @@
-"""Room on the disk: what goes when the cache is too large, too old, or the disk too full."""
+"""Keeps the cache within its size and the disk's reserve: evicts entries, and admits bodies."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Excess:
 
 
 class Space:
-    """Collects what is unused or worth least; one collector at a time over all processes (a file lock).
+    """Evicts what is unused or worth least; one collector at a time over all processes (a file lock).
 
     `_last` is replaced as a whole, and needs no lock.
     """
@@ -184,7 +184,7 @@ class Space:
             return Collected(evicted.entries, evicted.bytes, leftovers)
 
     def restock(self) -> None:
-        """Have the ballast that a full disk needs, where there is room for it now."""
+        """Make the ballast that a full disk needs, where there is room for it now."""
         taken, disk = self._lately()
         self._ballast.restock(-disk.missing(self._options.reserve), self._capacity(taken, disk))
 
@@ -194,7 +194,7 @@ class Space:
         return self._sweep()
 
     def on_full_disk(self, forget: Callable[[], int], unlink: Callable[[], None] | None = None) -> int:
-        """Have entries forgotten, also where the disk has no byte left for the index to note that.
+        """Evict entries, also where the disk has no byte left for the index to note that.
 
         `forget` gives how many it were, `unlink` removes their blobs, whatever names them. Raises
         StoreError.
@@ -304,7 +304,7 @@ class _Eviction:
             self.finish()
 
     def finish(self) -> None:
-        """Do for those that were evicted what is put off."""
+        """Remove the files of what was evicted, and keep its ghosts, as far as that was put off."""
         if self._unfinished:
             self._space.on_full_disk(self._finish)
         self._unfinished = 0

@@ -1,4 +1,4 @@
-"""Bodies are read again by and by, and compared with their digests: disks forget, and do not say so."""
+"""Reads stored bodies again, slowly and always, and compares them with their digests."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Round:
 
 
 def present_round(index: Index) -> Round:
-    """As it was noted last; raises StoreError."""
+    """The present round, as it was noted last; raises StoreError."""
     return Round(index.fact(_FACT) or "")
 
 
 class Verifier:
-    """Goes through the bodies at a rate of so much a day, in one process of all (a file lock).
+    """Verifies the bodies at so many bytes a day, in one process of all (a file lock).
 
     A damaged one is forgotten, so that the next request fetches it. `verify_next` belongs to one thread;
     `start` begins one for it, at idle priority for disk and processor.

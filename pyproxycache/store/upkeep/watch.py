@@ -19,7 +19,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
 
 
 class StoreWatch:
-    """Made before the workers are; belongs to the master's main thread, but for `ask`.
+    """Tells the master when the folder has another store than its workers opened.
+
+    Made before the workers are; belongs to the master's main thread, but for `ask`.
 
     `open_anew` makes or mends the store; it raises StoreError. Letting go of it closes its descriptors.
     """
@@ -34,7 +36,7 @@ class StoreWatch:
         self._next_try, self._pause = 0.0, _FIRST_PAUSE
 
     def ask(self) -> None:
-        """A worker has no store: it wants to be replaced once there is one."""
+        """Note, for a worker that has no store, that it is to be replaced once there is one."""
         with contextlib.suppress(OSError):
             os.write(self._ask, b"!")
 
