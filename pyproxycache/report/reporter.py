@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from pyproxycache.background import Count
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.counters import increments
 from pyproxycache.report.formats import Lines
+
+NoteAccess = Callable[[int, float, int], None]
+"""Takes an entry's id, when it was served last (epoch seconds), and how often."""
 
 
 class Reporter:
@@ -15,11 +19,10 @@ class Reporter:
 
     def __init__(
         self,
-        count: Callable[[dict[str, int]], None],
-        note_access: Callable[[int, float, int], None],
+        count: Count,
+        note_access: NoteAccess,
         access_log: AccessLog | None,
     ) -> None:
-        """`note_access` takes an entry's id, when it was served last (epoch seconds), and how often."""
         self._count = count
         self._note_access = note_access
         self._log = access_log

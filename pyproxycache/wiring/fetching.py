@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from pyproxycache.config import Config
 from pyproxycache.engine import Components
 from pyproxycache.fetching.direct_bodies import DirectBodies
@@ -16,14 +19,13 @@ from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.fetching.transfers.downloads import Downloads
 from pyproxycache.gates.access import Guard
 from pyproxycache.net import descriptors
-from pyproxycache.report import counters
+from pyproxycache.options import FetchOptions
 from pyproxycache.serving.arriving import ArrivingBodies
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.entry_bodies import EntryBodies
 from pyproxycache.serving.lookup import Lookup
 from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
-from pyproxycache.store.upkeep.housekeeping import Housekeeper
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.wiring.stored import OpenStore
 
@@ -35,48 +37,73 @@ def build_upstream(config: Config, guard: Guard, name: str) -> Upstream:
     return upstream
 
 
-def build_components(
-    config: Config, store: OpenStore, housekeeper: Housekeeper, upstream: Upstream, guard: Guard
-) -> tuple[Components, Downloads]:
-    """Build the engine's parts, and the downloads, which a stop has to wait for."""
+AdmitPeer = Callable[[str, str], None]
+"""Takes a client and an origin's address; raises Forbidden where it may not have what came from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeadingParts:
+    """What leads flights, and goes on with them: bodies come in through these."""
+
+    flights: LocalFlights
+    upstream: Upstream
+    available: AvailableParts
+    downloads: Downloads
+    leader: Leader
+    dispatcher: Dispatcher
+    succession: Succession
+
+
+def build_leading(
+    config: Config,
+    store: OpenStore,
+    upstream: Upstream,
+    admit_peer: AdmitPeer,
+    count_received: Callable[[int], None],
+) -> LeadingParts:
+    """Build what leads flights; a stop has to wait for the downloads among it."""
     fetch, policies = config.fetch, config.policies()
     longest = policies.longest_silence(fetch.silence)
     lease = 2 * (longest + fetch.connect_timeout) + fetch.max_pause
     flights = LocalFlights(store.claims, Terms(min(fetch.worker_silence, fetch.silence), lease))
-
-    def count_received(count: int) -> None:
-        housekeeper.count(counters.received(count))
-
     available = AvailableParts(store.index, store.bodies, flights, fetch.range_ahead)
     downloads = Downloads(fetch, upstream, policies, store.space, available, count_received)
     leader = Leader(fetch, upstream, policies, store.space, store.index, downloads)
     dispatcher = Dispatcher(flights, leader)
-    bodies = EntryBodies(store.bodies)
     succession = Succession(
         SuccessionParts(
             dispatcher,
             leader,
             DirectBodies(upstream),
             store.index,
-            bodies,
+            EntryBodies(store.bodies),
             available,
-            guard.admit_peer,
+            admit_peer,
         )
     )
-    delivery = Delivery(
-        store.index, bodies, ArrivingBodies(succession), guard.admit_peer, housekeeper.note_access
-    )
+    return LeadingParts(flights, upstream, available, downloads, leader, dispatcher, succession)
+
+
+def build_components(
+    fetch: FetchOptions,
+    store: OpenStore,
+    leading: LeadingParts,
+    admit_peer: AdmitPeer,
+    note_access: Callable[[int, float], None],
+) -> Components:
+    """Build the parts that the engine joins."""
+    flights, leader, upstream = leading.flights, leading.leader, leading.upstream
+    arriving = ArrivingBodies(leading.succession)
+    delivery = Delivery(store.index, EntryBodies(store.bodies), arriving, admit_peer, note_access)
     forwarder = Forwarder(store.index, flights, leader, delivery, upstream)
     lookup = Lookup(store.index)
     answers = FlightAnswers(fetch, lookup, delivery)
-    fetcher = Fetcher(lookup, flights, available, dispatcher, leader, answers, forwarder)
-    components = Components(
+    return Components(
         upstream=upstream,
         index=store.index,
         lookup=lookup,
         delivery=delivery,
-        fetcher=fetcher,
+        fetcher=Fetcher(lookup, flights, leading.available, leading.dispatcher, leader, answers, forwarder),
         forwarder=forwarder,
         refresher=Refresher(),
     )
-    return components, downloads

@@ -7,19 +7,20 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 
-from pyproxycache.background import Background, Rounds
+from pyproxycache.background import Background, Count, Rounds
 from pyproxycache.config import Config
 from pyproxycache.engine import Engine
 from pyproxycache.errors import StoreError
 from pyproxycache.front.processes.heap import HeapTrim
 from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
+from pyproxycache.report import counters
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.figures import Figures
-from pyproxycache.report.reporter import Reporter
+from pyproxycache.report.reporter import NoteAccess, Reporter
 from pyproxycache.store.upkeep.housekeeping import Housekeeper
 from pyproxycache.store.upkeep.verifying import Verifier
 from pyproxycache.storeless_engine import StorelessEngine
-from pyproxycache.wiring.fetching import build_components, build_upstream
+from pyproxycache.wiring.fetching import build_components, build_leading, build_upstream
 from pyproxycache.wiring.front import Below, build_parts
 from pyproxycache.wiring.listening import build_guard
 from pyproxycache.wiring.reporting import build_access_log
@@ -30,20 +31,27 @@ log = logging.getLogger("pyproxycache")
 _LOG_SECONDS = 1.0
 
 
-def build_worker(config: Config, ask_for_store: Callable[[], None] = lambda: None) -> WorkerParts:
+MakeReporter = Callable[[Count, NoteAccess, AccessLog | None], Reporter]
+
+
+def build_worker(
+    config: Config,
+    ask_for_store: Callable[[], None] = lambda: None,
+    make_reporter: MakeReporter = Reporter,
+) -> WorkerParts:
     """Build what a worker runs: all parts are made here, after the fork.
 
     Without a store, which `ask_for_store` is called for then, requests are passed on.
     """
     try:
-        return _with_store(config)
+        return _with_store(config, make_reporter)
     except StoreError as error:
         log.error("there is no store, and requests are passed on: %s", error)
         ask_for_store()
-        return _without_store(config, str(error))
+        return _without_store(config, str(error), make_reporter)
 
 
-def _with_store(config: Config) -> WorkerParts:
+def _with_store(config: Config, make_reporter: MakeReporter) -> WorkerParts:
     store = open_store(config.store)
     name = f"pyproxycache-{store.index.instance()}"
     guard = build_guard(config)
@@ -56,7 +64,12 @@ def _with_store(config: Config) -> WorkerParts:
         store.blobs.remove_discarded,
     )
     housekeeper = Housekeeper(store.index, store.space, chores)
-    components, downloads = build_components(config, store, housekeeper, upstream, guard)
+
+    def count_received(count: int) -> None:
+        housekeeper.count(counters.received(count))
+
+    leading = build_leading(config, store, upstream, guard.admit_peer, count_received)
+    components = build_components(config.fetch, store, leading, guard.admit_peer, housekeeper.note_access)
     access_log = build_access_log(config.log, housekeeper.count)
     verifier = Verifier(config.store.verify, store.index, store.blobs, store.fsck, housekeeper.count)
     finish_logs = _finishing(access_log)
@@ -64,7 +77,7 @@ def _with_store(config: Config) -> WorkerParts:
     def close(seconds: float) -> None:
         verifier.close()
         components.refresher.close()
-        left = downloads.drain(seconds)
+        left = leading.downloads.drain(seconds)
         if left:
             log.warning("%d downloads are not finished; the next request for each goes on from there", left)
         housekeeper.close()
@@ -75,7 +88,7 @@ def _with_store(config: Config) -> WorkerParts:
         Engine(components),
         upstream,
         guard,
-        Reporter(housekeeper.count, housekeeper.note_access, access_log),
+        make_reporter(housekeeper.count, housekeeper.note_access, access_log),
         store.index.versions,
         lambda: _figures(config, store),
     )
@@ -87,7 +100,7 @@ def _with_store(config: Config) -> WorkerParts:
     return parts
 
 
-def _without_store(config: Config, why: str) -> WorkerParts:
+def _without_store(config: Config, why: str, make_reporter: MakeReporter) -> WorkerParts:
     """Build what a worker runs that has no store, and passes requests on."""
     name, guard = f"pyproxycache-{secrets.token_hex(4)}", build_guard(config)
     upstream = build_upstream(config, guard, name)
@@ -108,7 +121,7 @@ def _without_store(config: Config, why: str) -> WorkerParts:
         StorelessEngine(upstream, why),
         upstream,
         guard,
-        Reporter(_ignore, _ignore, access_log),
+        make_reporter(_ignore, _ignore, access_log),
         memoryview(bytearray(8)).cast("Q"),  # of no key: nothing is given again
         figures,
     )

@@ -43,7 +43,7 @@ from pyproxycache.store.flights import claims, flight, flight_reader, flights, w
 from pyproxycache.store.index import index
 from pyproxycache.store.upkeep import housekeeping, space
 from pyproxycache.upstream import client, exchange
-from pyproxycache.wiring.fetching import build_components, build_upstream
+from pyproxycache.wiring.fetching import build_components, build_leading, build_upstream
 from pyproxycache.wiring.listening import build_guard
 from pyproxycache.wiring.stored import open_store
 
@@ -176,7 +176,8 @@ def parts(folder: Path) -> tuple[engine.Engine, housekeeping.Housekeeper]:
     housekeeper.start()
     guard = build_guard(config)
     upstream = build_upstream(config, guard, "bench")
-    components, *_ = build_components(config, store, housekeeper, upstream, guard)
+    leading = build_leading(config, store, upstream, guard.admit_peer, lambda _count: None)
+    components = build_components(config.fetch, store, leading, guard.admit_peer, housekeeper.note_access)
     return engine.Engine(components), housekeeper
 
 

@@ -11,20 +11,12 @@ from typing import Any
 
 from scripted import Scripted, upstream
 
-from pyproxycache.fetching.direct_bodies import DirectBodies
-from pyproxycache.fetching.dispatch import Dispatcher
-from pyproxycache.fetching.leader import Leader
-from pyproxycache.fetching.succession import Succession, SuccessionParts
-from pyproxycache.fetching.transfers.available_parts import AvailableParts
-from pyproxycache.fetching.transfers.downloads import Downloads
+from pyproxycache.config import Config
 from pyproxycache.messages import Entry, Head, Headers, Part, Request
 from pyproxycache.options import FetchOptions, Share, StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.rules.policy import Policies
-from pyproxycache.serving.entry_bodies import EntryBodies
-from pyproxycache.store.flights.flights import LocalFlights
-from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.store.ports import DownloadWriter, LeadFlight
+from pyproxycache.wiring.fetching import build_leading
 from pyproxycache.wiring.stored import open_store
 
 BODY = bytes(range(256)) * 1024
@@ -33,31 +25,22 @@ STRONG, NONE = ("ETag", '"1"'), ("X-Other", "1")
 """A validator that tells every byte, and a field that tells nothing."""
 
 
+def admit_all(_client: str, _peer: str) -> None:
+    """Every client may have what came from any address."""
+
+
 class Parts:
     """One worker's, with nothing patched; an origin's answers are those of a Scripted one."""
 
     def __init__(self, path: Path) -> None:
-        self.store = open_store(StoreOptions(path=path, reserve=Share()))
-        self.flights = LocalFlights(self.store.claims, Terms(60, 60))
-        options, policies = FetchOptions(pause=0.01, tries=2), Policies()
-        self.upstream, store = upstream(), self.store
-        self.available = AvailableParts(store.index, store.bodies, self.flights, 0)
-        self.downloads = Downloads(
-            options, self.upstream, policies, store.space, self.available, lambda _count: None
-        )
-        self.leader = Leader(options, self.upstream, policies, store.space, store.index, self.downloads)
-        self.dispatcher = Dispatcher(self.flights, self.leader)
-        self.succession = Succession(
-            SuccessionParts(
-                self.dispatcher,
-                self.leader,
-                DirectBodies(self.upstream),
-                store.index,
-                EntryBodies(store.bodies),
-                self.available,
-                lambda _client, _peer: None,
-            )
-        )
+        fetch = FetchOptions(pause=0.01, tries=2, range_ahead=0)
+        config = Config(store=StoreOptions(path=path, reserve=Share()), fetch=fetch)
+        self.store = open_store(config.store)
+        self.leading = build_leading(config, self.store, upstream(), admit_all, lambda _count: None)
+        self.flights, self.upstream = self.leading.flights, self.leading.upstream
+        self.available, self.downloads = self.leading.available, self.leading.downloads
+        self.leader, self.dispatcher = self.leading.leader, self.leading.dispatcher
+        self.succession = self.leading.succession
 
     def lead(self, key: FlightKey) -> DownloadWriter:
         joined = self.flights.join(key)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fetching_parts import BODY, NONE, STRONG, Parts, parts_in, reply
+from fetching_parts import BODY, NONE, STRONG, Parts, admit_all, parts_in, reply
 from made_bodies import read
 from scripted import Scripted
 
@@ -14,8 +15,6 @@ from pyproxycache.errors import BrokenOff, Forbidden, ProxyError, StoreError
 from pyproxycache.fetching.dispatch import Dispatcher
 from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.fetcher import Fetcher
-from pyproxycache.fetching.flight_answers import FlightAnswers
-from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.messages import Headers, Request, Response
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Outcome
@@ -23,13 +22,11 @@ from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.decide import validating
 from pyproxycache.rules.policy import Policies
-from pyproxycache.serving.arriving import ArrivingBodies
-from pyproxycache.serving.delivery import Delivery
-from pyproxycache.serving.entry_bodies import EntryBodies
 from pyproxycache.serving.lookup import Lookup
 from pyproxycache.steps import finished
 from pyproxycache.store.ports import Flights, JoinFlight, LeadFlight, NotStorable
 from pyproxycache.store.values import End, RecordedFlight, Stamp
+from pyproxycache.wiring.fetching import build_components
 
 
 class Failing:
@@ -76,24 +73,10 @@ def no_peer(_client: str, _peer: str) -> None:
     raise Forbidden("not for you")
 
 
-def every_peer(_client: str, _peer: str) -> None:
-    """All are admitted."""
-
-
 def fetcher(parts: Parts, flights: Flights, *, admits: bool = True) -> Fetcher:
-    index, bodies = parts.store.index, EntryBodies(parts.store.bodies)
-    admit = every_peer if admits else no_peer
-    delivery = Delivery(index, bodies, ArrivingBodies(parts.succession), admit, lambda _id, _now: None)
-    lookup = Lookup(index)
-    return Fetcher(
-        lookup,
-        flights,
-        parts.available,
-        Dispatcher(flights, parts.leader),
-        parts.leader,
-        FlightAnswers(FetchOptions(), lookup, delivery),
-        Forwarder(index, flights, parts.leader, delivery, parts.upstream),
-    )
+    leading = replace(parts.leading, flights=flights, dispatcher=Dispatcher(flights, parts.leader))
+    admit = admit_all if admits else no_peer
+    return build_components(FetchOptions(), parts.store, leading, admit, lambda _id, _now: None).fetcher
 
 
 def job(parts: Parts, server: Scripted, *fields: tuple[str, str]) -> FetchJob:

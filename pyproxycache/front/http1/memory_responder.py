@@ -16,13 +16,12 @@ from pyproxycache.front.memory.repeats import Arriving, Stored
 from pyproxycache.http1.answer_heads import head_bytes
 from pyproxycache.report.reporter import Reporter
 
-_REPORT_SECONDS = 0.05
-
 
 class MemoryResponder:
     """Gives remembered answers again, and reports them in batches; belongs to the poller.
 
-    Nothing is repeated once the worker is to stop. `report_at` is when `report` is due (monotonic).
+    Nothing is repeated once the worker is to stop. `report_at` is when `report` is due (monotonic), that is
+    `report_after` seconds behind the first answer that it tells of.
     """
 
     def __init__(
@@ -32,8 +31,10 @@ class MemoryResponder:
         versions: memoryview,
         memory: Memory,
         context: ActivityContext,
+        report_after: float,
     ) -> None:
         self.report_at = NEVER
+        self._report_after = report_after
         self._sharing = sharing
         self._reporter = reporter
         self._versions = versions
@@ -81,7 +82,7 @@ class MemoryResponder:
         if not repeat.hits:
             self._served.append(repeat)
             if self.report_at is NEVER:
-                self.report_at = clock.steady() + _REPORT_SECONDS
+                self.report_at = clock.steady() + self._report_after
         repeat.hits += 1
         if self._opening is not None:
             if known.line_until != repeat.renew_at:

@@ -32,7 +32,7 @@ class SessionParts:
 
     `admits` says whether a client may ask. `memory`: bytes of answers kept in memory, which are right while
     the `versions` of their keys stay the same. `half_closed`: seconds for which a client that sends no more
-    is thought to wait.
+    is thought to wait. `report_after`: seconds for which reports of answers from memory gather.
     """
 
     admits: Callable[[str], bool]
@@ -41,6 +41,7 @@ class SessionParts:
     versions: memoryview
     memory: int = 0
     half_closed: float = 2.0
+    report_after: float = 0.05
 
 
 class Http1Sessions:
@@ -65,7 +66,7 @@ class Http1Sessions:
         )
         self._memory = Memory(parts.memory, parts.reporter.lines)
         self._responder = MemoryResponder(
-            parts.sharing, parts.reporter, parts.versions, self._memory, self._context
+            parts.sharing, parts.reporter, parts.versions, self._memory, self._context, parts.report_after
         )
 
     def open(self, stream: Stream, address: object) -> ClientConnection:

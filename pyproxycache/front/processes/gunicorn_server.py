@@ -18,6 +18,16 @@ from pyproxycache.options import ServerOptions
 _GRACE = 2
 
 
+PARSING: dict[str, Any] = {
+    "permit_unconventional_http_method": True,
+    "header_map": "dangerous",
+    "forwarded_allow_ips": "",
+    "secure_scheme_headers": {},
+    "forwarder_headers": "",
+}
+"""Gunicorn's settings for a proxy, which passes methods and fields on as they are, and believes none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """All that the server takes from one configuration.
@@ -75,12 +85,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "limit_request_line": options.limits.request_line,
             "limit_request_fields": options.limits.header_fields,
             "limit_request_field_size": options.limits.header_size,
-            # A proxy passes methods and fields on as they are, and believes none of them.
-            "permit_unconventional_http_method": True,
-            "header_map": "dangerous",
-            "forwarded_allow_ips": "",
-            "secure_scheme_headers": {},
-            "forwarder_headers": "",
+            **PARSING,
             "control_socket_disable": True,
             "when_ready": lambda _arbiter: self._setup.ready(),
             "proc_name": "pyproxycache",

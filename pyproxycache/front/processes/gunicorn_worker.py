@@ -11,10 +11,7 @@ from gunicorn.http import message
 from gunicorn.workers import base
 
 from pyproxycache import clock
-from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
-from pyproxycache.front.http1.sessions import Http1Sessions
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
-from pyproxycache.front.loop.client_loop import Post, Watch
 from pyproxycache.front.loop.poller import Poller
 from pyproxycache.front.processes.heap import keep_few_arenas
 from pyproxycache.front.processes.worker_parts import WorkerParts
@@ -68,17 +65,9 @@ class Worker(base.Worker):  # type: ignore[misc]
         sys.setswitchinterval(_TURN_SECONDS)
         parts: WorkerParts = self.wsgi
         threads = AdaptivePool(self.cfg.threads, parts.shares)
-
-        def runner(learn: Learn, may_ask: MayAsk) -> RequestRunner:
-            application, sharing = parts.application, parts.sessions.sharing
-            return RequestRunner(self.cfg, application, sharing, lambda: not self.alive, learn, may_ask)
-
+        sessions = parts.sessions_on(threads, self.cfg, lambda: not self.alive)
         for listener in self.sockets:
             listener.setblocking(False)
-
-        def sessions(post: Post, watch: Watch, now: float) -> Http1Sessions:
-            return Http1Sessions(parts.sessions, threads, runner, post, watch, now)
-
         self._poller = Poller(self.sockets, sessions, _most_connections())
         descriptors.closers.append(self._poller.close_idle)
         self._poller.run(self._beat)

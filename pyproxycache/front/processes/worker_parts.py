@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pyproxycache.front.answers.application import Application
-from pyproxycache.front.http1.sessions import SessionParts
+from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
+from pyproxycache.front.http1.sessions import Http1Sessions, SessionParts
+from pyproxycache.front.loop.adaptive_pool import AdaptivePool
+from pyproxycache.front.loop.client_loop import Post, Watch
 from pyproxycache.front.loop.turns import Shares
 
 
@@ -24,6 +28,10 @@ class WorkerHooks:
     close: Callable[[float], None]
 
 
+MakeSessions = Callable[[Post, Watch, float], Http1Sessions]
+"""Makes the sessions of a poller's connections, given what it posts and watches by, and the time."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
     """The parts that a worker runs with its sockets and threads.
@@ -35,3 +43,11 @@ class WorkerParts:
     sessions: SessionParts
     hooks: WorkerHooks
     shares: Shares | None = None
+
+    def sessions_on(self, threads: AdaptivePool, cfg: Any, is_stopping: Callable[[], bool]) -> MakeSessions:
+        """Sessions whose requests run on the threads; `cfg` is gunicorn's configuration."""
+
+        def runner(learn: Learn, may_ask: MayAsk) -> RequestRunner:
+            return RequestRunner(cfg, self.application, self.sessions.sharing, is_stopping, learn, may_ask)
+
+        return lambda post, watch, now: Http1Sessions(self.sessions, threads, runner, post, watch, now)

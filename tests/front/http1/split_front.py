@@ -8,38 +8,31 @@ import select
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from inprocess import sessions_of
+from inprocess import server_config
+from scripted import upstream
 from splits import Plain, Secured, cpu_within, plain, secured
 
+from pyproxycache.config import Config
 from pyproxycache.errors import ProxyError
-from pyproxycache.front.answers.application import Application
-from pyproxycache.front.answers.sharing import Sharing
-from pyproxycache.front.answers.signer import Signer
-from pyproxycache.front.handlers.cached import CachedAnswers
-from pyproxycache.front.handlers.pages import Pages
-from pyproxycache.front.handlers.prefix import Prefix
-from pyproxycache.front.handlers.proxy import Proxy
-from pyproxycache.front.handlers.purge import Purge
-from pyproxycache.front.http1.sessions import SessionParts
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool, Task
-from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
-from pyproxycache.front.requests.target import Way
-from pyproxycache.front.router import Handlers, Router
-from pyproxycache.gates.access import Access, Guard
 from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.net.stream import stream_over
-from pyproxycache.options import LOOPBACK, ForwardedOptions, GuardOptions
+from pyproxycache.options import KissCacheOptions, StoreOptions
 from pyproxycache.outcome import Outcome
+from pyproxycache.report.figures import Figures
 from pyproxycache.report.reporter import Reporter
-from pyproxycache.routing.resource import Realm, Resource
-from pyproxycache.rules.policy import Policies
+from pyproxycache.routing.resource import Resource
 from pyproxycache.serving import answer
 from pyproxycache.steps import Steps
+from pyproxycache.wiring.front import Below, build_parts
+from pyproxycache.wiring.listening import build_guard
 
 _STEPS = 20_000
+_CONFIG = Config(store=StoreOptions(path=Path("/nowhere")), kisscache=KissCacheOptions(enabled=False))
 _STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d) ")
 
 
@@ -104,7 +97,9 @@ def seen(
     engine: Any = _Engine(reads=reads)
     posted: deque[Callable[[], None]] = deque()
     parts = _parts(engine)
-    sessions = sessions_of(parts, _Inline(1), lambda: False)(posted.append, _watch_nothing, 0.0)
+    sessions = parts.sessions_on(_Inline(1), server_config(), lambda: False)(
+        posted.append, _watch_nothing, 0.0
+    )
     loop = sessions.loop
     with _client(pieces, slow, tls) as sock:
         sock.feed.next()
@@ -144,21 +139,13 @@ def _parts(engine: Any) -> WorkerParts:
     def nothing(*_values: object) -> None:
         pass
 
-    realm = Realm("forward", Policies())
-    cached = CachedAnswers(realm, Forwarding(ForwardedOptions(), is_reverse=False), engine)
-    handlers = Handlers(
-        {Way.PROXY: Proxy(cached), Way.PREFIX: Prefix(cached)},
-        purge=Purge(realm, Access(LOOPBACK), engine),
-        own=(),
-        elsewhere=Pages(),
+    below = Below(
+        name="test",
+        engine=engine,
+        upstream=upstream(),
+        guard=build_guard(_CONFIG),
+        reporter=Reporter(nothing, nothing, None),
+        versions=memoryview(bytearray(8)).cast("Q"),
+        figures=lambda: Figures(0, None, 0, 0, {}),
     )
-    reporter, signer = Reporter(nothing, nothing, None), Signer("test")
-    guard = Guard(GuardOptions(), ())
-    sessions = SessionParts(
-        admits=Access(LOOPBACK).admits,
-        sharing=Sharing(signer, reporter, guard.is_inward),
-        reporter=reporter,
-        versions=memoryview(bytearray(8)),
-    )
-    application = Application(Access(LOOPBACK), Router(handlers, None), signer, reporter)
-    return WorkerParts(application, sessions, WorkerHooks(lambda: None, lambda: None, nothing))
+    return build_parts(_CONFIG, below, 0, WorkerHooks(lambda: None, lambda: None, nothing))
