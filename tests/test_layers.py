@@ -50,7 +50,7 @@ NOT_KNOWN = {"serving": {"upstream"}}
 
 # The rooms of a large component, from the bottom up.
 ROOMS = {
-    "store": ("values", "ports", "store_errors", "files", "index", "bodies", "flights", "upkeep"),
+    "store": ("values", "ports", "store_errors", "files", "sqlite", "index", "bodies", "flights", "upkeep"),
     "serving": ("status_fields", "answer", "lookup", "resumed", "arriving", "entry_bodies", "delivery"),
     "fetching": (
         "transfers",

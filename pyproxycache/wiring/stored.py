@@ -12,8 +12,8 @@ from pyproxycache.store.bodies.stored_bodies import StoredBodies
 from pyproxycache.store.bodies.whole_bodies import WholeBodies
 from pyproxycache.store.files.footprint import largest_log
 from pyproxycache.store.flights.claims import Claims
-from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.index import Index
+from pyproxycache.store.sqlite.database import Database
 from pyproxycache.store.upkeep.ballast import Ballast
 from pyproxycache.store.upkeep.clock_changes import ClockChanges
 from pyproxycache.store.upkeep.fsck import Fsck

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "store"))
 from cachedir import CacheDir
 
 from pyproxycache.messages import Entry, Head, Headers
-from pyproxycache.store.index import eviction
 from pyproxycache.store.index.rows import insert_entry
+from pyproxycache.store.sqlite import priority
 
 HOSTS = 10
 _A_TRANSACTION = 10_000
@@ -82,7 +82,7 @@ def grow(cache: CacheDir, numbers: range) -> None:
     connection = sqlite3.connect(cache.database.path, isolation_level=None)
     for pragma in _IN_A_HURRY:
         connection.execute(pragma)
-    eviction.teach(connection)
+    priority.teach(connection)
     now = time.time()
     for batch in _batches(numbers):
         connection.execute("BEGIN IMMEDIATE")

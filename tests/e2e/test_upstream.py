@@ -14,8 +14,8 @@ from harness import Proxy, Reply
 from origin import Asked, Generated, Origin
 from raw import Conversation, request
 
-from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.index import Index
+from pyproxycache.store.sqlite.database import Database
 
 MakeProxy = Callable[..., Proxy]
 QUICK = {"fetch": {"pause": 0.01, "tries": 3}}

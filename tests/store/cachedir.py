@@ -22,11 +22,11 @@ from pyproxycache.store.flights.claims import Claims
 from pyproxycache.store.flights.flight_rows import Claim, Won
 from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
-from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.eviction import Candidate
 from pyproxycache.store.index.index import Index
 from pyproxycache.store.index.rows import insert_entry
 from pyproxycache.store.ports import DownloadWriter, JoinFlight, LeadFlight
+from pyproxycache.store.sqlite.database import Database
 from pyproxycache.store.upkeep.fsck import Fsck
 from pyproxycache.store.upkeep.space import Space
 from pyproxycache.store.values import VaryValues

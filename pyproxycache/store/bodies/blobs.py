@@ -15,7 +15,7 @@ from pyproxycache.store.files.access_times import note_none_below
 from pyproxycache.store.files.footprint import Disk
 from pyproxycache.store.files.private import is_ours_alone, keep_private
 from pyproxycache.store.files.writing import as_store_error, as_store_errors, write_all
-from pyproxycache.store.index.damage import discard, remove_discarded
+from pyproxycache.store.sqlite.damage import discard, remove_discarded
 
 _ST_BLOCK = 512
 # 256 folders: some thousand files in each where a million are stored, and all made soon.

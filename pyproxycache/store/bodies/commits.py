@@ -17,8 +17,8 @@ from pyproxycache.store.bodies.batches import Batches
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
-from pyproxycache.store.index.database import Database
 from pyproxycache.store.index.rows import insert_entry
+from pyproxycache.store.sqlite.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pyproxycache.body import Body, BytesBody
 from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
 from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
-from pyproxycache.store.index.database import Database
+from pyproxycache.store.sqlite.database import Database
 
 _VERIFIED_AT_ONCE = 64 << 10
 _MOST_VERIFIED = 1 << 16

@@ -16,9 +16,9 @@ from pyproxycache.store.files.claim_locks import ClaimLocks, Place
 from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
 from pyproxycache.store.flights import flight_rows
 from pyproxycache.store.flights.flight_rows import Claim, Taken, Won
-from pyproxycache.store.index.database import Database
-from pyproxycache.store.index.schema import OF_CLAIMS
 from pyproxycache.store.ports import NotStorable
+from pyproxycache.store.sqlite.database import Database
+from pyproxycache.store.sqlite.schema import OF_CLAIMS
 from pyproxycache.store.values import RecordedFlight, Stamp
 
 

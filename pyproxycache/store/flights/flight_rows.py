@@ -12,7 +12,8 @@ from pyproxycache.messages import Entry
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.files.claim_locks import NOWHERE, Place
-from pyproxycache.store.index.rows import DamagedRow, entry_as_text, entry_from_text
+from pyproxycache.store.index.rows import entry_as_text, entry_from_text
+from pyproxycache.store.sqlite.damage import DamagedRow
 
 _OF_KEY = "cache_key = ? AND variant = ?"
 _FIND = f"SELECT token, owner, partial, entry FROM flights WHERE {_OF_KEY}"

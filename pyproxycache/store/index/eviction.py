@@ -15,29 +15,14 @@ from hashlib import blake2b
 from typing import Any
 
 from pyproxycache.store.files.footprint import BLOCK
+from pyproxycache.store.sqlite.priority import AGE, MOST_USES, worth
 
-_MOST_USES = 3
-_NEW = 0.25  # of a use
-_SIZE_WEIGHT = 0.1
 _GHOSTS_AT_ONCE = 500
 _BEFORE_ALL = -1.0
-_AGE = "(SELECT age FROM usage)"
-# An object is its head, too: who answers with nothing but heads is to gain nothing by that.
-_SIZE = "{0}size + length({0}headers)"
 _ROW = (
     "1000 + length(headers) + 3 * length(key) + 2 * length(variant),"
     " ifnull((SELECT content IS NULL FROM blobs WHERE blobs.digest = entries.digest), 1)"
 )
-
-_TOUCHED = f"min(uses + :hits, {_MOST_USES})"
-_REPLACED = f"min(entries.uses + 1, {_MOST_USES})"
-
-TOUCH = (
-    "UPDATE entries SET accessed = max(accessed, :accessed), hits = hits + :hits,"
-    f" uses = {_TOUCHED}, priority = {_AGE} + worth({_TOUCHED}, {_SIZE.format('')}) WHERE id = :id"
-)
-PRIORITY = f"{_AGE} + worth(?, ?)"
-IN_PLACE = f"uses = {_REPLACED}, priority = {_AGE} + worth({_REPLACED}, {_SIZE.format('excluded.')})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +56,10 @@ class Candidate:
         return int(bool(self.freed and self.has_file))
 
 
-def worth(uses: int, size: int) -> float:
-    """What an entry of so many bytes is worth when it was asked for so often again."""
-    return float(max(_NEW, uses) / max(1, size) ** _SIZE_WEIGHT)
-
-
-def teach(connection: sqlite3.Connection) -> None:
-    """Have the connection's statements know `worth`."""
-    connection.create_function("worth", 2, worth, deterministic=True)
-
-
 def uses_of_ghost(db: sqlite3.Connection, identity: Sequence[Any]) -> int:
     """How often an entry that comes in was used before, by its ghost, which is removed; 0 without one."""
     found = db.execute("DELETE FROM ghosts WHERE name = ? RETURNING uses", (_name(identity),)).fetchone()
-    return min(found[0] + 1, _MOST_USES) if found else 0
+    return min(found[0] + 1, MOST_USES) if found else 0
 
 
 def _name(identity: Sequence[Any]) -> int:
@@ -128,7 +103,7 @@ def least_worth(
 
 def priority_of_new(db: sqlite3.Connection, size: int) -> float:
     """What an entry of so many bytes would have that nobody has asked for before."""
-    (age,) = db.execute(f"SELECT {_AGE}").fetchone()
+    (age,) = db.execute(f"SELECT {AGE}").fetchone()
     return float(age) + worth(0, size)
 
 

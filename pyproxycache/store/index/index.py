@@ -12,15 +12,16 @@ from typing import Any
 from pyproxycache.messages import Entry
 from pyproxycache.store.files.footprint import Footprint
 from pyproxycache.store.index import eviction
-from pyproxycache.store.index.compaction import compact, page_bytes
-from pyproxycache.store.index.database import Database
-from pyproxycache.store.index.eviction import TOUCH, Candidate
+from pyproxycache.store.index.eviction import Candidate
 from pyproxycache.store.index.listing import Listed, urls
 from pyproxycache.store.index.purging import purge_group, purge_keys, purge_matching
 from pyproxycache.store.index.released import drop_blobs, drop_unnamed
 from pyproxycache.store.index.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
-from pyproxycache.store.index.short_transactions import PAGE, in_short_transactions
 from pyproxycache.store.index.variants import find_by_search, find_fitting, find_newest
+from pyproxycache.store.sqlite.compaction import compact, page_bytes
+from pyproxycache.store.sqlite.database import Database
+from pyproxycache.store.sqlite.priority import TOUCH
+from pyproxycache.store.sqlite.short_transactions import PAGE, in_short_transactions
 from pyproxycache.store.values import Stamp, VaryValues
 
 _ACCESS = f"SELECT {FIELDS}, id, accessed, hits FROM entries"

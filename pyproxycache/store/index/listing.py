@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyproxycache.messages import Part
-from pyproxycache.store.index.database import Database
-from pyproxycache.store.index.short_transactions import PAGE
+from pyproxycache.store.sqlite.database import Database
+from pyproxycache.store.sqlite.short_transactions import PAGE
 
 # A URL comes in the place of its last used entry, and that one is found out by asking for a later one.
 _URLS = (

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pyproxycache.store.index.database import Database
-from pyproxycache.store.index.short_transactions import PAGE, in_short_transactions
+from pyproxycache.store.sqlite.database import Database
+from pyproxycache.store.sqlite.short_transactions import PAGE, in_short_transactions
 
 _LAST = "\U0010ffff"
 

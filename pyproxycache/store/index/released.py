@@ -6,8 +6,8 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from pyproxycache.store.index.database import Database
-from pyproxycache.store.index.short_transactions import in_short_transactions
+from pyproxycache.store.sqlite.database import Database
+from pyproxycache.store.sqlite.short_transactions import in_short_transactions
 
 # By digest, rows that are neighbours go together, and files of one folder.
 _AT_ONCE = 50_000

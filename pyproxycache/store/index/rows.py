@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, Head, Headers, Part, origin_of
-from pyproxycache.store.index.eviction import IN_PLACE, PRIORITY, uses_of_ghost
+from pyproxycache.store.index.eviction import uses_of_ghost
+from pyproxycache.store.sqlite.damage import DamagedRow
+from pyproxycache.store.sqlite.priority import IN_PLACE, PRIORITY
 
 COLUMNS = (
     "key",
@@ -66,10 +67,6 @@ _FRESHEN = (
 _OF_KEY = "entries WHERE key = ?"
 _PARTS = f"{_OF_KEY} AND vary = ? AND variant = ? AND first_pos >= 0"
 _COVERED = f"{_PARTS} AND first_pos >= ? AND last_pos <= ? AND (first_pos, last_pos) != (?, ?)"
-
-
-class DamagedRow(StoreError):
-    """A row holds values that this program never writes: the index is damaged."""
 
 
 def row_of(entry: Entry) -> tuple[Any, ...]:

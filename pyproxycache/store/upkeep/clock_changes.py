@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyproxycache import clock
-from pyproxycache.store.index.database import Database
-from pyproxycache.store.index.short_transactions import PAGE, in_short_transactions
+from pyproxycache.store.sqlite.database import Database
+from pyproxycache.store.sqlite.short_transactions import PAGE, in_short_transactions
 
 log = logging.getLogger("pyproxycache.store")
 

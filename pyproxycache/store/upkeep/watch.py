@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pyproxycache import clock
 from pyproxycache.errors import StoreError
-from pyproxycache.store.index.damage import Identity, identity
+from pyproxycache.store.sqlite.damage import Identity, identity
 
 log = logging.getLogger("pyproxycache.store")
 

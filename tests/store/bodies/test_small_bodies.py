@@ -14,7 +14,7 @@ from pyproxycache.errors import NoSpace
 from pyproxycache.messages import Entry
 from pyproxycache.store.bodies.blobs import Damaged
 from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
-from pyproxycache.store.index.schema import SCHEMA_VERSION
+from pyproxycache.store.sqlite.schema import SCHEMA_VERSION
 from pyproxycache.store.upkeep.fsck import Problem
 
 BODY = b"0123456789" * 100

@@ -6,7 +6,7 @@ import pytest
 from cachedir import CacheDir, entry, whole
 
 from pyproxycache.messages import Entry
-from pyproxycache.store.index.eviction import worth
+from pyproxycache.store.sqlite.priority import worth
 from pyproxycache.store.upkeep.space import Collected
 
 pytestmark = pytest.mark.in_files

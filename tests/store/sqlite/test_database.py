@@ -12,7 +12,7 @@ from cachedir import URL, CacheDir, entry
 from storeprocess import StoreProcess
 
 from pyproxycache.errors import NoSpace, StoreError
-from pyproxycache.store.index.database import SCHEMA_VERSION, Database
+from pyproxycache.store.sqlite.database import SCHEMA_VERSION, Database
 
 
 def version(path: Path) -> int:

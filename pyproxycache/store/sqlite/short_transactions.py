@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from pyproxycache import clock
-from pyproxycache.store.index.database import Database
+from pyproxycache.store.sqlite.database import Database
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pyproxycache.net.descriptors import make_sure_of
-from pyproxycache.store.index import eviction
-from pyproxycache.store.index.schema import WATCHES
+from pyproxycache.store.sqlite import priority
+from pyproxycache.store.sqlite.schema import WATCHES
 
 PAGE_SIZE = 4096
 """Bytes of a page of the database, SQLite's default."""
@@ -51,7 +51,7 @@ def prepare_writer(connection: sqlite3.Connection, note_change: Callable[[str], 
     Its statements also know what entries are worth.
     """
     connection.execute(_WRITERS_CACHE)
-    eviction.teach(connection)
+    priority.teach(connection)
     connection.create_function("note_change", 1, note_change)
     for statement in WATCHES:
         connection.execute(statement)

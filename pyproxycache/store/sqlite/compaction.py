@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 
 from pyproxycache.errors import NoSpace
-from pyproxycache.store.index.database import Database
+from pyproxycache.store.sqlite.database import Database
 
 _LOG_IN_USE = 1 << 20
 _PAGES_AT_ONCE = 100

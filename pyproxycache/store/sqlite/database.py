@@ -17,10 +17,9 @@ from pyproxycache.store.files.file_lock import FileLock
 from pyproxycache.store.files.footprint import LARGEST_LOG
 from pyproxycache.store.files.private import create_private, keep_private
 from pyproxycache.store.files.versions import Versions
-from pyproxycache.store.index.connections import PAGE_SIZE, connect, prepare_writer
-from pyproxycache.store.index.damage import Identity, identity, is_damage, set_aside
-from pyproxycache.store.index.rows import DamagedRow
-from pyproxycache.store.index.schema import SCHEMA_VERSION, migrate
+from pyproxycache.store.sqlite.connections import PAGE_SIZE, connect, prepare_writer
+from pyproxycache.store.sqlite.damage import DamagedRow, Identity, identity, is_damage, set_aside
+from pyproxycache.store.sqlite.schema import SCHEMA_VERSION, migrate
 
 # A log's index that cannot grow is told of as an error of its own.
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}

@@ -10,6 +10,8 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+from pyproxycache.errors import StoreError
+
 log = logging.getLogger("pyproxycache.store")
 
 ASIDE = "damaged"
@@ -17,6 +19,10 @@ _DISCARDED = "discarded-"
 _CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 Identity = tuple[int, int]
+
+
+class DamagedRow(StoreError):
+    """A row holds values that this program never writes: the index is damaged."""
 
 
 def is_damage(error: sqlite3.Error) -> bool:
