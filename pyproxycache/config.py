@@ -19,6 +19,7 @@ from pyproxycache.options import (
     LOOPBACK,
     Address,
     CacheStatusOptions,
+    ConnectOptions,
     Count,
     FetchOptions,
     FieldName,
@@ -70,6 +71,7 @@ class Config(Struct, frozen=True, kw_only=True):
     memory: Size = 256 << 20
     store: StoreOptions
     fetch: FetchOptions = FetchOptions()
+    connect: ConnectOptions = ConnectOptions()
     guard: GuardOptions = GuardOptions()
     limits: LimitOptions = LimitOptions()
     kisscache: KissCacheOptions = KissCacheOptions()

@@ -127,6 +127,13 @@ class UpstreamUnreachable(UpstreamError):
     proxy_error = "destination_unavailable"
 
 
+class RefusedByParent(UpstreamUnreachable):
+    """The parent proxy may be asked, and does not let this proxy reach what it asked for."""
+
+    status = 403
+    proxy_error = "http_request_denied"
+
+
 class UpstreamTimeout(UpstreamError):
     """The origin was silent for longer than allowed."""
 

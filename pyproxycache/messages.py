@@ -94,6 +94,18 @@ class Headers:
 
 
 @dataclass(frozen=True, slots=True)
+class Authority:
+    """A host and a port; an IPv6 address has no brackets here, and has them in the text."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class Url:
     """An http or https URL in parts; `target` is the path and query exactly as they were sent."""
 

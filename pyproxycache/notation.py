@@ -72,6 +72,13 @@ def _count(value: Any) -> int:
     return count
 
 
+def _port(value: Any) -> int:
+    port = int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
+    if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
+        raise _refusal(value, "a port: a whole number from 1 to 65535")
+    return port
+
+
 def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
         raise _refusal(value, "true or false")
@@ -266,6 +273,7 @@ NOTATIONS = {
     "age": Notation(_age, _write_age),
     "timeout": Notation(_timeout, _write_age),
     "count": Notation(_count, _unchanged),
+    "port": Notation(_port, _unchanged),
     "switch": Notation(_switch, _unchanged),
     "text": Notation(_text, _unchanged),
     "path": Notation(_path, str),

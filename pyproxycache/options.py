@@ -25,6 +25,7 @@ ProxyUrl = Annotated[Url, "proxy url"]
 Folder = Annotated[Path, "path"]
 ParentException = Annotated[IPv4Network | IPv6Network | str, "host or network"]
 Count = Annotated[int, "count"]
+Port = Annotated[int, "port"]
 Regex = Annotated[Pattern[str], "pattern"]
 CaselessRegex = Annotated[Pattern[str], "caseless pattern"]
 StatusSet = Annotated[str, "status"]
@@ -107,12 +108,23 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
 class ParentOptions(Struct, frozen=True, kw_only=True, rename={"exceptions": "except"}):
     """The parent proxy, and the hosts that are reached without it.
 
-    An exception is a network, a host name, or ".example.org" for a domain and all names below it
-    (lower case).
+    `credentials` is a file with user:password for it. An exception is a network, a host name, or
+    ".example.org" for a domain and all names below it (lower case).
     """
 
     url: ProxyUrl
+    credentials: Folder | None = None
     exceptions: tuple[ParentException, ...] = ()
+
+
+class ConnectOptions(Struct, frozen=True, kw_only=True):
+    """To which ports clients may have tunnels, and how long one may be silent (`idle`, seconds).
+
+    The same silence is allowed to connections that have switched to another protocol.
+    """
+
+    ports: tuple[Port, ...] = (443, 80)
+    idle: Timeout = 86400.0
 
 
 class GuardOptions(Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ class Result(Enum):
     REVALIDATED = "revalidated"
     STALE = "stale"
     PASSED = "passed"
+    TUNNELLED = "tunnelled"
     LOCAL = "local"
     REFUSED = "refused"
     FAILED = "failed"
@@ -42,9 +43,9 @@ class Outcome:
     `forward` says why the origin was asked, `forward_status` what it answered (RFC 9211). `target` is the
     request target as it was sent, `url` what it means, None if it is invalid. `peer` is the IP address that
     the answer came from, the parent's if it came `through_parent`. `head_bytes` and `bytes_sent` count the
-    answer's head and body, `bytes_received` what the origin sent; `aborted`: the answer did not reach its
-    end. `started` is in seconds since the epoch; `begun` is the same moment by the monotonic clock, from
-    which `seconds` is measured.
+    answer's head and body, `bytes_received` what the origin sent, `bytes_uploaded` what it was sent through
+    a tunnel; `aborted`: the answer did not reach its end. `started` is in seconds since the epoch; `begun`
+    is the same moment by the monotonic clock, from which `seconds` is measured.
     """
 
     result: Result = Result.FAILED
@@ -73,3 +74,4 @@ class Outcome:
     head_bytes: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
+    bytes_uploaded: int = 0

@@ -1,4 +1,4 @@
-"""Tries a configuration before it is adopted: store, access log, CA file and addresses have to work."""
+"""Tries a configuration before it is adopted: its folders, files and addresses have to work."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pyproxycache.errors import ConfigError, ProxyError
 from pyproxycache.front.processes.unix_sockets import check_is_free
 from pyproxycache.report.sinks import sink
 from pyproxycache.upstream.dialling import tls_context
+from pyproxycache.wiring.credentials import parent_authorization
 from pyproxycache.wiring.listening import listen_addresses
 from pyproxycache.wiring.stored import mend_store
 
@@ -19,7 +20,7 @@ def try_out(config: Config, *, listens: bool) -> Config:
 
     Raises ConfigError with a line for each thing that does not work.
     """
-    trials: list[Callable[[Config], None]] = [_try_log, _try_authorities, _try_store]
+    trials: list[Callable[[Config], None]] = [_try_log, _try_authorities, _try_parent, _try_store]
     lines = _listening_problems(config) if listens else _name_problems(config)
     for trial in trials:
         try:
@@ -51,6 +52,10 @@ def _try_log(config: Config) -> None:
 
 def _try_authorities(config: Config) -> None:
     tls_context(config.fetch)
+
+
+def _try_parent(config: Config) -> None:
+    parent_authorization(config.parent)
 
 
 def _name_problems(config: Config) -> list[str]:

@@ -10,8 +10,8 @@ from pyproxycache.errors import NotImplementedHere
 from pyproxycache.front.handlers.handler import Answered, Handler
 from pyproxycache.front.handlers.upgrade import wanted_protocols
 from pyproxycache.front.requests.raw_request import RawRequest
-from pyproxycache.front.requests.target import Local, Wanted, Way, locate
-from pyproxycache.messages import Url
+from pyproxycache.front.requests.target import Local, Wanted, Way, locate, tunnel_end
+from pyproxycache.messages import Authority, Url
 from pyproxycache.outcome import Outcome
 from pyproxycache.steps import Steps
 
@@ -20,16 +20,18 @@ from pyproxycache.steps import Steps
 class Handlers:
     """The handlers that the router chooses from.
 
-    `by_way` are for URLs, by the form in which the client names them, `purge` for the method of that name,
-    and `upgrade`, where there is one, for what asks for another protocol. `own` are for paths of the cache
-    itself, the first whose pattern matches the whole path, and `elsewhere` for those that none matches.
+    `by_way` are for URLs, by the form in which the client names them, `upgrades`, where there is one for
+    the form, for what asks for another protocol, and `purge` for the method of that name. `connect` is for
+    CONNECT, where there is one. `own` are for paths of the cache itself, the first whose pattern matches
+    the whole path, and `elsewhere` for those that none matches.
     """
 
     by_way: Mapping[Way, Handler[Wanted]]
     purge: Handler[Wanted]
     own: tuple[tuple[re.Pattern[str], Handler[Local]], ...]
     elsewhere: Handler[Local]
-    upgrade: Handler[Wanted] | None = None
+    upgrades: Mapping[Way, Handler[Wanted]]
+    connect: Handler[Authority] | None = None
 
 
 class Router:
@@ -46,10 +48,7 @@ class Router:
         """The answer of the handler; `outcome` is filled in. Raises ProxyError."""
         received.check_fields(names_cache=self._upstream is None and received.target.startswith("/"))
         if received.method == "CONNECT":
-            raise NotImplementedHere(
-                "CONNECT: this proxy does not tunnel; it fetches https resources as "
-                "http://CACHE/https://HOST/PATH"
-            )
+            return (yield from self._connect().answer(received, tunnel_end(received.target), outcome))
         target = locate(received.target, self._upstream, received.method)
         if isinstance(target, Local):
             return (yield from self._own(target).answer(received, target, outcome))
@@ -60,9 +59,15 @@ class Router:
         handlers = self._handlers
         if received.method == "PURGE":
             return handlers.purge
-        if handlers.upgrade is not None and wanted_protocols(received):
-            return handlers.upgrade
+        upgrade = handlers.upgrades.get(wanted.way)
+        if upgrade is not None and wanted_protocols(received):
+            return upgrade
         return handlers.by_way[wanted.way]
+
+    def _connect(self) -> Handler[Authority]:
+        if self._handlers.connect is None:
+            raise NotImplementedHere("CONNECT: this is a reverse proxy, which opens no tunnels")
+        return self._handlers.connect
 
     def _own(self, local: Local) -> Handler[Local]:
         fitting = (handler for path, handler in self._handlers.own if path.fullmatch(local.path))

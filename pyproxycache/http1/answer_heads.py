@@ -15,17 +15,26 @@ _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding",
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How the client knows where the body ends: its `length` (bytes), chunks, or the connection's end."""
+    """How the client knows where the body ends: its `length` (bytes), chunks, or the connection's end.
+
+    `opens_tunnel`: there is no body, and no HTTP any more (RFC 9110 sections 7.8 and 9.3.6).
+    """
 
     has_body: bool
     length: int | None
     is_chunked: bool
     ends_connection: bool
+    opens_tunnel: bool = False
+
+
+_TUNNEL = Framing(has_body=False, length=None, is_chunked=False, ends_connection=False, opens_tunnel=True)
 
 
 def framing(method: str, version: tuple[int, int], head: Head) -> Framing:
     """The framing for an answer with this head; a Content-Length in it has to be the body's."""
     status = head.status
+    if status == 101 or (method == "CONNECT" and 200 <= status < 300):
+        return _TUNNEL
     if method == "HEAD" or status < 200 or status in (204, 304):
         return Framing(has_body=False, length=None, is_chunked=False, ends_connection=False)
     text = head.headers.get("content-length")
@@ -37,8 +46,9 @@ def framing(method: str, version: tuple[int, int], head: Head) -> Framing:
 def head_bytes(head: Head, shape: Framing, *, closes: bool) -> bytes:
     """The head as HTTP/1.1 bytes; `closes`: the connection ends after this answer."""
     switches = head.status == 101
-    connection = "upgrade" if switches else "close" if closes else "keep-alive"
-    lines = [f"HTTP/1.1 {status_line(head)}", f"Connection: {connection}"]
+    lines = [f"HTTP/1.1 {status_line(head)}"]
+    if switches or not shape.opens_tunnel:
+        lines.append(f"Connection: {'upgrade' if switches else 'close' if closes else 'keep-alive'}")
     if shape.is_chunked:
         lines.append("Transfer-Encoding: chunked")
     for name, value in head.headers:

@@ -27,15 +27,16 @@ class Reader:
     """Reads one socket through a buffer, which keeps bytes that belong to a later message.
 
     Each wait for a byte ends with TimeoutError after `silence` seconds, and at the `deadline` (monotonic)
-    if there is one. `received` counts all bytes. `before_wait`, if set, is called before each wait.
+    if there is one. `early` was read before; `received` counts all other bytes. `before_wait`, if set, is
+    called before each wait.
     """
 
-    def __init__(self, sock: socket.socket, silence: float) -> None:
+    def __init__(self, sock: socket.socket, silence: float, early: bytes = b"") -> None:
         self._sock = sock
         self._secured = isinstance(sock, ssl.SSLSocket)
         self.silence = silence
         self._limit: float | None = None  # the time limit that the socket has now (seconds)
-        self._buffer = bytearray()
+        self._buffer = bytearray(early)
         self._failure: OSError | None = None  # met while filling the buffer; the next read raises it
         self.deadline: float | None = None
         self.before_wait: Callable[[], None] | None = None

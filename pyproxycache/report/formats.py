@@ -116,6 +116,7 @@ def _json_rest(outcome: Outcome, query: bool) -> str:
             "bytes": outcome.bytes_sent,
             "head_bytes": outcome.head_bytes,
             "received_bytes": outcome.bytes_received,
+            "uploaded_bytes": outcome.bytes_uploaded,
             "result": outcome.result.value,
             "squid": result_code(outcome),
             "forward": outcome.forward.value if outcome.forward else None,

@@ -26,6 +26,10 @@ def _result(outcome: Outcome) -> tuple[str, str]:
             return "TCP", "HIT" if outcome.forward is None else "REFRESH_FAIL_OLD"
         case Result.FAILED if outcome.forward is Forward.STALE and not outcome.aborted:
             return "TCP", "REFRESH_FAIL_ERR"
+        case Result.TUNNELLED:
+            return "TCP", "TUNNEL"
+        case Result.FAILED if outcome.method == "CONNECT":
+            return "TCP", "TUNNEL"
         case Result.REFUSED if outcome.status == 403:
             return "TCP", "DENIED"
         case Result.REFUSED if outcome.status == 504:  # only-if-cached, and nothing was stored

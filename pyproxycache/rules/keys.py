@@ -8,7 +8,7 @@ from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import quote
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import DEFAULT_PORTS, Entry, Headers, Request, Url
+from pyproxycache.messages import DEFAULT_PORTS, Authority, Entry, Headers, Request, Url
 from pyproxycache.rules.freshness import recency
 from pyproxycache.rules.grammar import split_list
 from pyproxycache.rules.negotiation import canonical
@@ -66,10 +66,26 @@ def parse_url(text: str) -> Url:
     scheme, authority, target = match[1].lower(), match[2], match[3]
     if scheme not in DEFAULT_PORTS:
         raise BadRequest(f"the URL's scheme is {scheme}: only http and https are served")
-    host, port = _host_and_port(authority)
+    try:
+        host, port = _host_and_port(authority)
+    except BadRequest as error:
+        raise BadRequest(f"the URL is not accepted: {error}") from None
     if not target.startswith("/"):
         target = "/" + target
     return Url(scheme, host, DEFAULT_PORTS[scheme] if port is None else port, target)
+
+
+def parse_authority(text: str) -> Authority:
+    """Parse a host with its port, neither of which has a default; raises BadRequest.
+
+    RFC 9112 section 3.2.3. A name becomes lower case, as in parse_url().
+    """
+    if (unsendable := _UNSENDABLE.search(text)) is not None:
+        raise BadRequest(f"it contains {unsendable[0]!a}")
+    host, port = _host_and_port(text)
+    if port is None:
+        raise BadRequest("it has no port")
+    return Authority(host, port)
 
 
 def sendable(text: str | bytes) -> str:
@@ -80,13 +96,13 @@ def sendable(text: str | bytes) -> str:
 
 def _host_and_port(authority: str) -> tuple[str, int | None]:
     if "@" in authority:
-        raise BadRequest("the URL carries a user name or password: send them as an Authorization field")
+        raise BadRequest("it carries a user name or password: send them as an Authorization field")
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
-        raise BadRequest("the URL's host and port cannot be told apart, or the port is not a number")
+        raise BadRequest("its host and port cannot be told apart, or the port is not a number")
     port = int(match[2]) if match[2] else None
     if port is not None and not 1 <= port <= 65535:
-        raise BadRequest(f"the URL's port is {port}: it has to be from 1 to 65535")
+        raise BadRequest(f"its port is {port}: it has to be from 1 to 65535")
     return _host(match[1].lower()), port
 
 
@@ -95,14 +111,14 @@ def _host(text: str) -> str:
         try:
             address = IPv6Address(text[1:-1])
         except AddressValueError:
-            raise BadRequest("the URL's host is in brackets but is no IPv6 address") from None
+            raise BadRequest("its host is in brackets but is no IPv6 address") from None
         if address.scope_id is not None:
-            raise BadRequest("the URL's IPv6 address has a zone, which means nothing here")
+            raise BadRequest("its IPv6 address has a zone, which means nothing here")
         return str(address)
     if not text:
-        raise BadRequest("the URL has no host")
+        raise BadRequest("it has no host")
     if _NAME.fullmatch(text) is None:
-        raise BadRequest("the URL's host is no valid name or address")
+        raise BadRequest("its host is no valid name or address")
     return text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 
@@ -19,14 +20,14 @@ from pyproxycache.errors import (
     reason,
 )
 from pyproxycache.http1.response_heads import ParsedHead
-from pyproxycache.messages import Head, Request, Url
+from pyproxycache.messages import Authority, Head, Request, Url
 from pyproxycache.options import FetchOptions, ParentOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.connection import ClosedWhileIdle, OriginConnection, Route
 from pyproxycache.upstream.dialling import Admit, Dialler
 from pyproxycache.upstream.exchange import Exchange
+from pyproxycache.upstream.far_end import FarEnd, Switched
 from pyproxycache.upstream.idle import IdleConnections
-from pyproxycache.upstream.switched import Switched
 
 # Safe and without a body: may be sent a second time.
 _REPEATABLE = {"GET", "HEAD", "OPTIONS", "TRACE"}
@@ -46,7 +47,8 @@ def _default_silence(_url: Url, _head: Head | None) -> None:
 class Upstream:
     """Sends requests to origins; connections are made only to addresses that `admit` allows.
 
-    `name` is that of this proxy in Via. Safe to use from any thread.
+    `name` is that of this proxy in Via, `authorization` the Proxy-Authorization for the parent, if any.
+    Safe to use from any thread.
     """
 
     def __init__(
@@ -56,13 +58,14 @@ class Upstream:
         admit: Admit,
         name: str,
         silence: Silence = _default_silence,
+        authorization: str = "",
     ) -> None:
         self._options = options
         self._silence = silence
         self._name = name
         self._parent = parent
         self._admit = admit
-        self._dialler = Dialler(options, admit)
+        self._dialler = Dialler(options, admit, name, authorization)
         self._idle = IdleConnections()
 
     def send(self, request: Request, outcome: Outcome, *, patience: float | None = None) -> Exchange:
@@ -73,7 +76,7 @@ class Upstream:
         """
         deadline = None if patience is None else clock.steady() + patience
         route = self._route(request.url)
-        literal = self._admitted_literal(route, request)
+        literal = self._admitted_literal(route, request.client, request.url.host, request.url.port)
         while (connection := self._kept(route, request)) is not None:
             try:
                 return self._exchange(connection, request, outcome, literal, deadline)
@@ -91,7 +94,7 @@ class Upstream:
         """
         self.refuse_loop(request)
         route = self._route(request.url)
-        literal = self._admitted_literal(route, request)
+        literal = self._admitted_literal(route, request.client, request.url.host, request.url.port)
         connection = self._dialler.connect(route, request.client, None)
         with _ClosingOnErrors(connection, request.url.authority):
             self._set_silence(connection, request.url, None)
@@ -100,6 +103,20 @@ class Upstream:
                 outcome.peer, outcome.through_parent = connection.peer, route.through_parent
                 return Switched(received.head, connection)
             return self._received(connection, received, request, outcome, literal)
+
+    def tunnel(self, end: Authority, via: str, client: str, outcome: Outcome) -> FarEnd:
+        """Open a way through to a host and port for the client (its IP address), which is to be closed.
+
+        `via` is what the next proxy is told of those that the request came through (RFC 9110 section
+        7.6.3), up to the version in which it came. Raises UpstreamUnreachable, UpstreamTimeout,
+        RefusedByParent, Forbidden or LoopDetected.
+        """
+        self._refuse_loop(via, str(end))
+        route = self._tunnel_route(end)
+        self._admitted_literal(route, client, end.host, end.port)
+        connection = self._dialler.connect(route, client, None, via)
+        outcome.peer, outcome.through_parent = connection.peer, route.through_parent
+        return FarEnd(connection)
 
     def close_unwanted(self) -> None:
         """Close kept connections that were not used for a while."""
@@ -114,26 +131,37 @@ class Upstream:
 
         To be called before it joins a flight, which may itself be waiting for this request.
         """
-        for via in (request.headers.get("via") or "").split(","):
-            if via.split()[1:2] == [self._name]:
-                raise LoopDetected(f"{request.url} has been through this proxy already (Via)")
+        self._refuse_loop(request.headers.get("via") or "", str(request.url))
 
-    def _admitted_literal(self, route: Route, request: Request) -> str:
-        """The IP address in a URL that goes through the parent, after admitting it; "" if it has none.
+    def _refuse_loop(self, via: str, wanted: str) -> None:
+        if any(member.split()[1:2] == [self._name] for member in via.split(",")):
+            raise LoopDetected(f"{wanted} has been through this proxy already (Via)")
+
+    def _admitted_literal(self, route: Route, client: str, host: str, port: int) -> str:
+        """The host if it is an IP address that is reached through the parent, after admitting it; else "".
 
         The parent resolves names, so only such an address can be checked.
         """
-        literal = _literal_address(request.url.host) if route.through_parent else ""
+        literal = _literal_address(host) if route.through_parent else ""
         if literal:
-            self._admit(request.client, literal, request.url.port)
+            self._admit(client, literal, port)
         return literal
 
     def _route(self, url: Url) -> Route:
-        host, port = url.host, url.port
-        secured = (host, port) if url.scheme == "https" else None
-        if self._parent is None or _is_excepted(host, self._parent):
-            return Route(host, port, secured=secured)
-        return Route(self._parent.url.host, self._parent.url.port, through_parent=True, secured=secured)
+        origin = Authority(url.host, url.port)
+        if url.scheme == "https":
+            return replace(self._tunnel_route(origin), secured=origin)
+        return self._route_to(origin)
+
+    def _tunnel_route(self, end: Authority) -> Route:
+        """The way to where the connection's bytes are nobody's business on the way."""
+        route = self._route_to(end)
+        return replace(route, tunnelled=end) if route.through_parent else route
+
+    def _route_to(self, end: Authority) -> Route:
+        if self._parent is None or _is_excepted(end.host, self._parent):
+            return Route(end.host, end.port)
+        return Route(self._parent.url.host, self._parent.url.port, through_parent=True)
 
     def _kept(self, route: Route, request: Request) -> OriginConnection | None:
         """A kept connection that this request may use; None if there is none."""

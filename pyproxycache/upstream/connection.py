@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pyproxycache import clock
 from pyproxycache.errors import BadRequest
 from pyproxycache.http1.response_heads import Heads, ParsedHead
-from pyproxycache.messages import Request
+from pyproxycache.messages import Authority, Request
 from pyproxycache.net.reader import Reader
 from pyproxycache.net.stream import Stream, stream_over
 
@@ -33,13 +33,15 @@ _UNSENDABLE = re.compile(r"[\x00\r]|[^\x00-\xff]")
 class Route:
     """Where a connection leads: `host` and `port` to connect to, the parent's if `through_parent`.
 
-    `secured` is host and port of the https origin at its end, None for http.
+    `tunnelled` is where the parent is asked for a tunnel to, None for requests that it reads itself.
+    `secured` is the https origin at the connection's end, None for what is sent without TLS.
     """
 
     host: str
     port: int
     through_parent: bool = False
-    secured: tuple[str, int] | None = None
+    tunnelled: Authority | None = None
+    secured: Authority | None = None
 
 
 class ClosedWhileIdle(Exception):
@@ -50,16 +52,25 @@ class OriginConnection:
     """One connection to an origin or the parent; `peer` is the IP address at its other end.
 
     A wait for a byte ends after `silence` seconds; a head has to be complete `head_seconds` after its first
-    byte. `used`: it has carried a request. `has_sent_content`: so that it cannot be kept, as the origin may
-    read unread content as the next request. It closes when it is garbage collected.
+    byte. `early` is what was read of it already. `authorization` is what the parent is told that reads the
+    requests; "" for none. `used`: it has carried a request. `has_sent_content`: so that it cannot be kept,
+    as the origin may read unread content as the next request. It closes when it is garbage collected.
     """
 
     def __init__(
-        self, sock: socket.socket, route: Route, peer: str, silence: float, head_seconds: float
+        self,
+        sock: socket.socket,
+        route: Route,
+        peer: str,
+        silence: float,
+        head_seconds: float,
+        early: bytes = b"",
+        authorization: str = "",
     ) -> None:
         self.route = route
         self.peer = peer
-        self.reader = Reader(sock, silence)
+        self.reader = Reader(sock, silence, early)
+        self._authorization = authorization
         self.used = False
         self.has_sent_content = False
         self.idle_since = 0.0
@@ -108,7 +119,7 @@ class OriginConnection:
 
     def _head(self, request: Request, name: str, protocols: str) -> bytes:
         url = request.url
-        absolute = self.route.through_parent and self.route.secured is None
+        absolute = self.route.through_parent and self.route.tunnelled is None
         # "*" is written as an empty path in absolute form (RFC 9112 section 3.2.4).
         target = str(url).removesuffix("*") if absolute and url.target == "*" else str(url)
         lines = [f"{request.method} {target if absolute else url.target} HTTP/1.1"]
@@ -116,6 +127,8 @@ class OriginConnection:
         lines += [f"{name}: {value}" for name, value in request.headers if name.lower() not in _OWN_FIELDS]
         major, minor = request.version
         lines.append(f"Via: {major}.{minor} {name}")
+        if absolute and self._authorization:
+            lines.append(f"Proxy-Authorization: {self._authorization}")
         if protocols:
             lines += ["Connection: upgrade", f"Upgrade: {protocols}"]
         elif request.body is not None or request.method == "HEAD":

@@ -10,13 +10,16 @@ from collections.abc import Callable, Sequence
 from pyproxycache import clock
 from pyproxycache.errors import (
     ConfigError,
+    LoopDetected,
     ProxyError,
+    RefusedByParent,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnreachable,
     reason,
 )
 from pyproxycache.http1.response_heads import Heads
+from pyproxycache.messages import Authority, Head
 from pyproxycache.net.descriptors import make_sure_of
 from pyproxycache.net.names import Address, Names
 from pyproxycache.net.one_client import who
@@ -41,12 +44,15 @@ _FOR_A_CONNECTION = 2  # descriptors: addresses may be raced
 class Dialler:
     """Makes connections to origins; each goes to an address of its host that `admit` allows.
 
+    `name` is that of this proxy in Via, `authorization` what the parent wants to see, "" for nothing.
     Raises ConfigError if the CA file cannot be used.
     """
 
-    def __init__(self, options: FetchOptions, admit: Admit) -> None:
+    def __init__(self, options: FetchOptions, admit: Admit, name: str, authorization: str) -> None:
         self._options = options
         self._admit = admit
+        self._name = name
+        self._authorization = authorization
         self._names = Names()
         self._suspects = Suspects()
         self._tls = tls_context(options)
@@ -57,10 +63,13 @@ class Dialler:
             self._tls.check_hostname = False
             self._tls.verify_mode = ssl.CERT_NONE
 
-    def connect(self, route: Route, client: str, deadline: float | None) -> OriginConnection:
+    def connect(
+        self, route: Route, client: str, deadline: float | None, via: str = "1.1"
+    ) -> OriginConnection:
         """Make a connection for the client (its IP address), before the deadline (monotonic) if any.
 
-        Raises UpstreamUnreachable, UpstreamTimeout, Forbidden or LoopDetected.
+        `via` is what stands before this proxy's name in the Via of a CONNECT to the parent. Raises
+        UpstreamUnreachable, UpstreamTimeout, RefusedByParent, Forbidden or LoopDetected.
         """
         make_sure_of(_FOR_A_CONNECTION)
         limit = clock.steady() + self._options.connect_timeout
@@ -71,7 +80,9 @@ class Dialler:
             # An address that accepts and is silent then leaves half of the time to the others.
             ends = (clock.steady() + deadline) / 2 if addresses else deadline
             try:
-                sock = self._opened(sock, route, ends)
+                sock, early = self._opened(sock, route, ends, via)
+            except RefusedByParent:
+                raise
             except UpstreamError:
                 self._suspects.note([address])
                 if not addresses:
@@ -79,7 +90,15 @@ class Dialler:
             else:
                 self._suspects.clear(address)
                 options = self._options
-                return OriginConnection(sock, route, address.host, options.silence, options.head_timeout)
+                return OriginConnection(
+                    sock,
+                    route,
+                    address.host,
+                    options.silence,
+                    options.head_timeout,
+                    early,
+                    self._authorization if route.through_parent else "",
+                )
 
     def _admitted(self, route: Route, client: str, deadline: float) -> list[Address]:
         """The addresses of the route's host that the client may reach, in the order to try them.
@@ -120,16 +139,25 @@ class Dialler:
             f"no connection to {host}:{port} in time (fetch.connect_timeout)", "connection_timeout"
         )
 
-    def _opened(self, sock: socket.socket, route: Route, deadline: float) -> socket.socket:
-        """The connected socket, after opening the parent's tunnel and TLS where the route has them."""
+    def _opened(
+        self, sock: socket.socket, route: Route, deadline: float, via: str
+    ) -> tuple[socket.socket, bytes]:
+        """The connected socket, after opening the parent's tunnel and TLS where the route has them.
+
+        With it come the bytes that were read of it.
+        """
         sock.settimeout(max(0.001, deadline - clock.steady()))
-        if route.secured is None:
-            return sock
+        early = b""
         try:
-            if route.through_parent:
-                self._open_tunnel(sock, *route.secured, deadline)
+            if route.tunnelled is not None:
+                early = self._open_tunnel(sock, route.tunnelled, deadline, via)
                 sock.settimeout(max(0.001, deadline - clock.steady()))
-            return self._secured(sock, route.secured[0])
+            if route.secured is None:
+                return sock, early
+            if early:
+                text = f"the parent opens no tunnel to {route.secured}: it says more than it was asked"
+                raise UpstreamUnreachable(text)
+            return self._secured(sock, route.secured.host), b""
         except BaseException as error:
             sock.close()
             if isinstance(error, TimeoutError):
@@ -143,22 +171,23 @@ class Dialler:
                 raise UpstreamUnreachable(text, kind) from error
             raise
 
-    def _open_tunnel(self, sock: socket.socket, host: str, port: int, deadline: float) -> None:
-        """Have the parent connect to the origin (RFC 9110 section 9.3.6)."""
-        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        sock.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode("ascii"))
+    def _open_tunnel(self, sock: socket.socket, end: Authority, deadline: float, via: str) -> bytes:
+        """Have the parent open a tunnel (RFC 9110 section 9.3.6); what has come through it is returned."""
+        lines = [f"CONNECT {end} HTTP/1.1", f"Host: {end}", f"Via: {via} {self._name}"]
+        if self._authorization:
+            lines.append(f"Proxy-Authorization: {self._authorization}")
         reader = Reader(sock, self._options.silence)
         reader.deadline = deadline
         try:
+            sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
             head = Heads(reader, self._options.head_timeout).final().head
-        except (EOFError, UpstreamError) as error:
-            raise UpstreamUnreachable(
-                f"the parent opens no tunnel to {authority}: {reason(error)}"
-            ) from error
-        if not 200 <= head.status < 300 or reader.is_ready():
-            raise UpstreamUnreachable(
-                f"the parent opens no tunnel to {authority}: {head.status} {head.reason}"
-            )
+        except TimeoutError:
+            raise
+        except (EOFError, OSError, UpstreamError) as error:
+            raise UpstreamUnreachable(f"the parent opens no tunnel to {end}: {reason(error)}") from error
+        if not 200 <= head.status < 300:
+            raise _refusal(end, head)
+        return reader.take_buffered()
 
     def _secured(self, sock: socket.socket, host: str) -> socket.socket:
         return self._tls.wrap_socket(
@@ -166,9 +195,21 @@ class Dialler:
         )
 
 
-def _far_end(route: Route) -> str:
-    host, port = route.secured or (route.host, route.port)
-    return f"{host}:{port}"
+def _far_end(route: Route) -> Authority:
+    return route.secured or Authority(route.host, route.port)
+
+
+def _refusal(end: Authority, head: Head) -> ProxyError:
+    """What a client is told when the parent has answered a CONNECT like this."""
+    text = f"the parent opens no tunnel to {end}: {head.status} {head.reason}".rstrip()
+    if head.status == 403:
+        return RefusedByParent(text)
+    if head.status == 508:
+        return LoopDetected(text)
+    if head.status == 504:
+        return UpstreamTimeout(text, "connection_timeout")
+    hint = " (parent.credentials)" if head.status == 407 else ""
+    return UpstreamUnreachable(text + hint)
 
 
 def tls_context(options: FetchOptions) -> ssl.SSLContext:

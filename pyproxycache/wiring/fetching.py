@@ -27,12 +27,15 @@ from pyproxycache.serving.lookup import Lookup
 from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.upstream.client import Upstream
+from pyproxycache.wiring.credentials import parent_authorization
 from pyproxycache.wiring.stored import OpenStore
 
 
 def build_upstream(config: Config, guard: Guard, name: str) -> Upstream:
     """Build the client for origins; it closes idle connections when descriptors are few."""
-    upstream = Upstream(config.fetch, config.parent, guard.admit, name, config.policies().silence)
+    authorization = parent_authorization(config.parent)
+    silence = config.policies().silence
+    upstream = Upstream(config.fetch, config.parent, guard.admit, name, silence, authorization)
     descriptors.closers.append(upstream.close_idle)
     return upstream
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pyproxycache.config import Config
 from pyproxycache.engine import Engine
@@ -13,16 +14,18 @@ from pyproxycache.front.answers.sharing import Sharing
 from pyproxycache.front.answers.signer import Signer
 from pyproxycache.front.handlers import kisscache
 from pyproxycache.front.handlers.cached import CachedAnswers
+from pyproxycache.front.handlers.connect import Connect
 from pyproxycache.front.handlers.handler import Handler
 from pyproxycache.front.handlers.pages import Pages
 from pyproxycache.front.handlers.prefix import Prefix
 from pyproxycache.front.handlers.proxy import Proxy
 from pyproxycache.front.handlers.purge import Purge
-from pyproxycache.front.handlers.reverse import Reverse
+from pyproxycache.front.handlers.reverse import Reverse, shown_below
 from pyproxycache.front.handlers.upgrade import Upgrade
 from pyproxycache.front.http1.sessions import SessionParts
 from pyproxycache.front.loop.turns import Shares, shares_of
 from pyproxycache.front.onward.forwarded import Forwarding
+from pyproxycache.front.presentation.references import as_it_is
 from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
 from pyproxycache.front.requests.target import Local, Wanted, Way
 from pyproxycache.front.router import Handlers, Router
@@ -75,6 +78,7 @@ def build_router(
     forwarding = Forwarding(config.forwarded, is_reverse=below is not None)
     cached = CachedAnswers(realm, forwarding, engine)
     by_way: dict[Way, Handler[Wanted]] = {Way.PROXY: Proxy(cached), Way.PREFIX: Prefix(cached)}
+    upgrade = partial(Upgrade, cached, upstream, patience=config.connect.idle)
     own: list[tuple[re.Pattern[str], Handler[Local]]] = []
     if config.kisscache.enabled:
         own.append((kisscache.PATHS, kisscache.KissCache(config.kisscache, figures, cached)))
@@ -83,7 +87,12 @@ def build_router(
         purge=Purge(realm, Access(config.allow_purge, "allow_purge"), engine),
         own=tuple(own),
         elsewhere=Pages(),
-        upgrade=None if below is None else Upgrade(cached, below, upstream),
+        upgrades=(
+            {Way.PROXY: upgrade(lambda _url: as_it_is)}
+            if below is None
+            else {Way.REVERSE: upgrade(partial(shown_below, below))}
+        ),
+        connect=None if below is not None else Connect(config.connect, upstream),
     )
     return Router(handlers, below)
 

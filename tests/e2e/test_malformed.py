@@ -96,7 +96,12 @@ HEADS = {
         "POST {url} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
         501,
     ),
-    "CONNECT": ("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", 501),
+    "CONNECT without a port": ("CONNECT h HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    "CONNECT with content": ("CONNECT h:443 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n", 400),
+    "CONNECT with chunks": (
+        "CONNECT h:443 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+        400,
+    ),
     "other scheme": ("GET ftp://h/x HTTP/1.1\r\nHost: h\r\n\r\n", 501),
     "unknown coding": ("POST {url} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
     "coded twice": ("POST {url} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
@@ -127,7 +132,7 @@ def test_is_refused_and_what_follows_is_not_read(
 
 @pytest.mark.parametrize(
     ("target", "status"),
-    [("CONNECT example.org:443", 501), ("GET ftp://example.org/", 501), ("GET /nowhere", 404)],
+    [("CONNECT example.org:25", 403), ("GET ftp://example.org/", 501), ("GET /nowhere", 404)],
 )
 def test_what_is_understood_but_not_done(cache: Proxy, target: str, status: int) -> None:
     with Conversation(cache.address) as client:

@@ -1,4 +1,4 @@
-"""Upgrade passed through by a reverse proxy, and ignored by any other."""
+"""Upgrade passed through, by a reverse proxy and by a forward proxy."""
 
 from __future__ import annotations
 
@@ -136,11 +136,24 @@ def test_what_is_ignored(make_proxy: MakeProxy, line: str, fields: tuple[str, ..
     assert not any(name in sent for name in (b"upgrade", b"websocket", b"h2c", b"http2-settings"))
 
 
-def test_a_forward_proxy_ignores_it(make_proxy: MakeProxy) -> None:
+def test_a_forward_proxy_passes_it_on(make_proxy: MakeProxy) -> None:
+    with Scripted([echo]) as origin:
+        proxy = make_proxy()
+        with Conversation(proxy.address) as client:
+            head = client.send(request(f"GET {origin.url('/chat')}", *ASKING) + b"hello").head()
+            assert (head.status, head.get("Upgrade")) == (101, "websocket")
+            assert exactly(client, 12) == b"welcomehello"
+            assert client.finish().rest() == b""
+    lines = origin.heads[0].decode().split("\r\n")
+    assert lines[0] == "GET /chat HTTP/1.1"
+    assert {"Connection: upgrade", "Upgrade: websocket"} <= set(lines)
+
+
+def test_behind_the_caches_address_it_is_ignored(make_proxy: MakeProxy) -> None:
     with Scripted([OK]) as origin:
         proxy = make_proxy()
         with Conversation(proxy.address) as client:
-            reply = client.send(request(f"GET {origin.url()}", *ASKING)).reply()
+            reply = client.send(request(f"GET /{origin.url()}", *ASKING)).reply()
             assert (reply.status, reply.body) == (200, b"right")
     assert b"upgrade" not in origin.heads[0].lower()
 

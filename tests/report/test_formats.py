@@ -192,6 +192,7 @@ def test_json() -> None:
         "bytes": 1024,
         "head_bytes": 200,
         "received_bytes": 1300,
+        "uploaded_bytes": 0,
         "result": "fetched",
         "squid": "TCP_MISS",
         "forward": "uri-miss",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,10 +14,11 @@ from scripted import OK, Scripted, get, until_gone, upstream
 
 from pyproxycache.errors import Forbidden, LoopDetected, UpstreamMalformed, UpstreamUnreachable
 from pyproxycache.messages import Head, Request
+from pyproxycache.net.stream import Stream
 from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
-from pyproxycache.upstream.switched import Switched
+from pyproxycache.upstream.far_end import Switched
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX: 1\r\nX: 2\r\n\r\n"
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: chat\r\nConnection: upgrade\r\n\r\n"
@@ -143,10 +146,20 @@ def test_a_change_over_tls(certificate: Certificate) -> None:
         assert isinstance(switched, Switched)
         received = switched.early
         while len(received) < 5:
-            received += switched.socket.recv(100)
-        switched.socket.sendall(b"again")
-        assert (received, switched.socket.recv(100)) == (b"first", b"again")
+            received += waited_for(switched.stream)
+        assert switched.stream.send(b"again") == 5
+        assert (received, waited_for(switched.stream)) == (b"first", b"again")
         switched.close()
+
+
+def waited_for(stream: Stream) -> bytes:
+    """The next bytes, at most 100."""
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            return stream.recv(100)
+        poll = select.poll()
+        poll.register(stream, stream.recv_waits_for)
+        assert poll.poll(10_000)
 
 
 def test_who_may_not_go_there_does_not() -> None:

@@ -28,7 +28,14 @@ class Signer:
         response = answer.signed(response, self.name, said, clock.wall())
         outcome.content_type = response.head.headers.get("content-type") or ""
         headers = framed(outcome.method, response)
-        if outcome.result is Result.REFUSED and outcome.status in (400, 501):
-            # What was misunderstood once can be so again: the next request comes on another connection.
+        if _ends_connection(outcome):
             headers = headers.with_line("Connection", "close")
         return replace(response, head=replace(response.head, headers=headers))
+
+
+def _ends_connection(outcome: Outcome) -> bool:
+    """Whether what the client sends next may not be the request that it looks like."""
+    if outcome.method == "CONNECT":
+        return outcome.status >= 300  # it may have been sent for the tunnel, before there was an answer
+    # What was misunderstood once can be so again.
+    return outcome.result is Result.REFUSED and outcome.status in (400, 501)

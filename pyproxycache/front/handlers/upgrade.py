@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
-from pyproxycache.front.handlers.reverse import shown_below
 from pyproxycache.front.loop.relay import Tunnel
-from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.messages import Head, Headers, Request, Response, Url
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.rules.grammar import end_to_end, split_list
 from pyproxycache.steps import Asks, Steps
 from pyproxycache.upstream.client import Upstream
-from pyproxycache.upstream.switched import Switched
+from pyproxycache.upstream.far_end import Switched
 
 # Another HTTP would carry requests past the cache.
 _HTTP = {"http", "h2", "h2c"}
 
 
 class Upgrade:
-    """Passes requests for another protocol through to the origin, for a reverse proxy's clients."""
+    """Passes requests for another protocol through to the origin.
 
-    def __init__(self, cached: CachedAnswers, below: Url, upstream: Upstream) -> None:
-        """`below`: the URL that the proxy stands for."""
+    `shown` gives what presents the heads of answers for a URL to the clients. An upgraded connection may be
+    silent for `patience` seconds.
+    """
+
+    def __init__(
+        self,
+        cached: CachedAnswers,
+        upstream: Upstream,
+        shown: Callable[[Url], Present],
+        patience: float,
+    ) -> None:
         self._cached = cached
-        self._below = below
         self._upstream = upstream
+        self._shown = shown
+        self._patience = patience
 
     def answer(self, received: RawRequest, target: Wanted, outcome: Outcome) -> Steps[Answered]:
         """See Handler."""
-        present = shown_below(self._below, target.url)
+        present = self._shown(target.url)
         request = self._cached.request_for(received, target, present)
         yield Asks(target.url.authority)
-        response = pass_through(self._upstream, request, wanted_protocols(received), outcome)
+        response = self._passed(request, wanted_protocols(received), outcome)
         return Answered(response, is_of_cache=False, present=present)
+
+    def _passed(self, request: Request, protocols: str, outcome: Outcome) -> Response:
+        """The origin's answer: a 101 with a Tunnel for its body, or what it says in place of it.
+
+        Raises ProxyError.
+        """
+        outcome.key = str(request.url)
+        outcome.result, outcome.forward = Result.PASSED, Forward.BYPASS
+        outgoing = request.with_headers(end_to_end(request.headers))
+        answered = self._upstream.upgrade(outgoing, protocols, outcome)
+        head = answered.head
+        outcome.forward_status = head.status
+        headers = end_to_end(head.headers)
+        if not isinstance(answered, Switched):
+            return Response(Head(head.status, head.reason, headers), answered, answered.length)
+        outcome.result = Result.TUNNELLED
+        headers = headers.with_field("Upgrade", head.headers.get("upgrade") or "")
+        tunnel = Tunnel(answered, self._patience, outcome)
+        return Response(Head(head.status, head.reason, headers), tunnel, None)
 
 
 def wanted_protocols(received: RawRequest) -> str:
@@ -50,22 +80,3 @@ def wanted_protocols(received: RawRequest) -> str:
         return ""
     protocols = split_list(headers.get("upgrade") or "")
     return ", ".join(p for p in protocols if p.partition("/")[0].strip().lower() not in _HTTP)
-
-
-def pass_through(upstream: Upstream, request: Request, protocols: str, outcome: Outcome) -> Response:
-    """The origin's answer: a 101 with a Tunnel for its body, or what it says in place of it.
-
-    Raises ProxyError.
-    """
-    outcome.key = str(request.url)
-    outcome.result, outcome.forward = Result.PASSED, Forward.BYPASS
-    outgoing = request.with_headers(end_to_end(request.headers))
-    answered = upstream.upgrade(outgoing, protocols, outcome)
-    head = answered.head
-    outcome.forward_status = head.status
-    headers = end_to_end(head.headers)
-    if not isinstance(answered, Switched):
-        return Response(Head(head.status, head.reason, headers), answered, answered.length)
-    headers = headers.with_field("Upgrade", head.headers.get("upgrade") or "")
-    tunnel = Tunnel(answered.stream, answered.early, answered.close, outcome)
-    return Response(Head(head.status, head.reason, headers), tunnel, None)

@@ -8,11 +8,14 @@ from pyproxycache.front.loop.activity import CLOSED, Activity
 from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.front.loop.relay import Tunnel
 
+_IDLE_SECONDS = 60.0
+"""After such a silence a tunnel may be closed where descriptors are short."""
+
 
 class Relaying(Activity):
     """The poller passes on what comes from either end, until both have ended or are silent for long."""
 
-    __slots__ = ("_context", "_far", "_transaction", "_tunnel")
+    __slots__ = ("_context", "_far", "_silent_since", "_transaction", "_tunnel")
 
     def __init__(self, transaction: Transaction, tunnel: Tunnel, context: ActivityContext) -> None:
         super().__init__()
@@ -20,6 +23,11 @@ class Relaying(Activity):
         self._context = context
         self._tunnel = tunnel
         self._far = tunnel.far.fileno()
+        self._silent_since = context.loop.now
+
+    @property
+    def is_idle(self) -> bool:
+        return self._context.loop.now - self._silent_since > _IDLE_SECONDS
 
     def begin(self) -> Activity:
         self._context.loop.watch_for(self._transaction.connection, self._far)
@@ -33,6 +41,7 @@ class Relaying(Activity):
         self._context.runner.relay(transaction)
         if transaction.status in (None, SendStatus.DONE):
             return CLOSED
+        self._silent_since = loop.now
         self.deadline = loop.now + self._tunnel.patience(stops=loop.is_stopping)
         if transaction.status is SendStatus.TURN:
             loop.have_turn(transaction.connection)
@@ -42,8 +51,14 @@ class Relaying(Activity):
         self._context.runner.finish(self._transaction)
         return CLOSED
 
+    def give_way(self) -> Activity:
+        return self.expire()
+
     def stop(self) -> Activity:
         return self.advance()
+
+    def cut_off(self) -> Activity:
+        return self.break_off()
 
     def break_off(self) -> Activity:
         self._context.runner.give_up(self._transaction)

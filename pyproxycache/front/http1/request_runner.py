@@ -195,6 +195,8 @@ class RequestRunner:
     ) -> None:
         shape = framing(received.method, received.version, answer.response.head)
         transaction.closes = closes or shape.ends_connection
+        # Of who is refused a tunnel more may be on its way.
+        transaction.lingers |= closes and received.method == "CONNECT"
         head = head_bytes(answer.response.head, shape, closes=transaction.closes)
         if transaction.head is not None:
             repeat = repeat_of(answer, head, shape, self._sharing, clock.wall(), closes=transaction.closes)

@@ -23,7 +23,7 @@ class Activity:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the client is between two requests, so that closing the connection costs it little."""
+        """Whether nobody says anything, so that closing the connection costs the client little."""
         return False
 
     def begin(self) -> Activity:
@@ -49,8 +49,16 @@ class Activity:
         """Decide what becomes of a connection whose deadline is over."""
         return CLOSED
 
+    def give_way(self) -> Activity:
+        """Let go of the connection, which is idle, for the sake of its descriptors."""
+        return CLOSED
+
     def stop(self) -> Activity:
         """Get ready for the end of the worker."""
+        return self
+
+    def cut_off(self) -> Activity:
+        """Come to the end that can be reached at once, as the worker has no more time."""
         return self
 
     def break_off(self) -> Activity:

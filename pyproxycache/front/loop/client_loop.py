@@ -112,7 +112,7 @@ class ClientLoop:
         idle = [one for one in self.connections.values() if one.activity.is_idle]
         idle.sort(key=lambda one: one.activity.deadline)
         for connection in idle[: max(1, len(idle) // _CLOSED_AT_ONCE)]:
-            self.close(connection)
+            self.step(connection, connection.activity.give_way)
         return bool(idle)
 
     def stop(self) -> None:
@@ -120,6 +120,11 @@ class ClientLoop:
         self.is_stopping = True
         for connection in list(self.connections.values()):
             self.step(connection, connection.activity.stop)
+
+    def cut_off(self) -> None:
+        """Break off what is still going on: there is no more time."""
+        for connection in list(self.connections.values()):
+            self.step(connection, connection.activity.cut_off)
 
     def close(self, connection: ClientConnection) -> None:
         """Close the connection, whatever it is doing."""

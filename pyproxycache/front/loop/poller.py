@@ -134,6 +134,7 @@ class Poller:
             self._next_beat = min(until, self._now + _TICK)
             while self._connections and self._now < self._next_beat:
                 self._pass()
+        self._loop.cut_off()
         self._sessions.finish()
 
     def _pass(self) -> None:

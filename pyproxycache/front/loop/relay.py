@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from typing import Protocol
 
 from pyproxycache.body import Body, Piece
 from pyproxycache.errors import BrokenOff
@@ -11,13 +11,25 @@ from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.net.stream import Stream
 from pyproxycache.outcome import Outcome
 
-IDLE_SECONDS = 86400.0
-"""For such a time there may be nothing to say; an end that is gone is found out by TCP's own probes."""
 LAST_SECONDS = 2.0
 """How long a silence may be once the end is in sight."""
 _STEP = 64 << 10
 _MOVES = 16
 """Reads and writes of one tunnel while others wait."""
+_NOTHING = memoryview(b"")
+
+
+class FarStream(Protocol):
+    """The other end of a tunnel: its stream, and what was read of that already (`early`)."""
+
+    @property
+    def stream(self) -> Stream: ...
+
+    @property
+    def early(self) -> bytes: ...
+
+    def close(self) -> None:
+        """Close the connection."""
 
 
 class Broken(Exception):
@@ -52,7 +64,8 @@ class Flow:
         try:
             if self._held:
                 count = self._sink.send(self._held)
-                self._held = self._held[count:]
+                # An empty rest would keep the whole piece for as long as the tunnel is silent.
+                self._held = self._held[count:] if count < len(self._held) else _NOTHING
                 self.passed += count
             else:
                 self._receive()
@@ -81,17 +94,17 @@ class Flow:
 
 
 class Tunnel(Body):
-    """An answer's body that is a way through: the far end's stream, for what is no HTTP any more.
+    """An answer's body that is a way through to the far end, for what is no HTTP any more.
 
-    `early` is what was read of it already; `close` ends it. What the far end says counts in the outcome.
-    Once it is joined it takes the place of what sent the head.
+    It may be silent for `idle` seconds; an end that is gone is found out by TCP's own probes. What each end
+    says counts in the outcome. Once it is joined it takes the place of what sent the head.
     """
 
-    def __init__(self, far: Stream, early: bytes, close: Callable[[], None], outcome: Outcome) -> None:
-        self._close = close
-        self.far = far
+    def __init__(self, far: FarStream, idle: float, outcome: Outcome) -> None:
+        self.far = far.stream
         self.head_bytes = 0
-        self._early = early
+        self._end = far
+        self._idle = idle
         self._outcome = outcome
         self._flows: tuple[Flow, ...] = ()
 
@@ -99,7 +112,7 @@ class Tunnel(Body):
         raise StopIteration
 
     def close(self) -> None:
-        self._close()
+        self._end.close()
 
     def join(self, near: Stream, early: bytes, head_bytes: int) -> None:
         """Go on between the client, of whom `early` was read already, and the far end.
@@ -108,7 +121,7 @@ class Tunnel(Body):
         """
         self.head_bytes = head_bytes
         near.probe_when_silent()
-        self._flows = (Flow(near, self.far, early), Flow(self.far, near, self._early))
+        self._flows = (Flow(near, self.far, early), Flow(self.far, near, self._end.early))
 
     @property
     def sent(self) -> int:
@@ -123,14 +136,13 @@ class Tunnel(Body):
     def patience(self, *, stops: bool) -> float:
         """How long a silence may be (seconds); not long where the worker `stops`."""
         is_ending = stops or any(flow.is_cut_short for flow in self._flows)
-        return LAST_SECONDS if is_ending else IDLE_SECONDS
+        return LAST_SECONDS if is_ending else self._idle
 
     def advance(self) -> SendStatus:
         """Pass on what there is, a turn's worth at most, and wait for nothing.
 
         Raises BrokenOff, and ConnectionError where it was the client who broke off.
         """
-        before = self.sent
         try:
             for _ in range(_MOVES):
                 active = [flow for flow in self._flows if not flow.over]
@@ -144,7 +156,9 @@ class Tunnel(Body):
             return SendStatus.TURN
         except Broken as broken:
             if broken.stream is not self.far:
+                self.far.reset()  # which must not take it for the end
                 raise ConnectionError(str(broken)) from broken
             raise BrokenOff(f"the origin broke off: {broken}") from broken
         finally:
-            self._outcome.bytes_received += self.sent - before
+            upward, downward = self._flows
+            self._outcome.bytes_uploaded, self._outcome.bytes_received = upward.passed, downward.passed

@@ -8,8 +8,8 @@ from enum import Enum
 from urllib.parse import quote, unquote_to_bytes
 
 from pyproxycache.errors import BadRequest, NotImplementedHere
-from pyproxycache.messages import Url
-from pyproxycache.rules.keys import parse_url, sendable
+from pyproxycache.messages import Authority, Url
+from pyproxycache.rules.keys import parse_authority, parse_url, sendable
 from pyproxycache.rules.userinfo import split_userinfo
 
 _SERVER = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
@@ -89,6 +89,14 @@ def locate(target: str, upstream: Url | None, method: str = "GET") -> Wanted | L
     if re.match(r"[a-z][a-z0-9+.-]*://", target, re.IGNORECASE):
         raise NotImplementedHere(f"{target.partition(':')[0]} URLs: this proxy speaks http and https")
     raise BadRequest("the request-target is neither a path nor an http or https URL")
+
+
+def tunnel_end(target: str) -> Authority:
+    """Where a CONNECT leads to (RFC 9112 section 3.2.3); raises BadRequest."""
+    try:
+        return parse_authority(target)
+    except BadRequest as error:
+        raise BadRequest(f"CONNECT takes a host and a port, as in example.org:443: {error}") from None
 
 
 def wanted_url(text: str, way: Way = Way.PROXY) -> Wanted:

@@ -11,6 +11,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ from pyproxycache.errors import BrokenOff
 from pyproxycache.front.loop import relay
 from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.front.loop.relay import Tunnel
-from pyproxycache.net.stream import stream_over
+from pyproxycache.net.stream import Stream, stream_over
+from pyproxycache.options import ConnectOptions
 from pyproxycache.outcome import Outcome
 
 LARGE = random.Random(1).randbytes(3 << 20)
@@ -34,6 +36,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
 
 
+@dataclass(frozen=True)
+class Far:
+    """A tunnel's other end."""
+
+    stream: Stream
+    early: bytes
+
+    def close(self) -> None:
+        self.stream.close()
+
+
 class Joined:
     """A client and a far end with a tunnel between them, which a thread moves on as the poller does."""
 
@@ -41,7 +54,7 @@ class Joined:
         self.client, self._near = pair()
         self.outcome = Outcome()
         self.error: BaseException | None = None
-        self.tunnel = Tunnel(stream_over(far_sock), early, far_sock.close, self.outcome)
+        self.tunnel = Tunnel(Far(stream_over(far_sock), early), 86400.0, self.outcome)
         self.tunnel.join(stream_over(self._near), client_early, 100)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -113,7 +126,7 @@ def test_all_bytes_go_both_ways_at_once() -> None:
     origin.close()
     assert got == [LARGE]
     assert (joined.error, joined.tunnel.sent) == (None, len(LARGE))
-    assert joined.outcome.bytes_received == len(LARGE)
+    assert (joined.outcome.bytes_received, joined.outcome.bytes_uploaded) == (len(LARGE), len(LARGE))
 
 
 def test_what_was_read_before_comes_first() -> None:
@@ -158,22 +171,21 @@ def test_an_origin_that_breaks_off_is_told_from_a_client_that_does() -> None:
     origin, far = pair()
     joined = Joined(far)
     reset(joined.client)
-    assert everything(origin) == b""
+    with pytest.raises(ConnectionResetError):
+        everything(origin)
     joined.end()
     origin.close()
     assert isinstance(joined.error, ConnectionError)
 
 
-def test_a_long_silence_is_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "IDLE_SECONDS", 0.5)
-
+def test_a_long_silence_is_the_end(tmp_path: Path) -> None:
     def switch(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 101 \r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nword")
         until_gone(connection)
 
     with (
         Scripted([switch]) as origin,
-        Front(tmp_path, upstream=origin.url("")) as front,
+        Front(tmp_path, upstream=origin.url(""), connect=ConnectOptions(idle=0.5)) as front,
         Conversation(front.address) as client,
     ):
         client.send(request("GET /", "Connection: upgrade", "Upgrade: x"))

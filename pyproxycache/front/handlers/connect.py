@@ -1,0 +1,48 @@
+"""CONNECT: a way through to a host and port, for bytes that nobody here reads (RFC 9110 section 9.3.6)."""
+
+from __future__ import annotations
+
+from pyproxycache.errors import BadRequest, Forbidden
+from pyproxycache.front.handlers.handler import Answered
+from pyproxycache.front.loop.relay import Tunnel
+from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.messages import Authority, Head, Headers, Response
+from pyproxycache.options import ConnectOptions
+from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.steps import Asks, Steps
+from pyproxycache.upstream.client import Upstream
+
+
+class Connect:
+    """Opens tunnels to the ports that are allowed."""
+
+    def __init__(self, options: ConnectOptions, upstream: Upstream) -> None:
+        self._options = options
+        self._upstream = upstream
+
+    def answer(self, received: RawRequest, target: Authority, outcome: Outcome) -> Steps[Answered]:
+        """See Handler."""
+        outcome.key, outcome.forward = str(target), Forward.METHOD
+        _refuse_content(received)
+        if target.port not in self._options.ports:
+            raise Forbidden(
+                f"CONNECT to port {target.port} is not allowed here: the cache's operator can add it to "
+                "'connect.ports'"
+            )
+        yield Asks(str(target))
+        far = self._upstream.tunnel(target, _via(received), received.client, outcome)
+        outcome.result, outcome.forward_status = Result.TUNNELLED, 200
+        tunnel = Tunnel(far, self._options.idle, outcome)
+        return Answered(Response(Head(200, "Connection established"), tunnel, None), is_of_cache=False)
+
+
+def _refuse_content(received: RawRequest) -> None:
+    """Raise BadRequest where some take for content what others take for the tunnel's first bytes."""
+    if received.field("transfer-encoding") or received.field("content-length") not in ("", "0"):
+        raise BadRequest("CONNECT has no content: what is behind its head belongs to the tunnel")
+
+
+def _via(received: RawRequest) -> str:
+    """The Via for the next proxy, up to the version; the name of this proxy comes behind that."""
+    major, minor = received.version
+    return ", ".join((*Headers(received.fields).lines("via"), f"{major}.{minor}"))
