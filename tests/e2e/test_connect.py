@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Proxy, until
+from harness import Proxy
 from namespaces import HERE, NETWORK, elsewhere
 from origin import Generated
 from raw import Conversation, request
 from scripted import OK, Answer, Scripted, read_head, until_gone
+from waiting import until
 
 MakeProxy = Callable[..., Proxy]
 

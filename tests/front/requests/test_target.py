@@ -3,7 +3,16 @@
 import pytest
 
 from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
-from pyproxycache.front.requests.target import Local, Wanted, Way, decoded_url, locate, quoted_url
+from pyproxycache.front.requests.target import (
+    Local,
+    Wanted,
+    Way,
+    decoded_url,
+    locate,
+    quoted_url,
+    tunnel_end,
+)
+from pyproxycache.messages import Authority
 from pyproxycache.rules.keys import parse_url
 
 
@@ -137,3 +146,34 @@ def test_not_below_the_upstream(target: str) -> None:
 def test_forms_of_a_url() -> None:
     assert str(decoded_url("http%3A%2F%2Fh%2Fa%20b", "?c").url) == "http://h/a%20b?c"
     assert str(quoted_url("http://h/a b|\xc3\xa9%20+").url) == "http://h/a%20b%7C%C3%A9%20+"
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "port"),
+    [
+        ("h:443", "h", 443),
+        ("H.Example:80", "h.example", 80),
+        ("h.:1", "h.", 1),
+        ("192.0.2.1:65535", "192.0.2.1", 65535),
+        ("[2001:DB8:0::1]:443", "2001:db8::1", 443),
+        ("a_b-c:00443", "a_b-c", 443),
+    ],
+)
+def test_the_end_of_a_tunnel(target: str, host: str, port: int) -> None:
+    end = tunnel_end(target)
+    assert end == Authority(host, port)
+    assert tunnel_end(str(end)) == end
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("h", "h:", ":443", ":", "", "h:0", "h:65536", "h:70000", "h:123456", "h:+1", "h:-1", "h:https"),
+        *("h:443/", "h:443?", "h:443#", "http://h:443", "/h:443", "*", "u@h:443", "u:p@h:443", "h:1:2"),
+        *("::1:443", "[::1]", "[::1]:", "[::1:443", "[h]:443", "[fe80::1%eth0]:443", "[::1]x:443"),
+        *("h h:443", "h\t:443", "h\xe9:443", "-.-..:443", "a..b:443", "a" * 300 + ":443"),
+    ],
+)
+def test_what_is_no_end_of_a_tunnel(target: str) -> None:
+    with pytest.raises(BadRequest, match="host and a port"):
+        tunnel_end(target)
