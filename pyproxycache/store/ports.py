@@ -26,7 +26,7 @@ from pyproxycache.body import Body
 from pyproxycache.errors import ProxyError
 from pyproxycache.messages import Entry
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.values import End, Progress, RecordedFlight, Stamp, VaryValues
+from pyproxycache.store.values import End, Progress, RecordedFlight, Stamp, Usage, VaryValues
 
 
 class EntryIndex(Protocol):
@@ -99,6 +99,18 @@ class EntryIndex(Protocol):
         """Purge the entries and flights in a cache group (RFC 9875) of an origin, as purge() does.
 
         `origin` is scheme and authority ("https://origin.example"); None means every origin.
+        """
+
+    def usage(self) -> Usage:
+        """What is stored now, in sum: a body that several entries name counts once."""
+
+    def counters(self) -> dict[str, int]:
+        """The counters by name, as requests have added to them since the store was made; 0 are absent."""
+
+    def instance(self) -> str:
+        """A name for this store that no other store has, the same for all processes and ever after.
+
+        The first call makes it, and waits for other writers.
         """
 
 
@@ -364,6 +376,9 @@ class Flights(Protocol):
 
     def runs_here(self, key: FlightKey) -> bool:
         """Whether this process leads the key, or follows another one that does. Raises nothing."""
+
+    def running(self) -> list[tuple[str, float]]:
+        """The cache keys of the bodies that are arriving in any process, and since when (epoch seconds)."""
 
     def recorded(self, key: str) -> list[RecordedFlight]:
         """All flights of a cache key whose heads are recorded, whatever they vary on, of the dead too."""

@@ -93,3 +93,12 @@ class Orphaned(Exception):
 
 class BodyGone(Exception):
     """A stored body cannot be read: it was just evicted, or it is damaged or missing and now forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a store holds, in sum: bytes and number of bodies, number of entries."""
+
+    bytes: int
+    blobs: int
+    entries: int

@@ -13,7 +13,7 @@ from responses import SMALL, URL, asking, found, keep, lead, response, stored_by
 from pyproxycache.messages import Entry, Part
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.ports import LeadFlight, NotStorable
-from pyproxycache.store.values import End
+from pyproxycache.store.values import End, Usage
 
 OTHER = "http://origin.example/b"
 
@@ -233,3 +233,21 @@ def test_only_a_key_that_was_never_stored_is_unknown(
     assert not other.index.is_unknown(f"{URL}?query", URL)
     assert not other.index.is_unknown(f"{URL}?another", URL)
     assert other.index.is_unknown(OTHER, OTHER)
+
+
+def test_usage_counts_a_body_once(store: OpenedStore, open_store: Callable[[], OpenedStore]) -> None:
+    assert store.index.usage() == Usage(0, 0, 0)
+    for language in ("de", "en"):
+        keep(store, varying(language), SMALL)
+    keep(store, varying("fr"), b"another")
+    assert open_store().index.usage() == Usage(len(SMALL) + len(b"another"), 2, 3)
+
+
+def test_a_new_store_has_counted_nothing(store: OpenedStore) -> None:
+    assert store.index.counters() == {}
+
+
+def test_a_store_has_one_name_for_all(store: OpenedStore, open_store: Callable[[], OpenedStore]) -> None:
+    name = store.index.instance()
+    assert name
+    assert (store.index.instance(), open_store().index.instance()) == (name, name)

@@ -469,6 +469,7 @@ def test_flights_are_recorded_with_their_heads(
     writer = lead(store, english)
     assert other.flights.recorded(URL) == []
     grow(writer, varying("en"), b"01234", 10)
+    assert [key for key, _since in other.flights.running()] == [URL]
     process.call("join", URL)
     process.call("begin", URL, "012", 10)
     stamp = other.flights.stamp(URL)
@@ -485,6 +486,7 @@ def test_flights_are_recorded_with_their_heads(
     writer.finish(End.BROKEN)
     process.kill()
     assert recorded() == {FlightKey(URL): RecordedFlight(FlightKey(URL), response(), 3, is_led=False)}
+    assert other.flights.running() == []
     assert store.flights.recorded(OTHER) == []
 
 

@@ -93,6 +93,10 @@ class LocalFlights:
         with self._lock:
             return key in self._flights
 
+    def running(self) -> list[tuple[str, float]]:
+        """The cache keys of the bodies that are arriving in any process, and since when (epoch seconds)."""
+        return self.claims.running()
+
     def recorded(self, key: str) -> list[RecordedFlight]:
         """All flights of a cache key whose heads are recorded, whatever they vary on, of the dead too."""
         return self.claims.recorded(key)

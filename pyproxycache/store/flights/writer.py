@@ -147,9 +147,7 @@ class LocalWriter:
     def store_at_once(self, entry: Entry, body: bytes) -> int | None:
         """Commit a body that came with its head and has no file, as store() does.
 
-        Followers read it in any case.
-
-        None if it was purged meanwhile; raises StoreError after the end.
+        Followers read it in any case. None if it was purged meanwhile; raises StoreError after the end.
         """
         end = End.UNSTORED
         try:

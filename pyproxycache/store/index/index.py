@@ -22,20 +22,11 @@ from pyproxycache.store.sqlite.compaction import compact, page_bytes
 from pyproxycache.store.sqlite.database import Database
 from pyproxycache.store.sqlite.priority import TOUCH
 from pyproxycache.store.sqlite.short_transactions import PAGE, in_short_transactions
-from pyproxycache.store.values import Stamp, VaryValues
+from pyproxycache.store.values import Stamp, Usage, VaryValues
 
 _ACCESS = f"SELECT {FIELDS}, id, accessed, hits FROM entries"
 _HAS_FILE = "SELECT 1 FROM blobs WHERE digest = ? AND content IS NULL"
 _NEXT_USED = "key GLOB ? AND (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?"
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What the index holds: bytes and number of blobs, number of entries."""
-
-    bytes: int
-    blobs: int
-    entries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +156,7 @@ class Index:
                 )
 
     def counters(self) -> dict[str, int]:
+        """The counters of all requests since the store was made, by name."""
         return dict(self._database.select("SELECT name, value FROM counters"))
 
     def used_bytes(self) -> int:
@@ -189,6 +181,7 @@ class Index:
         return self._database.settling_at_once(at_once)
 
     def usage(self) -> Usage:
+        """What is stored now, in sum."""
         ((size, blobs, entries),) = self._database.select("SELECT bytes, blobs, entries FROM usage")
         return Usage(size, blobs, entries)
 
