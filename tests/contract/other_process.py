@@ -5,21 +5,17 @@ Run as a script it is the process itself: one JSON list in, one JSON value out.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import backends
 from backends import Limits, OpenedStore
 from responses import grow, joined, keep, response, whole
+from told_process import ToldProcess
 
 from pyproxycache.body import Piece
 from pyproxycache.errors import ProxyError, UpstreamError
@@ -28,44 +24,11 @@ from pyproxycache.store.ports import DownloadWriter, Flight, JoinFlight, LeadFli
 from pyproxycache.store.values import End, Orphaned
 
 
-class OtherProcess:
-    """The test's end: `call` waits for the answer, `send` and `answer` are its two halves."""
+class OtherProcess(ToldProcess):
+    """The test's end of it, with a store of the backend."""
 
     def __init__(self, backend: str, folder: Path, limits: Mapping[str, float]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, backend, str(folder), json.dumps(limits)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            text=True,
-        )
-
-    def send(self, name: str, *args: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([name, *args]) + "\n")
-        self._process.stdin.flush()
-
-    def answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the process has ended"
-        return json.loads(line)
-
-    def call(self, name: str, *args: object) -> Any:
-        self.send(name, *args)
-        return self.answer()
-
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """kill -9, and nothing left of it."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+        super().__init__(__file__, backend, str(folder), json.dumps(limits))
 
 
 class Commands:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pyproxycache.messages import Entry, Head, Headers, Request
+from pyproxycache.rules.cache_control import ResponseDirectives
 from pyproxycache.rules.grammar import format_http_date
 from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.policy import Policies, Policy, Rule, UrlRules
@@ -10,6 +13,31 @@ from pyproxycache.rules.policy import Policies, Policy, Rule, UrlRules
 NOW = 1_800_000_000.0
 URL = parse_url("http://origin.example/pool/a.deb")
 DAY = 86400.0
+
+EACH_DIRECTIVE = [
+    pytest.param(
+        "no-store, no-cache, private, public, must-revalidate, proxy-revalidate, must-understand,"
+        " no-transform, immutable",
+        ResponseDirectives(
+            no_store=True,
+            no_cache=True,
+            private=True,
+            public=True,
+            must_revalidate=True,
+            proxy_revalidate=True,
+            must_understand=True,
+            no_transform=True,
+            immutable=True,
+        ),
+        id="all-flags",
+    ),
+    pytest.param(
+        "max-age=1, s-maxage=2, stale-if-error=3, stale-while-revalidate=4",
+        ResponseDirectives(max_age=1, s_maxage=2, stale_if_error=3, stale_while_revalidate=4),
+        id="all-times",
+    ),
+]
+"""Rows of what a Cache-Control field says, in whichever syntax it is read: each directive once."""
 
 
 def at(offset: float) -> str:

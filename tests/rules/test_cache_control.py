@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample import fields
+from sample import EACH_DIRECTIVE, fields
 
 from pyproxycache.messages import Headers
 from pyproxycache.rules.cache_control import (
@@ -69,27 +69,7 @@ def test_request_directives(lines: list[str], directives: RequestDirectives) -> 
     ("text", "directives"),
     [
         pytest.param("", ResponseDirectives(), id="nothing"),
-        pytest.param(
-            "no-store, no-cache, private, public, must-revalidate, proxy-revalidate, must-understand,"
-            " no-transform, immutable",
-            ResponseDirectives(
-                no_store=True,
-                no_cache=True,
-                private=True,
-                public=True,
-                must_revalidate=True,
-                proxy_revalidate=True,
-                must_understand=True,
-                no_transform=True,
-                immutable=True,
-            ),
-            id="all-flags",
-        ),
-        pytest.param(
-            "max-age=1, s-maxage=2, stale-if-error=3, stale-while-revalidate=4",
-            ResponseDirectives(max_age=1, s_maxage=2, stale_if_error=3, stale_while_revalidate=4),
-            id="all-times",
-        ),
+        *EACH_DIRECTIVE,
         pytest.param('MAX-AGE="60"', ResponseDirectives(max_age=60), id="quoted-and-upper-case"),
         pytest.param('x="max-age=9", max-age=1', ResponseDirectives(max_age=1), id="inside-quotes"),
         pytest.param(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample import DAY, URL, at, entry, fields, head
+from sample import DAY, EACH_DIRECTIVE, URL, at, entry, fields, head
 from structured_text import written
 
 from pyproxycache.messages import Headers
@@ -72,27 +72,7 @@ def test_whose_directives(
 @pytest.mark.parametrize(
     ("text", "directives"),
     [
-        pytest.param(
-            "no-store, no-cache, private, public, must-revalidate, proxy-revalidate, must-understand,"
-            " no-transform, immutable",
-            ResponseDirectives(
-                no_store=True,
-                no_cache=True,
-                private=True,
-                public=True,
-                must_revalidate=True,
-                proxy_revalidate=True,
-                must_understand=True,
-                no_transform=True,
-                immutable=True,
-            ),
-            id="all-flags",
-        ),
-        pytest.param(
-            "max-age=1, s-maxage=2, stale-if-error=3, stale-while-revalidate=4",
-            ResponseDirectives(max_age=1, s_maxage=2, stale_if_error=3, stale_while_revalidate=4),
-            id="all-times",
-        ),
+        *EACH_DIRECTIVE,
         pytest.param("max-age=1;x=2, foo=(1 2);y", ResponseDirectives(max_age=1), id="parameters"),
         pytest.param("max-age=99999999999", ResponseDirectives(max_age=2**31), id="overflow"),
         pytest.param("max-age=1, max-age=2", ResponseDirectives(max_age=2), id="the-last-of-two"),

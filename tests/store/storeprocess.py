@@ -5,21 +5,19 @@ Run as a script it is the process itself: one JSON list in, one JSON value out.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from cachedir import CacheDir, data, entry, whole
 from crowd import Crowd
+from told_process import ToldProcess
 
 from pyproxycache.body import Piece
 from pyproxycache.errors import ProxyError, error_named
@@ -32,51 +30,13 @@ from pyproxycache.store.ports import DownloadWriter, JoinFlight, LeadFlight
 from pyproxycache.store.values import End, Orphaned, Progress
 
 
-class StoreProcess:
-    """The test's end: `call` waits for the answer, `send` and `answer` are its two halves."""
+class StoreProcess(ToldProcess):
+    """The test's end of it, with the options of its CacheDir."""
 
     def __init__(
         self, folder: Path, lease: float, silence: float, largest_in_index: int = LARGEST_IN_INDEX
     ) -> None:
-        # The descriptors of the pipes are all there is to wait on: no state is polled for.
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(lease), str(silence), str(largest_in_index)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            text=True,
-        )
-
-    def send(self, name: str, *args: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([name, *args]) + "\n")
-        self._process.stdin.flush()
-
-    def answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the process has ended"
-        return json.loads(line)
-
-    def call(self, name: str, *args: object) -> Any:
-        self.send(name, *args)
-        return self.answer()
-
-    def wait_killed(self) -> None:
-        """Until it has killed itself."""
-        assert self._process.wait() == -signal.SIGKILL
-
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """kill -9, and nothing left of it."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+        super().__init__(__file__, str(folder), str(lease), str(silence), str(largest_in_index))
 
 
 class Commands:
