@@ -182,7 +182,8 @@ def fsck(cache: Cache, fix: bool, as_json: bool) -> None:
         for finding in store.fsck.check():
             bar.advance(task)
             if finding is not None:
-                found.append(_Damage(finding, tuple(store.index.urls_of(finding.digest))))
+                urls = store.index.urls_of(finding.digest) if finding.entry is None else [finding.entry.key]
+                found.append(_Damage(finding, tuple(urls)))
                 if fix:
                     store.fsck.fix(finding)
     if as_json:

@@ -19,6 +19,8 @@ from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.store.ports import Bodies, EntryIndex, Flights, Room
 from pyproxycache.wiring.stored import open_store
 
+_PLACE = "(SELECT place FROM blobs WHERE digest = ?)"
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -89,7 +91,7 @@ class SqliteAndFiles:
         if self._file(digest).exists():
             self._file(digest).unlink()
         else:
-            self._execute("UPDATE blobs SET content = NULL WHERE digest = ?", digest)
+            self._execute("UPDATE blobs SET place = NULL WHERE digest = ?", digest)
 
     def take_away(self) -> None:
         shutil.rmtree(self._folder)
@@ -103,8 +105,8 @@ class SqliteAndFiles:
         if path.exists():
             path.write_bytes(change(path.read_bytes()))
             return
-        ((body,),) = self._execute("SELECT content FROM blobs WHERE digest = ?", digest)
-        self._execute("UPDATE blobs SET content = ? WHERE digest = ?", change(body), digest)
+        ((body,),) = self._execute(f"SELECT content FROM small_bodies WHERE place = {_PLACE}", digest)
+        self._execute(f"UPDATE small_bodies SET content = ? WHERE place = {_PLACE}", change(body), digest)
 
     def _execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """With the index, where small bodies are."""

@@ -26,10 +26,10 @@ def rot(folder: Path) -> None:
             data[len(data) // 2] ^= 1
             path.write_bytes(data)
     with closing(sqlite3.connect(folder / "index.sqlite")) as index, index:
-        for place, content in index.execute("SELECT place, content FROM blobs WHERE content NOT NULL"):
+        for place, content in index.execute("SELECT place, content FROM small_bodies"):
             rotten = bytearray(content)
             rotten[len(content) // 2] ^= 1
-            index.execute("UPDATE blobs SET content = ? WHERE place = ?", (rotten, place))
+            index.execute("UPDATE small_bodies SET content = ? WHERE place = ?", (rotten, place))
 
 
 def hit(proxy: Proxy, url: str) -> bool:

@@ -33,6 +33,9 @@ from pyproxycache.store.values import VaryValues
 
 URL = "http://origin.example/a"
 LEASE = 60.0
+_PUT_CONTENT = (
+    "UPDATE small_bodies SET content = ? WHERE place = (SELECT place FROM blobs WHERE digest = ?)"
+)
 _REFUSED = "SELECT cache_key FROM not_storable ORDER BY cache_key"
 
 
@@ -152,7 +155,10 @@ class CacheDir:
 
     def _put_content(self, stored: Entry, content: bytes | None) -> None:
         with self.database.write() as db:
-            db.execute("UPDATE blobs SET content = ? WHERE digest = ?", (content, stored.digest))
+            if content is None:
+                db.execute("UPDATE blobs SET place = NULL WHERE digest = ?", (stored.digest,))
+            else:
+                db.execute(_PUT_CONTENT, (content, stored.digest))
 
     def blob_files(self) -> list[Path]:
         return [path for path in (self.path / "blobs").rglob("*") if path.is_file()]
@@ -173,6 +179,7 @@ class CacheDir:
     def fill_up(self) -> None:
         """For this process, the index has no room from here on, as on a full disk."""
         with self.database.write() as db:
+            db.execute("PRAGMA incremental_vacuum").fetchall()
             (pages,) = db.execute("PRAGMA page_count").fetchone()
             db.execute(f"PRAGMA max_page_count = {pages}")
         with contextlib.suppress(StoreError), self.database.write() as db:

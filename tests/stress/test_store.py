@@ -142,7 +142,7 @@ def nothing_damaged_or_left_over(cache: CacheDir) -> None:
         (stored,) = cache.stored(url(number))
         assert cache.body(stored) == body(number), number
     assert cache.index.usage().blobs == len({body(n) for n in range(OBJECTS)})
-    ((in_files,),) = cache.database.select("SELECT count(*) FROM blobs WHERE content IS NULL")
+    ((in_files,),) = cache.database.select("SELECT count(*) FROM blobs WHERE place IS NULL")
     assert len(cache.blob_files()) == in_files
 
 

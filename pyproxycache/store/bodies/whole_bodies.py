@@ -11,6 +11,7 @@ from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
 from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
 from pyproxycache.store.sqlite.database import Database
 
+_CONTENT = "SELECT content FROM small_bodies WHERE place = (SELECT place FROM blobs WHERE digest = ?)"
 _VERIFIED_AT_ONCE = 64 << 10
 _MOST_VERIFIED = 1 << 16
 _BLOCK = 1 << 20
@@ -67,14 +68,14 @@ class WholeBodies:
 
     def file(self, digest: str) -> Path:
         """The file that has it: its own, or the index."""
-        rows = self._database.select("SELECT content IS NULL FROM blobs WHERE digest = ?", (digest,))
+        rows = self._database.select("SELECT place IS NULL FROM blobs WHERE digest = ?", (digest,))
         return self._database.path if rows == [(0,)] else self._blobs.path(digest)
 
     def _content(self, digest: str, size: int) -> bytes | None:
         """The body out of the index; None where it has a file."""
         if size > LARGEST_IN_INDEX:
             return None
-        rows = self._database.select("SELECT content FROM blobs WHERE digest = ?", (digest,))
+        rows = self._database.select(_CONTENT, (digest,))
         content: bytes | None = rows[0][0] if rows else None
         if content is not None and len(content) != size:
             raise Damaged(f"the body {digest} has {len(content)} bytes instead of {size}")

@@ -21,7 +21,7 @@ _GHOSTS_AT_ONCE = 500
 _BEFORE_ALL = -1.0
 _ROW = (
     "1000 + length(headers) + 3 * length(key) + 2 * length(variant),"
-    " ifnull((SELECT content IS NULL FROM blobs WHERE blobs.digest = entries.digest), 1)"
+    " ifnull((SELECT place IS NULL FROM blobs WHERE blobs.digest = entries.digest), 1)"
 )
 
 
@@ -69,21 +69,26 @@ def _name(identity: Sequence[Any]) -> int:
 
 _REMOVE = "DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))"
 _FREED = (
-    "iif(EXISTS (SELECT 1 FROM entries AS other WHERE other.digest = entries.digest AND {later}), 0, size)"
+    "iif(EXISTS (SELECT 1 FROM sharers JOIN entries AS other ON other.id = sharers.entry"
+    " WHERE sharers.digest = entries.digest AND other.digest = entries.digest AND {later}), 0, size)"
 )
+# The order is that of the table on the left; what is not on the right has been removed.
 _UNUSED = (
-    "SELECT id, NULL, accessed, "
+    "SELECT id, NULL, accesses.accessed, "
     + _FREED.format(later="(other.accessed, other.id) > (entries.accessed, entries.id)")
-    + f", {_ROW} FROM entries WHERE accessed < ? AND (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?"
+    + f", {_ROW} FROM accesses CROSS JOIN entries ON id = entry"
+    " WHERE accesses.accessed < ? AND (accesses.accessed, entry) > (?, ?)"
+    " ORDER BY accesses.accessed, entry LIMIT ?"
 )
 _LEAST_WORTH = (
-    "SELECT id, priority, accessed, "
+    "SELECT id, place.priority, place.accessed, "
     + _FREED.format(
         later="other.accessed >= ?1"
         " AND (other.priority, other.accessed, other.id) > (entries.priority, entries.accessed, entries.id)"
     )
-    + f", {_ROW} FROM entries WHERE accessed >= ?1 AND (priority, accessed, id) > (?2, ?3, ?4)"
-    " ORDER BY priority, accessed, id LIMIT ?5"
+    + f", {_ROW} FROM priorities AS place CROSS JOIN entries ON id = entry"
+    " WHERE place.accessed >= ?1 AND (place.priority, place.accessed, entry) > (?2, ?3, ?4)"
+    " ORDER BY place.priority, place.accessed, entry LIMIT ?5"
 )
 
 

@@ -13,7 +13,7 @@ from pyproxycache.messages import Entry
 from pyproxycache.store.files.footprint import Footprint
 from pyproxycache.store.index import eviction
 from pyproxycache.store.index.eviction import Candidate
-from pyproxycache.store.index.listing import Listed, urls
+from pyproxycache.store.index.listing import AFTER, LAST_USED_LAST, Listed, urls
 from pyproxycache.store.index.purging import purge_group, purge_keys, purge_matching
 from pyproxycache.store.index.released import drop_blobs, drop_unnamed
 from pyproxycache.store.index.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
@@ -24,9 +24,11 @@ from pyproxycache.store.sqlite.priority import TOUCH
 from pyproxycache.store.sqlite.short_transactions import PAGE, in_short_transactions
 from pyproxycache.store.values import Stamp, Usage, VaryValues
 
-_ACCESS = f"SELECT {FIELDS}, id, accessed, hits FROM entries"
-_HAS_FILE = "SELECT 1 FROM blobs WHERE digest = ? AND content IS NULL"
-_NEXT_USED = "key GLOB ? AND (accessed, id) > (?, ?) ORDER BY accessed, id LIMIT ?"
+_ACCESS = f"SELECT {FIELDS}, id, entries.accessed, hits FROM"
+_OF_KEY = f"{_ACCESS} entries WHERE key = ? ORDER BY response_time DESC, id DESC"
+_NEXT_USED = f"{_ACCESS} {AFTER} AND key GLOB ? {LAST_USED_LAST} LIMIT ?"
+_HAS_FILE = "SELECT 1 FROM blobs WHERE digest = ? AND place IS NULL"
+_NAMING = "(SELECT entry FROM naming WHERE digest = ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Index:
         with self._database.write() as db:
             if entry.id == 0:
                 if not db.execute(
-                    "SELECT 1 FROM entries WHERE digest = ? AND key = ?", (entry.digest, entry.key)
+                    f"SELECT 1 FROM entries WHERE id IN {_NAMING} AND key = ?", (entry.digest, entry.key)
                 ).fetchone():
                     return False
                 insert_entry(db, entry, entry.response_time)
@@ -122,7 +124,7 @@ class Index:
     def walk(self, pattern: str = "*") -> Iterator[AccessNote]:
         """All entries whose key matches the glob, least recently used first; some are read at a time."""
         after = (-1.0, 0)
-        while page := self._accesses(_NEXT_USED, (pattern, *after, PAGE)):
+        while page := self._accesses(_NEXT_USED, (*after, pattern, PAGE)):
             yield from page
             after = (page[-1].accessed, page[-1].entry.id)
 
@@ -132,11 +134,11 @@ class Index:
 
     def accesses(self, key: str) -> list[AccessNote]:
         """All entries of the key, the newest response first."""
-        return self._accesses("key = ? ORDER BY response_time DESC, id DESC", (key,))
+        return self._accesses(_OF_KEY, (key,))
 
-    def _accesses(self, condition: str, values: tuple[Any, ...]) -> list[AccessNote]:
+    def _accesses(self, statement: str, values: tuple[Any, ...]) -> list[AccessNote]:
         with self._database.read() as db:
-            rows = db.execute(f"{_ACCESS} WHERE {condition}", values).fetchall()
+            rows = db.execute(statement, values).fetchall()
             return [AccessNote(entry_from(row[:-2]), *row[-2:]) for row in rows]
 
     def touch(self, accesses: Mapping[int, tuple[float, int]], counters: Mapping[str, int]) -> None:
@@ -207,9 +209,10 @@ class Index:
         The last one before now: a wrong clock may have dated some later.
         """
         rows = self._database.select(
-            "SELECT digest, entries.size FROM entries JOIN blobs USING (digest)"
-            " WHERE content IS NULL AND accessed >="
-            " (SELECT coalesce(max(accessed), 0) FROM entries WHERE accessed <= ?) - ?",
+            "SELECT digest, blobs.size FROM accesses CROSS JOIN entries ON id = accesses.entry"
+            " JOIN blobs USING (digest) WHERE place IS NULL AND accesses.accessed >= ifnull("
+            "(SELECT accesses.accessed FROM accesses CROSS JOIN entries ON id = entry"
+            " WHERE accesses.accessed <= ? ORDER BY accesses.accessed DESC LIMIT 1), 0) - ?",
             (now, seconds),
         )
         return dict(rows)
@@ -308,7 +311,7 @@ class Index:
     def urls_of(self, digest: str) -> list[str]:
         """The keys of the entries that have this body, in order."""
         rows = self._database.select(
-            "SELECT DISTINCT key FROM entries WHERE digest = ? ORDER BY key", (digest,)
+            f"SELECT DISTINCT key FROM entries WHERE id IN {_NAMING} ORDER BY key", (digest,)
         )
         return [key for (key,) in rows]
 
@@ -329,6 +332,6 @@ class Index:
     def drop_blob(self, digest: str, unlink: Callable[[str], None]) -> int:
         """Forget a damaged blob, its file and every entry that names it; gives the number of entries."""
         with self._database.write() as db:
-            count = db.execute("DELETE FROM entries WHERE digest = ?", (digest,)).rowcount
+            count = db.execute(f"DELETE FROM entries WHERE id IN {_NAMING}", (digest,)).rowcount
             drop_blobs(db, [digest], unlink)
         return count

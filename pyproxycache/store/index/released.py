@@ -1,4 +1,4 @@
-"""Removes blobs that no entry names any more."""
+"""What removed entries leave behind: blobs that no other one names, their places by access and priority."""
 
 from __future__ import annotations
 
@@ -9,26 +9,37 @@ from collections.abc import Callable, Sequence
 from pyproxycache.store.sqlite.database import Database
 from pyproxycache.store.sqlite.short_transactions import in_short_transactions
 
-# By digest, rows that are neighbours go together, and files of one folder.
+# Sorted, rows that are neighbours go together, and files of one folder.
 _AT_ONCE = 50_000
 _NEXT = "SELECT min(place) FROM released WHERE place > ? AND place <= ?"
 _WITHIN = "released WHERE place >= ? AND place <= ?"
-_DROP = (
-    "DELETE FROM blobs WHERE digest IN (SELECT value FROM json_each(?)) RETURNING digest, content IS NULL"
+_OF_REMOVED = f"{_WITHIN} AND accessed IS NOT NULL"
+_NAMED = f"SELECT DISTINCT digest, entry FROM {_WITHIN} ORDER BY digest, entry"
+_ACCESSED = f"SELECT accessed, entry FROM {_OF_REMOVED} ORDER BY accessed, entry"
+_RANKED = f"SELECT priority, accessed, entry FROM {_OF_REMOVED} ORDER BY priority, accessed, entry"
+
+_FORGET_ACCESS = "DELETE FROM accesses WHERE accessed = ? AND entry = ?"
+_FORGET_RANK = "DELETE FROM priorities WHERE priority = ? AND accessed = ? AND entry = ?"
+# An entry may have come to name it again.
+_FORGET_SHARER = (
+    "DELETE FROM sharers WHERE digest = ? AND entry = ?"
+    " AND NOT EXISTS (SELECT 1 FROM entries WHERE id = sharers.entry AND digest = sharers.digest)"
 )
 _UNNAMED = (
-    "SELECT value FROM json_each(?)"
-    " WHERE NOT EXISTS (SELECT 1 FROM entries WHERE entries.digest = json_each.value)"
+    "SELECT digest FROM blobs WHERE digest IN (SELECT value FROM json_each(?))"
+    " AND NOT EXISTS (SELECT 1 FROM sharers WHERE sharers.digest = blobs.digest)"
+    " AND NOT EXISTS (SELECT 1 FROM entries WHERE id = blobs.entry AND entries.digest = blobs.digest)"
 )
+_DROP = "DELETE FROM blobs WHERE digest IN (SELECT value FROM json_each(?)) RETURNING digest, place"
 
 
 def drop_unnamed(database: Database, unlink: Callable[[str], None]) -> int:
     """Unlink blobs that no entry names, as far as it is noted by now; gives how many there were."""
 
-    def drop(db: sqlite3.Connection, digests: Sequence[str]) -> int:
-        # Another entry may name it, or has come to name it since.
-        unnamed = db.execute(_UNNAMED, (json.dumps(digests),)).fetchall()
-        return drop_blobs(db, [digest for (digest,) in unnamed], unlink)
+    def drop(db: sqlite3.Connection, released: Sequence[tuple[str, int | None]]) -> int:
+        db.executemany(_FORGET_SHARER, released)
+        digests = json.dumps(list(dict(released)))
+        return drop_blobs(db, [digest for (digest,) in db.execute(_UNNAMED, (digests,)).fetchall()], unlink)
 
     def forget(db: sqlite3.Connection, places: Sequence[int]) -> int:
         return db.execute(f"DELETE FROM {_WITHIN}", (places[0], places[-1])).rowcount
@@ -37,17 +48,22 @@ def drop_unnamed(database: Database, unlink: Callable[[str], None]) -> int:
     ((last,),) = database.select("SELECT max(place) FROM released")
     while (first := database.select(_NEXT, (done, last))[0][0]) is not None:
         done = min(first + _AT_ONCE - 1, last)
-        found = database.select(f"SELECT DISTINCT digest FROM {_WITHIN} ORDER BY digest", (first, done))
-        count += in_short_transactions(database, [digest for (digest,) in found], drop)
+        count += in_short_transactions(database, database.select(_NAMED, (first, done)), drop)
+        for found, statement in ((_ACCESSED, _FORGET_ACCESS), (_RANKED, _FORGET_RANK)):
+            _forget(database, statement, database.select(found, (first, done)))
         # Only now: were it killed before, the next one would look at all of them again.
         in_short_transactions(database, range(first, done + 1), forget)
     return count
+
+
+def _forget(database: Database, statement: str, places: Sequence[Sequence[float]]) -> None:
+    in_short_transactions(database, places, lambda db, some: db.executemany(statement, some).rowcount)
 
 
 def drop_blobs(db: sqlite3.Connection, digests: Sequence[str], unlink: Callable[[str], None]) -> int:
     """Forget bodies, and unlink their files, if they have any; gives how many there were."""
     gone = dict(db.execute(_DROP, (json.dumps(digests),)).fetchall())
     for digest in digests:
-        if gone.get(digest, True):
+        if gone.get(digest) is None:
             unlink(digest)
     return len(gone)

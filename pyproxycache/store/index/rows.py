@@ -47,11 +47,23 @@ _WHOLE = (-1, -1, None)
 _NO_END = 2**63 - 1
 _IDENTITY = ("key", "vary", "variant", "first_pos", "last_pos")
 _UPDATED = tuple(name for name in (*COLUMNS, "accessed") if name not in _IDENTITY)
-_PUT_BLOB = (
-    "INSERT INTO blobs (digest, size, content) VALUES (?, ?, ?) ON CONFLICT (digest)"
-    " DO UPDATE SET content = excluded.content WHERE excluded.content IS NOT content"
-    " AND excluded.content IS NOT NULL"
+# A body that is there already stays in its place, and gets the bytes that came last.
+_PUT_CONTENT = (
+    "INSERT INTO small_bodies (content) SELECT ?2"
+    " WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE digest = ?1 AND place IS NOT NULL)"
 )
+_RENEW_CONTENT = (
+    "UPDATE small_bodies SET content = ?2"
+    " WHERE place = (SELECT place FROM blobs WHERE digest = ?1) AND content IS NOT ?2"
+)
+# The one entry that names it; none where several do: these are in `sharers`.
+_PUT_BLOB = (
+    "INSERT INTO blobs (digest, size, entry, place) VALUES (?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET"
+    " place = ifnull(place, excluded.place), entry = CASE WHEN entry IS NULL OR entry = excluded.entry"
+    " THEN entry WHEN EXISTS (SELECT 1 FROM entries WHERE id = blobs.entry AND digest = blobs.digest)"
+    " THEN NULL ELSE excluded.entry END RETURNING entry"
+)
+_SHARE = "INSERT OR IGNORE INTO sharers VALUES (?, ?)"
 _PUT = (
     f"INSERT INTO entries ({FIELDS}, accessed, uses, priority)"
     f" VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?, {PRIORITY})"
@@ -174,13 +186,13 @@ def insert_entry(
     row = row_of(entry)
     variant = row[:3]
     bounds = (entry.part.start, entry.part.end) if entry.part is not None else (0, _NO_END)
-    db.execute(_PUT_BLOB, (entry.digest, entry.size, content))
     uses = 0
     if not is_first:
         db.execute(f"DELETE FROM {_COVERED}", (*variant, *bounds, *bounds))
         uses = uses_of_ghost(db, row[: len(_IDENTITY)])
     size = entry.size + len(row[_HEADERS])
     (id,) = db.execute(_PUT, (*row, now, uses, uses, size)).fetchone()
+    _put_blob(db, entry, id, content)
     if entry.groups:
         _file_groups(db, id, entry)
     if entry.part is not None:
@@ -188,6 +200,20 @@ def insert_entry(
     if id % _ROWS_A_CHECK == 0:
         _drop_least_used(db, f"{_OF_KEY} AND id != ?", (entry.key, id), _MOST_OF_KEY - 1)
     return int(id)
+
+
+def _put_blob(db: sqlite3.Connection, entry: Entry, id: int, content: bytes | None) -> None:
+    """Put the row of the entry's body in place, which names the entry."""
+    place = None
+    if content is not None:
+        put = db.execute(_PUT_CONTENT, (entry.digest, content))
+        if put.rowcount:
+            place = put.lastrowid
+        else:
+            db.execute(_RENEW_CONTENT, (entry.digest, content))
+    (only,) = db.execute(_PUT_BLOB, (entry.digest, entry.size, id, place)).fetchone()
+    if only is None:
+        db.execute(_SHARE, (entry.digest, id))
 
 
 def _drop_least_used(db: sqlite3.Connection, rows: str, values: Sequence[Any], most: int) -> None:

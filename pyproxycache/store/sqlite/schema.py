@@ -158,6 +158,97 @@ _MIGRATIONS = (
         UPDATE usage SET allocated = allocated - {_ALLOCATED.format("OLD.size")};
     END;
     """,
+    f"""
+    CREATE TABLE accesses (
+        accessed REAL NOT NULL,
+        entry INTEGER NOT NULL,
+        PRIMARY KEY (accessed, entry)
+    ) WITHOUT ROWID;
+    INSERT INTO accesses SELECT accessed, id FROM entries ORDER BY accessed, id;
+    CREATE TABLE priorities (
+        priority REAL NOT NULL,
+        accessed REAL NOT NULL,
+        entry INTEGER NOT NULL,
+        PRIMARY KEY (priority, accessed, entry)
+    ) WITHOUT ROWID;
+    INSERT INTO priorities SELECT priority, accessed, id FROM entries ORDER BY priority, accessed, id;
+    DROP INDEX entries_by_access;
+    DROP INDEX entries_by_priority;
+    CREATE TRIGGER entry_ranked AFTER INSERT ON entries BEGIN
+        INSERT INTO accesses VALUES (NEW.accessed, NEW.id);
+        INSERT INTO priorities VALUES (NEW.priority, NEW.accessed, NEW.id);
+    END;
+    CREATE TRIGGER entry_ranked_anew AFTER UPDATE OF accessed, priority ON entries
+        WHEN OLD.accessed != NEW.accessed OR OLD.priority != NEW.priority
+    BEGIN
+        DELETE FROM accesses WHERE accessed = OLD.accessed AND entry = OLD.id;
+        INSERT INTO accesses VALUES (NEW.accessed, NEW.id);
+        DELETE FROM priorities
+            WHERE priority = OLD.priority AND accessed = OLD.accessed AND entry = OLD.id;
+        INSERT INTO priorities VALUES (NEW.priority, NEW.accessed, NEW.id);
+    END;
+    CREATE TABLE small_bodies (place INTEGER PRIMARY KEY, content BLOB NOT NULL);
+    INSERT INTO small_bodies SELECT place, content FROM blobs WHERE content IS NOT NULL;
+    ALTER TABLE blobs RENAME TO former;
+    CREATE TABLE blobs (
+        digest TEXT PRIMARY KEY,
+        size INTEGER NOT NULL,
+        entry INTEGER,
+        place INTEGER
+    ) WITHOUT ROWID;
+    CREATE TABLE sharers (
+        digest TEXT NOT NULL,
+        entry INTEGER NOT NULL,
+        PRIMARY KEY (digest, entry)
+    ) WITHOUT ROWID;
+    INSERT INTO blobs SELECT digest, size,
+        (SELECT iif(min(id) = max(id), min(id), NULL) FROM entries WHERE entries.digest = former.digest),
+        iif(content IS NULL, NULL, place)
+        FROM former ORDER BY digest;
+    INSERT INTO sharers SELECT entries.digest, id FROM entries JOIN blobs USING (digest)
+        WHERE blobs.entry IS NULL ORDER BY entries.digest, id;
+    DROP TABLE former;
+    DROP INDEX entries_by_digest;
+    CREATE VIEW naming AS
+        SELECT blobs.digest AS digest, entries.id AS entry FROM blobs
+            JOIN entries ON entries.id = blobs.entry AND entries.digest = blobs.digest
+        UNION ALL
+        SELECT sharers.digest, entries.id FROM sharers
+            JOIN entries ON entries.id = sharers.entry AND entries.digest = sharers.digest;
+    CREATE TRIGGER blob_added AFTER INSERT ON blobs BEGIN
+        UPDATE usage SET bytes = bytes + NEW.size, blobs = blobs + 1,
+            allocated = allocated + iif(NEW.place IS NULL, {_ALLOCATED.format("NEW.size")}, 0);
+    END;
+    CREATE TRIGGER blob_removed AFTER DELETE ON blobs BEGIN
+        DELETE FROM small_bodies WHERE place = OLD.place;
+        DELETE FROM sharers WHERE digest = OLD.digest;
+        UPDATE usage SET bytes = bytes - OLD.size, blobs = blobs - 1,
+            allocated = allocated - iif(OLD.place IS NULL, {_ALLOCATED.format("OLD.size")}, 0);
+    END;
+    CREATE TRIGGER blob_moved AFTER UPDATE OF place ON blobs
+        WHEN OLD.place IS NULL AND NEW.place IS NOT NULL
+    BEGIN
+        UPDATE usage SET allocated = allocated - {_ALLOCATED.format("OLD.size")};
+    END;
+    CREATE TRIGGER blob_shared AFTER UPDATE OF entry ON blobs
+        WHEN OLD.entry IS NOT NULL AND NEW.entry IS NULL
+    BEGIN
+        INSERT OR IGNORE INTO sharers VALUES (OLD.digest, OLD.entry);
+    END;
+    ALTER TABLE released ADD COLUMN entry INTEGER;
+    ALTER TABLE released ADD COLUMN accessed REAL;
+    ALTER TABLE released ADD COLUMN priority REAL;
+    DROP TRIGGER entry_removed;
+    CREATE TRIGGER entry_removed AFTER DELETE ON entries BEGIN
+        UPDATE usage SET entries = entries - 1;
+        INSERT INTO released (digest, entry, accessed, priority)
+            VALUES (OLD.digest, OLD.id, OLD.accessed, OLD.priority);
+    END;
+    DROP TRIGGER entry_replaced;
+    CREATE TRIGGER entry_replaced AFTER UPDATE OF digest ON entries WHEN OLD.digest != NEW.digest BEGIN
+        INSERT INTO released (digest, entry) VALUES (OLD.digest, OLD.id);
+    END;
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 

@@ -17,6 +17,7 @@ log = logging.getLogger("pyproxycache.store")
 _LEAST = 5.0
 """Seconds; a smaller step is none."""
 _FACT = "clock"
+_LATER = "SELECT 1 FROM accesses CROSS JOIN entries ON id = entry WHERE accesses.accessed > ? LIMIT 1"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -87,8 +88,7 @@ class ClockChanges:
 
     def _let_access_end(self, now: float) -> None:
         """Nothing was accessed after this moment: it would never count as unused."""
-        ((last,),) = self._database.select("SELECT max(accessed) FROM entries")
-        if last is not None and last > now + _LEAST:
+        if self._database.select(_LATER, (now + _LEAST,)):
             self._mend(now, 0.0)
 
     def _mend(self, now: float, change: float) -> None:

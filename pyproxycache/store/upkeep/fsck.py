@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from pyproxycache.messages import Entry
 from pyproxycache.store.bodies.blobs import Blobs, Damaged
 from pyproxycache.store.bodies.whole_bodies import WholeBodies
 from pyproxycache.store.index.index import Index
@@ -28,10 +29,14 @@ class Problem(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem that a check found, and the digest of the body it is about."""
+    """One problem that a check found, and the digest of the body it is about.
+
+    `entry` is the one that names it, where the body is not known.
+    """
 
     problem: Problem
     digest: str
+    entry: Entry | None = None
 
 
 class Fsck:
@@ -46,7 +51,7 @@ class Fsck:
         """Check every blob row and file; gives what is wrong with each, or None."""
         yield from self.check_bodies(self._index.blobs())
         for entry in self._index.unbacked():
-            yield Finding(Problem.UNBACKED, entry.digest)
+            yield Finding(Problem.UNBACKED, entry.digest, entry)
         for digest, names in self._blobs.digests():
             # A second name is that of a download's file: its writer, or the sweep, deals with both. What is
             # noted is being written, or its writer died in it: the next writer looks after that.
@@ -64,6 +69,8 @@ class Fsck:
         """Remove the damaged: the rows first, then the file. The next request fetches it again."""
         if finding.problem is Problem.STRAY:
             self._index.drop_strays([finding.digest], self._blobs.remove)
+        elif finding.entry is not None:
+            self._index.forget(finding.entry)
         else:
             self._index.drop_blob(finding.digest, self._blobs.remove)
 

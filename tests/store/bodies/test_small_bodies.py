@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from cachedir import URL, CacheDir, data, download, entry, whole
+from older_index import bring_back_to_5
 from storeprocess import StoreProcess
 
 from pyproxycache.errors import NoSpace
@@ -59,9 +60,9 @@ def test_equal_bytes_are_kept_once_and_go_with_the_last_that_names_them(cache: C
         cache.body(second)
 
 
-def _cut(cache: CacheDir, stored: Entry) -> None:
+def _cut(cache: CacheDir, _stored: Entry) -> None:
     with cache.database.write() as db:
-        db.execute("UPDATE blobs SET content = ? WHERE digest = ?", (BODY[:-1], stored.digest))
+        db.execute("UPDATE small_bodies SET content = ? WHERE content = ?", (BODY[:-1], BODY))
 
 
 @pytest.mark.parametrize(
@@ -141,18 +142,19 @@ def test_the_cache_keeps_its_size(cache: CacheDir) -> None:
     assert cache.index.used_bytes() > 3 << 20
 
 
-def test_an_index_of_before_keeps_what_it_names(cache: CacheDir) -> None:
-    """Then all bodies were in files, small ones as well."""
+def test_an_index_from_before_small_bodies_keeps_what_it_names(cache: CacheDir) -> None:
+    """All bodies were in files, small ones as well."""
     large = cache.put(f"{URL}/large", os.urandom(LARGEST_IN_INDEX + 1))
     small = cache.put(URL, BODY)
     cache.blobs.write(small.digest, BODY)
+    rows = cache.database.select("SELECT digest, size FROM blobs")
+    bring_back_to_5(cache)
     with cache.database.write() as db:
-        rows = db.execute("SELECT digest, size FROM blobs").fetchall()
         db.execute("DROP TABLE blobs")
         db.execute("CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID")
         db.executemany("INSERT INTO blobs VALUES (?, ?)", rows)
         db.execute("UPDATE usage SET allocated = 5 * 4096 + 4096")
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
+        db.execute("PRAGMA user_version = 4")
     cache.close()
     after = CacheDir(cache.path)
     assert after.database.select("PRAGMA user_version") == [(SCHEMA_VERSION,)]

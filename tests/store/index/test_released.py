@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 import pytest
 from cachedir import URL, CacheDir
+from older_index import bring_back_to_5
+
+from pyproxycache.messages import Entry
 
 pytestmark = pytest.mark.in_files
 
@@ -75,3 +78,90 @@ def test_what_is_named_again_meanwhile_stays(
     assert [cache.body(one) for number in range(MANY) for one in cache.stored(f"{URL}{number}")] == [
         b"%d" % number for number in range(MANY)
     ]
+
+
+_PLACES = "SELECT (SELECT count(*) FROM accesses), (SELECT count(*) FROM priorities)"
+_SHARERS = "SELECT count(*) FROM sharers"
+
+
+def test_places_of_what_was_removed_go_with_the_blobs(cache: CacheDir) -> None:
+    for number in range(6):
+        cache.put(f"{URL}/{number}", b"%d" % number)
+    cache.index.touch({stored.id: (2e9, 2) for stored in cache.stored(f"{URL}/5")}, {})
+    cache.index.purge([f"{URL}/{number}" for number in (1, 5)])
+    # Nobody finds them meanwhile.
+    left = [f"{URL}/{number}" for number in (0, 2, 3, 4)]
+    assert cache.keys() == left
+    assert [one.key for one in cache.index.urls()] == left
+    assert len(cache.index.unused(1e10, None, 10)) == len(cache.index.least_worth(0.0, None, 10)) == 4
+    assert cache.index.last_used(1.0, 3e9).keys() == {
+        stored.digest for key in left for stored in cache.stored(key)
+    }
+    drop_unnamed(cache)
+    assert cache.database.select(_PLACES) == [(4, 4)]
+    assert cache.keys() == left
+
+
+def _replaced(cache: CacheDir) -> Entry:
+    return cache.put(URL, b"another")
+
+
+def _replaced_and_back(cache: CacheDir) -> Entry:
+    cache.put(URL, b"another")
+    return cache.put(URL, b"body")
+
+
+def _purged_and_fetched_again(cache: CacheDir) -> Entry:
+    cache.index.purge([URL])
+    return cache.put(URL, b"body")
+
+
+def _tidied_between(cache: CacheDir) -> Entry:
+    cache.index.purge([URL])
+    drop_unnamed(cache)
+    return cache.put(URL, b"body")
+
+
+@pytest.mark.parametrize(
+    "change", [_replaced, _replaced_and_back, _purged_and_fetched_again, _tidied_between]
+)
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_a_blob_stays_as_long_as_an_entry_names_it(
+    cache: CacheDir, change: Callable[[CacheDir], Entry], others: int
+) -> None:
+    """However often the entries that name it were other ones: the first one, or further ones, or none."""
+    for number in range(others):
+        cache.put(f"{URL}/{number}", b"body")
+    cache.put(URL, b"body")
+    stored = change(cache)
+    drop_unnamed(cache)
+    assert cache.body(stored) == (b"another" if change is _replaced else b"body")
+    for number in range(others):
+        assert cache.index.urls_of(cache.stored(f"{URL}/{number}")[0].digest)
+        (one,) = cache.stored(f"{URL}/{number}")
+        assert cache.body(one) == b"body"
+        cache.index.forget(one)
+        drop_unnamed(cache)
+    assert cache.body(stored) == (b"another" if change is _replaced else b"body")
+    cache.index.purge([URL])
+    drop_unnamed(cache)
+    assert cache.blob_files() == []
+    assert cache.database.select(_SHARERS) == [(0,)]
+    assert cache.index.usage().blobs == 0
+
+
+def test_an_index_with_other_indexes_keeps_what_it_has(cache: CacheDir) -> None:
+    for number in range(5):
+        cache.put(f"{URL}/{number}", b"%d" % (number % 3), at=1000.0 + number)
+    cache.index.purge([f"{URL}/2"])
+    bring_back_to_5(cache)
+    after = CacheDir(cache.path)
+    assert after.keys() == [f"{URL}/{number}" for number in (0, 1, 3, 4)]
+    assert [len(after.index.urls_of(digest)) for digest, _size in after.index.blobs()].count(2) == 2
+    assert after.database.select(_SHARERS) == [(4,)]
+    assert drop_unnamed(after) == 1
+    after.evict(*after.stored(f"{URL}/0"), *after.stored(f"{URL}/3"))
+    assert after.keys() == [f"{URL}/1", f"{URL}/4"]
+    assert drop_unnamed(after) == 0
+    assert after.index.usage().blobs == len(after.blob_files()) == 1
+    after.close()
