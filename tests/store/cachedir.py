@@ -179,7 +179,9 @@ class CacheDir:
     def fill_up(self) -> None:
         """For this process, the index has no room from here on, as on a full disk."""
         with self.database.write() as db:
-            db.execute("PRAGMA incremental_vacuum").fetchall()
+            (free,) = db.execute("PRAGMA freelist_count").fetchone()
+            for _ in range(free):
+                db.execute("PRAGMA incremental_vacuum(1)")
             (pages,) = db.execute("PRAGMA page_count").fetchone()
             db.execute(f"PRAGMA max_page_count = {pages}")
         with contextlib.suppress(StoreError), self.database.write() as db:

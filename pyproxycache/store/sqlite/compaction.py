@@ -47,7 +47,8 @@ def _give_back(database: Database) -> bool:
         (before,) = db.execute("PRAGMA freelist_count").fetchone()
         if before <= _SPARE_PAGES:
             return False
-        db.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+        for _ in range(min(_PAGES_AT_ONCE, before - _SPARE_PAGES)):
+            db.execute("PRAGMA incremental_vacuum(1)")  # of more, Python's module would do the first alone
         (after,) = db.execute("PRAGMA freelist_count").fetchone()
         return int(after) < int(before)
 
