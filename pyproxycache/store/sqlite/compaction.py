@@ -25,29 +25,32 @@ def page_bytes(database: Database) -> tuple[int, int]:
 
 def compact(database: Database) -> None:
     """Give empty pages back to the disk, and cut a log short that has grown. Raises StoreError."""
-    is_shorter = False  # once the log is in the file, too
+    pages, is_shorter = _PAGES_AT_ONCE, False  # once the log is in the file, too
     while True:
         try:
-            if not _give_back(database):
+            if not _give_back(database, pages):
                 break
             is_shorter = True
         except NoSpace:
-            if not is_shorter:
+            if is_shorter:
+                _cut_log(database)  # what it took, and what was given back, is room for more
+                is_shorter = False
+            elif pages > 1:
+                pages = 1  # there may be room for so much of a log
+            else:
                 raise
-            _cut_log(database)  # what it took, and what was given back, is room for more
-            is_shorter = False
     with contextlib.suppress(FileNotFoundError):
         if is_shorter or database.log_path.stat().st_size > _LOG_IN_USE:
             _cut_log(database)
 
 
-def _give_back(database: Database) -> bool:
-    """Some of the pages; whether there are more."""
+def _give_back(database: Database, pages: int) -> bool:
+    """So many pages; whether there are more."""
     with database.write(after_others=True) as db:
         (before,) = db.execute("PRAGMA freelist_count").fetchone()
         if before <= _SPARE_PAGES:
             return False
-        for _ in range(min(_PAGES_AT_ONCE, before - _SPARE_PAGES)):
+        for _ in range(min(pages, before - _SPARE_PAGES)):
             db.execute("PRAGMA incremental_vacuum(1)")  # of more, Python's module would do the first alone
         (after,) = db.execute("PRAGMA freelist_count").fetchone()
         return int(after) < int(before)

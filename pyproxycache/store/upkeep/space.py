@@ -222,7 +222,11 @@ class Space:
         self._index.drop_ghosts()
         self._claims.forget_expired(clock.wall())
         swept = self._sweep()
-        self._index.compact()
+        try:
+            self._index.compact()
+        except NoSpace:
+            self._ballast.release()  # its room is for the log; the housekeeper puts it back
+            self._index.compact()
         return swept
 
     def _sweep(self) -> int:
