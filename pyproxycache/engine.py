@@ -15,7 +15,7 @@ from pyproxycache.messages import Entry, Request, Response
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules import decide, decisions
-from pyproxycache.rules.keys import of_same_content
+from pyproxycache.rules.variants import of_same_content
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.lookup import Lookup, LookupResult, with_content_key

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Url
 from pyproxycache.options import Share
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 from pyproxycache.units import parse_age, parse_size
 
 _HOST = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"

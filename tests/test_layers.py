@@ -331,15 +331,15 @@ def test_a_cycle_is_named() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "offence"),
     [
-        ("rules.keys", "from pyproxycache.store.index import Index", "rules.keys:1: rules imports store"),
-        ("rules.keys", "import pyproxycache.store.index", "rules.keys:1: rules imports store"),
-        ("rules.keys", "from ..store import index", "rules.keys:1: rules imports store"),
-        ("rules.keys", "import re\nimport time", "rules.keys:2: rules import time"),
-        ("rules.keys", "from os.path import join", "rules.keys:1: rules import os"),
+        ("rules.urls", "from pyproxycache.store.index import Index", "rules.urls:1: rules imports store"),
+        ("rules.urls", "import pyproxycache.store.index", "rules.urls:1: rules imports store"),
+        ("rules.urls", "from ..store import index", "rules.urls:1: rules imports store"),
+        ("rules.urls", "import re\nimport time", "rules.urls:2: rules import time"),
+        ("rules.urls", "from os.path import join", "rules.urls:1: rules import os"),
         (
-            "rules.keys",
+            "rules.urls",
             "from pyproxycache import clock",
-            "rules.keys:1: rules ask for the time, which is an argument",
+            "rules.urls:1: rules ask for the time, which is an argument",
         ),
         (
             "mirrors.debian",
@@ -353,7 +353,7 @@ def test_a_cycle_is_named() -> None:
         ("engine", "from .config import Config", "engine:1: engine imports config"),
         ("front.router", "from pyproxycache.wiring import build", "front.router:1: front imports wiring"),
         ("config", "from pyproxycache.store import index", "config:1: config imports store"),
-        ("messages", "from pyproxycache.rules import keys", "messages:1: messages imports rules"),
+        ("messages", "from pyproxycache.rules import urls", "messages:1: messages imports rules"),
         (
             "serving.follow",
             "from pyproxycache.store.bodies.blobs import Blobs",
@@ -373,7 +373,7 @@ def test_an_offence_is_named(module: str, source: str, offence: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("rules.keys", "from pyproxycache.messages import Url\nfrom . import grammar"),
+        ("rules.urls", "from pyproxycache.messages import Url\nfrom . import grammar"),
         ("store.index", "import os, sqlite3\nfrom pyproxycache.store.blobs import Blobs"),
         ("engine", "from pyproxycache import __version__\nfrom pyproxycache.rules import decide"),
         ("mirrors.debian", "from pyproxycache.rules.policy import Policy"),

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Url
 from pyproxycache.notation import NOTATIONS
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo
 
 _ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}

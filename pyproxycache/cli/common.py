@@ -17,8 +17,8 @@ from click.core import ParameterSource
 
 from pyproxycache.config import FLAGS, Config, load
 from pyproxycache.errors import BadRequest, ConfigError, ProxyError
-from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo
 from pyproxycache.wiring.stored import OpenStore, open_store
 

@@ -25,7 +25,7 @@ from pyproxycache.cli.common import (
 from pyproxycache.messages import Entry, Headers, Part, Request
 from pyproxycache.report.counters import hit_ratio
 from pyproxycache.rules.decide import freshness_left
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 from pyproxycache.store.index.index import AccessNote
 from pyproxycache.store.index.listing import Listed
 from pyproxycache.store.upkeep.verifying import present_round

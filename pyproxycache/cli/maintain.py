@@ -27,7 +27,7 @@ from pyproxycache.cli.common import (
     print_json,
 )
 from pyproxycache.errors import BadRequest
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 from pyproxycache.store.upkeep.fsck import Finding
 from pyproxycache.store.upkeep.space import Collected
 from pyproxycache.units import format_count, format_size

@@ -29,8 +29,8 @@ from pyproxycache.outcome import Forward, Result
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.extents import are_of_one, extent_of, first_ahead
-from pyproxycache.rules.keys import fits, vary_values
 from pyproxycache.rules.ranges import range_specs, range_text
+from pyproxycache.rules.variants import fits, vary_values
 from pyproxycache.serving.lookup import Lookup
 from pyproxycache.steps import Asks, Steps, finished, until_there
 from pyproxycache.store.ports import Flight, Flights, JoinFlight, NotStorable

@@ -14,8 +14,8 @@ from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.rules import decide
 from pyproxycache.rules.extents import as_part
-from pyproxycache.rules.keys import newest, select
 from pyproxycache.rules.ranges import if_range_holds, range_specs, select_ranges
+from pyproxycache.rules.variants import newest, select
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.lookup import Lookup
 from pyproxycache.store.ports import Flight

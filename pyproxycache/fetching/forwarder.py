@@ -20,7 +20,6 @@ from pyproxycache.routing.resource import Resource
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.groups import invalidated_groups
-from pyproxycache.rules.keys import newest, preferred
 from pyproxycache.rules.ranges import part_length
 from pyproxycache.rules.validation import (
     invalidated_urls,
@@ -29,6 +28,7 @@ from pyproxycache.rules.validation import (
     strip_conditionals,
     validators,
 )
+from pyproxycache.rules.variants import newest, preferred
 from pyproxycache.serving import answer
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.ports import EntryIndex, Flights

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from pyproxycache.messages import Request, origin_of
-from pyproxycache.rules.keys import CONTENT, implied_fields, vary_values
+from pyproxycache.rules.variants import CONTENT, implied_fields, vary_values
 
 Vary = tuple[tuple[str, str | None], ...]
 """Request fields and their normalised values, None for a field that is absent."""

@@ -33,7 +33,6 @@ from pyproxycache.rules.freshness import (
 )
 from pyproxycache.rules.grammar import end_to_end
 from pyproxycache.rules.groups import cache_groups
-from pyproxycache.rules.keys import newest, select, selecting_fields, vary_values
 from pyproxycache.rules.negotiation import NEGOTIATING, accepts_coding
 from pyproxycache.rules.parts import Plan, part_of, plan, representation
 from pyproxycache.rules.policy import Policy, UrlRules
@@ -53,6 +52,7 @@ from pyproxycache.rules.validation import (
     strong_tag,
     validators,
 )
+from pyproxycache.rules.variants import newest, select, selecting_fields, vary_values
 
 # Preconditions that go to the origin if no stored response meets them (RFC 9111 section 4.3.2).
 _FOR_THE_ORIGIN = ("If-Match", "If-Unmodified-Since")

@@ -10,7 +10,7 @@ from itertools import chain
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, Request, without_query
 from pyproxycache.routing.resource import Resource
-from pyproxycache.rules.keys import vary_values
+from pyproxycache.rules.variants import vary_values
 from pyproxycache.store.ports import EntryIndex
 from pyproxycache.store.values import Stamp, VaryValues
 

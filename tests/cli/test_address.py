@@ -4,7 +4,7 @@ import pytest
 
 from pyproxycache.cli.address import CacheAddress, cache_url, usable_address
 from pyproxycache.errors import BadRequest
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from pyproxycache.outcome import Outcome, Result
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 
 STARTED = 1700000000.25
 

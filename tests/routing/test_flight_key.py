@@ -6,7 +6,7 @@ import pytest
 
 from pyproxycache.messages import Headers, Request
 from pyproxycache.routing.flight_key import FlightKey, flight_key
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 
 URL = "http://origin.example:8080/a b?c"
 

@@ -9,8 +9,8 @@ import pytest
 from pyproxycache.messages import Head, Headers
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.cache_key import QueryMode
-from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.policy import Match, Policies, Policy, Rule
+from pyproxycache.rules.urls import parse_url
 
 RULES = Policies(
     (

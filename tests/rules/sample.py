@@ -7,8 +7,8 @@ import pytest
 from pyproxycache.messages import Entry, Head, Headers, Request
 from pyproxycache.rules.cache_control import ResponseDirectives
 from pyproxycache.rules.grammar import format_http_date
-from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.policy import Policies, Policy, Rule, UrlRules
+from pyproxycache.rules.urls import parse_url
 
 NOW = 1_800_000_000.0
 URL = parse_url("http://origin.example/pool/a.deb")

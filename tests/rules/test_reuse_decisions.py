@@ -20,8 +20,8 @@ from pyproxycache.rules.decisions import (
     Serve,
     Store,
 )
-from pyproxycache.rules.keys import vary_values
 from pyproxycache.rules.policy import Policies, Policy
+from pyproxycache.rules.variants import vary_values
 
 ANY = Policies().about(URL)
 TAG = 'ETag: "a"'

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sample import NOW, URL, at, entry, fields, head
 
 from pyproxycache.messages import Head, Headers
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.validation import (
     complete_length,
     freshen,

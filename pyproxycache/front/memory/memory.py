@@ -12,7 +12,7 @@ from pyproxycache.front.memory.s3fifo import S3Fifo
 from pyproxycache.front.requests.simple import is_simple
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.formats import Lines
-from pyproxycache.rules.keys import OVERRIDING
+from pyproxycache.rules.variants import OVERRIDING
 
 _LONGEST_HEAD = 8 << 10
 _MOST_FIELDS = 100

@@ -11,7 +11,7 @@ from urllib.parse import quote, urljoin
 
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Head, Headers, Url
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo
 
 Address = Callable[[str], str | None]

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from pyproxycache.errors import BadRequest, NotImplementedHere
 from pyproxycache.messages import Authority, Url
-from pyproxycache.rules.keys import parse_authority, parse_url, sendable
+from pyproxycache.rules.urls import parse_authority, parse_url, sendable
 from pyproxycache.rules.userinfo import split_userinfo
 
 _SERVER = re.compile(r"https?://[^/?#]+", re.IGNORECASE)

@@ -15,8 +15,8 @@ from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.options import ForwardedOptions, KissCacheOptions
 from pyproxycache.report.figures import Figures
 from pyproxycache.routing.resource import Realm
-from pyproxycache.rules.keys import parse_url
 from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.urls import parse_url
 
 COUNTERS = {
     "requests": 10,

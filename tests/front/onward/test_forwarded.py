@@ -9,7 +9,7 @@ from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.messages import Headers, Request
 from pyproxycache.options import ForwardedOptions
 from pyproxycache.rules.grammar import end_to_end
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 
 NAMES = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded")
 CLIENT, PROXY = "192.0.2.1", "10.0.0.1"

@@ -3,7 +3,7 @@
 import pytest
 
 from pyproxycache.front.presentation.cookies import behind_prefix, below_upstream
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 
 BASE = parse_url("http://h:81/dir/page?q")
 

@@ -13,7 +13,7 @@ from pyproxycache.front.presentation.references import (
     through_kisscache,
 )
 from pyproxycache.messages import Head, Headers
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 
 BASE = parse_url("http://h:81/dir/page?q")
 PREFIX = behind_prefix(BASE, "")

@@ -13,7 +13,7 @@ from pyproxycache.front.requests.target import (
     tunnel_end,
 )
 from pyproxycache.messages import Authority
-from pyproxycache.rules.keys import parse_url
+from pyproxycache.rules.urls import parse_url
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""URLs, parsed and normalised, or refused with a reason."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyproxycache.errors import BadRequest
+from pyproxycache.messages import Url
+from pyproxycache.rules.urls import parse_url
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://a", Url("http", "a", 80, "/")),
+        ("HTTPS://A.Example/X", Url("https", "a.example", 443, "/X")),
+        ("http://a:8080/", Url("http", "a", 8080, "/")),
+        ("http://a:1/", Url("http", "a", 1, "/")),
+        ("http://a:65535/", Url("http", "a", 65535, "/")),
+        ("http://a:/", Url("http", "a", 80, "/")),
+        ("https://a:443/", Url("https", "a", 443, "/")),
+        ("http://a?q=1", Url("http", "a", 80, "/?q=1")),
+        ("http://a/x?q=1#part", Url("http", "a", 80, "/x?q=1")),
+        ("http://a#part", Url("http", "a", 80, "/")),
+        ("http://a/%7Ex/../y//?a=%20&&b", Url("http", "a", 80, "/%7Ex/../y//?a=%20&&b")),
+        ("http://a/http://b/", Url("http", "a", 80, "/http://b/")),
+        ("http://a/x@y:z", Url("http", "a", 80, "/x@y:z")),
+        ("http://[::1]/", Url("http", "::1", 80, "/")),
+        ("http://[2001:DB8:0::1]:81/", Url("http", "2001:db8::1", 81, "/")),
+        ("http://10.0.0.1/", Url("http", "10.0.0.1", 80, "/")),
+        ("http://my_host.example./", Url("http", "my_host.example.", 80, "/")),
+    ],
+)
+def test_parse_url(text: str, url: Url) -> None:
+    assert parse_url(text) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not absolute"),
+        ("/path", "not absolute"),
+        ("//a/path", "not absolute"),
+        ("http:/a", "not absolute"),
+        ("a:80", "not absolute"),
+        ("ftp://a/", "scheme is ftp"),
+        ("http:///x", "no host"),
+        ("http://:80/", "no host"),
+        ("http://u@a/", "user name"),
+        ("http://u:p@a/", "user name"),
+        ("http://a:0/", "port is 0"),
+        ("http://a:65536/", "port is 65536"),
+        ("http://a:8x/", "port is not a number"),
+        ("http://a:1234567/", "port is not a number"),
+        ("http://a:80:80/", "cannot be told apart"),
+        ("http://::1/", "cannot be told apart"),
+        ("http://[::1/", "cannot be told apart"),
+        ("http://[::1]x/", "cannot be told apart"),
+        ("http://[]/", "no IPv6"),
+        ("http://[a]/", "no IPv6"),
+        ("http://[fe80::1%25eth0]/", "zone"),
+        ("http://a..b/", "no valid name"),
+        ("http://.a/", "no valid name"),
+        ("http://a%62/", "no valid name"),
+        ("http://a,b/", "no valid name"),
+        ("http://" + "a" * 64 + "/", "no valid name"),
+        ("http://" + "a." * 127 + "a/", "no valid name"),
+        ("http://a/ ", "percent-encoded"),
+        ("http://a/\r\nX: y", "percent-encoded"),
+        ("http://a/\x7f", "percent-encoded"),
+        ("http://a/é", "percent-encoded"),
+        ("http://é/", "percent-encoded"),
+    ],
+)
+def test_parse_url_refuses_with_a_reason(text: str, reason: str) -> None:
+    with pytest.raises(BadRequest, match=reason):
+        parse_url(text)
+
+
+@given(st.text() | st.text().map(lambda text: "http://" + text))
+def test_any_text_is_a_url_or_a_bad_request(text: str) -> None:
+    try:
+        url = parse_url(text)
+    except BadRequest:
+        return
+    assert parse_url(str(url)) == url
