@@ -11,7 +11,7 @@ from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.net.stream import Stream
 from pyproxycache.outcome import Outcome
 
-LAST_SECONDS = 2.0
+_LAST_SECONDS = 2.0
 """How long a silence may be once the end is in sight."""
 _STEP = 64 << 10
 _MOVES = 16
@@ -136,7 +136,7 @@ class Tunnel(Body):
     def patience(self, *, stops: bool) -> float:
         """How long a silence may be (seconds); not long where the worker `stops`."""
         is_ending = stops or any(flow.is_cut_short for flow in self._flows)
-        return LAST_SECONDS if is_ending else self._idle
+        return _LAST_SECONDS if is_ending else self._idle
 
     def advance(self) -> SendStatus:
         """Pass on what there is, a turn's worth at most, and wait for nothing.

@@ -21,7 +21,6 @@ from raw import Conversation, request
 from scripted import Scripted, until_gone
 
 from pyproxycache.errors import BrokenOff
-from pyproxycache.front.loop import relay
 from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.net.stream import Stream, stream_over
@@ -291,10 +290,7 @@ def test_large_bodies_over_tls(secured: Make) -> None:
     assert (bytes(got), joined.error) == (LARGE, None)
 
 
-def test_a_client_that_ended_still_gets_what_tls_brings_soon(
-    secured: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(relay, "LAST_SECONDS", 1.0)
+def test_a_client_that_ended_still_gets_what_tls_brings_soon(secured: Make) -> None:
     origin, far = secured()
     joined = Joined(far)
     saying(joined.client, b"question").join(10)
