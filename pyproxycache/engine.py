@@ -16,7 +16,7 @@ from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.variants import of_same_content
-from pyproxycache.serving import answer
+from pyproxycache.serving import responses
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.serving.lookup import Lookup, LookupResult, with_content_key
 from pyproxycache.steps import Asks, Steps
@@ -77,7 +77,7 @@ class Engine:
             match decide.on_request(request, found, resource.rules, clock.wall()):
                 case decisions.Refuse(status, text):
                     outcome.result = Result.REFUSED
-                    return answer.from_text(status, text)
+                    return responses.from_text(status, text)
                 case decisions.Bypass(reason):
                     yield Asks(request.url.authority)
                     return components.forwarder.forward(resource, request, outcome, reason, found)
@@ -146,7 +146,7 @@ def failed(error: ProxyError, outcome: Outcome) -> Response:
     outcome.stored = False
     outcome.aborted = isinstance(error, ClientGone)
     outcome.detail = outcome.detail if refused else type(error).__name__
-    return answer.from_error(error)
+    return responses.from_error(error)
 
 
 def _begin_again(outcome: Outcome) -> None:

@@ -10,7 +10,7 @@ from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules.cache_control import request_directives
 from pyproxycache.rules.grammar import end_to_end
-from pyproxycache.serving import answer
+from pyproxycache.serving import responses
 from pyproxycache.steps import Asks, Steps
 from pyproxycache.upstream.client import Upstream
 
@@ -28,7 +28,7 @@ class StorelessEngine:
             self._upstream.refuse_loop(request)
             if request_directives(request.headers).only_if_cached:
                 outcome.result = Result.REFUSED
-                response = answer.from_text(504, "only-if-cached was asked for, and nothing is stored")
+                response = responses.from_text(504, "only-if-cached was asked for, and nothing is stored")
             else:
                 yield Asks(resource.url.authority)
                 response = self._passed(request, outcome)

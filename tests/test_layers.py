@@ -51,7 +51,7 @@ NOT_KNOWN = {"serving": {"upstream"}}
 # The rooms of a large component, from the bottom up.
 ROOMS = {
     "store": ("values", "ports", "store_errors", "files", "sqlite", "index", "bodies", "flights", "upkeep"),
-    "serving": ("status_fields", "answer", "lookup", "resumed", "arriving", "entry_bodies", "delivery"),
+    "serving": ("status_fields", "responses", "lookup", "resumed", "arriving", "entry_bodies", "delivery"),
     "fetching": (
         "transfers",
         "storing_advice",
@@ -349,7 +349,7 @@ def test_a_cycle_is_named() -> None:
         ("store.blobs", "def f():\n    from .. import upstream", "store.blobs:2: store imports upstream"),
         ("store.index", "from pyproxycache.engine import Engine", "store.index:1: store imports engine"),
         ("engine", "from . import front", "engine:1: engine imports front"),
-        ("serving.answer", "from ..upstream import client", "serving.answer:1: serving imports upstream"),
+        ("serving.lookup", "from ..upstream import client", "serving.lookup:1: serving imports upstream"),
         ("engine", "from .config import Config", "engine:1: engine imports config"),
         ("front.router", "from pyproxycache.wiring import build", "front.router:1: front imports wiring"),
         ("config", "from pyproxycache.store import index", "config:1: config imports store"),

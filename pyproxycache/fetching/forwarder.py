@@ -29,7 +29,7 @@ from pyproxycache.rules.validation import (
     validators,
 )
 from pyproxycache.rules.variants import newest, preferred
-from pyproxycache.serving import answer
+from pyproxycache.serving import responses
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.ports import EntryIndex, Flights
 from pyproxycache.store.store_errors import logging_store_errors
@@ -118,7 +118,7 @@ class Forwarder:
                 "if-none-match"
             ) and is_not_modified(request.headers, head, clock.wall()):
                 exchange.close()
-                return Response(answer.not_modified(head))
+                return Response(responses.not_modified(head))
             return relayed(exchange, request)
         exchange.close()
         return self.forward(resource, request, outcome, fetch.reason)

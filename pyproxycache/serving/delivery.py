@@ -13,7 +13,7 @@ from pyproxycache.rules.parts import Plan, Segment
 from pyproxycache.rules.parts import plan as plan_for
 from pyproxycache.rules.ranges import WHOLE
 from pyproxycache.rules.validation import is_not_modified
-from pyproxycache.serving import answer
+from pyproxycache.serving import responses
 from pyproxycache.serving.arriving import ArrivingBodies, FlightRead, SpanRead
 from pyproxycache.serving.entry_bodies import EntryBodies
 from pyproxycache.store.ports import EntryIndex, Flight
@@ -48,7 +48,7 @@ class Delivery:
             return self._bodies.open(entry, start, stop)
 
         try:
-            response = answer.from_entry(request, entry, entry.size, now, open_body)
+            response = responses.from_entry(request, entry, entry.size, now, open_body)
         except BodyGone:
             return None
         if request.ttl is not None and (entry.ttl is None or request.ttl < entry.ttl):
@@ -95,7 +95,7 @@ class Delivery:
                 first, like = plan.missing[0], plan.parts[0]
                 read = SpanRead(request, outcome, like, first.start, first.stop)
                 opened[first] = self._arriving.of_span(read, arriving[0])
-            response = answer.from_parts(request, plan, now, open_segment)
+            response = responses.from_parts(request, plan, now, open_segment)
         except (BodyGone, Orphaned):
             return None
         for entry in plan.parts:
@@ -116,7 +116,7 @@ class Delivery:
             return self._arriving.of_flight(FlightRead(request, outcome, flight, progress, start, stop))
 
         try:
-            return answer.from_entry(request, entry, progress.length, clock.wall(), open_body)
+            return responses.from_entry(request, entry, progress.length, clock.wall(), open_body)
         except Orphaned:
             return None
 
@@ -133,5 +133,5 @@ class Delivery:
 
         planned = plan_for(request, (part,), now)
         if planned is None or planned.wanted == (part.part,):
-            return answer.from_entry(request, part, None, now, open_body)
-        return answer.from_plan(request, planned, now, open_span)
+            return responses.from_entry(request, part, None, now, open_body)
+        return responses.from_plan(request, planned, now, open_span)

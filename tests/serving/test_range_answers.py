@@ -17,7 +17,7 @@ from pyproxycache.errors import BrokenOff
 from pyproxycache.messages import Entry, Head, Headers, Part, Request, Response, Url
 from pyproxycache.rules.grammar import format_http_date
 from pyproxycache.rules.parts import Plan, Segment, plan, representation
-from pyproxycache.serving import answer
+from pyproxycache.serving import responses
 from pyproxycache.store.values import BodyGone, Orphaned
 
 NOW = 1_000_000.0
@@ -189,7 +189,7 @@ def asked(text: str, condition: str | None) -> Request:
 def test_a_whole_answers_like_slices(body: bytes, text: str, condition: str | None) -> None:
     bodies = Bodies(body)
     request = asked(text, condition)
-    response = answer.from_entry(request, whole(body), len(body), NOW, bodies.open_body)
+    response = responses.from_entry(request, whole(body), len(body), NOW, bodies.open_body)
     check(response, body, text, condition)
     close(response)
     assert bodies.open == []
@@ -207,7 +207,7 @@ def test_parts_answer_like_slices(
     if planned is None:
         return
     bodies = Bodies(body)
-    response = answer.from_parts(request, planned, NOW, bodies.open_segment)
+    response = responses.from_parts(request, planned, NOW, bodies.open_segment)
     check(response, body, text, condition)
     # What is stored is not asked for again, and what is not stored is.
     held = {byte for span in spans for byte in range(min(span), max(span) + 1)}
@@ -225,14 +225,14 @@ def test_one_part_answers_what_lies_in_it(body: bytes, data: st.DataObject) -> N
     entry = stored_part(body, start, end)
     bodies = Bodies(body[start : end + 1])
     request = get(("Range", f"bytes={first}-{last}"))
-    response = answer.from_entry(request, entry, entry.size, NOW, bodies.open_body)
+    response = responses.from_entry(request, entry, entry.size, NOW, bodies.open_body)
     assert response.head.headers.get("content-range") == f"bytes {first}-{last}/{len(body)}"
     assert read(response) == body[first : last + 1]
 
 
 def test_any_bytes_go_into_a_part_unchanged() -> None:
     body = bytes(range(256)) * 4 + b"\r\n--x\r\n"
-    response = answer.from_entry(
+    response = responses.from_entry(
         get(("Range", "bytes=-20,0-511")), whole(body), len(body), NOW, Bodies(body).open_body
     )
     boundary = (response.head.headers.get("content-type") or "").partition("boundary=")[2].encode()
@@ -262,7 +262,7 @@ SEVERAL = get(("Range", "bytes=500-509,0-9,900-"))
 
 
 def several(bodies: Bodies, *fields: tuple[str, str]) -> Response:
-    return answer.from_entry(SEVERAL, whole(BODY, *fields), len(BODY), NOW, bodies.open_body)
+    return responses.from_entry(SEVERAL, whole(BODY, *fields), len(BODY), NOW, bodies.open_body)
 
 
 def test_no_boundary_comes_twice() -> None:
@@ -281,7 +281,7 @@ def test_the_head_of_several_parts() -> None:
 def test_a_part_has_no_type_where_the_whole_has_none() -> None:
     entry = whole(BODY)
     entry = replace(entry, head=replace(entry.head, headers=entry.headers.without("Content-Type")))
-    response = answer.from_entry(SEVERAL, entry, len(BODY), NOW, Bodies(BODY).open_body)
+    response = responses.from_entry(SEVERAL, entry, len(BODY), NOW, Bodies(BODY).open_body)
     assert b"Content-Type" not in read(response)
 
 
@@ -313,7 +313,7 @@ def test_what_is_open_is_taken_without_waiting_and_what_comes_next_by_a_thread()
         bodies.open.append((start, stop))
         return Ready(bodies, (start, stop))
 
-    body = answer.from_entry(SEVERAL, whole(BODY), len(BODY), NOW, open_body).body
+    body = responses.from_entry(SEVERAL, whole(BODY), len(BODY), NOW, open_body).body
     taken = [body.take(lambda: None) for _ in range(4)]
     assert b"".join(taken[1:3]) == BODY[500:510]  # type: ignore[arg-type]
     with pytest.raises(WouldBlock):
@@ -344,7 +344,7 @@ def test_what_has_gone_at_once_is_told_and_later_breaks_off(gone: Exception, ava
         return bodies.open_body(start, stop)
 
     def answered() -> Response:
-        return answer.from_entry(SEVERAL, whole(BODY), len(BODY), NOW, open_body)
+        return responses.from_entry(SEVERAL, whole(BODY), len(BODY), NOW, open_body)
 
     if available == 0:
         with pytest.raises(type(gone)):
@@ -375,7 +375,7 @@ def test_the_age_is_that_of_the_oldest_part_in_use() -> None:
     oldest = replace(oldest, head=Head(206, "", oldest.headers.with_field("Age", "400")))
     parts = (stored_part(BODY, 0, 49, 1), older, oldest)
     ages = {
-        text: answer.from_parts(
+        text: responses.from_parts(
             request, planned(request, *parts), NOW, Bodies(BODY).open_segment
         ).head.headers.get("age")
         for text in ("0-9", "0-149", "0-")
@@ -386,7 +386,7 @@ def test_the_age_is_that_of_the_oldest_part_in_use() -> None:
 
 def test_the_whole_out_of_parts_is_a_200() -> None:
     parts = (stored_part(BODY, 0, 599, 1, ("X", "1")), stored_part(BODY, 500, 1023, 2))
-    response = answer.from_parts(get(), planned(get(), *parts), NOW, Bodies(BODY).open_segment)
+    response = responses.from_parts(get(), planned(get(), *parts), NOW, Bodies(BODY).open_segment)
     assert (response.head.status, read(response)) == (200, BODY)
     assert "content-range" not in response.head.headers
     assert response.head.headers.get("x") == "1"
@@ -396,7 +396,7 @@ def test_a_head_is_answered_out_of_parts() -> None:
     request = Request("HEAD", URL)
     bodies = Bodies(BODY)
     found = planned(request, stored_part(BODY, 0, 9))
-    response = answer.from_parts(request, found, NOW, bodies.open_segment)
+    response = responses.from_parts(request, found, NOW, bodies.open_segment)
     assert (response.head.status, response.head.headers.get("content-length")) == (200, "1024")
     assert bodies.opened == []
 
@@ -405,14 +405,14 @@ def test_a_client_that_has_it_needs_no_part_of_it() -> None:
     request = get(("If-None-Match", '"1"'), ("Range", "bytes=0-99"))
     bodies = Bodies(BODY)
     found = planned(request, stored_part(BODY, 0, 9))
-    response = answer.from_parts(request, found, NOW, bodies.open_segment)
+    response = responses.from_parts(request, found, NOW, bodies.open_segment)
     assert (response.head.status, bodies.opened) == (304, [])
 
 
 def test_a_part_that_lacks_some_is_given_as_the_origin_gave_it() -> None:
     bodies = Bodies(BODY[10:20])
     request = get(("Range", "bytes=0-19"))
-    response = answer.from_entry(request, stored_part(BODY, 10, 19), 10, NOW, bodies.open_body)
+    response = responses.from_entry(request, stored_part(BODY, 10, 19), 10, NOW, bodies.open_body)
     assert response.head.status == 206
     assert response.head.headers.get("content-range") == "bytes 10-19/1024"
     assert response.head.headers.get("age") == "100"

@@ -19,7 +19,7 @@ from pyproxycache.errors import (
 )
 from pyproxycache.messages import Head, Headers, Response
 from pyproxycache.outcome import Forward, Outcome, Result
-from pyproxycache.serving import answer
+from pyproxycache.serving import responses
 from pyproxycache.serving.status_fields import cache_status, proxy_status
 
 
@@ -140,13 +140,16 @@ def test_what_is_no_error_of_a_proxy_is_not_told() -> None:
 @pytest.mark.parametrize(
     ("response", "said"),
     [
-        (answer.from_error(UpstreamTimeout("late")), 'us; error=connection_read_timeout; details="late"'),
-        (answer.from_error(NotFound("no such page")), None),
-        (answer.from_text(504, "only-if-cached"), None),
+        (
+            responses.from_error(UpstreamTimeout("late")),
+            'us; error=connection_read_timeout; details="late"',
+        ),
+        (responses.from_error(NotFound("no such page")), None),
+        (responses.from_text(504, "only-if-cached"), None),
         (Response(Head(502, "", Headers([("Proxy-Status", "other")]))), "other"),
     ],
 )
 def test_an_answer_is_signed_with_both(response: Response, said: str | None) -> None:
-    headers = answer.signed(response, "us", "us; hit", 0.0).head.headers
+    headers = responses.signed(response, "us", "us; hit", 0.0).head.headers
     assert (headers.get("proxy-status"), headers.get("cache-status")) == (said, "us; hit")
-    assert "cache-status" not in answer.signed(response, "us", "", 0.0).head.headers
+    assert "cache-status" not in responses.signed(response, "us", "", 0.0).head.headers

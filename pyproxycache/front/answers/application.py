@@ -12,7 +12,7 @@ from pyproxycache.front.router import Router
 from pyproxycache.gates.access import Access
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.reporter import Reporter
-from pyproxycache.serving import answer
+from pyproxycache.serving import responses
 from pyproxycache.steps import Steps
 
 
@@ -60,7 +60,7 @@ class Application:
             return (yield from self._router.answer(received, outcome))
         except ProxyError as error:
             outcome.result = Result.REFUSED if error.fault is Fault.CLIENT else Result.FAILED
-            return Answered(answer.from_error(error), is_of_cache=False)
+            return Answered(responses.from_error(error), is_of_cache=False)
 
 
 def _begun(received: RawRequest) -> Outcome:

@@ -9,7 +9,7 @@ from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.http1.answer_heads import framed
 from pyproxycache.messages import Response
 from pyproxycache.outcome import Outcome, Result
-from pyproxycache.serving import answer
+from pyproxycache.serving import responses
 from pyproxycache.serving.status_fields import cache_status
 
 
@@ -25,7 +25,7 @@ class Signer:
         response = replace(answered.response, head=answered.present(answered.response.head))
         outcome.status = response.head.status
         said = cache_status(outcome, self.name, with_key=self.tells_key) if answered.is_of_cache else ""
-        response = answer.signed(response, self.name, said, clock.wall())
+        response = responses.signed(response, self.name, said, clock.wall())
         outcome.content_type = response.head.headers.get("content-type") or ""
         headers = framed(outcome.method, response)
         if _ends_connection(outcome):

@@ -23,7 +23,7 @@ from pyproxycache.options import KissCacheOptions
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.figures import Figures
 from pyproxycache.rules.userinfo import without_userinfo
-from pyproxycache.serving.answer import from_text
+from pyproxycache.serving.responses import from_text
 from pyproxycache.steps import Steps
 from pyproxycache.units import parse_age
 

@@ -10,7 +10,7 @@ from pyproxycache.front.requests.target import Wanted
 from pyproxycache.gates.access import Access
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.routing.resource import Realm
-from pyproxycache.serving.answer import from_text
+from pyproxycache.serving.responses import from_text
 from pyproxycache.steps import Steps, at_once
 from pyproxycache.storeless_engine import StorelessEngine
 

@@ -26,7 +26,7 @@ from pyproxycache.outcome import Outcome
 from pyproxycache.report.figures import Figures
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.routing.resource import Resource
-from pyproxycache.serving import answer
+from pyproxycache.serving import responses
 from pyproxycache.steps import Steps
 from pyproxycache.wiring.front import Below, build_parts
 from pyproxycache.wiring.listening import build_guard
@@ -66,7 +66,7 @@ class _Engine:
         try:
             body = b"".join(request.body or ()) if self._reads else b""
         except ProxyError as error:
-            return answer.from_error(error)
+            return responses.from_error(error)
         fields = tuple((name.lower(), value) for name, value in request.headers)
         self.asked.append(Asked(request.method, str(request.url), fields, body))
         return Response(Head(200, "OK", Headers([("Content-Length", "0")])))

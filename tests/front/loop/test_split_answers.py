@@ -20,7 +20,7 @@ from pyproxycache.front.loop.relay import Flow
 from pyproxycache.http1.answer_heads import framed, framing, head_bytes
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, Url
 from pyproxycache.net.stream import Stream, stream_over
-from pyproxycache.serving import answer
+from pyproxycache.serving import responses
 
 NOW = 1000.0
 TURNS = 100_000
@@ -100,7 +100,7 @@ def check_ranges(size: int, spans: list[tuple[int, int]], seed: int) -> None:
     def open_body(start: int, stop: int | None) -> Body:
         return BytesBody(body[start:stop])
 
-    response = answer.from_entry(request, entry, size, NOW, open_body)
+    response = responses.from_entry(request, entry, size, NOW, open_body)
     status, headers, got = judged("GET", sent("GET", (1, 1), response, random.Random(seed)))
     content_type = headers.get("content-type") or ""
     if status == 206 and content_type.startswith("multipart/byteranges"):

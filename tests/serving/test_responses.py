@@ -7,7 +7,7 @@ import pytest
 from pyproxycache.errors import ProxyError, UpstreamTimeout
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, Url
 from pyproxycache.rules.grammar import format_http_date
-from pyproxycache.serving import answer
+from pyproxycache.serving import responses
 
 BODY = b"0123456789"
 NOW = 1_000_000.0
@@ -30,7 +30,7 @@ def answered(
         return opened
 
     request = Request(method, URL, Headers(fields))
-    response = answer.from_entry(request, stored, length, NOW, open_body)
+    response = responses.from_entry(request, stored, length, NOW, open_body)
     return response, opened[0] if opened else None
 
 
@@ -96,7 +96,7 @@ def test_a_304_says_what_may_have_changed_and_no_more() -> None:
 
 @pytest.mark.parametrize("error", [UpstreamTimeout("too slow"), ProxyError("odd")])
 def test_an_error_is_a_short_text_that_nobody_keeps(error: ProxyError) -> None:
-    response = answer.from_error(error)
+    response = responses.from_error(error)
     assert response.head.status == error.status
     assert b"".join(response.body) == f"{error}\n".encode()  # type: ignore[arg-type]
     assert response.head.headers.get("cache-control") == "no-store"
@@ -105,7 +105,7 @@ def test_an_error_is_a_short_text_that_nobody_keeps(error: ProxyError) -> None:
 
 def test_an_error_brings_the_fields_of_its_answer() -> None:
     error = ProxyError("come back", headers=(("Retry-After", "7"), ("Allow", "GET")))
-    headers = answer.from_error(error).head.headers
+    headers = responses.from_error(error).head.headers
     assert (headers.get("retry-after"), headers.get("allow")) == ("7", "GET")
     assert headers.get("cache-control") == "no-store"
 
@@ -115,7 +115,7 @@ def test_an_error_brings_the_fields_of_its_answer() -> None:
 )
 def test_an_answer_is_signed_and_dated(date: str | None, expected: str) -> None:
     fields = [("Via", "1.0 before")] + ([("Date", date)] if date else [])
-    response = answer.signed(Response(Head(200, "", Headers(fields))), "us", "us; hit", NOW)
+    response = responses.signed(Response(Head(200, "", Headers(fields))), "us", "us; hit", NOW)
     assert response.head.headers.get("date") == expected
     assert response.head.headers.get("via") == "1.0 before, 1.1 us"
     assert response.head.headers.get("cache-status") == "us; hit"
