@@ -9,8 +9,8 @@ from functools import partial
 
 from pyproxycache.config import Config
 from pyproxycache.engine import Engine
+from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.answers.application import Application
-from pyproxycache.front.answers.sharing import Sharing
 from pyproxycache.front.answers.signer import Signer
 from pyproxycache.front.handlers import kisscache
 from pyproxycache.front.handlers.cached import CachedAnswers
@@ -59,7 +59,7 @@ def build_parts(config: Config, below: Below, memory: int, hooks: WorkerHooks) -
     router = build_router(config, below.engine, below.upstream, below.figures)
     sessions = SessionParts(
         admits=access.admits,
-        sharing=Sharing(signer, below.reporter, below.guard.is_inward),
+        reuse=AnswerReuse(signer, below.reporter, below.guard.is_inward),
         reporter=below.reporter,
         versions=below.versions,
         memory=memory,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyproxycache import clock
-from pyproxycache.front.answers.sharing import Sharing
+from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.http1.activity_context import ActivityContext
 from pyproxycache.front.http1.request_activities import after
 from pyproxycache.front.http1.transaction import Transaction
@@ -12,7 +12,7 @@ from pyproxycache.front.loop.answer_writer import A_TURN
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.lingering import Lingering
 from pyproxycache.front.memory.memory import Known, Memory
-from pyproxycache.front.memory.repeats import Arriving, Stored
+from pyproxycache.front.memory.reusable_answers import Arriving, Stored
 from pyproxycache.http1.answer_heads import head_bytes
 from pyproxycache.report.reporter import Reporter
 
@@ -26,7 +26,7 @@ class MemoryResponder:
 
     def __init__(
         self,
-        sharing: Sharing,
+        reuse: AnswerReuse,
         reporter: Reporter,
         versions: memoryview,
         memory: Memory,
@@ -35,7 +35,7 @@ class MemoryResponder:
     ) -> None:
         self.report_at = NEVER
         self._report_after = report_after
-        self._sharing = sharing
+        self._reuse = reuse
         self._reporter = reporter
         self._versions = versions
         self._memory = memory
@@ -104,7 +104,7 @@ class MemoryResponder:
         self._reporter.accessed(repeat.entry_id, began)
         transaction, runner = Transaction(connection), self._context.runner
         transaction.closes = repeat.closes
-        answer = self._sharing.repeated(outcome, repeat.body())
+        answer = self._reuse.repeated(outcome, repeat.body())
         writer = runner.prepare(transaction, answer, repeat.data[: outcome.head_bytes], repeat.framing)
         if taken:
             writer.skip(taken)
@@ -125,7 +125,7 @@ class MemoryResponder:
         transaction, runner = Transaction(connection), self._context.runner
         transaction.closes = repeat.closes
         if now >= repeat.renew_at:
-            signed = self._sharing.signed(answer)
+            signed = self._reuse.signed(answer)
             repeat.renew(head_bytes(signed, repeat.framing, closes=repeat.closes), now)
         runner.prepare(transaction, answer, repeat.head, repeat.framing)
         runner.advance(transaction, waits=False)

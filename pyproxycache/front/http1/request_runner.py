@@ -18,12 +18,12 @@ from pyproxycache.body import BytesBody
 from pyproxycache.cancellation import Cancellation
 from pyproxycache.errors import ClientGone, ProxyError
 from pyproxycache.front.answers.answer import Answer
+from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.answers.application import Application
-from pyproxycache.front.answers.sharing import Sharing
 from pyproxycache.front.http1.transaction import BlockingStream, Parsed, Transaction, UnderWay
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.relay import Tunnel
-from pyproxycache.front.memory.repeats import Repeat, repeat_of
+from pyproxycache.front.memory.reusable_answers import ReusableAnswer, reusable_answer_of
 from pyproxycache.front.requests.interim import InterimHeads
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.refusals import as_ours, reason_of_refusal, refusal, refused_with
@@ -44,7 +44,7 @@ _CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError, ssl.SSLError)
 
 MayAsk = Callable[[Transaction, str], bool]
 """Whether the transaction's request may wait for this origin now."""
-Learn = Callable[[Transaction, Repeat | None, bool], None]
+Learn = Callable[[Transaction, ReusableAnswer | None, bool], None]
 """Transaction, what its answer may be repeated by, and whether the next one may get it from the store."""
 
 
@@ -58,14 +58,14 @@ class RequestRunner:
         self,
         cfg: Any,
         application: Application,
-        sharing: Sharing,
+        reuse: AnswerReuse,
         is_stopping: Callable[[], bool],
         learn: Learn,
         may_ask: MayAsk,
     ) -> None:
         self._cfg = cfg
         self._application = application
-        self._sharing = sharing
+        self._reuse = reuse
         self._is_stopping = is_stopping
         self._learn = learn
         self._may_ask = may_ask
@@ -199,7 +199,8 @@ class RequestRunner:
         transaction.lingers |= closes and received.method == "CONNECT"
         head = head_bytes(answer.response.head, shape, closes=transaction.closes)
         if transaction.head is not None:
-            repeat = repeat_of(answer, head, shape, self._sharing, clock.wall(), closes=transaction.closes)
+            now, closes = clock.wall(), transaction.closes
+            repeat = reusable_answer_of(answer, head, shape, self._reuse, now, closes=closes)
             is_shared = answer.outcome.stored or answer.outcome.result in _SHARED
             self._learn(transaction, repeat, is_shared)
         self.prepare(transaction, answer, head, shape)

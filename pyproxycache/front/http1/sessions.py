@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from pyproxycache.front.answers.sharing import Sharing
+from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.http1.activity_context import ActivityContext
 from pyproxycache.front.http1.memory_responder import MemoryResponder
 from pyproxycache.front.http1.reading import Reading
@@ -18,7 +18,7 @@ from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.client_loop import ClientLoop, Post, Watch
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.memory.memory import Memory
-from pyproxycache.front.memory.repeats import Repeat
+from pyproxycache.front.memory.reusable_answers import ReusableAnswer
 from pyproxycache.gates.access import is_local
 from pyproxycache.net.stream import Stream
 from pyproxycache.report.reporter import Reporter
@@ -36,7 +36,7 @@ class SessionParts:
     """
 
     admits: Callable[[str], bool]
-    sharing: Sharing
+    reuse: AnswerReuse
     reporter: Reporter
     versions: memoryview
     memory: int = 0
@@ -66,7 +66,7 @@ class Http1Sessions:
         )
         self._memory = Memory(parts.memory, parts.reporter.lines)
         self._responder = MemoryResponder(
-            parts.sharing, parts.reporter, parts.versions, self._memory, self._context, parts.report_after
+            parts.reuse, parts.reporter, parts.versions, self._memory, self._context, parts.report_after
         )
 
     def open(self, stream: Stream, address: object) -> ClientConnection:
@@ -110,13 +110,13 @@ class Http1Sessions:
         assert transaction.task is not None, "it is what runs"
         return self._threads.enter(transaction.task, origin)
 
-    def _learn(self, transaction: Transaction, repeat: Repeat | None, is_shared: bool) -> None:
+    def _learn(self, transaction: Transaction, repeat: ReusableAnswer | None, is_shared: bool) -> None:
         """In a thread: there is an answer."""
         assert transaction.head is not None, "without a head there is nothing to learn"
         self.loop.post(partial(self._answered, transaction, transaction.head, repeat, is_shared))
 
     def _answered(
-        self, transaction: Transaction, head: bytes, repeat: Repeat | None, is_shared: bool
+        self, transaction: Transaction, head: bytes, repeat: ReusableAnswer | None, is_shared: bool
     ) -> None:
         """Keep the answer, and give it to those who wait for the same."""
         if repeat is not None:

@@ -7,7 +7,7 @@ import re
 import resource
 from dataclasses import replace
 
-from pyproxycache.front.memory.repeats import Arriving, Repeat, Stored
+from pyproxycache.front.memory.reusable_answers import Arriving, ReusableAnswer, Stored
 from pyproxycache.front.memory.s3fifo import S3Fifo
 from pyproxycache.front.requests.simple import is_simple
 from pyproxycache.outcome import Outcome
@@ -70,7 +70,7 @@ class Known:
 
     __slots__ = ("line", "line_until", "repeat")
 
-    def __init__(self, repeat: Repeat) -> None:
+    def __init__(self, repeat: ReusableAnswer) -> None:
         self.repeat = repeat
         self.line = ""
         self.line_until = -1.0
@@ -112,7 +112,7 @@ class Memory:
         self._arriving_limit = int(limit * _SHARE_OF_ARRIVING)
         self._lines = lines
 
-    def learn(self, head: bytes, repeat: Repeat) -> None:
+    def learn(self, head: bytes, repeat: ReusableAnswer) -> None:
         """Keep the answer that a request of this head was given."""
         base = _base(head)
         if not base:
@@ -165,7 +165,7 @@ class Memory:
             self._kept.discard(known.repeat)
             self._remove(known.repeat)
 
-    def _know(self, head: bytes, repeat: Repeat) -> Known:
+    def _know(self, head: bytes, repeat: ReusableAnswer) -> Known:
         self._unknow(head)
         known = self.heads[head] = Known(repeat)
         self._heads_bytes += _head_size(head)

@@ -48,6 +48,6 @@ class WorkerParts:
         """Sessions whose requests run on the threads; `cfg` is gunicorn's configuration."""
 
         def runner(learn: Learn, may_ask: MayAsk) -> RequestRunner:
-            return RequestRunner(cfg, self.application, self.sessions.sharing, is_stopping, learn, may_ask)
+            return RequestRunner(cfg, self.application, self.sessions.reuse, is_stopping, learn, may_ask)
 
         return lambda post, watch, now: Http1Sessions(self.sessions, threads, runner, post, watch, now)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pyproxycache.body import EMPTY, FileSlice
 from pyproxycache.front.answers.answer import Answer
-from pyproxycache.front.memory.repeats import Arriving, Stored, template_of
+from pyproxycache.front.memory.reusable_answers import Arriving, Stored, template_of
 from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.messages import Entry, Head, Headers, Response, ReuseTerms
 from pyproxycache.outcome import Outcome, Result

@@ -1,4 +1,4 @@
-"""Answers that others get as well: of a download that runs, or given before."""
+"""Makes answers for further clients out of one that was made before, or is being downloaded."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pyproxycache.outcome import Outcome
 from pyproxycache.report.reporter import Reporter
 
 
-class Sharing:
-    """Makes answers for further clients, each reported for itself.
+class AnswerReuse:
+    """Makes answers for further clients out of one that there is, each reported for itself.
 
     `is_inward`: whether only local clients may have what came from an address.
     """
@@ -27,7 +27,7 @@ class Sharing:
         self.is_inward = is_inward
 
     def join(self, answered: Answer, client: str) -> Answer | None:
-        """The same answer for another client, of a download that runs; None where it has to ask itself.
+        """An answer for another client out of the same download; None where it has to ask itself.
 
         Its head is yet to be signed.
         """
@@ -61,6 +61,6 @@ class Sharing:
         return self._signer.signed(answered, answer.outcome).head
 
     def repeated(self, outcome: Outcome, body: Body) -> Answer:
-        """An answer that was given before, whose head is known."""
+        """An answer that memory gives again, whose head is known."""
         response = Response(Head(outcome.status), body, outcome.bytes_sent)
         return Answer(response, outcome, self._reporter.finished)

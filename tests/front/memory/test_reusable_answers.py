@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from repeated import BORN, EXPIRES, head_of, stored
 
 from pyproxycache.body import FileSlice
-from pyproxycache.front.memory.repeats import FileBody, template_of
+from pyproxycache.front.memory.reusable_answers import FileBody, template_of
 
 OTHERS = [
     "Cache-Status: up; hit; ttl=77",

@@ -1,4 +1,4 @@
-"""An answer that may be given again: what was sent, and what changes in it with time."""
+"""Answers that memory may give again: the bytes that were sent, and what changes in them with time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pyproxycache.body import Body, BytesBody, FileSlice, Piece
 from pyproxycache.front.answers.answer import Answer
-from pyproxycache.front.answers.sharing import Sharing
+from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.loop.answer_writer import is_in_memory
 from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.messages import ReuseTerms
@@ -237,24 +237,24 @@ class Arriving:
         self.renew_at = self._born + math.floor(now - self._born) + 1
 
 
-Repeat = Stored | Arriving
+ReusableAnswer = Stored | Arriving
 
 
-def repeat_of(
+def reusable_answer_of(
     answer: Answer,
     head: bytes,
     framing: Framing,
-    sharing: Sharing,
+    reuse: AnswerReuse,
     now: float,
     *,
     closes: bool,
-) -> Repeat | None:
+) -> ReusableAnswer | None:
     """What lets the answer be given again, None if nothing does; `head` are the bytes it is sent with."""
     reuse_terms = answer.response.reuse_terms
     if reuse_terms is None:
         return None
     if reuse_terms.again is not None:
-        return Arriving(reuse_terms, framing, partial(sharing.join, answer), closes=closes)
+        return Arriving(reuse_terms, framing, partial(reuse.join, answer), closes=closes)
     if answer.outcome.result is not Result.HIT or reuse_terms.until <= now:
         return None
     if len(head) > _LONGEST_HEAD:
@@ -263,7 +263,7 @@ def repeat_of(
     rest = answer.body.ready_piece() if framing.has_body else b""
     if template is None or rest is None:
         return None
-    is_inward = sharing.is_inward(reuse_terms.entry.peer)
+    is_inward = reuse.is_inward(reuse_terms.entry.peer)
     try:
         return Stored(answer, template, framing, rest, closes=closes, is_inward=is_inward)
     except OSError as error:
