@@ -10,6 +10,7 @@ import pytest
 
 SMALL = {
     "bench_miss.py": "--count 20 --rounds 1 --threads 1",
+    "bench_tunnel.py": "--megabytes 1 --rounds 1 --idle 3 --settle 0",
     "bench_wakeup.py": "--times 5 --followers 1",
     "bench_variants.py": "--times 5 --others 100",
     "bench_stampede.py": "--clients 3 --size 100000 --rate 10000000",

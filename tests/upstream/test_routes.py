@@ -12,8 +12,8 @@ import pytest
 from certificates import Certificate, make_certificate
 from scripted import OK, Scripted, get, read_head, until_gone, upstream
 
-from pyproxycache.errors import BrokenOff, ConfigError, Forbidden, UpstreamUnreachable
-from pyproxycache.messages import Request, Url
+from pyproxycache.errors import BrokenOff, ConfigError, Forbidden, LoopDetected, UpstreamUnreachable
+from pyproxycache.messages import Authority, Request, Url
 from pyproxycache.options import ParentOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.client import Upstream
@@ -185,6 +185,55 @@ class TestParent:
             assert fetch(client, get(Url("http", "name.invalid", 80, "/"))) == b"right"
 
 
+def many_addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Has many.invalid stand for three addresses, as no name of this machine does, and gives them."""
+    addresses = ["127.0.0.9", "127.0.0.8", "127.0.0.1"]
+
+    def resolve(host: str, port: int, **_options: object) -> list[object]:
+        assert host == "many.invalid"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return addresses
+
+
+def test_each_address_of_a_tunnels_end_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[tuple[str, str]] = []
+
+    def admit(client: str, address: str, _port: int) -> None:
+        judged.append((client, address))
+        if address == "127.0.0.9" or client == "192.0.2.2":
+            raise Forbidden(address)
+
+    with Scripted([b"welcome"]) as origin:
+        addresses = many_addresses(monkeypatch)
+        end, outcome = Authority("many.invalid", origin.port), Outcome()
+        far = upstream(admit=admit).tunnel(end, "1.1", "192.0.2.1", outcome)
+        assert (outcome.peer, outcome.through_parent, far.early) == ("127.0.0.1", False, b"")
+        far.close()
+        assert judged == [("192.0.2.1", address) for address in addresses]
+        with pytest.raises(Forbidden):
+            upstream(admit=admit).tunnel(end, "1.1", "192.0.2.2", Outcome())
+        assert origin.accepted == 1
+
+
+def test_an_address_behind_a_parent_is_judged_before_it_is_asked() -> None:
+    def admit(_client: str, address: str, _port: int) -> None:
+        raise Forbidden(address)
+
+    with Scripted() as parent:
+        client = upstream(parent=through(parent.port), admit=admit)
+        for host in ("127.0.0.1", "127.1", "::1"):
+            with pytest.raises(Forbidden):
+                client.tunnel(Authority(host, 443), "1.1", "192.0.2.1", Outcome())
+        assert parent.accepted == 0
+
+
+def test_a_tunnel_ends_at_its_second_round() -> None:
+    with Scripted() as origin, pytest.raises(LoopDetected):
+        upstream().tunnel(Authority("127.0.0.1", origin.port), "1.1 x, 1.1 test, 1.1", "::1", Outcome())
+
+
 def test_the_first_address_that_answers_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses of one name: refused by the guard, closed, and good."""
     judged: list[str] = []
@@ -194,14 +243,8 @@ def test_the_first_address_that_answers_is_taken(monkeypatch: pytest.MonkeyPatch
         if address == "127.0.0.9":
             raise Forbidden(address)
 
-    def resolve(host: str, port: int, **_options: object) -> list[object]:
-        assert host == "many.invalid"
-        addresses = ("127.0.0.9", "127.0.0.8", "127.0.0.1")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port)) for address in addresses]
-
     with Scripted([OK]) as origin:
-        # No name of this machine has three addresses.
-        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        addresses = many_addresses(monkeypatch)
         exchange = upstream(admit=admit).send(get(origin.url(host="many.invalid")), Outcome())
         assert (exchange.peer, b"".join(exchange)) == ("127.0.0.1", b"right")
-        assert judged == ["127.0.0.9", "127.0.0.8", "127.0.0.1"]
+        assert judged == addresses

@@ -9,13 +9,13 @@ from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.front.loop.relay import Tunnel
 
 _IDLE_SECONDS = 60.0
-"""After such a silence a tunnel may be closed where descriptors are short."""
+"""After such a silence, or half of the longest, a tunnel may be closed where descriptors are short."""
 
 
 class Relaying(Activity):
     """The poller passes on what comes from either end, until both have ended or are silent for long."""
 
-    __slots__ = ("_context", "_far", "_silent_since", "_transaction", "_tunnel")
+    __slots__ = ("_context", "_far", "_idle_after", "_silent_since", "_transaction", "_tunnel")
 
     def __init__(self, transaction: Transaction, tunnel: Tunnel, context: ActivityContext) -> None:
         super().__init__()
@@ -24,10 +24,11 @@ class Relaying(Activity):
         self._tunnel = tunnel
         self._far = tunnel.far.fileno()
         self._silent_since = context.loop.now
+        self._idle_after = min(_IDLE_SECONDS, tunnel.patience(stops=False) / 2)
 
     @property
     def is_idle(self) -> bool:
-        return self._context.loop.now - self._silent_since > _IDLE_SECONDS
+        return self._context.loop.now - self._silent_since > self._idle_after
 
     def begin(self) -> Activity:
         self._context.loop.watch_for(self._transaction.connection, self._far)

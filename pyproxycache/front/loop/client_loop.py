@@ -32,6 +32,7 @@ class ClientLoop:
 
     def __init__(self, post: Post, watch: Watch, now: float) -> None:
         self.connections: dict[int, ClientConnection] = {}
+        self._further: set[int] = set()  # descriptors of connections that have one of their own as well
         self.turns: deque[ClientConnection] = deque()
         self.now = now
         self.is_stopping = False
@@ -44,14 +45,21 @@ class ClientLoop:
         connection.activity = connection.reading
         self.connections[connection.fd] = connection
 
+    @property
+    def clients(self) -> int:
+        """How many clients are connected."""
+        return len(self.connections) - len(self._further)
+
     def watch_for(self, connection: ClientConnection, fd: int) -> None:
         """Have the connection told of a further descriptor's events, until `forget`; raises OSError."""
         self.connections[fd] = connection
+        self._further.add(fd)
         self._watch(fd)
 
     def forget(self, fd: int) -> None:
         """Stop telling of the descriptor's events."""
         self.connections.pop(fd, None)
+        self._further.discard(fd)
 
     def on_event(self, connection: ClientConnection, event: int) -> None:
         """Have the connection do what epoll's events ask for."""

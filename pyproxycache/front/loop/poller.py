@@ -117,7 +117,7 @@ class Poller:
         """Serve until `beat`, which is called about once a second, says no."""
         while beat():
             self._next_beat = self._now + _TICK
-            self._accept_if(len(self._connections) < self._most or self._loop.close_idle())
+            self._accept_if(self._loop.clients < self._most or self._loop.close_idle())
             self._accept_left()
             while self._now < self._next_beat:
                 self._pass()
@@ -210,6 +210,6 @@ class Poller:
                 self._loop.close(connection)
                 return
             self._loop.on_event(connection, select.EPOLLIN)  # a client asks at once
-            if len(self._connections) >= self._most and not self._loop.close_idle():
+            if self._loop.clients >= self._most and not self._loop.close_idle():
                 self._accept_if(False)
                 return

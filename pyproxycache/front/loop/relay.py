@@ -138,21 +138,25 @@ class Tunnel(Body):
         is_ending = stops or any(flow.is_cut_short for flow in self._flows)
         return _LAST_SECONDS if is_ending else self._idle
 
+    def _halted(self) -> SendStatus:
+        if not all(flow.over for flow in self._flows):
+            return SendStatus.FULL
+        for flow in self._flows:
+            flow.part()
+        return SendStatus.DONE
+
     def advance(self) -> SendStatus:
         """Pass on what there is, a turn's worth at most, and wait for nothing.
 
         Raises BrokenOff, and ConnectionError where it was the client who broke off.
         """
         try:
+            moving = [flow for flow in self._flows if not flow.over]
             for _ in range(_MOVES):
-                active = [flow for flow in self._flows if not flow.over]
-                if not active:
-                    for flow in self._flows:
-                        flow.part()
-                    return SendStatus.DONE
-                moved = [flow.move() for flow in active]
-                if not any(moved):
-                    return SendStatus.FULL
+                # What cannot move now has an event once it can.
+                moving = [flow for flow in moving if flow.move() and not flow.over]
+                if not moving:
+                    return self._halted()
             return SendStatus.TURN
         except Broken as broken:
             if broken.stream is not self.far:

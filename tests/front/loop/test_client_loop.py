@@ -162,6 +162,7 @@ def test_the_longest_idle_are_closed(loop: Loop) -> None:
 def test_a_further_descriptor_is_the_connections_until_it_is_forgotten(loop: Loop) -> None:
     connection = loop.with_activity(Scripted("only", []))
     loop.watch_for(connection, 5000)
-    assert loop.connections[5000] is connection
+    assert (loop.connections[5000], loop.clients) == (connection, 1)
     loop.forget(5000)
     assert 5000 not in loop.connections
+    assert loop.clients == 1

@@ -19,13 +19,14 @@ from certificates import Certificate, make_certificate
 from inprocess import Front
 from raw import Conversation, request
 from scripted import Scripted, until_gone
+from waiting import until
 
 from pyproxycache.errors import BrokenOff
 from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.net.stream import Stream, stream_over
 from pyproxycache.options import ConnectOptions
-from pyproxycache.outcome import Outcome
+from pyproxycache.outcome import Outcome, Result
 
 LARGE = random.Random(1).randbytes(3 << 20)
 
@@ -192,6 +193,22 @@ def test_a_long_silence_is_the_end(tmp_path: Path) -> None:
         assert client.rest() == b"word"
         (outcome,) = front.told(0, 1)
     assert (outcome.bytes_sent, outcome.bytes_received, outcome.aborted) == (4, 4, False)
+
+
+def test_an_idle_tunnel_gives_way_where_descriptors_are_short(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as origin:
+        port = origin.getsockname()[1]
+        options = ConnectOptions(ports=(port,), idle=6.0)
+        with Front(tmp_path, connect=options) as front, Conversation(front.address) as client:
+            assert client.send(request(f"CONNECT 127.0.0.1:{port}")).head().status == 200
+            far = origin.accept()[0]
+            assert not front.poller.close_idle()
+            until(front.poller.close_idle)
+            assert client.rest() == b""
+            (outcome,) = front.told(0, 1)
+            with far:
+                assert far.recv(1) == b""
+    assert (outcome.result, outcome.aborted) == (Result.TUNNELLED, False)
 
 
 def test_an_end_that_cannot_be_watched_lets_go_of_both(tmp_path: Path) -> None:
