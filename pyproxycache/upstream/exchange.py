@@ -39,7 +39,8 @@ class Exchange(Body):
         is_last = connection.has_sent_content or not may_persist(received, method, self._body)
         self._keep = None if is_last else keep
         self._outcome = outcome
-        self._lock = threading.Lock()
+        # Reentrant: a reader that the collector of cycles closes may end the answer from within.
+        self._lock = threading.RLock()
         self._open = True  # guarded by _lock: once false, the connection may serve another request
         self._missing: int | None = None
         if self._body.ended:

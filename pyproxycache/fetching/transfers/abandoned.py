@@ -17,14 +17,15 @@ class Abandoned:
 
     def __init__(self, options: FetchOptions) -> None:
         self._options = options
-        self._lock = threading.Lock()
+        # Reentrant: a reader that the collector of cycles closes may come here from within.
+        self._lock = threading.RLock()
         self._origins: dict[Flight, str] = {}
 
     def admits(self, flight: Flight) -> bool:
         """Whether one more may go on, which nobody reads from now on."""
         origin = flight.key.origin
         with self._lock:
-            count = Counter(self._origins.values())
+            count = Counter(tuple(self._origins.values()))
             if (
                 len(self._origins) >= self._options.abandoned
                 or count[origin] >= self._options.abandoned_of_origin
