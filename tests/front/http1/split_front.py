@@ -33,6 +33,7 @@ from pyproxycache.wiring.listening import build_guard
 
 _STEPS = 20_000
 _CONFIG = Config(store=StoreOptions(path=Path("/nowhere")), kisscache=KissCacheOptions(enabled=False))
+_UPSTREAM, _GUARD = upstream(), build_guard(_CONFIG)  # once: they read certificates and addresses
 _STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d) ")
 
 
@@ -142,8 +143,8 @@ def _parts(engine: Any) -> WorkerParts:
     below = Below(
         name="test",
         engine=engine,
-        upstream=upstream(),
-        guard=build_guard(_CONFIG),
+        upstream=_UPSTREAM,
+        guard=_GUARD,
         reporter=Reporter(nothing, nothing, None),
         versions=memoryview(bytearray(8)).cast("Q"),
         figures=lambda: Figures(0, None, 0, 0, {}),
