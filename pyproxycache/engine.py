@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pyproxycache import clock
-from pyproxycache.errors import ClientGone, Fault, ProxyError
+from pyproxycache.errors import ClientGone, ProxyError
+from pyproxycache.facts import Attempted, AttemptFailed, ClientLeft, Facts, ServedAs
 from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.fetcher import Fetched, Fetcher
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.fetching.reuse_terms import reuse_terms_of
 from pyproxycache.messages import Entry, Request, Response
-from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.outcome import Forward, Result
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.variants import of_same_content
@@ -46,54 +47,52 @@ class Engine:
     def __init__(self, components: Components) -> None:
         self._components = components
 
-    def handle(self, resource: Resource, request: Request, outcome: Outcome) -> Steps[Response]:
-        """The answer, whatever happens; `outcome` is filled in."""
+    def handle(self, resource: Resource, request: Request, facts: Facts) -> Steps[Response]:
+        """The answer, whatever happens."""
         try:
             self._components.upstream.refuse_loop(request)
             if request.body is not None:  # which may have to be waited for
                 yield Asks(request.url.authority)
-            response = yield from self._answer(resource, with_content_key(request), outcome)
+            return (yield from self._answer(resource, with_content_key(request), facts))
         except ProxyError as error:
-            response = failed(error, outcome)
-        outcome.status = response.head.status
-        return response
+            return failed(error, facts)
 
     def purge(self, resource: Resource) -> bool:
         """Purge what is stored for the resource; tells whether there was anything. Raises StoreError."""
         return self._components.index.purge([resource.key]) > 0
 
-    def _answer(self, resource: Resource, request: Request, outcome: Outcome) -> Steps[Response]:
+    def _answer(self, resource: Resource, request: Request, facts: Facts) -> Steps[Response]:
         components = self._components
-        outcome.key = resource.key
         varies: tuple[str, ...] = ()
         lost: list[Entry] = []  # what was found, and could not be served
         # A follower whose flight turns out not to be for it asks again: the one bounded loop.
         for _ in range(_ATTEMPTS):
-            _begin_again(outcome)
             looked_up = components.lookup.find(resource, request)
             found = looked_up.entries
             if lost and found == lost:
                 break  # nor can it be forgotten now
+            facts.note(Attempted(resource.key))
             match decide.on_request(request, found, resource.rules, clock.wall()):
                 case decisions.Refuse(status, text):
-                    outcome.result = Result.REFUSED
+                    facts.note(ServedAs(Result.REFUSED))
                     return responses.from_text(status, text)
                 case decisions.Bypass(reason):
                     yield Asks(request.url.authority)
-                    return components.forwarder.forward(resource, request, outcome, reason, found)
+                    return components.forwarder.forward(resource, request, facts, reason, found)
                 case decisions.Serve() as serve:
-                    response, lost = self._serve(resource, request, looked_up, serve, outcome), found
+                    response, lost = self._serve(resource, request, looked_up, serve, facts), found
                 case decisions.Assemble(plan, ttl):
-                    response, lost = components.delivery.assembled(request, plan, outcome), found
-                    outcome.result, outcome.ttl = Result.HIT, ttl
+                    response, lost = components.delivery.assembled(request, plan, facts), found
+                    facts.note(ServedAs(Result.HIT, ttl))
                 case decisions.Fetch() as fetch:
                     response, varies = yield from self._fetch(
-                        FetchJob(resource, request, outcome, looked_up, fetch, varies)
+                        FetchJob(resource, request, facts, looked_up, fetch, varies)
                     )
             if response is not None:
                 return response
         yield Asks(request.url.authority)
-        return components.forwarder.forward(resource, request, outcome, Forward.MISS, found)
+        facts.note(Attempted(resource.key))
+        return components.forwarder.forward(resource, request, facts, Forward.MISS, found)
 
     def _serve(
         self,
@@ -101,14 +100,14 @@ class Engine:
         request: Request,
         looked_up: LookupResult,
         serve: decisions.Serve,
-        outcome: Outcome,
+        facts: Facts,
     ) -> Response | None:
-        response = self._components.delivery.stored(request, serve.entry, outcome, serve.ttl)
-        outcome.result = Result.STALE if serve.stale else Result.HIT
+        response = self._components.delivery.stored(request, serve.entry)
         if response is None:
             return None
+        detail = "stale-while-revalidate" if serve.refresh else ""
+        facts.note(ServedAs(Result.STALE if serve.stale else Result.HIT, serve.ttl, detail))
         if serve.refresh:
-            outcome.detail = "stale-while-revalidate"
             self._refresh(resource, request, looked_up, serve.entry)
         if serve.stale or looked_up.stamp is None or serve.entry.key != resource.key:
             return response
@@ -123,7 +122,7 @@ class Engine:
             plain = replace(plain, method="GET")
         fetch = decide.validating(plain, entry, Forward.STALE)
         varies = tuple(name for name, _value in entry.vary)
-        job = FetchJob(resource, plain, Outcome(), looked_up, fetch, varies)
+        job = FetchJob(resource, plain, Facts(), looked_up, fetch, varies)
         self._components.refresher.start(resource.key, lambda: self._components.fetcher.refresh(job))
 
     def _fetch(self, job: FetchJob) -> Steps[Fetched]:
@@ -139,18 +138,9 @@ class Engine:
         return self._components.fetcher.fetch(job)
 
 
-def failed(error: ProxyError, outcome: Outcome) -> Response:
+def failed(error: ProxyError, facts: Facts) -> Response:
     """The answer in place of one that the error prevented."""
-    refused = error.fault is Fault.CLIENT
-    outcome.result = Result.REFUSED if refused else Result.FAILED
-    outcome.stored = False
-    outcome.aborted = isinstance(error, ClientGone)
-    outcome.detail = outcome.detail if refused else type(error).__name__
+    facts.note(AttemptFailed(type(error).__name__, error.fault))
+    if isinstance(error, ClientGone):
+        facts.note(ClientLeft())
     return responses.from_error(error)
-
-
-def _begin_again(outcome: Outcome) -> None:
-    """Forget what an attempt that came to nothing said of itself."""
-    outcome.forward = outcome.forward_status = outcome.ttl = None
-    outcome.stored = outcome.collapsed = False
-    outcome.detail = ""

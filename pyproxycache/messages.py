@@ -222,7 +222,7 @@ class ReuseTerms:
     Times are seconds since the epoch: at `born` the response had the age 0, at `expires` it becomes stale.
     `slot` is the place of the key's version, `version` its value. `varies` are all request fields that
     select among the entries of the key. `again`, if the answer is still being downloaded, joins another
-    client to it: it takes the client's address and the Outcome to fill in, and returns None once that is
+    client to it: it takes the client's address and the Facts of its request, and returns None once that is
     no longer possible. Without `again` the answer is stored.
     """
 

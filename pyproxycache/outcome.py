@@ -36,9 +36,9 @@ class Forward(Enum):
     PARTIAL = "partial"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """The record of one request: result, sizes (bytes) and times (seconds); filled in as it proceeds.
+    """The record of one request: result, sizes (bytes) and times (seconds), as far as they are known.
 
     `forward` says why the origin was asked, `forward_status` what it answered (RFC 9211). `target` is the
     request target as it was sent, `url` what it means, None if it is invalid. `peer` is the IP address that

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pyproxycache.engine import failed
 from pyproxycache.errors import ProxyError, StoreError
+from pyproxycache.facts import Facts, ForwardedAlone, NotStored, OriginReplied, ServedAs
 from pyproxycache.fetching.forwarder import relayed
 from pyproxycache.messages import Request, Response
-from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.outcome import Forward, Result
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules.cache_control import request_directives
 from pyproxycache.rules.grammar import end_to_end
@@ -22,26 +23,25 @@ class StorelessEngine:
         self._upstream = upstream
         self._why = why
 
-    def handle(self, resource: Resource, request: Request, outcome: Outcome) -> Steps[Response]:
-        """The answer, whatever happens; `outcome` is filled in."""
+    def handle(self, resource: Resource, request: Request, facts: Facts) -> Steps[Response]:
+        """The answer, whatever happens."""
         try:
             self._upstream.refuse_loop(request)
             if request_directives(request.headers).only_if_cached:
-                outcome.result = Result.REFUSED
+                facts.note(ServedAs(Result.REFUSED))
                 response = responses.from_text(504, "only-if-cached was asked for, and nothing is stored")
             else:
                 yield Asks(resource.url.authority)
-                response = self._passed(request, outcome)
+                response = self._passed(request, facts)
         except ProxyError as error:
-            response = failed(error, outcome)
-        outcome.status = response.head.status
+            response = failed(error, facts)
         return response
 
-    def _passed(self, request: Request, outcome: Outcome) -> Response:
-        outcome.result, outcome.forward, outcome.detail = Result.PASSED, Forward.BYPASS, "no-store"
+    def _passed(self, request: Request, facts: Facts) -> Response:
+        facts.note(ForwardedAlone(Forward.BYPASS), NotStored("no-store"))
         outgoing = request.with_headers(end_to_end(request.headers))
-        exchange = self._upstream.send(outgoing, outcome)
-        outcome.forward_status = exchange.head.status
+        exchange = self._upstream.send(outgoing, facts)
+        facts.note(OriginReplied(exchange.head.status))
         return relayed(exchange, request)
 
     def purge(self, _resource: Resource) -> bool:

@@ -16,6 +16,7 @@ LAYERS = (
         "messages",
         "body",
         "outcome",
+        "facts",
         "errors",
         "units",
         "options",

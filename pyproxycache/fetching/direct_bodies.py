@@ -85,7 +85,7 @@ class DirectBodies:
         last = None if stop is None else base + stop - 1
         headers = plain_headers(read.request).with_field("Range", range_text(base + offset, last))
         request = read.request.with_headers(headers.with_field("If-Range", validator))
-        exchange = self._upstream.send(request, read.outcome)
+        exchange = self._upstream.send(request, read.facts)
         if entry.part is None and is_whole(exchange.head, entry.head):
             return OriginBody(exchange, _from_byte(exchange, offset, stop))
         end = complete_length(exchange.head) if stop is None else base + stop
@@ -100,7 +100,7 @@ class DirectBodies:
         if is_begun and (given is None or not given.reach_to(offset)):
             raise BrokenOff("the download ended, and without a strong validator it cannot go on")
         request = read.request.with_headers(plain_headers(read.request))
-        exchange = self._upstream.send(request, read.outcome)
+        exchange = self._upstream.send(request, read.facts)
         if exchange.length != read.answered.length or not is_alike(read.entry.head, exchange.head):
             exchange.close()
             raise BrokenOff(_OTHER)
@@ -115,7 +115,7 @@ class DirectBodies:
         assert validator is not None, "as_part() gives a part that has one"
         headers = plain_headers(read.request).with_field("Range", range_text(offset, read.stop - 1))
         request = read.request.with_headers(headers.with_field("If-Range", validator))
-        exchange = self._upstream.send(request, read.outcome)
+        exchange = self._upstream.send(request, read.facts)
         if not continues(exchange.head, read.like.head, offset):
             exchange.close()
             raise BrokenOff(_OTHER)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyproxycache.facts import Facts
 from pyproxycache.messages import Request
-from pyproxycache.outcome import Outcome
 from pyproxycache.routing.flight_key import FlightKey, flight_key
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules.decisions import Fetch
@@ -23,7 +23,7 @@ class FetchJob:
 
     resource: Resource
     request: Request
-    outcome: Outcome
+    facts: Facts
     looked_up: LookupResult
     fetch: Fetch
     varies: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pyproxycache import clock
 from pyproxycache.errors import StoreError
+from pyproxycache.facts import BeingStored, Collapsed, Forwarded, ForwardedAlone, NotStored, ServedAs
 from pyproxycache.fetching.dispatch import Alone, Dispatched, Dispatcher, LookAgain
 from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.flight_answers import FlightAnswers, Unsuitable
@@ -68,7 +69,7 @@ class Fetcher:
 
     def fetch(self, job: FetchJob) -> Steps[Fetched]:
         """The answer; None to look again, then with the fields that the response varies on."""
-        job.outcome.forward = job.fetch.reason
+        job.facts.note(Forwarded(job.fetch.reason))
         match (yield from self._dispatch(job)):
             case Leading() as leading:
                 with leading:
@@ -86,7 +87,7 @@ class Fetcher:
         dispatched = finished(self._dispatch(job))
         if isinstance(dispatched, Leading):
             with dispatched as leading:
-                close_unused(self._leader.ask(leading, job.request, job.fetch, job.outcome))
+                close_unused(self._leader.ask(leading, job.request, job.fetch, job.facts))
 
     # Who brings it in.
 
@@ -162,7 +163,7 @@ class Fetcher:
     # Leading.
 
     def _lead(self, job: FetchJob, leading: Leading) -> _Answered | JoinFlight:
-        led = self._leader.ask(leading, job.request, job.fetch, job.outcome)
+        led = self._leader.ask(leading, job.request, job.fetch, job.facts)
         if isinstance(led, WholeInstead):
             return self._lead_whole(job, led.answer)
         return self._led(job, leading.flight, led)
@@ -178,12 +179,12 @@ class Fetcher:
         """The answer to the one who leads."""
         match led:
             case Downloading(own):
-                job.outcome.stored, job.outcome.result = True, Result.FETCHED
+                job.facts.note(BeingStored(), ServedAs(Result.FETCHED))
                 answered = self._answers.of_flight(job, flight, flight.progress(), however_far=however_far)
                 return answered if isinstance(answered, Unsuitable) else with_own(answered, own)
             case Passed(exchange, reason):
-                job.outcome.result, job.outcome.detail = Result.PASSED, reason
-                return self._forwarder.relay(job.resource, job.request, exchange, job.fetch, job.outcome)
+                job.facts.note(ForwardedAlone(job.fetch.reason), NotStored(reason))
+                return self._forwarder.relay(job.resource, job.request, exchange, job.fetch, job.facts)
             case Freshened(entry, siblings, own):
                 return with_own(self._answers.freshened(job, entry, siblings), own)
             case Stale(entry, detail):
@@ -199,8 +200,9 @@ class Fetcher:
                     adopted = self._leader.adopt(leading, answer)
                     return self._led(job, leading.flight, adopted, however_far=True)
             case Alone():
+                job.facts.note(ForwardedAlone(job.fetch.reason))
                 return self._forwarder.relay(
-                    job.resource, job.request, answer.exchange, job.fetch, job.outcome
+                    job.resource, job.request, answer.exchange, job.fetch, job.facts
                 )
         answer.exchange.close()
         return dispatched
@@ -209,7 +211,7 @@ class Fetcher:
 
     def _follow(self, job: FetchJob, flight: Flight, *, however_far: bool = False) -> Steps[Fetched]:
         """The answer out of another one's flight: `however_far` behind what has come its bytes may lie."""
-        job.outcome.collapsed = True
+        job.facts.note(Collapsed())
         waits = flight.progress().entry is None
         yield from until_there(flight)
         progress = flight.progress()
@@ -225,10 +227,10 @@ class Fetcher:
         shares = waits and not flight.head_was_known
         if not shares and not decide.is_usable(job.request, entry, job.resource.rules, now):
             yield Asks(job.resource.url.authority)
-            other = self._forwarder.confirm(job.resource, job.request, entry, job.outcome)
+            other = self._forwarder.confirm(job.resource, job.request, entry, job.facts)
             if other is not None:
                 return other, varies
-        job.outcome.result = Result.COLLAPSED
+        job.facts.note(ServedAs(Result.COLLAPSED))
         answered = self._answers.of_flight(job, flight, progress, however_far=however_far)
         if isinstance(answered, Unsuitable):
             yield Asks(job.resource.url.authority)
@@ -248,20 +250,17 @@ class Fetcher:
         return answered
 
     def _forward(self, job: FetchJob, reason: Forward) -> Response:
-        return self._forwarder.forward(
-            job.resource, job.request, job.outcome, reason, job.looked_up.entries
-        )
+        return self._forwarder.forward(job.resource, job.request, job.facts, reason, job.looked_up.entries)
 
     def _not_storable(self, job: FetchJob) -> Response:
         """Nobody waits for what could not be stored a while ago, but perhaps it can be now."""
         response = self._forwarder.forward(
             job.resource,
             job.request,
-            job.outcome,
+            job.facts,
             job.fetch.reason,
             job.looked_up.entries,
             job.flight_of_whole,
         )
-        if not job.outcome.stored:
-            job.outcome.detail = "not-storable"
+        job.facts.note(NotStored("not-storable"))
         return response

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 from pyproxycache import clock
 from pyproxycache.errors import Fault, UpstreamError
+from pyproxycache.facts import Attempted, Collapsed, Facts, Forwarded, ServedAs
 from pyproxycache.fetching.dispatch import Alone
 from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.reuse_terms import reuse_terms_of
 from pyproxycache.messages import Entry, Head, Part, Request, Response
 from pyproxycache.options import FetchOptions
-from pyproxycache.outcome import Outcome, Result
+from pyproxycache.outcome import Result
 from pyproxycache.rules import decide
 from pyproxycache.rules.extents import as_part
 from pyproxycache.rules.ranges import if_range_holds, range_specs, select_ranges
@@ -49,8 +50,8 @@ class FlightAnswers:
         entry, plan = progress.entry, job.fetch.plan
         if entry is not None and plan is not None and plan.is_continued_by(entry):
             renewed = plan.renewed_by(entry)
-            return self._delivery.assembled(job.request, renewed, job.outcome, (flight, progress))
-        response = self._delivery.arriving(job.request, job.outcome, flight, progress)
+            return self._delivery.assembled(job.request, renewed, job.facts, (flight, progress))
+        response = self._delivery.arriving(job.request, job.facts, flight, progress)
         if response is None or progress.end is not None:
             return response
         return self._with_others(response, job, flight, progress)
@@ -87,14 +88,14 @@ class FlightAnswers:
         if response.head.status != entry.status:
             return response  # it answers a condition, or a range, whose distance was judged for now
 
-        def again(client: str, outcome: Outcome) -> Response | None:
+        def again(client: str, facts: Facts) -> Response | None:
             current = flight.progress()
             if current.generation != progress.generation or not flight.is_current():
                 return None
             request = replace(job.request, client=client, interim=None, cancellation=None, login=None)
-            outcome.key, outcome.forward = job.resource.key, job.fetch.reason
-            outcome.collapsed, outcome.result = True, Result.COLLAPSED
-            return self._delivery.arriving(request, outcome, flight, current)
+            facts.note(Attempted(job.resource.key), Forwarded(job.fetch.reason))
+            facts.note(Collapsed(), ServedAs(Result.COLLAPSED))
+            return self._delivery.arriving(request, facts, flight, current)
 
         varies = tuple(name for name, _value in entry.vary)
         reuse_terms = reuse_terms_of(job.request, entry, job.resource.rules, stamp, varies)
@@ -128,29 +129,29 @@ class FlightAnswers:
         """The stored answer that was validated, with the parts that belong to it."""
         if job.fetch.plan is not None:
             plan = job.fetch.plan.with_entries((entry, *siblings))
-            response = self._delivery.assembled(job.request, plan, job.outcome)
-        else:
-            response = self._stored(job, entry)
-        job.outcome.result = Result.REVALIDATED
-        return response
+            response = self._delivery.assembled(job.request, plan, job.facts)
+            job.facts.note(ServedAs(Result.REVALIDATED))
+            return response
+        return self._stored(job, entry, Result.REVALIDATED)
 
     def stale(self, job: FetchJob, entry: Entry, detail: str) -> Response | None:
         """The stored answer in place of one that the origin failed to give; `detail` says how."""
-        request, outcome, plan = job.request, job.outcome, job.fetch.plan
+        request, plan = job.request, job.fetch.plan
         if plan is None:
-            response = self._stored(job, entry)
-        else:
-            now = clock.wall()
-            allowed = [decide.on_error(e, job.resource.rules, now, request) for e in plan.used]
-            if None in allowed:
-                raise UpstreamError("the origin failed, and not all stored parts may stand in for it")
-            response = self._delivery.assembled(request, plan, outcome)
-        outcome.result, outcome.detail = Result.STALE, detail
+            return self._stored(job, entry, Result.STALE, detail)
+        now = clock.wall()
+        allowed = [decide.on_error(e, job.resource.rules, now, request) for e in plan.used]
+        if None in allowed:
+            raise UpstreamError("the origin failed, and not all stored parts may stand in for it")
+        response = self._delivery.assembled(request, plan, job.facts)
+        job.facts.note(ServedAs(Result.STALE, detail=detail))
         return response
 
-    def _stored(self, job: FetchJob, entry: Entry) -> Response | None:
+    def _stored(self, job: FetchJob, entry: Entry, result: Result, detail: str = "") -> Response | None:
         ttl = decide.time_to_live(job.request, entry, job.resource.rules, clock.wall())
-        return self._delivery.stored(job.request, entry, job.outcome, ttl)
+        response = self._delivery.stored(job.request, entry)
+        job.facts.note(ServedAs(result, ttl, detail))
+        return response
 
 
 def _is_asked_for(request: Request, head: Head, part: Part) -> bool:

@@ -10,11 +10,12 @@ from pyproxycache import clock
 from pyproxycache.body import Body
 from pyproxycache.cancellation import Cancellation
 from pyproxycache.errors import StoreError
+from pyproxycache.facts import BeingStored, Facts, Forwarded, ForwardedAlone, OriginReplied
 from pyproxycache.fetching.leader import Leader, Passed, ToStore
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.source import closed_on_error
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, without_query
-from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.outcome import Forward
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules import decide, decisions
@@ -62,7 +63,7 @@ class Forwarder:
         self,
         resource: Resource,
         request: Request,
-        outcome: Outcome,
+        facts: Facts,
         reason: Forward,
         found: Sequence[Entry] = (),
         flight_key: FlightKey | None = None,
@@ -71,37 +72,32 @@ class Forwarder:
 
         With the `flight_key` of something that was not storable the answer is stored if it is now.
         """
-        outcome.result, outcome.forward = Result.PASSED, reason
-        outcome.stored = outcome.collapsed = False
+        facts.note(ForwardedAlone(reason))
         outgoing = request.with_headers(end_to_end(request.headers))
         asked = clock.wall()
-        exchange = self._upstream.send(outgoing, outcome)
-        outcome.forward_status = exchange.head.status
+        exchange = self._upstream.send(outgoing, facts)
+        facts.note(OriginReplied(exchange.head.status))
         with closed_on_error(exchange):
             self._invalidate(resource, request, exchange.head)
             if request.method == "HEAD" and exchange.head.status == 200:
                 self._update(resource, outgoing, found, exchange.head, asked)
             to_keep = self._to_keep(resource, outgoing, exchange, asked, flight_key)
-        kept = None if to_keep is None else self._kept(request, outcome, *to_keep)
+        kept = None if to_keep is None else self._kept(request, facts, *to_keep)
         return kept or relayed(exchange, request)
 
-    def confirm(
-        self, resource: Resource, request: Request, entry: Entry, outcome: Outcome
-    ) -> Response | None:
+    def confirm(self, resource: Resource, request: Request, entry: Entry, facts: Facts) -> Response | None:
         """Ask the origin whether what is arriving still holds; None if it does, else its other answer."""
         fields = validators(entry.head)
         if not fields:
-            return self.forward(resource, request, outcome, Forward.STALE)
+            return self.forward(resource, request, facts, Forward.STALE)
         headers = Headers((*strip_conditionals(end_to_end(request.headers)), *fields))
-        exchange = self._upstream.send(request.with_headers(headers), outcome)
-        outcome.forward, outcome.forward_status = Forward.STALE, exchange.head.status
+        exchange = self._upstream.send(request.with_headers(headers), facts)
+        facts.note(Forwarded(Forward.STALE), OriginReplied(exchange.head.status))
         if exchange.head.status == 304 and matches_304(entry, exchange.head):
             exchange.close()
             return None
-        outcome.result, outcome.collapsed = Result.PASSED, False
-        return self.relay(
-            resource, request, exchange, decisions.Fetch(headers, None, Forward.STALE), outcome
-        )
+        facts.note(ForwardedAlone(Forward.STALE))
+        return self.relay(resource, request, exchange, decisions.Fetch(headers, None, Forward.STALE), facts)
 
     def relay(
         self,
@@ -109,7 +105,7 @@ class Forwarder:
         request: Request,
         exchange: Exchange,
         fetch: decisions.Fetch,
-        outcome: Outcome,
+        facts: Facts,
     ) -> Response:
         """Hand on the answer to a fetch that is not stored, if it suits the client's own request."""
         head = exchange.head
@@ -121,7 +117,7 @@ class Forwarder:
                 return Response(responses.not_modified(head))
             return relayed(exchange, request)
         exchange.close()
-        return self.forward(resource, request, outcome, fetch.reason)
+        return self.forward(resource, request, facts, fetch.reason)
 
     def _invalidate(self, resource: Resource, request: Request, head: Head) -> None:
         """Forget what an unsafe request changed (RFC 9111 section 4.4, RFC 9875 section 2.2.2)."""
@@ -180,17 +176,15 @@ class Forwarder:
             return None
         return self._leader.lead(joined.writer), ToStore(exchange, decision, _as_get(request), asked)
 
-    def _kept(
-        self, request: Request, outcome: Outcome, leading: Leading, answer: ToStore
-    ) -> Response | None:
+    def _kept(self, request: Request, facts: Facts, leading: Leading, answer: ToStore) -> Response | None:
         """The answer out of the flight that stores it."""
         with leading:
             adopted = self._leader.adopt(leading, answer)
             if isinstance(adopted, Passed):
                 return None
-            outcome.stored = True
+            facts.note(BeingStored())
             flight = leading.flight
-            response = self._delivery.arriving(request, outcome, flight, flight.progress())
+            response = self._delivery.arriving(request, facts, flight, flight.progress())
             return with_own(response, adopted.own)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pyproxycache import clock
 from pyproxycache.errors import StoreError, UpstreamError
+from pyproxycache.facts import Facts, OriginReplied
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.storing_advice import StoringAdvice
 from pyproxycache.fetching.transfers.downloads import Downloads
@@ -16,7 +17,6 @@ from pyproxycache.fetching.transfers.giving_up import give_up
 from pyproxycache.fetching.transfers.source import Source, ask, closed_on_error, entry_of, length_of
 from pyproxycache.messages import Entry, Request, without_query
 from pyproxycache.options import FetchOptions
-from pyproxycache.outcome import Outcome
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.digests import expected_digests
 from pyproxycache.rules.policy import Policies
@@ -124,21 +124,21 @@ class Leader:
         """The lead of the writer's flight, to be left as a context is."""
         return Leading(writer, self._downloads.start)
 
-    def ask(self, leading: Leading, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
+    def ask(self, leading: Leading, request: Request, fetch: decisions.Fetch, facts: Facts) -> Led:
         """Ask the origin and act on the head of its answer.
 
         Raises the ProxyError that everyone is to get who waits for this flight.
         """
         with _while_wanted(request, leading.flight):
-            return self._asked(leading, request, fetch, outcome)
+            return self._asked(leading, request, fetch, facts)
 
-    def _asked(self, leading: Leading, request: Request, fetch: decisions.Fetch, outcome: Outcome) -> Led:
+    def _asked(self, leading: Leading, request: Request, fetch: decisions.Fetch, facts: Facts) -> Led:
         writer = leading.writer
         plain = request.with_headers(fetch.headers)
         asked = clock.wall()
         patience = self._options.stale_after if fetch.stale else None
         try:
-            answered = ask(self._upstream, writer, plain, outcome, patience)
+            answered = ask(self._upstream, writer, plain, facts, patience)
         except UpstreamError as error:
             stand_in = decide.on_error(
                 fetch.stale, self._policies.about(request.url), clock.wall(), request
@@ -148,7 +148,7 @@ class Leader:
             give_up(writer, End.STALE, error)
             return Stale(stand_in.entry, stand_in.detail)
         exchange = answered.exchange
-        outcome.forward_status = exchange.head.status
+        facts.note(OriginReplied(exchange.head.status))
         with closed_on_error(exchange):
             if answered.rest is not None and writer.entry is not None:
                 writer.begin(writer.entry, answered.rest.end)
@@ -172,7 +172,7 @@ class Leader:
                     return Stale(entry, detail)
                 case decisions.FetchAnew(anew):
                     exchange.close()
-                    return self._asked(leading, request, anew, outcome)
+                    return self._asked(leading, request, anew, facts)
 
     def _store(self, leading: Leading, answer: ToStore) -> Led:
         writer, store = leading.writer, answer.store

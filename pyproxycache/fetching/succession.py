@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 
 from pyproxycache.body import Body, FileSlice, Piece
 from pyproxycache.errors import StoreError
+from pyproxycache.facts import Facts
 from pyproxycache.fetching.direct_bodies import DirectBodies, GivenBytes
 from pyproxycache.fetching.dispatch import Dispatcher, LookAgain
 from pyproxycache.fetching.leader import Downloading, Leader, close_unused
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.messages import Entry, Part, Request, without_query
-from pyproxycache.outcome import Forward, Outcome
+from pyproxycache.outcome import Forward
 from pyproxycache.routing.flight_key import FlightKey, flight_key
 from pyproxycache.rules.decisions import Fetch
 from pyproxycache.rules.parts import filling
@@ -65,10 +66,10 @@ class Succession:
 class Successor(ABC):
     """Goes on with one client's body: out of the store, of another's flight, of one it leads, or alone."""
 
-    def __init__(self, parts: SuccessionParts, request: Request, outcome: Outcome) -> None:
+    def __init__(self, parts: SuccessionParts, request: Request, facts: Facts) -> None:
         self._parts = parts
         self._request = request
-        self._outcome = outcome
+        self._facts = facts
 
     @abstractmethod
     def note_given(self, piece: Piece) -> None:
@@ -102,7 +103,7 @@ class Successor(ABC):
         """Lead, with this client's request; its own body comes through the flight."""
         plan = None if like.part is None else filling(like.head, like.part)
         fetch = Fetch(headers_for(like, self._request), None, Forward.PARTIAL, plan=plan)
-        led = self._parts.leader.ask(leading, self._request, fetch, self._outcome)
+        led = self._parts.leader.ask(leading, self._request, fetch, self._facts)
         if isinstance(led, Downloading):
             with contextlib.suppress(Orphaned):  # it is something else, and over: nobody else has led it
                 return self._followed(leading.flight, offset)
@@ -137,7 +138,7 @@ class FlightSuccessor(Successor):
     """Goes on with the body of a flight, byte by byte as it was or not at all."""
 
     def __init__(self, parts: SuccessionParts, read: FlightRead) -> None:
-        super().__init__(parts, read.request, read.outcome)
+        super().__init__(parts, read.request, read.facts)
         self._read = read
         self._given: GivenBytes | None = None
 
@@ -205,7 +206,7 @@ class SpanSuccessor(Successor):
     """Goes on with bytes of a representation, out of whatever has them: parts, downloads, the origin."""
 
     def __init__(self, parts: SuccessionParts, read: SpanRead) -> None:
-        super().__init__(parts, read.request, read.outcome)
+        super().__init__(parts, read.request, read.facts)
         self._read = read
 
     def note_given(self, piece: Piece) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyproxycache.errors import NotImplementedHere
+from pyproxycache.facts import Facts, Located
 from pyproxycache.front.handlers.handler import Answered, Handler
 from pyproxycache.front.handlers.upgrade import wanted_protocols
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Local, Wanted, Way, locate, tunnel_end
 from pyproxycache.messages import Authority, Url
-from pyproxycache.outcome import Outcome
 from pyproxycache.steps import Steps
 
 
@@ -44,16 +44,16 @@ class Router:
         self._handlers = handlers
         self._upstream = upstream
 
-    def answer(self, received: RawRequest, outcome: Outcome) -> Steps[Answered]:
-        """The answer of the handler; `outcome` is filled in. Raises ProxyError."""
+    def answer(self, received: RawRequest, facts: Facts) -> Steps[Answered]:
+        """The answer of the handler; raises ProxyError."""
         received.check_fields(names_cache=self._upstream is None and received.target.startswith("/"))
         if received.method == "CONNECT":
-            return (yield from self._connect().answer(received, tunnel_end(received.target), outcome))
+            return (yield from self._connect().answer(received, tunnel_end(received.target), facts))
         target = locate(received.target, self._upstream, received.method)
         if isinstance(target, Local):
-            return (yield from self._own(target).answer(received, target, outcome))
-        outcome.url = target.url
-        return (yield from self._for_url(received, target).answer(received, target, outcome))
+            return (yield from self._own(target).answer(received, target, facts))
+        facts.note(Located(target.url))
+        return (yield from self._for_url(received, target).answer(received, target, facts))
 
     def _for_url(self, received: RawRequest, wanted: Wanted) -> Handler[Wanted]:
         handlers = self._handlers

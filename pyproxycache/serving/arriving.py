@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pyproxycache.body import Body, BytesBody
+from pyproxycache.facts import Facts
 from pyproxycache.messages import Entry, Request
-from pyproxycache.outcome import Outcome
 from pyproxycache.rules.extents import are_of_one, as_part, extent_of
 from pyproxycache.serving.resumed import Resume, ResumedBody
 from pyproxycache.store.ports import Flight
@@ -23,7 +23,7 @@ class FlightRead:
     """What a client reads of a flight whose head it was `answered` with: bytes `start` up to `stop`."""
 
     request: Request
-    outcome: Outcome
+    facts: Facts
     flight: Flight
     answered: Progress
     start: int
@@ -43,7 +43,7 @@ class SpanRead:
     """
 
     request: Request
-    outcome: Outcome
+    facts: Facts
     like: Entry
     start: int
     stop: int

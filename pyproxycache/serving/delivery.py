@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from pyproxycache import clock
 from pyproxycache.body import Body
+from pyproxycache.facts import Facts
 from pyproxycache.messages import Entry, Request, Response
-from pyproxycache.outcome import Outcome
 from pyproxycache.rules.extents import as_part
 from pyproxycache.rules.parts import Plan, Segment
 from pyproxycache.rules.parts import plan as plan_for
@@ -39,8 +39,8 @@ class Delivery:
         self._admit_peer = admit_peer
         self._note_access = note_access
 
-    def stored(self, request: Request, entry: Entry, outcome: Outcome, ttl: int) -> Response | None:
-        """The answer out of a stored entry, which is fresh for `ttl` seconds more."""
+    def stored(self, request: Request, entry: Entry) -> Response | None:
+        """The answer out of a stored entry."""
         self._admit_peer(request.client, entry.peer)
         now = clock.wall()
 
@@ -55,14 +55,13 @@ class Delivery:
             with logging_store_errors("shorten the life of", entry.key):
                 self._index.shorten(entry, request.ttl)
         self._note_access(entry.id, now)
-        outcome.ttl = ttl
         return response
 
     def assembled(
         self,
         request: Request,
         plan: Plan,
-        outcome: Outcome,
+        facts: Facts,
         arriving: tuple[Flight, Progress] | None = None,
     ) -> Response | None:
         """The answer out of stored parts; the first that is missing comes from a flight, others later."""
@@ -83,7 +82,7 @@ class Delivery:
         def open_segment(segment: Segment) -> Body:
             if segment in opened:
                 return opened.pop(segment)
-            read = SpanRead(request, outcome, plan.parts[0], segment.start, segment.stop)
+            read = SpanRead(request, facts, plan.parts[0], segment.start, segment.stop)
             return self._arriving.of_span(read)
 
         try:
@@ -93,7 +92,7 @@ class Delivery:
                     opened[segment] = self._bodies.open(segment.entry, *segment.in_body)
             if arriving is not None:
                 first, like = plan.missing[0], plan.parts[0]
-                read = SpanRead(request, outcome, like, first.start, first.stop)
+                read = SpanRead(request, facts, like, first.start, first.stop)
                 opened[first] = self._arriving.of_span(read, arriving[0])
             response = responses.from_parts(request, plan, now, open_segment)
         except (BodyGone, Orphaned):
@@ -103,30 +102,30 @@ class Delivery:
         return response
 
     def arriving(
-        self, request: Request, outcome: Outcome, flight: Flight, progress: Progress
+        self, request: Request, facts: Facts, flight: Flight, progress: Progress
     ) -> Response | None:
         """The answer out of a flight whose head fits."""
         entry = progress.entry
         assert entry is not None, "the head is known"
         self._admit_peer(request.client, entry.peer)
         if entry.part is not None and as_part(entry) is not None:
-            return self._arriving_part(request, outcome, flight, entry)
+            return self._arriving_part(request, facts, flight, entry)
 
         def open_body(start: int, stop: int | None) -> Body:
-            return self._arriving.of_flight(FlightRead(request, outcome, flight, progress, start, stop))
+            return self._arriving.of_flight(FlightRead(request, facts, flight, progress, start, stop))
 
         try:
             return responses.from_entry(request, entry, progress.length, clock.wall(), open_body)
         except Orphaned:
             return None
 
-    def _arriving_part(self, request: Request, outcome: Outcome, flight: Flight, part: Entry) -> Response:
+    def _arriving_part(self, request: Request, facts: Facts, flight: Flight, part: Entry) -> Response:
         """The answer out of a part that arrives, and behind it out of whatever has the rest."""
         now = clock.wall()
 
         def open_span(start: int, stop: int | None) -> Body:
             assert stop is not None, "the end of a part is known"
-            return self._arriving.of_span(SpanRead(request, outcome, part, start, stop), flight)
+            return self._arriving.of_span(SpanRead(request, facts, part, start, stop), flight)
 
         def open_body(start: int, stop: int | None) -> Body:
             return open_span(part.first_byte + start, None if stop is None else part.first_byte + stop)

@@ -19,10 +19,10 @@ from pyproxycache.errors import (
     UpstreamUnreachable,
     reason,
 )
+from pyproxycache.facts import Facts, OriginConnected
 from pyproxycache.http1.response_heads import ParsedHead
 from pyproxycache.messages import Authority, Head, Request, Url
 from pyproxycache.options import FetchOptions, ParentOptions
-from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.connection import ClosedWhileIdle, OriginConnection, Route
 from pyproxycache.upstream.dialling import Admit, Dialler
 from pyproxycache.upstream.exchange import Exchange
@@ -68,7 +68,7 @@ class Upstream:
         self._dialler = Dialler(options, admit, name, authorization)
         self._idle = IdleConnections()
 
-    def send(self, request: Request, outcome: Outcome, *, patience: float | None = None) -> Exchange:
+    def send(self, request: Request, facts: Facts, *, patience: float | None = None) -> Exchange:
         """Send the request and return the exchange: the answer's head, with its body still to be read.
 
         `patience` limits the wait for the head (seconds). Raises UpstreamUnreachable, UpstreamTimeout,
@@ -79,15 +79,15 @@ class Upstream:
         literal = self._admitted_literal(route, request.client, request.url.host, request.url.port)
         while (connection := self._kept(route, request)) is not None:
             try:
-                return self._exchange(connection, request, outcome, literal, deadline)
+                return self._exchange(connection, request, facts, literal, deadline)
             except ClosedWhileIdle as error:
                 if not _is_repeatable(request):
                     text = f"{request.url.authority} closed the connection that was logged in"
                     raise UpstreamUnreachable(text, "connection_terminated") from error
         connection = self._dialler.connect(route, request.client, deadline)
-        return self._exchange(connection, request, outcome, literal, deadline)
+        return self._exchange(connection, request, facts, literal, deadline)
 
-    def upgrade(self, request: Request, protocols: str, outcome: Outcome) -> Exchange | Switched:
+    def upgrade(self, request: Request, protocols: str, facts: Facts) -> Exchange | Switched:
         """Send a request to switch to one of the protocols, on a connection of its own.
 
         Raises what send() does.
@@ -100,11 +100,11 @@ class Upstream:
             self._set_silence(connection, request.url, None)
             received = connection.ask(request, self._name, protocols)
             if received.head.status == 101:
-                outcome.peer, outcome.through_parent = connection.peer, route.through_parent
+                facts.note(OriginConnected(connection.peer, route.through_parent))
                 return Switched(received.head, connection)
-            return self._received(connection, received, request, outcome, literal)
+            return self._received(connection, received, request, facts, literal)
 
-    def tunnel(self, end: Authority, via: str, client: str, outcome: Outcome) -> FarEnd:
+    def tunnel(self, end: Authority, via: str, client: str, facts: Facts) -> FarEnd:
         """Open a way through to a host and port for the client (its IP address), which is to be closed.
 
         `via` is what the next proxy is told of those that the request came through (RFC 9110 section
@@ -115,7 +115,7 @@ class Upstream:
         route = self._tunnel_route(end)
         self._admitted_literal(route, client, end.host, end.port)
         connection = self._dialler.connect(route, client, None, via)
-        outcome.peer, outcome.through_parent = connection.peer, route.through_parent
+        facts.note(OriginConnected(connection.peer, route.through_parent))
         return FarEnd(connection)
 
     def close_unwanted(self) -> None:
@@ -182,7 +182,7 @@ class Upstream:
         self,
         connection: OriginConnection,
         request: Request,
-        outcome: Outcome,
+        facts: Facts,
         literal: str,
         deadline: float | None,
     ) -> Exchange:
@@ -192,20 +192,20 @@ class Upstream:
                 self._set_silence(connection, request.url, None)
                 received = connection.ask(request, self._name)
                 connection.reader.deadline = None
-            return self._received(connection, received, request, outcome, literal)
+            return self._received(connection, received, request, facts, literal)
 
     def _received(
         self,
         connection: OriginConnection,
         received: ParsedHead,
         request: Request,
-        outcome: Outcome,
+        facts: Facts,
         literal: str,
     ) -> Exchange:
         peer = literal if connection.route.through_parent else connection.peer
         self._set_silence(connection, request.url, received.head)
         keep = self._keep_for(request, received.head)
-        return Exchange(connection, received, request.method, peer, outcome, keep)
+        return Exchange(connection, received, request.method, peer, facts, keep)
 
     def _keep_for(self, request: Request, head: Head) -> Callable[[OriginConnection], None] | None:
         """What keeps the connection for later requests, of this client only if it is logged in; or None."""

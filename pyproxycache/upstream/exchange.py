@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from pyproxycache.body import Body
 from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout
+from pyproxycache.facts import ByteCount, Facts, OriginConnected
 from pyproxycache.http1.framing import framed, may_persist
 from pyproxycache.http1.response_heads import ParsedHead
-from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.connection import OriginConnection
 
 
@@ -17,7 +17,7 @@ class Exchange(Body):
     """One answer being received, which has to be read to its end or closed.
 
     `length` is the body's in bytes, None if it is not known before its end. `peer` is the origin's IP
-    address, "" if only the parent knows it. Bytes that are read are counted in the outcome. `keep` is
+    address, "" if only the parent knows it. Bytes that are read are counted as `received`. `keep` is
     called with the connection if it can carry another request; None: it is closed. Raises
     UpstreamMalformed.
     """
@@ -28,17 +28,17 @@ class Exchange(Body):
         received: ParsedHead,
         method: str,
         peer: str,
-        outcome: Outcome,
+        facts: Facts,
         keep: Callable[[OriginConnection], None] | None,
     ) -> None:
         self.head, self._body = framed(received, method, connection.reader)
         self.length = self._body.length
         self.peer = peer
-        outcome.peer, outcome.through_parent = connection.peer, connection.route.through_parent
+        facts.note(OriginConnected(connection.peer, connection.route.through_parent))
         self._connection = connection
         is_last = connection.has_sent_content or not may_persist(received, method, self._body)
         self._keep = None if is_last else keep
-        self._outcome = outcome
+        self._received = facts.received
         # Reentrant: a reader that the collector of cycles closes may end the answer from within.
         self._lock = threading.RLock()
         self._open = True  # guarded by _lock: once false, the connection may serve another request
@@ -65,7 +65,7 @@ class Exchange(Body):
         except (OSError, EOFError, UpstreamMalformed) as error:
             self.close()
             raise BrokenOff(f"the origin broke off: {error or type(error).__name__}") from error
-        self._outcome.bytes_received += len(data)
+        self._received.add(len(data))
         if self._missing is not None:
             self._missing -= len(data)
             if self._missing < 0:
@@ -87,7 +87,7 @@ class Exchange(Body):
             return b""
         body = self._body.at_hand(limit)
         if body is not None:
-            self._outcome.bytes_received += len(body)
+            self._received.add(len(body))
             self._finish()
         return body
 
@@ -97,9 +97,9 @@ class Exchange(Body):
             raise StopIteration
         return data
 
-    def count_in(self, outcome: Outcome) -> None:
-        """Count the bytes that are read from now on in this outcome."""
-        self._outcome = outcome
+    def count_in(self, received: ByteCount) -> None:
+        """Count the bytes that are read from now on there."""
+        self._received = received
 
     def break_off(self) -> None:
         """Wake the thread that reads the body, which finds its end; any thread may call this."""

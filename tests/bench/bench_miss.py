@@ -28,11 +28,13 @@ from typing import Any
 
 from pyproxycache import engine
 from pyproxycache.config import Config
+from pyproxycache.facts import Facts
 from pyproxycache.fetching import fetcher, leader
 from pyproxycache.fetching.transfers import downloads, transfer
 from pyproxycache.messages import Headers, Request, Url
 from pyproxycache.options import Share, StoreOptions
-from pyproxycache.outcome import Outcome, Result
+from pyproxycache.outcome import Result
+from pyproxycache.report.folding import outcome_of
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules import decide
 from pyproxycache.rules.policy import Policies
@@ -194,11 +196,12 @@ def misses(handle: engine.Engine, port: int, numbers: Iterator[int], count: int,
     )
     for _ in range(count):
         url = Url("http", "127.0.0.1", port, f"/objects/{next(numbers):08d}")
-        outcome = Outcome()
-        response = finished(handle.handle(realm.resource(url), Request("GET", url, fields), outcome))
+        facts = Facts()
+        response = finished(handle.handle(realm.resource(url), Request("GET", url, fields), facts))
         received = 0
         for piece in response.body:
             received += len(piece if isinstance(piece, bytes) else piece.read())
+        outcome = outcome_of(facts)
         assert outcome.result is Result.FETCHED, outcome
         assert received == size, received
 

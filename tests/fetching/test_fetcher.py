@@ -12,12 +12,13 @@ from made_bodies import read
 from scripted import Scripted
 
 from pyproxycache.errors import BrokenOff, Forbidden, ProxyError, StoreError
+from pyproxycache.facts import Facts
 from pyproxycache.fetching.dispatch import Dispatcher
 from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.fetcher import Fetcher
 from pyproxycache.messages import Headers, Request, Response
 from pyproxycache.options import FetchOptions
-from pyproxycache.outcome import Forward, Outcome
+from pyproxycache.outcome import Forward
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.decide import validating
@@ -84,7 +85,7 @@ def job(parts: Parts, server: Scripted, *fields: tuple[str, str]) -> FetchJob:
     resource = Realm("forward", Policies()).resource(request.url)
     looked_up = Lookup(parts.store.index).find(resource, request)
     fetch = validating(request, None, Forward.MISS)
-    return FetchJob(resource, request, Outcome(), looked_up, fetch)
+    return FetchJob(resource, request, Facts(), looked_up, fetch)
 
 
 PART = reply(206, BODY[5:10], STRONG, ("Content-Range", f"bytes 5-9/{len(BODY)}"))

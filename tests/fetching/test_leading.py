@@ -15,6 +15,7 @@ from scripted import Scripted, get
 from pyproxycache import clock
 from pyproxycache.body import FileSlice
 from pyproxycache.errors import BrokenOff, ClientGone, NoSpace, ProxyError, StoreError, UpstreamError
+from pyproxycache.facts import Facts
 from pyproxycache.fetching.leader import (
     Downloading,
     Freshened,
@@ -26,7 +27,7 @@ from pyproxycache.fetching.leader import (
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.source import Source
 from pyproxycache.messages import Headers, Request, Url
-from pyproxycache.outcome import Forward, Outcome
+from pyproxycache.outcome import Forward
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules import decide
 from pyproxycache.rules.decisions import Fetch
@@ -161,7 +162,7 @@ STALE_FIELDS = (("Cache-Control", "max-age=0, stale-if-error=1000"),)
 def ask(parts: Parts, server: Scripted, fetch: Fetch, request: Request) -> tuple[Any, Leading]:
     key = FlightKey(str(request.url))
     with parts.leader.lead(parts.lead(key)) as leading:
-        led = parts.leader.ask(leading, request, fetch, Outcome())
+        led = parts.leader.ask(leading, request, fetch, Facts())
         if isinstance(led, Downloading) and leading.flight.progress().end is None:
             now = leading.flight.progress()
             reader = leading.flight.read(now, 0, None)
@@ -222,6 +223,6 @@ def test_an_origin_that_fails_is_told_to_all(parts: Parts, answer: bytes) -> Non
         request = asking(server)
         writer = parts.lead(FlightKey(str(request.url)))
         with pytest.raises(UpstreamError) as failed, parts.leader.lead(writer) as leading:
-            parts.leader.ask(leading, request, Fetch(request.headers, None, Forward.MISS), Outcome())
+            parts.leader.ask(leading, request, Fetch(request.headers, None, Forward.MISS), Facts())
         now = writer.flight.progress()
         assert (now.end, str(now.error)) == (End.FAILED, str(failed.value))

@@ -13,10 +13,10 @@ from scripted import Scripted
 
 from pyproxycache.body import Body, BytesBody, Piece, WouldBlock, size_of
 from pyproxycache.errors import BrokenOff
+from pyproxycache.facts import Facts
 from pyproxycache.fetching.dispatch import Alone, LookAgain
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.messages import Entry, Part
-from pyproxycache.outcome import Outcome
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.extents import as_part
 from pyproxycache.serving.arriving import FlightRead, SpanRead
@@ -181,7 +181,7 @@ def followed(
     writer.file.write(BODY[:ARRIVED])
     writer.publish_size()
     flight, now = writer.flight, writer.flight.progress()
-    lost = FlightRead(asking(server), Outcome(), flight, now, start, len(BODY))
+    lost = FlightRead(asking(server), Facts(), flight, now, start, len(BODY))
     first = flight.read(now, start, GIVEN)
     body = ResumedBody(parts.succession.of_flight(lost), start, len(BODY), first)
     assert size_of(next(body)) == GIVEN - start
@@ -293,7 +293,7 @@ def test_a_span_goes_on(
         like = as_part(part_of(key, START, MIDDLE))
         assert like is not None
         situation(parts, key)
-        span = SpanRead(asking(server), Outcome(), like, START, STOP)
+        span = SpanRead(asking(server), Facts(), like, START, STOP)
         body = ResumedBody(parts.succession.of_span(span), MIDDLE, STOP)
         if "gone" in request.node.callspec.id:
             with pytest.raises(BrokenOff):

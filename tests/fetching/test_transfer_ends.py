@@ -15,11 +15,11 @@ from made_bodies import read
 from scripted import Scripted
 
 from pyproxycache.errors import BrokenOff, NoSpace, UpstreamError
+from pyproxycache.facts import Facts
 from pyproxycache.fetching.transfers.source import Source
 from pyproxycache.fetching.transfers.transfer import Transfer
 from pyproxycache.messages import Headers
 from pyproxycache.options import FetchOptions
-from pyproxycache.outcome import Outcome
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.values import End
 
@@ -104,7 +104,7 @@ def test_a_body_ends(
         ]
         head = replace(head, headers=Headers([*fields, field]))
         writer.begin(replace(entry_of(key, STRONG), head=head), length)
-        exchange = parts.upstream.send(request, Outcome())
+        exchange = parts.upstream.send(request, Facts())
 
         def again() -> Source | None:
             raise UpstreamError("it answers no more")
@@ -137,7 +137,7 @@ def test_what_is_cut_is_left_to_a_successor(parts: Parts) -> None:
             with parts.leader.lead(parts.lead(key)) as leading:
                 leading.writer.begin(entry_of(key.cache_key, validator), len(BODY))
                 reader = leading.flight.read(leading.flight.progress(), 0, None)
-                exchange = parts.upstream.send(request, Outcome())
+                exchange = parts.upstream.send(request, Facts())
                 leading.begin(request, Source(exchange, len(BODY)))
             with pytest.raises(UpstreamError):
                 read(reader)

@@ -81,7 +81,7 @@ class Front:
     def note(self, outcome: Outcome, times: int) -> None:
         """It was reported, so many times."""
         with self._changed:
-            self.outcomes += [replace(outcome) for _ in range(times)]
+            self.outcomes += [outcome] * times
             self._changed.notify_all()
 
     def note_repeated(self, times: int) -> None:

@@ -9,9 +9,9 @@ import pytest
 from scripted import OK, Scripted, get, until_gone, upstream
 
 from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout, UpstreamUnreachable
+from pyproxycache.facts import Facts
 from pyproxycache.http1.framing import Chunked
 from pyproxycache.net.reader import Reader
-from pyproxycache.outcome import Outcome
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 MANY = b"".join(b"X-%d: value\r\n" % number for number in range(300))
@@ -62,15 +62,15 @@ NOT_REUSED = {
 @pytest.mark.parametrize("raw", [*REUSED.values(), *NOT_REUSED.values()], ids=[*REUSED, *NOT_REUSED])
 def test_the_body_is_what_the_framing_says(raw: bytes) -> None:
     reused = raw in REUSED.values()
-    outcome = Outcome()
+    facts = Facts()
     with Scripted([raw, OK] if reused else [raw], [OK]) as origin:
         client = upstream()
-        exchange = client.send(get(origin.url()), outcome)
+        exchange = client.send(get(origin.url()), facts)
         codings = exchange.head.headers.get("transfer-encoding")
         assert codings is None or (codings.lower(), exchange.length) == ("chunked", None)
         assert (exchange.head.status, b"".join(exchange)) == (200, b"body")
-        assert outcome.bytes_received == 4
-        assert b"".join(client.send(get(origin.url()), Outcome())) == b"right"
+        assert facts.received.total == 4
+        assert b"".join(client.send(get(origin.url()), Facts())) == b"right"
         assert origin.accepted == (1 if reused else 2)
 
 
@@ -88,10 +88,10 @@ def test_the_body_is_what_the_framing_says(raw: bytes) -> None:
 def test_what_has_no_body(method: str, raw: bytes, reused: bool) -> None:
     with Scripted([raw, OK] if reused else [raw], [OK]) as origin:
         client = upstream()
-        exchange = client.send(get(origin.url(), method), Outcome())
+        exchange = client.send(get(origin.url(), method), Facts())
         assert (exchange.length, exchange.read()) == (0, b"")
         # Nobody has to close an exchange without a body to have its connection go on.
-        assert b"".join(client.send(get(origin.url()), Outcome())) == b"right"
+        assert b"".join(client.send(get(origin.url()), Facts())) == b"right"
         assert origin.accepted == (1 if reused else 2)
 
 
@@ -99,8 +99,8 @@ def test_what_has_no_body(method: str, raw: bytes, reused: bool) -> None:
 def test_a_body_that_must_not_be_there_poisons_nothing(head: bytes) -> None:
     with Scripted([head + b"\r\nContent-Length: 4\r\n\r\nbody"], [OK]) as origin:
         client = upstream()
-        assert client.send(get(origin.url()), Outcome()).read() == b""
-        assert b"".join(client.send(get(origin.url()), Outcome())) == b"right"
+        assert client.send(get(origin.url()), Facts()).read() == b""
+        assert b"".join(client.send(get(origin.url()), Facts())) == b"right"
 
 
 def test_fields_come_as_they_were_sent() -> None:
@@ -108,7 +108,7 @@ def test_fields_come_as_they_were_sent() -> None:
     raw = b"HTTP/1.1 200 Fine  by me\r\nX-One: 1\r\nx-one:  2\t\r\nX-Folded: a\r\n \t b\r\n\tc\r\n"
     raw += b"X-Empty:\r\nX-Latin: \xe9\r\nX-Control: \x01a\x1bb\x7f\r\nContent-Length: 4, 4\r\n\r\nbody"
     with Scripted([raw]) as origin:
-        exchange = upstream().send(get(origin.url()), Outcome())
+        exchange = upstream().send(get(origin.url()), Facts())
         exchange.close()
     assert exchange.head.reason == "Fine  by me"
     assert exchange.head.headers.fields == (
@@ -125,7 +125,7 @@ def test_fields_come_as_they_were_sent() -> None:
 
 def test_a_length_beside_chunks_is_taken_away() -> None:
     with Scripted([NOT_REUSED["chunked with a length"]]) as origin:
-        exchange = upstream().send(get(origin.url()), Outcome())
+        exchange = upstream().send(get(origin.url()), Facts())
         exchange.close()
     assert exchange.length is None
     assert "content-length" not in exchange.head.headers
@@ -177,20 +177,20 @@ UNASKED = (
 def test_codings_that_nobody_asked_for_are_refused(method: str, codings: str) -> None:
     raw = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: {codings}\r\n\r\n0\r\n\r\n".encode()
     with Scripted([raw]) as origin, pytest.raises(UpstreamMalformed, match="not asked for") as refused:
-        upstream().send(get(origin.url(), method), Outcome())
+        upstream().send(get(origin.url(), method), Facts())
     assert refused.value.proxy_error == "http_response_transfer_coding"
 
 
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED)
 def test_what_is_not_http_is_refused(raw: bytes) -> None:
     with Scripted([raw]) as origin, pytest.raises(UpstreamMalformed):
-        upstream().send(get(origin.url()), Outcome())
+        upstream().send(get(origin.url()), Facts())
 
 
 @pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nContent-Le"])
 def test_a_head_that_ends_short(raw: bytes) -> None:
     with Scripted([raw]) as origin, pytest.raises(UpstreamUnreachable):
-        upstream().send(get(origin.url()), Outcome())
+        upstream().send(get(origin.url()), Facts())
 
 
 BROKEN = {
@@ -217,7 +217,7 @@ BROKEN = {
 @pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
 def test_a_body_that_is_not_framed_as_it_says_breaks_off(raw: bytes) -> None:
     with Scripted([raw]) as origin:
-        exchange = upstream().send(get(origin.url()), Outcome())
+        exchange = upstream().send(get(origin.url()), Facts())
         with pytest.raises(BrokenOff):
             list(exchange)
 
@@ -242,7 +242,7 @@ def test_many_small_chunks_in_large_and_small_reads() -> None:
     pieces = [bytes([number % 256]) * (number % 700 + 1) for number in range(2000)]
     raw = CHUNKED + b"".join(b"%X\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
     with Scripted([raw]) as origin:
-        assert b"".join(upstream().send(get(origin.url()), Outcome())) == b"".join(pieces)
+        assert b"".join(upstream().send(get(origin.url()), Facts())) == b"".join(pieces)
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_the_end_of_the_body_is_not_waited_for(raw: bytes) -> None:
 
     with Scripted([keeps_open], [OK]) as origin:
         client = upstream()
-        assert b"".join(client.send(get(origin.url()), Outcome())) == b"body"
-        assert b"".join(client.send(get(origin.url()), Outcome())) == b"right"
+        assert b"".join(client.send(get(origin.url()), Facts())) == b"body"
+        assert b"".join(client.send(get(origin.url()), Facts())) == b"right"
 
 
 DRIPPED = {
@@ -284,7 +284,7 @@ def test_a_head_that_drips_is_given_up(begin: bytes) -> None:
             time.sleep(0.05)
 
     with Scripted([drips]) as origin, pytest.raises(UpstreamTimeout):
-        upstream(silence=10.0, head_timeout=0.5).send(get(origin.url()), Outcome())
+        upstream(silence=10.0, head_timeout=0.5).send(get(origin.url()), Facts())
 
 
 def test_time_for_a_head_begins_with_its_first_byte() -> None:
@@ -296,4 +296,4 @@ def test_time_for_a_head_begins_with_its_first_byte() -> None:
         connection.sendall(OK)
 
     with Scripted([thinks_first]) as origin:
-        assert b"".join(upstream(head_timeout=0.3).send(get(origin.url()), Outcome())) == b"right"
+        assert b"".join(upstream(head_timeout=0.3).send(get(origin.url()), Facts())) == b"right"

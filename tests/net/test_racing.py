@@ -17,10 +17,10 @@ from scripted import OK, Scripted, get, upstream
 
 from pyproxycache import clock
 from pyproxycache.errors import Forbidden, UpstreamTimeout, UpstreamUnreachable
+from pyproxycache.facts import Facts
 from pyproxycache.messages import Request, Url
 from pyproxycache.net.names import Address, Names
 from pyproxycache.net.racing import Suspects, race
-from pyproxycache.outcome import Outcome
 
 LONG = 40.0
 """Seconds that a silent address would cost; what waits for it takes half of them at least."""
@@ -156,7 +156,7 @@ class TestDialling:
             client = upstream(connect_timeout=LONG)
             begun = time.monotonic()
             for _ in range(3):
-                exchange = client.send(get(origin.url(host="many.test")), Outcome())
+                exchange = client.send(get(origin.url(host="many.test")), Facts())
                 assert (exchange.peer, b"".join(exchange)) == ("127.0.0.1", b"right")
                 exchange.close()
             assert time.monotonic() - begun < LONG / 2
@@ -171,7 +171,7 @@ class TestDialling:
             resolving(monkeypatch, "127.0.0.2", "127.0.0.1")
             client = upstream(connect_timeout=1.0, ca_file=Path(certificate.certificate))
             for _ in range(2):
-                exchange = client.send(get(origin.url(host="many.test")), Outcome())
+                exchange = client.send(get(origin.url(host="many.test")), Facts())
                 assert (exchange.peer, b"".join(exchange)) == ("127.0.0.1", b"right")
 
     def test_one_without_tls_leaves_it_to_the_others(
@@ -184,7 +184,7 @@ class TestDialling:
             thread.start()
             resolving(monkeypatch, "127.0.0.2", "127.0.0.1")
             client = upstream(connect_timeout=LONG, ca_file=Path(certificate.certificate))
-            assert b"".join(client.send(get(origin.url(host="many.test")), Outcome())) == b"right"
+            assert b"".join(client.send(get(origin.url(host="many.test")), Facts())) == b"right"
             thread.join(10)
 
     def test_each_address_is_judged_each_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,10 +201,10 @@ class TestDialling:
             resolving(monkeypatch, "127.0.0.1")
             client = upstream(admit=admit)
             request = get(origin.url(host="many.test"))
-            assert b"".join(client.send(request, Outcome())) == b"right"
+            assert b"".join(client.send(request, Facts())) == b"right"
             stranger = Request("GET", request.url, client="192.0.2.1")
             with pytest.raises(Forbidden):
-                client.send(stranger, Outcome())
+                client.send(stranger, Facts())
         assert judged == [("127.0.0.1", "127.0.0.1"), ("192.0.2.1", "127.0.0.1")]
 
 
@@ -278,7 +278,7 @@ class TestNames:
             url = Url("http", "a.test", closed.getsockname()[1], "/")
             for _ in range(2):
                 with pytest.raises(UpstreamUnreachable):
-                    client.send(get(url), Outcome())
+                    client.send(get(url), Facts())
         assert asked == ["a.test"] * 2
 
     @pytest.mark.parametrize("host", ["no.invalid", "a" * 70 + ".test", "a..b", ""])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import http_sf
 import pytest
 
@@ -58,7 +60,7 @@ MISS = {"result": Result.FETCHED, "forward": Forward.URI_MISS, "forward_status":
     ],
 )
 def test_what_became_of_a_request(outcome: Outcome, text: str) -> None:
-    outcome.key = "http://host/"
+    outcome = replace(outcome, key="http://host/")
     assert cache_status(outcome, "us", with_key=False) == text
     assert cache_status(outcome, "us", with_key=True) == f'{text}; key="http://host/"'
     assert parsed(text).keys() >= {"hit"} or "fwd" in parsed(text) or text == "us"

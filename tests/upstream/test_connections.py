@@ -19,8 +19,8 @@ from pyproxycache.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from pyproxycache.facts import Facts
 from pyproxycache.messages import Headers, Request, Url
-from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.connection import IDLE_SECONDS, OriginConnection, Route
 from pyproxycache.upstream.idle import IdleConnections
 
@@ -28,7 +28,7 @@ LOCAL = Route("127.0.0.1", 80)
 
 
 def fetch(client: object, request: Request) -> bytes:
-    return b"".join(client.send(request, Outcome()))  # type: ignore[attr-defined]
+    return b"".join(client.send(request, Facts()))  # type: ignore[attr-defined]
 
 
 class TestKept:
@@ -68,7 +68,7 @@ class TestKept:
             fetch(client, get(origin.url()))
             stranger = Request("GET", origin.url(), client="192.0.2.1")
             with pytest.raises(Forbidden):
-                client.send(stranger, Outcome())
+                client.send(stranger, Facts())
             assert fetch(client, get(origin.url())) == b"right"
             assert origin.accepted == 1
 
@@ -83,7 +83,7 @@ class TestKept:
         with Scripted([endless], [endless], [endless]) as origin:
             client = upstream()
             for way in (0, 1, 2):
-                exchange = client.send(get(origin.url()), Outcome())
+                exchange = client.send(get(origin.url()), Facts())
                 if way == 1:
                     next(exchange)
                     exchange.close()
@@ -171,7 +171,7 @@ class TestWaiting:
             until_gone(connection)
 
         with Scripted([hang]) as origin, pytest.raises(UpstreamTimeout):
-            upstream(silence=0.1).send(get(origin.url()), Outcome())
+            upstream(silence=0.1).send(get(origin.url()), Facts())
 
     def test_silence_within_the_body(self) -> None:
         def hang(connection: socket.socket) -> None:
@@ -179,7 +179,7 @@ class TestWaiting:
             until_gone(connection)
 
         with Scripted([hang]) as origin:
-            exchange = upstream(silence=0.1).send(get(origin.url()), Outcome())
+            exchange = upstream(silence=0.1).send(get(origin.url()), Facts())
             assert exchange.read() == b"righ"
             with pytest.raises(UpstreamTimeout):
                 exchange.read()
@@ -192,11 +192,11 @@ class TestWaiting:
                     connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n")
 
         with Scripted([drip]) as origin, pytest.raises(UpstreamTimeout):
-            upstream(silence=5.0).send(get(origin.url()), Outcome(), patience=0.2)
+            upstream(silence=5.0).send(get(origin.url()), Facts(), patience=0.2)
 
     def test_patience_leaves_the_body_its_time(self) -> None:
         with Scripted([OK]) as origin:
-            exchange = upstream().send(get(origin.url()), Outcome(), patience=5.0)
+            exchange = upstream().send(get(origin.url()), Facts(), patience=5.0)
             assert b"".join(exchange) == b"right"
 
     def test_a_port_where_nobody_listens(self) -> None:
@@ -204,11 +204,11 @@ class TestWaiting:
             taken.bind(("127.0.0.1", 0))
             url = Url("http", "127.0.0.1", taken.getsockname()[1], "/")
             with pytest.raises(UpstreamUnreachable, match="no connection to 127"):
-                upstream().send(get(url), Outcome())
+                upstream().send(get(url), Facts())
 
     def test_a_name_that_does_not_resolve(self) -> None:
         with pytest.raises(UpstreamUnreachable, match="does not resolve"):
-            upstream().send(get(Url("http", "no-such-host.invalid", 80, "/")), Outcome())
+            upstream().send(get(Url("http", "no-such-host.invalid", 80, "/")), Facts())
 
 
 class TestRequests:
@@ -244,7 +244,7 @@ class TestRequests:
         with Scripted([OK]) as origin:
             request = Request("GET", origin.url(), Headers([("X", value)]))
             with pytest.raises(BadRequest):
-                upstream().send(request, Outcome())
+                upstream().send(request, Facts())
         assert origin.heads == []
 
     @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ class TestUploads:
         gone = threading.Event()
         with Scripted([refuse], [OK]) as origin:
             client = upstream()
-            exchange = client.send(get(origin.url(), "POST", self.pieces()), Outcome())
+            exchange = client.send(get(origin.url(), "POST", self.pieces()), Facts())
             assert (exchange.head.status, b"".join(exchange)) == (413, b"big")
             gone.set()
             assert self.sent < self.LARGE
@@ -300,7 +300,7 @@ class TestUploads:
             connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
 
         with Scripted([refuse]) as origin:
-            exchange = upstream().send(get(origin.url(), "POST", self.pieces()), Outcome())
+            exchange = upstream().send(get(origin.url(), "POST", self.pieces()), Facts())
             assert exchange.head.status == 401
             exchange.close()
 
@@ -323,7 +323,7 @@ class TestUploads:
         gone = threading.Event()
         with Scripted([take_nothing]) as origin:
             with pytest.raises(UpstreamTimeout):
-                upstream(silence=0.2).send(get(origin.url(), "PUT", self.pieces()), Outcome())
+                upstream(silence=0.2).send(get(origin.url(), "PUT", self.pieces()), Facts())
             gone.set()
 
     def test_a_client_that_breaks_off_breaks_the_request(self) -> None:
@@ -339,7 +339,7 @@ class TestUploads:
 
         with Scripted([read]) as origin:
             with pytest.raises(BadRequest):
-                upstream().send(get(origin.url(), "PUT", broken()), Outcome())
+                upstream().send(get(origin.url(), "PUT", broken()), Facts())
             assert ended.wait(10)
 
 

@@ -13,9 +13,9 @@ from certificates import Certificate, make_certificate
 from scripted import OK, Scripted, get, until_gone, upstream
 
 from pyproxycache.errors import Forbidden, LoopDetected, UpstreamMalformed, UpstreamUnreachable
+from pyproxycache.facts import Facts, OriginConnected
 from pyproxycache.messages import Head, Request
 from pyproxycache.net.stream import Stream
-from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
 from pyproxycache.upstream.far_end import Switched
@@ -46,7 +46,7 @@ def noting(request: Request) -> tuple[Request, list[Head]]:
 def test_they_come_before_the_answer(raw: bytes, statuses: list[int]) -> None:
     with Scripted([raw]) as origin:
         request, seen = noting(get(origin.url()))
-        exchange = upstream().send(request, Outcome())
+        exchange = upstream().send(request, Facts())
         assert [head.status for head in seen] == statuses
         assert b"".join(exchange) == b"right"
         assert len(seen) == len(statuses)
@@ -55,7 +55,7 @@ def test_they_come_before_the_answer(raw: bytes, statuses: list[int]) -> None:
 def test_they_come_with_their_fields() -> None:
     with Scripted([HINTS + OK]) as origin:
         request, seen = noting(get(origin.url()))
-        upstream().send(request, Outcome()).close()
+        upstream().send(request, Facts()).close()
     assert (seen[0].reason, seen[0].headers.fields) == (
         "Early Hints",
         (("Link", "</a>"), ("X", "1"), ("X", "2"), ("Via", "1.1 test")),
@@ -81,23 +81,23 @@ def test_they_come_while_a_body_is_sent() -> None:
 
     with Scripted([hint]) as origin:
         request, seen = noting(get(origin.url(), "POST", body()))
-        assert b"".join(upstream().send(request, Outcome())) == b"right"
+        assert b"".join(upstream().send(request, Facts())) == b"right"
     assert [head.status for head in seen] == [103]
 
 
-def asked(client: Upstream, request: Request, outcome: Outcome | None = None) -> Exchange | Switched:
-    return client.upgrade(request, "chat, other", outcome or Outcome())
+def asked(client: Upstream, request: Request, facts: Facts | None = None) -> Exchange | Switched:
+    return client.upgrade(request, "chat, other", facts or Facts())
 
 
 def test_a_change_of_protocols_is_asked_for_and_taken() -> None:
     with Scripted([SWITCHING + b"hello", OK]) as origin:
-        client, outcome = upstream(), Outcome()
+        client, facts = upstream(), Facts()
         request, seen = noting(get(origin.url()))
-        switched = asked(client, request, outcome)
+        switched = asked(client, request, facts)
         assert isinstance(switched, Switched)
         assert (switched.head.status, switched.head.headers.get("upgrade")) == (101, "chat")
         assert switched.early == b"hello"
-        assert (outcome.peer, seen) == ("127.0.0.1", [])
+        assert (facts.noted(), seen) == ((OriginConnected("127.0.0.1", through_parent=False),), [])
         switched.close()
     lines = origin.heads[0].decode().split("\r\n")
     assert {"Connection: upgrade", "Upgrade: chat, other", "Via: 1.1 test"} <= set(lines)
@@ -106,7 +106,7 @@ def test_a_change_of_protocols_is_asked_for_and_taken() -> None:
 def test_a_change_takes_a_connection_of_its_own() -> None:
     with Scripted([OK], [SWITCHING]) as origin:
         client = upstream()
-        assert b"".join(client.send(get(origin.url()), Outcome())) == b"right"
+        assert b"".join(client.send(get(origin.url()), Facts())) == b"right"
         asked(client, get(origin.url())).close()
         assert origin.accepted == 2
 
@@ -118,7 +118,7 @@ def test_an_origin_may_stay_with_http() -> None:
         assert isinstance(exchange, Exchange)
         assert (exchange.head.status, b"".join(exchange)) == (200, b"right")
         # The connection is one like any other then.
-        assert b"".join(client.send(get(origin.url()), Outcome())) == b"right"
+        assert b"".join(client.send(get(origin.url()), Facts())) == b"right"
         assert origin.accepted == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scripted import OK, Scripted, get, upstream
 
-from pyproxycache.outcome import Outcome
+from pyproxycache.facts import Facts
 
 CHALLENGE = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n%b: %b\r\n\r\n"
 
@@ -29,7 +29,7 @@ def test_a_connection_that_was_logged_in_carries_nothing_else(credentials: str, 
         client = upstream()
         login = get(origin.url(), "GET", None, f"Authorization: {credentials}")
         for request in (login, get(origin.url())):
-            assert b"".join(client.send(request, Outcome())) == b"right"
+            assert b"".join(client.send(request, Facts())) == b"right"
         assert origin.accepted == (1 if shared else 2)
 
 
@@ -49,6 +49,6 @@ def test_a_step_of_a_login_ends_the_connection(field: bytes, challenge: bytes, s
     answer = CHALLENGE % (field, challenge)
     with Scripted([answer, OK] if shared else [answer], [OK]) as origin:
         client = upstream()
-        assert b"".join(client.send(get(origin.url()), Outcome())) == b""
-        assert b"".join(client.send(get(origin.url()), Outcome())) == b"right"
+        assert b"".join(client.send(get(origin.url()), Facts())) == b""
+        assert b"".join(client.send(get(origin.url()), Facts())) == b"right"
         assert origin.accepted == (1 if shared else 2)

@@ -12,11 +12,11 @@ from certificates import Certificate, make_certificate
 from scripted import Scripted, get, until_gone, upstream
 
 from pyproxycache.errors import Forbidden, ProxyError, UpstreamTimeout
+from pyproxycache.facts import Facts
 from pyproxycache.messages import Url
 from pyproxycache.net.names import Address
 from pyproxycache.net.racing import Raced
 from pyproxycache.options import ParentOptions
-from pyproxycache.outcome import Outcome
 from pyproxycache.upstream import dialling
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -48,7 +48,7 @@ def failing(act: Callable[[], object]) -> ProxyError:
 )
 def test_answers(raw: bytes, kind: str) -> None:
     with Scripted([raw]) as origin:
-        failure = failing(lambda: list(upstream().send(get(origin.url()), Outcome())))
+        failure = failing(lambda: list(upstream().send(get(origin.url()), Facts())))
     assert failure.proxy_error == kind
 
 
@@ -67,18 +67,18 @@ def test_silence(said: bytes, patience: float | None, kind: str) -> None:
 
     with Scripted([hang]) as origin:
         client = upstream(silence=0.2 if patience is None else 10.0)
-        failure = failing(lambda: list(client.send(get(origin.url()), Outcome(), patience=patience)))
+        failure = failing(lambda: list(client.send(get(origin.url()), Facts(), patience=patience)))
     assert isinstance(failure, UpstreamTimeout)
     assert failure.proxy_error == kind
 
 
 def test_names_and_ports() -> None:
     nowhere = get(Url("http", "no-such-host.invalid", 80, "/"))
-    assert failing(lambda: upstream().send(nowhere, Outcome())).proxy_error == "dns_error"
+    assert failing(lambda: upstream().send(nowhere, Facts())).proxy_error == "dns_error"
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         closed = get(Url("http", "127.0.0.1", taken.getsockname()[1], "/"))
-        assert failing(lambda: upstream().send(closed, Outcome())).proxy_error == "connection_refused"
+        assert failing(lambda: upstream().send(closed, Facts())).proxy_error == "connection_refused"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_networks(monkeypatch: pytest.MonkeyPatch, error: OSError, kind: str) ->
 
     # No address of a test's machine fails so.
     monkeypatch.setattr(dialling, "race", race)
-    failure = failing(lambda: upstream().send(get(Url("http", "127.0.0.1", 9, "/")), Outcome()))
+    failure = failing(lambda: upstream().send(get(Url("http", "127.0.0.1", 9, "/")), Facts()))
     assert (failure.proxy_error, failure.status) == (kind, 504 if "timeout" in kind else 502)
 
 
@@ -105,7 +105,7 @@ def test_prohibited_addresses() -> None:
     def admit(_client: str, address: str, _port: int) -> None:
         raise Forbidden(f"not {address}", "destination_ip_prohibited")
 
-    failure = failing(lambda: upstream(admit=admit).send(get(Url("http", "127.0.0.1", 9, "/")), Outcome()))
+    failure = failing(lambda: upstream(admit=admit).send(get(Url("http", "127.0.0.1", 9, "/")), Facts()))
     assert (failure.proxy_error, failure.status, str(failure)) == (
         "destination_ip_prohibited",
         403,
@@ -115,7 +115,7 @@ def test_prohibited_addresses() -> None:
 
 def test_certificates(certificate: Certificate) -> None:
     with Scripted([b""], tls=certificate.server()) as origin:
-        failure = failing(lambda: upstream().send(get(origin.url()), Outcome()))
+        failure = failing(lambda: upstream().send(get(origin.url()), Facts()))
     assert failure.proxy_error == "tls_certificate_error"
 
 
@@ -131,17 +131,17 @@ def test_an_origin_that_speaks_no_tls() -> None:
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         url = Url("https", "127.0.0.1", listener.getsockname()[1], "/")
-        assert failing(lambda: upstream().send(get(url), Outcome())).proxy_error == "tls_protocol_error"
+        assert failing(lambda: upstream().send(get(url), Facts())).proxy_error == "tls_protocol_error"
         thread.join(10)
         silent = upstream(connect_timeout=0.2)  # nobody accepts any more
-        assert failing(lambda: silent.send(get(url), Outcome())).proxy_error == "connection_timeout"
+        assert failing(lambda: silent.send(get(url), Facts())).proxy_error == "connection_timeout"
 
 
 def test_a_tunnel_that_is_refused(certificate: Certificate) -> None:
     with Scripted([b"HTTP/1.1 403 Forbidden\r\n\r\n"]) as parent:
         through = ParentOptions(url=Url("http", "127.0.0.1", parent.port, "/"))
         client = upstream(parent=through, ca_file=certificate.certificate)
-        failure = failing(lambda: client.send(get(Url("https", "far.invalid", 443, "/")), Outcome()))
+        failure = failing(lambda: client.send(get(Url("https", "far.invalid", 443, "/")), Facts()))
     assert (failure.status, failure.proxy_error) == (403, "http_request_denied")
 
 

@@ -13,9 +13,9 @@ from certificates import Certificate, make_certificate
 from scripted import OK, Scripted, get, read_head, until_gone, upstream
 
 from pyproxycache.errors import BrokenOff, ConfigError, Forbidden, LoopDetected, UpstreamUnreachable
+from pyproxycache.facts import Facts
 from pyproxycache.messages import Authority, Request, Url
 from pyproxycache.options import ParentOptions
-from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.client import Upstream
 
 
@@ -25,7 +25,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 def fetch(client: Upstream, request: Request) -> bytes:
-    return b"".join(client.send(request, Outcome()))
+    return b"".join(client.send(request, Facts()))
 
 
 class TestTls:
@@ -44,7 +44,7 @@ class TestTls:
         with Scripted([OK], tls=certificate.server()) as origin:
             client = upstream(ca_file=certificate.certificate if known else None)
             with pytest.raises(UpstreamUnreachable, match="certificate verify failed"):
-                client.send(get(origin.url(host=host)), Outcome())
+                client.send(get(origin.url(host=host)), Facts())
             assert origin.heads == []
 
     def test_verification_can_be_left_out(self, certificate: Certificate) -> None:
@@ -62,7 +62,7 @@ class TestTls:
             origin.start()
             url = Url("https", "127.0.0.1", listener.getsockname()[1], "/")
             with pytest.raises(UpstreamUnreachable, match="no TLS with"):
-                upstream().send(get(url), Outcome())
+                upstream().send(get(url), Facts())
             origin.join(10)
 
     def test_an_authority_that_is_not_there(self, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ class TestTls:
                 raise EOFError
 
         with Scripted([until_close], tls=certificate.server()) as origin:
-            exchange = upstream(ca_file=certificate.certificate).send(get(origin.url()), Outcome())
+            exchange = upstream(ca_file=certificate.certificate).send(get(origin.url()), Facts())
             if goodbye:
                 assert b"".join(exchange) == b"right"
             else:
@@ -93,7 +93,7 @@ class TestTls:
         with Scripted([refuse], tls=certificate.server()) as origin:
             client = upstream(ca_file=certificate.certificate)
             body = (bytes(1 << 20) for _ in range(200))
-            exchange = client.send(get(origin.url(), "POST", body), Outcome())
+            exchange = client.send(get(origin.url(), "POST", body), Facts())
             assert (exchange.head.status, b"".join(exchange)) == (413, b"big")
 
 
@@ -147,7 +147,7 @@ class TestParent:
     )
     def test_a_tunnel_that_is_refused(self, answer: bytes) -> None:
         with Scripted([answer]) as parent, pytest.raises(UpstreamUnreachable, match="no tunnel"):
-            upstream(parent=through(parent.port)).send(get(Url("https", "::1", 443, "/")), Outcome())
+            upstream(parent=through(parent.port)).send(get(Url("https", "::1", 443, "/")), Facts())
         assert parent.heads[0].startswith(b"CONNECT [::1]:443 HTTP/1.1\r\n")
 
     @pytest.mark.parametrize(
@@ -176,12 +176,12 @@ class TestParent:
         url = Url("http", host, 80, "/")
         with Scripted([OK, OK]) as parent:
             client = upstream(parent=through(parent.port), admit=admit)
-            exchange = client.send(get(url), Outcome())
+            exchange = client.send(get(url), Facts())
             # Whoever is served from the store later is judged by this.
             assert exchange.peer in ("127.0.0.1", "::1")
             assert b"".join(exchange) == b"right"
             with pytest.raises(Forbidden):
-                client.send(dataclasses.replace(get(url), client="192.0.2.1"), Outcome())
+                client.send(dataclasses.replace(get(url), client="192.0.2.1"), Facts())
             assert fetch(client, get(Url("http", "name.invalid", 80, "/"))) == b"right"
 
 
@@ -207,13 +207,13 @@ def test_each_address_of_a_tunnels_end_is_judged(monkeypatch: pytest.MonkeyPatch
 
     with Scripted([b"welcome"]) as origin:
         addresses = many_addresses(monkeypatch)
-        end, outcome = Authority("many.invalid", origin.port), Outcome()
+        end, outcome = Authority("many.invalid", origin.port), Facts()
         far = upstream(admit=admit).tunnel(end, "1.1", "192.0.2.1", outcome)
         assert (outcome.peer, outcome.through_parent, far.early) == ("127.0.0.1", False, b"")
         far.close()
         assert judged == [("192.0.2.1", address) for address in addresses]
         with pytest.raises(Forbidden):
-            upstream(admit=admit).tunnel(end, "1.1", "192.0.2.2", Outcome())
+            upstream(admit=admit).tunnel(end, "1.1", "192.0.2.2", Facts())
         assert origin.accepted == 1
 
 
@@ -225,13 +225,13 @@ def test_an_address_behind_a_parent_is_judged_before_it_is_asked() -> None:
         client = upstream(parent=through(parent.port), admit=admit)
         for host in ("127.0.0.1", "127.1", "::1"):
             with pytest.raises(Forbidden):
-                client.tunnel(Authority(host, 443), "1.1", "192.0.2.1", Outcome())
+                client.tunnel(Authority(host, 443), "1.1", "192.0.2.1", Facts())
         assert parent.accepted == 0
 
 
 def test_a_tunnel_ends_at_its_second_round() -> None:
     with Scripted() as origin, pytest.raises(LoopDetected):
-        upstream().tunnel(Authority("127.0.0.1", origin.port), "1.1 x, 1.1 test, 1.1", "::1", Outcome())
+        upstream().tunnel(Authority("127.0.0.1", origin.port), "1.1 x, 1.1 test, 1.1", "::1", Facts())
 
 
 def test_the_first_address_that_answers_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +245,6 @@ def test_the_first_address_that_answers_is_taken(monkeypatch: pytest.MonkeyPatch
 
     with Scripted([OK]) as origin:
         addresses = many_addresses(monkeypatch)
-        exchange = upstream(admit=admit).send(get(origin.url(host="many.invalid")), Outcome())
+        exchange = upstream(admit=admit).send(get(origin.url(host="many.invalid")), Facts())
         assert (exchange.peer, b"".join(exchange)) == ("127.0.0.1", b"right")
         assert judged == addresses

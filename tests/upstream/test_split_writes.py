@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from scripted import OK, Scripted, get, upstream
 from splits import Property, cpu_within, everywhere, plain, somewhere
 
+from pyproxycache.facts import Facts
 from pyproxycache.http1.response_heads import ParsedHead
 from pyproxycache.messages import Headers, Request, Url
 from pyproxycache.options import ParentOptions
-from pyproxycache.outcome import Outcome
 from pyproxycache.upstream.connection import OriginConnection, Route
 
 URL = Url("http", "h", 80, "/a?b")
@@ -105,7 +105,7 @@ def test_a_parent_may_say_in_any_pieces_that_a_tunnel_is_open(tmp_path: Any, end
             with Scripted([tunnels(pieces)]) as parent:
                 options = ParentOptions(url=parent.url("/"))
                 client = upstream(parent=options, ca_file=certificate.certificate)
-                assert b"".join(client.send(get(origin.url()), Outcome())) == b"right"
+                assert b"".join(client.send(get(origin.url()), Facts())) == b"right"
                 del client
 
 

@@ -14,7 +14,7 @@ import pytest
 from certificates import Certificate, make_certificate
 from scripted import OK, Scripted, get, upstream
 
-from pyproxycache.outcome import Outcome
+from pyproxycache.facts import Facts
 from pyproxycache.upstream.client import Upstream
 
 FAKE = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\nEVIL"
@@ -37,7 +37,7 @@ def client(certificate: Certificate) -> Upstream:
 
 
 def ask(client: Upstream, origin: Scripted, method: str = "GET", *fields: str) -> tuple[int, bytes]:
-    exchange = client.send(get(origin.url(), method, None, *fields), Outcome())
+    exchange = client.send(get(origin.url(), method, None, *fields), Facts())
     return exchange.head.status, b"".join(exchange)
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from pyproxycache import clock
 from pyproxycache.errors import BrokenOff, UpstreamError
+from pyproxycache.facts import ByteCount, Facts
 from pyproxycache.fetching.transfers.abandoned import Abandoned
 from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.fetching.transfers.kept_threads import KeptThreads
@@ -17,7 +18,7 @@ from pyproxycache.fetching.transfers.source import Source, ask, closed_on_error,
 from pyproxycache.fetching.transfers.transfer import Transfer
 from pyproxycache.messages import Request
 from pyproxycache.options import FetchOptions
-from pyproxycache.outcome import Forward, Outcome
+from pyproxycache.outcome import Forward
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.extents import as_part
 from pyproxycache.rules.policy import Policies
@@ -56,12 +57,12 @@ class Downloads:
         # What is asked for again is what a GET gets, and no client waits for hints of it any more.
         headers = strip_validators(request.headers)
         plain = replace(request, headers=headers, interim=None, cancellation=None, login=None)
-        # The body may outlast the request that began it, whose outcome is reported by then.
-        received = Outcome()
-        source.exchange.count_in(received)
+        # The body may outlast the request that began it, which is reported by then.
+        facts = Facts()
+        source.exchange.count_in(facts.received)
 
         def again() -> Source | None:
-            return self._continue(writer, plain, received)
+            return self._continue(writer, plain, facts)
 
         like = as_part(writer.entry) if writer.entry is not None else None
         meeting_point = None if like is None else MeetingPoint(self._available, writer.key, like)
@@ -79,27 +80,27 @@ class Downloads:
         with self._idle:
             self._running += 1
         try:
-            self._threads.run(partial(self._run, transfer, flight, received))
+            self._threads.run(partial(self._run, transfer, flight, facts.received))
         except RuntimeError:  # there are no more threads, so this one has to do it
-            self._run(transfer, flight, received)
+            self._run(transfer, flight, facts.received)
 
-    def _run(self, transfer: Transfer, flight: Flight, received: Outcome) -> None:
+    def _run(self, transfer: Transfer, flight: Flight, received: ByteCount) -> None:
         try:
             transfer.run()
         finally:
             flight.tell_of_readers(None)
             self._abandoned.forget(flight)
-            self._count_received(received.bytes_received)
+            self._count_received(received.total)
             with self._idle:
                 self._running -= 1
                 self._idle.notify_all()
 
-    def _continue(self, writer: DownloadWriter, request: Request, outcome: Outcome) -> Source | None:
+    def _continue(self, writer: DownloadWriter, request: Request, facts: Facts) -> Source | None:
         """The rest of the body, or the body again where no client has any of it; None when neither."""
         old = writer.entry
         assert old is not None, "a body follows a head"
         asked = clock.wall()
-        answered = ask(self._upstream, writer, request, outcome)
+        answered = ask(self._upstream, writer, request, facts)
         if answered.rest is not None:
             return answered.rest
         exchange = answered.exchange

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyproxycache import clock
+from pyproxycache.facts import Facts
 from pyproxycache.messages import Entry, Request
-from pyproxycache.outcome import Outcome
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.decisions import Store
 from pyproxycache.rules.ranges import continues
@@ -41,13 +41,13 @@ def ask(
     upstream: Upstream,
     writer: DownloadWriter,
     request: Request,
-    outcome: Outcome,
+    facts: Facts,
     patience: float | None = None,
 ) -> OriginReply:
     """The rest of the body where it can be asked for and comes; else the answer to the request as it is."""
     for_rest = request_for_rest(request, writer.entry, writer.size)
     if for_rest is not None and writer.entry is not None:
-        exchange = upstream.send(for_rest, outcome, patience=patience)
+        exchange = upstream.send(for_rest, facts, patience=patience)
         with closed_on_error(exchange):
             rest = _rest(exchange, writer.entry)
             offset = writer.entry.first_byte + writer.size
@@ -56,7 +56,7 @@ def ask(
         if exchange.head.status not in (206, 416) and not is_unmarked_part(exchange.head):
             return OriginReply(exchange)
         exchange.close()
-    return OriginReply(upstream.send(request, outcome, patience=patience))
+    return OriginReply(upstream.send(request, facts, patience=patience))
 
 
 def _rest(exchange: Exchange, entry: Entry) -> Source:

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pyproxycache import clock
 from pyproxycache.body import Body
 from pyproxycache.errors import ProxyError
+from pyproxycache.facts import AnswerBroken, AnswerSent, ClientLeft, Facts, RequestEnded
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.presentation.references import as_it_is
 from pyproxycache.front.requests.raw_request import Present
 from pyproxycache.messages import Response, without_query
-from pyproxycache.outcome import Outcome, Result
+from pyproxycache.outcome import Outcome
+from pyproxycache.report.folding import outcome_of
 
 log = logging.getLogger("pyproxycache")
 
@@ -28,13 +30,18 @@ class Answer:
     """
 
     def __init__(
-        self, response: Response, outcome: Outcome, report: Report, present: Present = as_it_is
+        self, response: Response, facts: Facts, report: Report, present: Present = as_it_is
     ) -> None:
         self.response = response
         self.present = present
         self.tunnel = response.body if isinstance(response.body, Tunnel) else None
-        self.outcome = outcome
+        self.facts = facts
         self._report = report
+
+    @property
+    def outcome(self) -> Outcome:
+        """The record of the request as it stands now."""
+        return outcome_of(self.facts)
 
     @property
     def body(self) -> Body:
@@ -42,24 +49,23 @@ class Answer:
 
     def sent(self, head_bytes: int, body_bytes: int) -> None:
         """How much of the answer the client was sent."""
-        self.outcome.head_bytes, self.outcome.bytes_sent = head_bytes, body_bytes
+        self.facts.note(AnswerSent(head_bytes, body_bytes))
 
     def aborted(self) -> None:
         """It did not get to its end, for the client went away."""
-        self.outcome.aborted = True
+        self.facts.note(ClientLeft())
 
     def failed(self, error: ProxyError) -> None:
         """It ended short, and the client was told so by breaking the connection."""
         log.info("broke off %s: %s", without_query(self.outcome.key), error)
-        self.outcome.result = Result.FAILED
-        self.outcome.aborted = True
+        self.facts.note(AnswerBroken())
 
     def close(self) -> None:
         self.body.close()
-        report_ended(self.outcome, self._report)
+        report_ended(self.facts, self._report)
 
 
-def report_ended(outcome: Outcome, report: Report) -> None:
+def report_ended(facts: Facts, report: Report) -> None:
     """Report a request, which ends now."""
-    outcome.seconds = clock.steady() - outcome.begun
-    report(outcome)
+    facts.note(RequestEnded(clock.steady()))
+    report(outcome_of(facts))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pyproxycache import clock
 from pyproxycache.body import Body
 from pyproxycache.errors import ProxyError
+from pyproxycache.facts import Facts, HeadMade
 from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.answers.signer import Signer
 from pyproxycache.front.handlers.handler import Answered
@@ -26,16 +27,15 @@ class AnswerReuse:
         self._reporter = reporter
         self.is_inward = is_inward
 
-    def join(self, answered: Answer, client: str) -> Answer | None:
+    def join(self, answered: Answer, theirs: Outcome, client: str) -> Answer | None:
         """An answer for another client out of the same download; None where it has to ask itself.
 
-        Its head is yet to be signed.
+        `theirs` is the record of the request that it was made for. Its head is yet to be signed.
         """
         reuse_terms = answered.response.reuse_terms
         if reuse_terms is None or reuse_terms.again is None:
             return None
-        theirs = answered.outcome
-        outcome = Outcome(
+        known = Outcome(
             method=theirs.method,
             target=theirs.target,
             url=theirs.url,
@@ -46,21 +46,22 @@ class AnswerReuse:
             started=clock.wall(),
             begun=clock.steady(),
         )
+        facts = Facts(known)
         try:
-            response = reuse_terms.again(client, outcome)
+            response = reuse_terms.again(client, facts)
         except ProxyError:
             return None
         if response is None:
             return None
-        outcome.status, outcome.content_type = response.head.status, theirs.content_type
-        return Answer(response, outcome, self._reporter.finished, answered.present)
+        facts.note(HeadMade(response.head.status, theirs.content_type))
+        return Answer(response, facts, self._reporter.finished, answered.present)
 
     def signed(self, answer: Answer) -> Head:
         """The head of an answer that was joined."""
         answered = Answered(answer.response, is_of_cache=True, present=answer.present)
-        return self._signer.signed(answered, answer.outcome).head
+        return self._signer.signed(answered, answer.facts).head
 
     def repeated(self, outcome: Outcome, body: Body) -> Answer:
         """An answer that memory gives again, whose head is known."""
         response = Response(Head(outcome.status), body, outcome.bytes_sent)
-        return Answer(response, outcome, self._reporter.finished)
+        return Answer(response, Facts(outcome), self._reporter.finished)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyproxycache import clock
 from pyproxycache.errors import Fault, ProxyError
+from pyproxycache.facts import AnswerSent, ClientLeft, Facts, HeadMade, ServedAs
 from pyproxycache.front.answers.answer import Answer, report_ended
 from pyproxycache.front.answers.signer import Signer
 from pyproxycache.front.handlers.handler import Answered
@@ -32,41 +33,41 @@ class Application:
 
     def answer(self, received: RawRequest) -> Steps[Answer]:
         """The answer, which reports the request when it is closed; without one that is done here."""
-        outcome = _begun(received)
+        facts = _begun(received)
         try:
-            answered = yield from self._admitted(received, outcome)
+            answered = yield from self._admitted(received, facts)
         except GeneratorExit:  # the client went away before there was an answer
-            outcome.status, outcome.aborted = 0, True
-            report_ended(outcome, self._reporter.finished)
+            facts.note(ClientLeft())
+            report_ended(facts, self._reporter.finished)
             raise
         except BaseException:
-            outcome.status = 500
-            report_ended(outcome, self._reporter.finished)
+            facts.note(HeadMade(500))
+            report_ended(facts, self._reporter.finished)
             raise
-        response = self._signer.signed(answered, outcome)
-        return Answer(response, outcome, self._reporter.finished, answered.present)
+        response = self._signer.signed(answered, facts)
+        return Answer(response, facts, self._reporter.finished, answered.present)
 
     def refused(self, client: str, status: int, head_bytes: int, body_bytes: int) -> None:
         """Report a request that was no HTTP, and was refused before it came here."""
-        outcome = Outcome(Result.REFUSED, status=status, client=client, content_type="text/plain")
-        outcome.started, outcome.begun = clock.wall(), clock.steady()
-        outcome.head_bytes, outcome.bytes_sent = head_bytes, body_bytes
-        report_ended(outcome, self._reporter.finished)
+        facts = Facts(Outcome(client=client, started=clock.wall(), begun=clock.steady()))
+        facts.note(ServedAs(Result.REFUSED), HeadMade(status, "text/plain"))
+        facts.note(AnswerSent(head_bytes, body_bytes))
+        report_ended(facts, self._reporter.finished)
 
-    def _admitted(self, received: RawRequest, outcome: Outcome) -> Steps[Answered]:
+    def _admitted(self, received: RawRequest, facts: Facts) -> Steps[Answered]:
         """The answer, or what is said in place of one."""
         try:
-            self._access.check(outcome.client)
-            return (yield from self._router.answer(received, outcome))
+            self._access.check(received.client)
+            return (yield from self._router.answer(received, facts))
         except ProxyError as error:
-            outcome.result = Result.REFUSED if error.fault is Fault.CLIENT else Result.FAILED
+            facts.note(ServedAs(Result.REFUSED if error.fault is Fault.CLIENT else Result.FAILED))
             return Answered(responses.from_error(error), is_of_cache=False)
 
 
-def _begun(received: RawRequest) -> Outcome:
+def _begun(received: RawRequest) -> Facts:
     """What is known of a request before anything is done with it."""
     major, minor = received.version
-    return Outcome(
+    known = Outcome(
         started=clock.wall(),
         begun=clock.steady(),
         client=received.client,
@@ -76,3 +77,4 @@ def _begun(received: RawRequest) -> Outcome:
         referer=received.field("referer"),
         user_agent=received.field("user-agent"),
     )
+    return Facts(known)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pyproxycache import clock
+from pyproxycache.facts import Facts, HeadMade
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.http1.answer_heads import framed
 from pyproxycache.messages import Response
 from pyproxycache.outcome import Outcome, Result
+from pyproxycache.report.folding import outcome_of
 from pyproxycache.serving import responses
 from pyproxycache.serving.status_fields import cache_status
 
@@ -20,13 +22,14 @@ class Signer:
     name: str
     tells_key: bool = True
 
-    def signed(self, answered: Answered, outcome: Outcome) -> Response:
-        """The response as the client gets it; notes status and content type in the outcome."""
+    def signed(self, answered: Answered, facts: Facts) -> Response:
+        """The response as the client gets it, which is noted."""
         response = replace(answered.response, head=answered.present(answered.response.head))
-        outcome.status = response.head.status
+        head = response.head
+        facts.note(HeadMade(head.status, head.headers.get("content-type") or ""))
+        outcome = outcome_of(facts)
         said = cache_status(outcome, self.name, with_key=self.tells_key) if answered.is_of_cache else ""
         response = responses.signed(response, self.name, said, clock.wall())
-        outcome.content_type = response.head.headers.get("content-type") or ""
         headers = framed(outcome.method, response)
         if _ends_connection(outcome):
             headers = headers.with_line("Connection", "close")

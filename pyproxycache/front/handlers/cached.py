@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pyproxycache.engine import Engine
+from pyproxycache.facts import Attempted, Facts, ServedAs
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.onward.max_forwards import counted_down
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.messages import Request, Response
-from pyproxycache.outcome import Outcome, Result
+from pyproxycache.outcome import Result
 from pyproxycache.routing.resource import Realm
 from pyproxycache.steps import Steps
 from pyproxycache.storeless_engine import StorelessEngine
@@ -30,19 +31,19 @@ class CachedAnswers:
         return self._forwarding.told(received.request_for(wanted, present))
 
     def answer(
-        self, received: RawRequest, wanted: Wanted, present: Present, outcome: Outcome
+        self, received: RawRequest, wanted: Wanted, present: Present, facts: Facts
     ) -> Steps[Answered]:
         """The answer, its head to be shown by `present`."""
         request = counted_down(self.request_for(received, wanted, present))
         if isinstance(request, Response):
-            outcome.key, outcome.result = str(wanted.url), Result.LOCAL
+            facts.note(Attempted(str(wanted.url)), ServedAs(Result.LOCAL))
             return Answered(request, is_of_cache=False)
-        response = yield from self.handle(request, outcome)
+        response = yield from self.handle(request, facts)
         return self.answered(received, response, present)
 
-    def handle(self, request: Request, outcome: Outcome) -> Steps[Response]:
+    def handle(self, request: Request, facts: Facts) -> Steps[Response]:
         """The engine's answer to the request, whose Resource is made here."""
-        return self._engine.handle(self._realm.resource(request.url), request, outcome)
+        return self._engine.handle(self._realm.resource(request.url), request, facts)
 
     def answered(self, received: RawRequest, response: Response, present: Present) -> Answered:
         """An answer of the engine's, to be given again where the same bytes mean the same from everyone."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pyproxycache.errors import BadRequest, Forbidden
+from pyproxycache.facts import Attempted, Facts, Forwarded, OriginReplied, ServedAs
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.messages import Authority, Head, Headers, Response
 from pyproxycache.options import ConnectOptions
-from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.outcome import Forward, Result
 from pyproxycache.steps import Asks, Steps
 from pyproxycache.upstream.client import Upstream
 
@@ -20,9 +21,9 @@ class Connect:
         self._options = options
         self._upstream = upstream
 
-    def answer(self, received: RawRequest, target: Authority, outcome: Outcome) -> Steps[Answered]:
+    def answer(self, received: RawRequest, target: Authority, facts: Facts) -> Steps[Answered]:
         """See Handler."""
-        outcome.key, outcome.forward = str(target), Forward.METHOD
+        facts.note(Attempted(str(target)), Forwarded(Forward.METHOD))
         _refuse_content(received)
         if target.port not in self._options.ports:
             raise Forbidden(
@@ -30,9 +31,9 @@ class Connect:
                 "'connect.ports'"
             )
         yield Asks(str(target))
-        far = self._upstream.tunnel(target, _via(received), received.client, outcome)
-        outcome.result, outcome.forward_status = Result.TUNNELLED, 200
-        tunnel = Tunnel(far, self._options.idle, outcome)
+        far = self._upstream.tunnel(target, _via(received), received.client, facts)
+        facts.note(OriginReplied(200), ServedAs(Result.TUNNELLED))
+        tunnel = Tunnel(far, self._options.idle, facts)
         return Answered(Response(Head(200, "Connection established"), tunnel, None), is_of_cache=False)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, quote, unquote
 from pyproxycache import __version__, clock
 from pyproxycache.body import BytesBody
 from pyproxycache.errors import BadRequest, MethodNotAllowed
+from pyproxycache.facts import Attempted, Facts, Located, ServedAs
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.onward.redirects import followed
@@ -20,7 +21,7 @@ from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Local, Wanted, quoted_url
 from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.options import KissCacheOptions
-from pyproxycache.outcome import Outcome, Result
+from pyproxycache.outcome import Result
 from pyproxycache.report.figures import Figures
 from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.serving.responses import from_text
@@ -45,17 +46,17 @@ class KissCache:
         self._figures = figures
         self._cached = cached
 
-    def answer(self, received: RawRequest, target: Local, outcome: Outcome) -> Steps[Answered]:
+    def answer(self, received: RawRequest, target: Local, facts: Facts) -> Steps[Answered]:
         """See Handler."""
-        outcome.key = without_userinfo(target.path)
+        facts.note(Attempted(without_userinfo(target.path)))
         asked = self.wanted(
             received.method, target, lambda wanted: self._cached.request_for(received, wanted, as_it_is)
         )
         if isinstance(asked, Response):
-            outcome.result = Result.LOCAL
+            facts.note(ServedAs(Result.LOCAL))
             return Answered(asked, is_of_cache=False)
-        outcome.url = asked.url
-        request, response = yield from followed(asked, outcome, self._cached.handle)
+        facts.note(Located(asked.url))
+        request, response = yield from followed(asked, facts, self._cached.handle)
         return self._cached.answered(received, response, self.present(target, request))
 
     def wanted(self, method: str, local: Local, request: Callable[[Wanted], Request]) -> Request | Response:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pyproxycache.errors import NotFound
+from pyproxycache.facts import Attempted, Facts
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Local
-from pyproxycache.outcome import Outcome
 from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.steps import Steps, at_once
 
@@ -19,11 +19,12 @@ _HELP = """this is a caching proxy. Ways to ask it:
 class Pages:
     """Refuses paths that are nothing of the cache's, with the ways to ask it."""
 
-    def answer(self, received: RawRequest, target: Local, outcome: Outcome) -> Steps[Answered]:
+    def answer(self, received: RawRequest, target: Local, facts: Facts) -> Steps[Answered]:
         """See Handler."""
-        return at_once(lambda: self._not_found(received, target, outcome))
+        return at_once(lambda: self._not_found(received, target, facts))
 
-    def _not_found(self, received: RawRequest, target: Local, outcome: Outcome) -> Answered:
-        outcome.key = without_userinfo(target.path)
+    def _not_found(self, received: RawRequest, target: Local, facts: Facts) -> Answered:
+        path = without_userinfo(target.path)
+        facts.note(Attempted(path))
         help_ = _HELP.format(host=received.field("host") or "CACHE")
-        raise NotFound(f"{outcome.key}: {help_}")
+        raise NotFound(f"{path}: {help_}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
+from pyproxycache.facts import Facts
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.presentation import cookies
 from pyproxycache.front.presentation.references import behind_prefix, mapped
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Wanted
-from pyproxycache.outcome import Outcome
 from pyproxycache.steps import Steps
 
 
@@ -20,9 +20,9 @@ class Prefix:
     def __init__(self, cached: CachedAnswers) -> None:
         self._cached = cached
 
-    def answer(self, received: RawRequest, target: Wanted, outcome: Outcome) -> Steps[Answered]:
+    def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
         """See Handler."""
         base = target.url
         address, cookie = behind_prefix(base, target.userinfo), cookies.behind_prefix(base)
         present = partial(mapped, base=base, address=address, cookie=cookie)
-        return self._cached.answer(received, target, present, outcome)
+        return self._cached.answer(received, target, present, facts)

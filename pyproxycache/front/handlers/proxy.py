@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pyproxycache.facts import Facts
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.presentation.references import as_it_is
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Wanted
-from pyproxycache.outcome import Outcome
 from pyproxycache.steps import Steps
 
 
@@ -17,6 +17,6 @@ class Proxy:
     def __init__(self, cached: CachedAnswers) -> None:
         self._cached = cached
 
-    def answer(self, received: RawRequest, target: Wanted, outcome: Outcome) -> Steps[Answered]:
+    def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
         """See Handler."""
-        return self._cached.answer(received, target, as_it_is, outcome)
+        return self._cached.answer(received, target, as_it_is, facts)

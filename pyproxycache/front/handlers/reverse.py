@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from pyproxycache.facts import Facts
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.presentation import cookies
@@ -11,7 +12,6 @@ from pyproxycache.front.presentation.references import below_upstream, mapped
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.messages import Url
-from pyproxycache.outcome import Outcome
 from pyproxycache.steps import Steps
 
 
@@ -22,9 +22,9 @@ class Reverse:
         self._cached = cached
         self._upstream = upstream
 
-    def answer(self, received: RawRequest, target: Wanted, outcome: Outcome) -> Steps[Answered]:
+    def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
         """See Handler."""
-        return self._cached.answer(received, target, shown_below(self._upstream, target.url), outcome)
+        return self._cached.answer(received, target, shown_below(self._upstream, target.url), facts)
 
 
 def shown_below(upstream: Url, base: Url) -> Present:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pyproxycache.facts import Attempted, Facts, ForwardedAlone, OriginReplied, ServedAs
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.messages import Head, Headers, Request, Response, Url
-from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.outcome import Forward, Result
 from pyproxycache.rules.grammar import end_to_end, split_list
 from pyproxycache.steps import Asks, Steps
 from pyproxycache.upstream.client import Upstream
@@ -39,31 +40,30 @@ class Upgrade:
         self._shown = shown
         self._patience = patience
 
-    def answer(self, received: RawRequest, target: Wanted, outcome: Outcome) -> Steps[Answered]:
+    def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
         """See Handler."""
         present = self._shown(target.url)
         request = self._cached.request_for(received, target, present)
         yield Asks(target.url.authority)
-        response = self._passed(request, wanted_protocols(received), outcome)
+        response = self._passed(request, wanted_protocols(received), facts)
         return Answered(response, is_of_cache=False, present=present)
 
-    def _passed(self, request: Request, protocols: str, outcome: Outcome) -> Response:
+    def _passed(self, request: Request, protocols: str, facts: Facts) -> Response:
         """The origin's answer: a 101 with a Tunnel for its body, or what it says in place of it.
 
         Raises ProxyError.
         """
-        outcome.key = str(request.url)
-        outcome.result, outcome.forward = Result.PASSED, Forward.BYPASS
+        facts.note(Attempted(str(request.url)), ForwardedAlone(Forward.BYPASS))
         outgoing = request.with_headers(end_to_end(request.headers))
-        answered = self._upstream.upgrade(outgoing, protocols, outcome)
+        answered = self._upstream.upgrade(outgoing, protocols, facts)
         head = answered.head
-        outcome.forward_status = head.status
+        facts.note(OriginReplied(head.status))
         headers = end_to_end(head.headers)
         if not isinstance(answered, Switched):
             return Response(Head(head.status, head.reason, headers), answered, answered.length)
-        outcome.result = Result.TUNNELLED
+        facts.note(ServedAs(Result.TUNNELLED))
         headers = headers.with_field("Upgrade", head.headers.get("upgrade") or "")
-        tunnel = Tunnel(answered, self._patience, outcome)
+        tunnel = Tunnel(answered, self._patience, facts)
         return Response(Head(head.status, head.reason, headers), tunnel, None)
 
 

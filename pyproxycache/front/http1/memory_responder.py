@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyproxycache import clock
 from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.http1.activity_context import ActivityContext
@@ -100,7 +102,7 @@ class MemoryResponder:
     ) -> Activity:
         """The longer way, for what the client did not take at once; so much it has taken already."""
         outcome = self._memory.outcome(head, repeat)
-        outcome.started, outcome.begun, outcome.client = began, clock.steady(), connection.client
+        outcome = replace(outcome, started=began, begun=clock.steady(), client=connection.client)
         self._reporter.accessed(repeat.entry_id, began)
         transaction, runner = Transaction(connection), self._context.runner
         transaction.closes = repeat.closes
@@ -136,7 +138,7 @@ class MemoryResponder:
         self.report_at = NEVER
         now = clock.wall()
         for repeat in self._served:
-            self._reporter.repeated(repeat.outcome, repeat.entry_id, repeat.hits, now)
+            self._reporter.repeated(repeat.outcome(), repeat.entry_id, repeat.hits, now)
             repeat.hits = 0
         self._served.clear()
         self.write_lines()

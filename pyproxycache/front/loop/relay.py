@@ -7,9 +7,9 @@ from typing import Protocol
 
 from pyproxycache.body import Body, Piece
 from pyproxycache.errors import BrokenOff
+from pyproxycache.facts import Facts
 from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.net.stream import Stream
-from pyproxycache.outcome import Outcome
 
 _LAST_SECONDS = 2.0
 """How long a silence may be once the end is in sight."""
@@ -97,15 +97,15 @@ class Tunnel(Body):
     """An answer's body that is a way through to the far end, for what is no HTTP any more.
 
     It may be silent for `idle` seconds; an end that is gone is found out by TCP's own probes. What each end
-    says counts in the outcome. Once it is joined it takes the place of what sent the head.
+    says is counted. Once it is joined it takes the place of what sent the head.
     """
 
-    def __init__(self, far: FarStream, idle: float, outcome: Outcome) -> None:
+    def __init__(self, far: FarStream, idle: float, facts: Facts) -> None:
         self.far = far.stream
         self.head_bytes = 0
         self._end = far
         self._idle = idle
-        self._outcome = outcome
+        self._facts = facts
         self._flows: tuple[Flow, ...] = ()
 
     def __next__(self) -> Piece:
@@ -165,4 +165,4 @@ class Tunnel(Body):
             raise BrokenOff(f"the origin broke off: {broken}") from broken
         finally:
             upward, downward = self._flows
-            self._outcome.bytes_uploaded, self._outcome.bytes_received = upward.passed, downward.passed
+            self._facts.uploaded.total, self._facts.received.total = upward.passed, downward.passed

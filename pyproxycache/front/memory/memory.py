@@ -139,9 +139,9 @@ class Memory:
     def outcome(self, head: bytes, stored: Stored) -> Outcome:
         """The record of a request with this head that gets the answer."""
         if self._lines is None or not self._lines.by_agent:
-            return replace(stored.outcome)
+            return stored.outcome()
         agent, referer = _value(_USER_AGENT, head), _value(_REFERER, head)
-        return replace(stored.outcome, user_agent=agent, referer=referer)
+        return replace(stored.outcome(), user_agent=agent, referer=referer)
 
     def tell(self, head: bytes, known: Known, stored: Stored) -> None:
         """Make the line that the access log gets for this head at the moment."""

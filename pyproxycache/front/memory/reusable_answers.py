@@ -121,13 +121,15 @@ class Stored:
             "is_in_memory",
         ),
         *("_template", "_born", "_expires", "_body"),
-        *("entry_id", "framing", "outcome"),
+        *("_body_size", "_first_outcome", "_head_size", "_outcome", "_ttl"),
+        *("entry_id", "framing"),
         *("base", "selecting", "varies", "size", "uses", "is_kept", "line"),
     )
 
     def __init__(
         self,
-        answer: Answer,
+        reuse_terms: ReuseTerms,
+        outcome: Outcome,
         template: Template,
         framing: Framing,
         rest: Piece,
@@ -135,8 +137,6 @@ class Stored:
         closes: bool,
         is_inward: bool,
     ) -> None:
-        reuse_terms = answer.response.reuse_terms
-        assert reuse_terms is not None, "the caller has looked"
         self.slot, self.version = reuse_terms.slot, reuse_terms.version
         self.since, self.until = reuse_terms.since, reuse_terms.until
         self.is_inward = is_inward
@@ -159,12 +159,15 @@ class Stored:
         self.entry_id = reuse_terms.entry.id
         self.framing = framing
         head_size = len(template.filled(0, 0))
-        self.outcome = replace(answer.outcome, head_bytes=head_size, bytes_sent=count)
+        self._outcome: Outcome | None = None
+        self._first_outcome = replace(outcome, head_bytes=head_size, bytes_sent=count)
+        self._body_size = count
+        self._head_size, self._ttl = head_size, outcome.ttl
         self.length = 0
         self.base: tuple[bytes, ...] = ()
         self.selecting: tuple[bytes, ...] = ()
         self.varies = reuse_terms.varies
-        self.size = _OVERHEAD + 2 * (head_size + len(self._body)) + _texts(answer.outcome, self.varies)
+        self.size = _OVERHEAD + 2 * (head_size + len(self._body)) + _texts(outcome, self.varies)
         self.uses = 0
         self.is_kept = False
         self.line = ""
@@ -176,10 +179,16 @@ class Stored:
         age, ttl = math.floor(now - self._born), math.floor(self._expires - now)
         head = self._template.filled(max(0, age), ttl)
         self.data = head + self._body
-        self.length = len(head) + self.outcome.bytes_sent
-        self.outcome.head_bytes, self.outcome.ttl = len(head), ttl
+        self._head_size, self._ttl, self._outcome = len(head), ttl, None
+        self.length = len(head) + self._body_size
         self.line = ""
         self.renew_at = min(self._born + age + 1, self._expires - ttl, self.until)
+
+    def outcome(self) -> Outcome:
+        """The record of a request that is given the answer as it is at the moment, made when asked for."""
+        if self._outcome is None:
+            self._outcome = replace(self._first_outcome, head_bytes=self._head_size, ttl=self._ttl)
+        return self._outcome
 
     def body(self) -> Body:
         """What is sent behind the head."""
@@ -242,6 +251,7 @@ ReusableAnswer = Stored | Arriving
 
 def reusable_answer_of(
     answer: Answer,
+    outcome: Outcome,
     head: bytes,
     framing: Framing,
     reuse: AnswerReuse,
@@ -254,8 +264,8 @@ def reusable_answer_of(
     if reuse_terms is None:
         return None
     if reuse_terms.again is not None:
-        return Arriving(reuse_terms, framing, partial(reuse.join, answer), closes=closes)
-    if answer.outcome.result is not Result.HIT or reuse_terms.until <= now:
+        return Arriving(reuse_terms, framing, partial(reuse.join, answer, outcome), closes=closes)
+    if outcome.result is not Result.HIT or reuse_terms.until <= now:
         return None
     if len(head) > _LONGEST_HEAD:
         return None  # which would have to be made anew each second
@@ -265,7 +275,7 @@ def reusable_answer_of(
         return None
     is_inward = reuse.is_inward(reuse_terms.entry.peer)
     try:
-        return Stored(answer, template, framing, rest, closes=closes, is_inward=is_inward)
+        return Stored(reuse_terms, outcome, template, framing, rest, closes=closes, is_inward=is_inward)
     except OSError as error:
         log.warning("an answer is not kept in memory: %s", error.strerror)
         return None

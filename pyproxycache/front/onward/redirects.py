@@ -7,13 +7,13 @@ from dataclasses import replace
 from urllib.parse import urljoin
 
 from pyproxycache.errors import BadRequest, UpstreamError
+from pyproxycache.facts import Facts
 from pyproxycache.front.requests.target import Wanted, quoted_url
 from pyproxycache.messages import Head, Request, Response, without_query
-from pyproxycache.outcome import Outcome
 from pyproxycache.rules.userinfo import basic_credentials
 from pyproxycache.steps import Steps
 
-Handle = Callable[[Request, Outcome], Steps[Response]]
+Handle = Callable[[Request, Facts], Steps[Response]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST = 10
@@ -21,14 +21,14 @@ _MOST = 10
 _FOR_ONE_ORIGIN = ("Authorization", "Cookie")
 
 
-def followed(request: Request, outcome: Outcome, handle: Handle) -> Steps[tuple[Request, Response]]:
+def followed(request: Request, facts: Facts, handle: Handle) -> Steps[tuple[Request, Response]]:
     """The request for what redirects lead to, and its answer; each step is handled like any request.
 
     Raises UpstreamError where they lead in a circle, on and on, or to no http URL. GET and HEAD alone.
     """
     seen = {str(request.url)}
     for _ in range(_MOST + 1):
-        response = yield from handle(request, outcome)
+        response = yield from handle(request, facts)
         wanted = _redirected(request, response.head)
         if wanted is None:
             # A later request has to ask for each step again, which memory does not do.

@@ -11,8 +11,8 @@ from made_bodies import read
 from scripted import Scripted
 
 from pyproxycache.errors import BrokenOff, UpstreamError
+from pyproxycache.facts import Facts
 from pyproxycache.fetching.transfers.source import Source, ask, closed_on_error
-from pyproxycache.outcome import Outcome
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.ports import DownloadWriter
 from pyproxycache.store.values import End
@@ -62,7 +62,7 @@ def test_the_rest_is_asked_for(
 ) -> None:
     with Scripted(*([answer] for answer in answers)) as server:
         writer = begun(parts, server, validator)
-        answered = ask(parts.upstream, writer, asking(server), Outcome())
+        answered = ask(parts.upstream, writer, asking(server), Facts())
         ranges = [head.partition(b"\r\nRange: ")[2].partition(b"\r\n")[0].decode() for head in server.heads]
         assert ranges == asked
         assert (answered.rest == Source(answered.exchange, len(BODY))) is is_rest
@@ -93,7 +93,7 @@ def test_a_body_that_breaks_off_goes_on_or_ends(parts: Parts, answers: list[byte
     with Scripted([cut], *([answer] for answer in answers)) as server:
         request = asking(server)
         writer = parts.lead(FlightKey(str(request.url)))
-        exchange = parts.upstream.send(request, Outcome())
+        exchange = parts.upstream.send(request, Facts())
         with parts.leader.lead(writer) as leading:
             writer.begin(entry_of(str(request.url), STRONG), len(BODY))
             reader = leading.flight.read(leading.flight.progress(), 0, None)

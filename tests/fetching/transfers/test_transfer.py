@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from scripted import Scripted, get, until_gone, upstream
 
+from pyproxycache.facts import Facts
 from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.fetching.transfers.meeting_point import MeetingPoint
 from pyproxycache.fetching.transfers.source import Source
 from pyproxycache.fetching.transfers.transfer import Transfer
 from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.options import FetchOptions, Share, StoreOptions
-from pyproxycache.outcome import Outcome
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.extents import as_part
 from pyproxycache.store.flights.flights import LocalFlights
@@ -75,7 +75,7 @@ def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_pat
 
         def again() -> Source:
             transfer.end()
-            return Source(origin.send(request, Outcome()), TOTAL)
+            return Source(origin.send(request, Facts()), TOTAL)
 
         available = AvailableParts(store.index, store.bodies, flights, 0)
         transfer = Transfer(
@@ -83,7 +83,7 @@ def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_pat
             store.space,
             threading.Event(),
             writer,
-            Source(origin.send(request, Outcome()), TOTAL),
+            Source(origin.send(request, Facts()), TOTAL),
             again,
             MeetingPoint(available, writer.key, like),
         )

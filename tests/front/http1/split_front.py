@@ -17,12 +17,12 @@ from splits import Plain, Secured, cpu_within, plain, secured
 
 from pyproxycache.config import Config
 from pyproxycache.errors import ProxyError
+from pyproxycache.facts import Facts
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool, Task
 from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
 from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.net.stream import stream_over
 from pyproxycache.options import KissCacheOptions, StoreOptions
-from pyproxycache.outcome import Outcome
 from pyproxycache.report.figures import Figures
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.routing.resource import Resource
@@ -62,7 +62,7 @@ class _Engine:
         self.asked: list[Asked] = []
         self._reads = reads
 
-    def handle(self, _resource: Resource, request: Request, outcome: Outcome) -> Steps[Response]:
+    def handle(self, _resource: Resource, request: Request, facts: Facts) -> Steps[Response]:
         yield from ()
         try:
             body = b"".join(request.body or ()) if self._reads else b""

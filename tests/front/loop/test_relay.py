@@ -22,11 +22,12 @@ from scripted import Scripted, until_gone
 from waiting import until
 
 from pyproxycache.errors import BrokenOff
+from pyproxycache.facts import Facts
 from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.net.stream import Stream, stream_over
 from pyproxycache.options import ConnectOptions
-from pyproxycache.outcome import Outcome, Result
+from pyproxycache.outcome import Result
 
 LARGE = random.Random(1).randbytes(3 << 20)
 
@@ -52,9 +53,9 @@ class Joined:
 
     def __init__(self, far_sock: socket.socket, early: bytes = b"", client_early: bytes = b"") -> None:
         self.client, self._near = pair()
-        self.outcome = Outcome()
+        self.facts = Facts()
         self.error: BaseException | None = None
-        self.tunnel = Tunnel(Far(stream_over(far_sock), early), 86400.0, self.outcome)
+        self.tunnel = Tunnel(Far(stream_over(far_sock), early), 86400.0, self.facts)
         self.tunnel.join(stream_over(self._near), client_early, 100)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -126,7 +127,7 @@ def test_all_bytes_go_both_ways_at_once() -> None:
     origin.close()
     assert got == [LARGE]
     assert (joined.error, joined.tunnel.sent) == (None, len(LARGE))
-    assert (joined.outcome.bytes_received, joined.outcome.bytes_uploaded) == (len(LARGE), len(LARGE))
+    assert (joined.facts.received.total, joined.facts.uploaded.total) == (len(LARGE), len(LARGE))
 
 
 def test_what_was_read_before_comes_first() -> None:

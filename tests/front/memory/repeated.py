@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pyproxycache.body import EMPTY, FileSlice
+from pyproxycache.body import FileSlice
 from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.memory.reusable_answers import Arriving, Stored, template_of
 from pyproxycache.http1.answer_heads import Framing
-from pyproxycache.messages import Entry, Head, Headers, Response, ReuseTerms
+from pyproxycache.messages import Entry, Head, Headers, ReuseTerms
 from pyproxycache.outcome import Outcome, Result
 
 BORN, EXPIRES = 1_700_000_000.25, 1_700_003_600.25
@@ -35,13 +35,11 @@ def reuse_terms(**changes: Any) -> ReuseTerms:
 def stored(*fields: str, body: bytes = b"body", file: FileSlice | None = None, **changes: Any) -> Stored:
     """An answer out of the store; `changes` are those of its ReuseTerms."""
     outcome = Outcome(Result.HIT, status=200, ttl=99, url=None, target="/x", user_agent="first")
-    answer = Answer(
-        Response(Head(200), EMPTY, 4, reuse_terms=reuse_terms(**changes)), outcome, lambda _outcome: None
-    )
     template = template_of(head_of(0, 3600, *fields))
     assert template is not None
     rest = file or _InMemory(-1, 0, len(body), body)
-    return Stored(answer, template, _framing(rest.count), rest, closes=False, is_inward=False)
+    terms = reuse_terms(**changes)
+    return Stored(terms, outcome, template, _framing(rest.count), rest, closes=False, is_inward=False)
 
 
 def arriving(join: Callable[[str], Answer | None] = lambda _client: None, **changes: Any) -> Arriving:

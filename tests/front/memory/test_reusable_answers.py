@@ -76,7 +76,7 @@ def test_age_and_time_to_live_are_of_the_moment(now: float, age: int, ttl: int) 
     one = stored()
     one.renew(now)
     assert one.data == head_of(age, ttl) + b"body"
-    assert (one.outcome.head_bytes, one.outcome.ttl) == (len(head_of(age, ttl)), ttl)
+    assert (one.outcome().head_bytes, one.outcome().ttl) == (len(head_of(age, ttl)), ttl)
 
 
 @given(
