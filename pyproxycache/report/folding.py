@@ -1,4 +1,4 @@
-"""The record of a request, made of its facts; nothing else makes one of a request that was answered."""
+"""The record of a request, made of its facts: the one place that says what each of them means for it."""
 
 from __future__ import annotations
 

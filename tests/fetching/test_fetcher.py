@@ -18,7 +18,8 @@ from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.fetcher import Fetcher
 from pyproxycache.messages import Headers, Request, Response
 from pyproxycache.options import FetchOptions
-from pyproxycache.outcome import Forward
+from pyproxycache.outcome import Forward, Result
+from pyproxycache.report.folding import outcome_of
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.decide import validating
@@ -31,15 +32,18 @@ from pyproxycache.wiring.fetching import build_components
 
 
 class Failing:
-    """Flights of which one method fails, as a folder that is gone makes it."""
+    """Flights of which one method fails, after so many calls, as a folder that is gone makes it."""
 
-    def __init__(self, flights: Flights, name: str) -> None:
+    def __init__(self, flights: Flights, name: str, after: int = 0) -> None:
         self._flights = flights
         self._name = name
+        self._left = after
 
     def _try(self, name: str) -> None:
         if name == self._name:
-            raise StoreError("the folder is gone")
+            self._left -= 1
+            if self._left < 0:
+                raise StoreError("the folder is gone")
 
     def join(self, key: FlightKey) -> LeadFlight | JoinFlight | NotStorable:
         self._try("join")
@@ -111,6 +115,16 @@ def test_a_store_that_fails_keeps_nobody_from_an_answer(
         assert given(response) in (body, BODY)
         response.body.close()
         assert not runs(parts, work)
+
+
+def test_a_whole_that_the_store_has_no_place_for_is_passed_on(parts: Parts) -> None:
+    """It came in place of a part, for which there was one."""
+    with Scripted([reply(200, BODY, STRONG)]) as server:
+        work = job(parts, server, ("Range", "bytes=5-9"))
+        response, _varies = finished(fetcher(parts, Failing(parts.flights, "join", after=1)).fetch(work))
+        assert response is not None
+        assert given(response) == BODY
+        assert outcome_of(work.facts).result is Result.PASSED
 
 
 def given(response: Response) -> bytes:
