@@ -94,6 +94,10 @@ FAILED, REFUSED = Result.FAILED, Result.REFUSED
             [NotStored("no-store"), ForwardedAlone(Forward.STALE)],
             {"result": Result.PASSED, "forward": Forward.STALE, "detail": "no-store"},
         ),
+        (
+            [Forwarded(Forward.METHOD), OriginReplied(200), ServedAs(Result.TUNNELLED)],
+            {"result": Result.TUNNELLED, "forward": Forward.METHOD, "forward_status": 200},
+        ),
         # Errors in place of an answer.
         (
             [Forwarded(Forward.STALE), BeingStored(), AttemptFailed("UpstreamTimeout", Fault.ORIGIN)],
@@ -183,7 +187,9 @@ def test_bytes_of_origins_are_counted_beside_the_facts() -> None:
     facts.received.add(700)
     facts.note(Attempted("k"), OriginReplied(200))
     facts.received.add(77)
-    assert outcome_of(facts) == replace(KNOWN, key="k", forward_status=200, bytes_received=777)
+    facts.uploaded.add(5)
+    told = replace(KNOWN, key="k", forward_status=200, bytes_received=777, bytes_uploaded=5)
+    assert outcome_of(facts) == told
 
 
 def test_facts_are_only_added() -> None:
