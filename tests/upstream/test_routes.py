@@ -13,7 +13,7 @@ from certificates import Certificate, make_certificate
 from scripted import OK, Scripted, get, read_head, until_gone, upstream
 
 from pyproxycache.errors import BrokenOff, ConfigError, Forbidden, LoopDetected, UpstreamUnreachable
-from pyproxycache.facts import Facts
+from pyproxycache.facts import Facts, OriginConnected
 from pyproxycache.messages import Authority, Request, Url
 from pyproxycache.options import ParentOptions
 from pyproxycache.upstream.client import Upstream
@@ -207,9 +207,9 @@ def test_each_address_of_a_tunnels_end_is_judged(monkeypatch: pytest.MonkeyPatch
 
     with Scripted([b"welcome"]) as origin:
         addresses = many_addresses(monkeypatch)
-        end, outcome = Authority("many.invalid", origin.port), Facts()
-        far = upstream(admit=admit).tunnel(end, "1.1", "192.0.2.1", outcome)
-        assert (outcome.peer, outcome.through_parent, far.early) == ("127.0.0.1", False, b"")
+        end, facts = Authority("many.invalid", origin.port), Facts()
+        far = upstream(admit=admit).tunnel(end, "1.1", "192.0.2.1", facts)
+        assert (facts.noted(), far.early) == ((OriginConnected("127.0.0.1", through_parent=False),), b"")
         far.close()
         assert judged == [("192.0.2.1", address) for address in addresses]
         with pytest.raises(Forbidden):
