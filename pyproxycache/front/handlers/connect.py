@@ -22,7 +22,7 @@ class Connect:
         self._upstream = upstream
 
     def answer(self, received: RawRequest, target: Authority, facts: Facts) -> Steps[Answered]:
-        """See Handler."""
+        """Answer with a Tunnel to the host and port that the client names."""
         facts.note(Attempted(str(target)), Forwarded(Forward.METHOD))
         _refuse_content(received)
         if target.port not in self._options.ports:

@@ -47,7 +47,7 @@ class KissCache:
         self._cached = cached
 
     def answer(self, received: RawRequest, target: Local, facts: Facts) -> Steps[Answered]:
-        """See Handler."""
+        """Answer a fetch out of the engine, or give the health or status page."""
         facts.note(Attempted(without_userinfo(target.path)))
         asked = self.wanted(
             received.method, target, lambda wanted: self._cached.request_for(received, wanted, as_it_is)

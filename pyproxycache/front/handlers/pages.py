@@ -20,7 +20,7 @@ class Pages:
     """Refuses paths that are nothing of the cache's, with the ways to ask it."""
 
     def answer(self, received: RawRequest, target: Local, facts: Facts) -> Steps[Answered]:
-        """See Handler."""
+        """Refuse the path, with the ways to ask this cache."""
         return at_once(lambda: self._not_found(received, target, facts))
 
     def _not_found(self, received: RawRequest, target: Local, facts: Facts) -> Answered:

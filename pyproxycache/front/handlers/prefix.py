@@ -21,7 +21,7 @@ class Prefix:
         self._cached = cached
 
     def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
-        """See Handler."""
+        """Answer with what the engine gives, its references leading back through the prefix."""
         base = target.url
         address, cookie = behind_prefix(base, target.userinfo), cookies.behind_prefix(base)
         present = partial(mapped, base=base, address=address, cookie=cookie)

@@ -18,5 +18,5 @@ class Proxy:
         self._cached = cached
 
     def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
-        """See Handler."""
+        """Answer with what the engine gives for the URL, its references unchanged."""
         return self._cached.answer(received, target, as_it_is, facts)

@@ -28,7 +28,7 @@ class Purge:
         self._engine = engine
 
     def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
-        """See Handler."""
+        """Purge the URL's entries, and say whether there were any."""
         return at_once(lambda: self._purged(received, target, facts))
 
     def _purged(self, received: RawRequest, target: Wanted, facts: Facts) -> Answered:

@@ -23,7 +23,7 @@ class Reverse:
         self._upstream = upstream
 
     def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
-        """See Handler."""
+        """Answer with what the engine gives, its references as paths of the proxy."""
         return self._cached.answer(received, target, shown_below(self._upstream, target.url), facts)
 
 

@@ -41,7 +41,7 @@ class Upgrade:
         self._patience = patience
 
     def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
-        """See Handler."""
+        """Answer with what the origin says to the switch of protocols; a 101 has a Tunnel as its body."""
         present = self._shown(target.url)
         request = self._cached.request_for(received, target, present)
         yield Asks(target.url.authority)
