@@ -82,7 +82,7 @@ class Engine:
                 case decisions.Serve() as serve:
                     response, lost = self._serve(resource, request, looked_up, serve, facts), found
                 case decisions.Assemble(plan, ttl):
-                    response, lost = components.delivery.assembled(request, plan, facts), found
+                    response, lost = components.delivery.assembled(resource, request, plan, facts), found
                     facts.note(ServedAs(Result.HIT, ttl))
                 case decisions.Fetch() as fetch:
                     response, varies = yield from self._fetch(

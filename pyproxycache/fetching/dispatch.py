@@ -12,6 +12,7 @@ from pyproxycache.fetching.leader import Leader
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.messages import without_query
 from pyproxycache.routing.flight_key import FlightKey
+from pyproxycache.rules.policy import UrlRules
 from pyproxycache.store.ports import Flights, JoinFlight, LeadFlight, NotStorable
 
 log = logging.getLogger("pyproxycache.fetching")
@@ -38,11 +39,14 @@ class Dispatcher:
         self._flights = flights
         self._leader = leader
 
-    def decide(self, keys: Sequence[FlightKey], has_changed: Callable[[], bool]) -> Dispatched:
+    def decide(
+        self, keys: Sequence[FlightKey], rules: UrlRules, has_changed: Callable[[], bool]
+    ) -> Dispatched:
         """Decide who brings in the first of these flight keys that is not known as not storable.
 
-        `has_changed`: whether what is stored now is something else than what the caller found, for another
-        leader may have finished between that look and our claim. A lead has to be left as a context.
+        `rules` are those for the URL. `has_changed`: whether what is stored now is something else than what
+        the caller found, for another leader may have finished between that look and our claim. A lead has
+        to be left as a context.
         """
         try:
             for key in keys:
@@ -55,7 +59,7 @@ class Dispatcher:
         if not isinstance(joined, LeadFlight):
             return joined
         with contextlib.ExitStack() as unless_kept:
-            leading = unless_kept.enter_context(self._leader.lead(joined.writer))
+            leading = unless_kept.enter_context(self._leader.lead(joined.writer, rules))
             if has_changed():
                 return LookAgain()
             unless_kept.pop_all()

@@ -124,7 +124,7 @@ class Fetcher:
             yield Asks(job.resource.url.authority)
         # What has no freshness of its own can be stored for those who bring one.
         keys = [flight] if job.request.ttl is None else [flight, flight.with_ttl()]
-        return self._dispatcher.decide(keys, lambda: self._has_changed(job))
+        return self._dispatcher.decide(keys, job.resource.rules, lambda: self._has_changed(job))
 
     def _has_changed(self, job: FetchJob) -> bool:
         """Whether what is stored now asks for something else than this fetch."""
@@ -193,7 +193,7 @@ class Fetcher:
     def _lead_whole(self, job: FetchJob, answer: ToStore) -> _Answered | JoinFlight:
         """Where the origin gives the whole instead of a part: all who asked for parts share it."""
         with closed_on_error(answer.exchange):
-            dispatched = self._dispatcher.decide([job.flight_of_whole], lambda: False)
+            dispatched = self._dispatcher.decide([job.flight_of_whole], job.resource.rules, lambda: False)
         match dispatched:
             case Leading() as leading:
                 with leading:

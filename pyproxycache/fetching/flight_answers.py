@@ -50,8 +50,10 @@ class FlightAnswers:
         entry, plan = progress.entry, job.fetch.plan
         if entry is not None and plan is not None and plan.is_continued_by(entry):
             renewed = plan.renewed_by(entry)
-            return self._delivery.assembled(job.request, renewed, job.facts, (flight, progress))
-        response = self._delivery.arriving(job.request, job.facts, flight, progress)
+            return self._delivery.assembled(
+                job.resource, job.request, renewed, job.facts, (flight, progress)
+            )
+        response = self._delivery.arriving(job.resource, job.request, job.facts, flight, progress)
         if response is None or progress.end is not None:
             return response
         return self._with_others(response, job, flight, progress)
@@ -95,7 +97,7 @@ class FlightAnswers:
             request = replace(job.request, client=client, interim=None, cancellation=None, login=None)
             facts.note(Attempted(job.resource.key), Forwarded(job.fetch.reason))
             facts.note(Collapsed(), ServedAs(Result.COLLAPSED))
-            return self._delivery.arriving(request, facts, flight, current)
+            return self._delivery.arriving(job.resource, request, facts, flight, current)
 
         varies = tuple(name for name, _value in entry.vary)
         reuse_terms = reuse_terms_of(job.request, entry, job.resource.rules, stamp, varies)
@@ -129,7 +131,7 @@ class FlightAnswers:
         """The stored answer that was validated, with the parts that belong to it."""
         if job.fetch.plan is not None:
             plan = job.fetch.plan.with_entries((entry, *siblings))
-            response = self._delivery.assembled(job.request, plan, job.facts)
+            response = self._delivery.assembled(job.resource, job.request, plan, job.facts)
             job.facts.note(ServedAs(Result.REVALIDATED))
             return response
         return self._stored(job, entry, Result.REVALIDATED)
@@ -143,7 +145,7 @@ class FlightAnswers:
         allowed = [decide.on_error(e, job.resource.rules, now, request) for e in plan.used]
         if None in allowed:
             raise UpstreamError("the origin failed, and not all stored parts may stand in for it")
-        response = self._delivery.assembled(request, plan, job.facts)
+        response = self._delivery.assembled(job.resource, request, plan, job.facts)
         job.facts.note(ServedAs(Result.STALE, detail=detail))
         return response
 

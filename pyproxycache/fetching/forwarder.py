@@ -82,7 +82,7 @@ class Forwarder:
             if request.method == "HEAD" and exchange.head.status == 200:
                 self._update(resource, outgoing, found, exchange.head, asked)
             to_keep = self._to_keep(resource, outgoing, exchange, asked, flight_key)
-        kept = None if to_keep is None else self._kept(request, facts, *to_keep)
+        kept = None if to_keep is None else self._kept(resource, request, facts, *to_keep)
         return kept or relayed(exchange, request)
 
     def confirm(self, resource: Resource, request: Request, entry: Entry, facts: Facts) -> Response | None:
@@ -174,9 +174,13 @@ class Forwarder:
             return None
         if joined is None:
             return None
-        return self._leader.lead(joined.writer), ToStore(exchange, decision, _as_get(request), asked)
+        return self._leader.lead(joined.writer, resource.rules), ToStore(
+            exchange, decision, _as_get(request), asked
+        )
 
-    def _kept(self, request: Request, facts: Facts, leading: Leading, answer: ToStore) -> Response | None:
+    def _kept(
+        self, resource: Resource, request: Request, facts: Facts, leading: Leading, answer: ToStore
+    ) -> Response | None:
         """The answer out of the flight that stores it."""
         with leading:
             adopted = self._leader.adopt(leading, answer)
@@ -184,7 +188,7 @@ class Forwarder:
                 return None
             facts.note(BeingStored())
             flight = leading.flight
-            response = self._delivery.arriving(request, facts, flight, flight.progress())
+            response = self._delivery.arriving(resource, request, facts, flight, flight.progress())
             return with_own(response, adopted.own)
 
 

@@ -19,7 +19,7 @@ from pyproxycache.messages import Entry, Request, without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.digests import expected_digests
-from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.policy import UrlRules
 from pyproxycache.rules.validation import strip_conditionals
 from pyproxycache.store.ports import DownloadWriter, EntryIndex, Flight, Room
 from pyproxycache.store.store_errors import logging_store_errors
@@ -107,22 +107,20 @@ class Leader:
         self,
         options: FetchOptions,
         upstream: Upstream,
-        policies: Policies,
         room: Room,
         index: EntryIndex,
         downloads: Downloads,
     ) -> None:
         self._options = options
         self._upstream = upstream
-        self._policies = policies
         self._room = room
         self._index = index
         self._downloads = downloads
         self._advice = StoringAdvice()
 
-    def lead(self, writer: DownloadWriter) -> Leading:
-        """The lead of the writer's flight, to be left as a context is."""
-        return Leading(writer, self._downloads.start)
+    def lead(self, writer: DownloadWriter, rules: UrlRules) -> Leading:
+        """The lead of the writer's flight, whose URL has these rules; to be left as a context is."""
+        return Leading(writer, rules, self._downloads.start)
 
     def ask(self, leading: Leading, request: Request, fetch: decisions.Fetch, facts: Facts) -> Led:
         """Ask the origin and act on the head of its answer.
@@ -140,9 +138,7 @@ class Leader:
         try:
             answered = ask(self._upstream, writer, plain, facts, patience)
         except UpstreamError as error:
-            stand_in = decide.on_error(
-                fetch.stale, self._policies.about(request.url), clock.wall(), request
-            )
+            stand_in = decide.on_error(fetch.stale, leading.rules, clock.wall(), request)
             if stand_in is None:
                 raise
             give_up(writer, End.STALE, error)
@@ -155,8 +151,7 @@ class Leader:
                 leading.begin(plain, answered.rest)
                 return Downloading()
             now = clock.wall()
-            rules = self._policies.about(request.url)
-            match decide.on_response(plain, exchange.head, fetch, rules, asked, now):
+            match decide.on_response(plain, exchange.head, fetch, leading.rules, asked, now):
                 case decisions.Store() as store:
                     return self._store(leading, ToStore(exchange, store, plain, asked))
                 case decisions.Pass(reason, remember):

@@ -9,22 +9,24 @@ from typing import Self
 from pyproxycache.fetching.transfers.giving_up import give_up_after
 from pyproxycache.fetching.transfers.source import Source
 from pyproxycache.messages import Request
+from pyproxycache.rules.policy import UrlRules
 from pyproxycache.store.ports import DownloadWriter, Flight
 
-Start = Callable[[DownloadWriter, Request, Source], None]
-"""Brings in a body that has begun, and ends its flight."""
+Start = Callable[[DownloadWriter, UrlRules, Request, Source], None]
+"""Brings in a body that has begun, by the rules for its URL, and ends its flight."""
 
 
 class Leading:
-    """The lead of one flight; belongs to one thread.
+    """The lead of one flight, whose URL has these `rules`; belongs to one thread.
 
     Leaving it starts the body that has begun, else ends the flight: those who wait look again, or get
     the error that it is left by. Who is to read the flight joins it before, for from then on it may be over
     at any moment.
     """
 
-    def __init__(self, writer: DownloadWriter, start: Start) -> None:
+    def __init__(self, writer: DownloadWriter, rules: UrlRules, start: Start) -> None:
         self.writer = writer
+        self.rules = rules
         self._start = start
         self._begun: tuple[Request, Source] | None = None
 
@@ -47,7 +49,7 @@ class Leading:
             self._end(error)
             return
         try:
-            self._start(self.writer, *begun)
+            self._start(self.writer, self.rules, *begun)
         except BaseException as failure:
             begun[1].exchange.close()
             self._end(failure)

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 
 from pyproxycache.body import Body, FileSlice, Piece
 from pyproxycache.errors import StoreError
-from pyproxycache.facts import Facts
 from pyproxycache.fetching.direct_bodies import DirectBodies, GivenBytes
 from pyproxycache.fetching.dispatch import Dispatcher, LookAgain
 from pyproxycache.fetching.leader import Downloading, Leader, close_unused
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.available_parts import AvailableParts
-from pyproxycache.messages import Entry, Part, Request, without_query
+from pyproxycache.messages import Entry, Part, without_query
 from pyproxycache.outcome import Forward
 from pyproxycache.routing.flight_key import FlightKey, flight_key
 from pyproxycache.rules.decisions import Fetch
@@ -66,10 +65,11 @@ class Succession:
 class Successor(ABC):
     """Goes on with one client's body: out of the store, of another's flight, of one it leads, or alone."""
 
-    def __init__(self, parts: SuccessionParts, request: Request, facts: Facts) -> None:
+    def __init__(self, parts: SuccessionParts, read: FlightRead | SpanRead) -> None:
         self._parts = parts
-        self._request = request
-        self._facts = facts
+        self._rules = read.resource.rules
+        self._request = read.request
+        self._facts = read.facts
 
     @abstractmethod
     def note_given(self, piece: Piece) -> None:
@@ -85,7 +85,7 @@ class Successor(ABC):
         if body is not None:
             return body
         key, like = self._wanted(offset)
-        match self._parts.dispatcher.decide([key], lambda: self._is_new(found, offset)):
+        match self._parts.dispatcher.decide([key], self._rules, lambda: self._is_new(found, offset)):
             case Leading() as leading:
                 with leading:
                     body = self._led(leading, like, offset)
@@ -138,7 +138,7 @@ class FlightSuccessor(Successor):
     """Goes on with the body of a flight, byte by byte as it was or not at all."""
 
     def __init__(self, parts: SuccessionParts, read: FlightRead) -> None:
-        super().__init__(parts, read.request, read.facts)
+        super().__init__(parts, read)
         self._read = read
         self._given: GivenBytes | None = None
 
@@ -206,7 +206,7 @@ class SpanSuccessor(Successor):
     """Goes on with bytes of a representation, out of whatever has them: parts, downloads, the origin."""
 
     def __init__(self, parts: SuccessionParts, read: SpanRead) -> None:
-        super().__init__(parts, read.request, read.facts)
+        super().__init__(parts, read)
         self._read = read
 
     def note_given(self, piece: Piece) -> None:

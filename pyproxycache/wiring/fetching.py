@@ -70,8 +70,8 @@ def build_leading(
     lease = 2 * (longest + fetch.connect_timeout) + fetch.max_pause
     flights = LocalFlights(store.claims, Terms(min(fetch.worker_silence, fetch.silence), lease))
     available = AvailableParts(store.index, store.bodies, flights, fetch.range_ahead)
-    downloads = Downloads(fetch, upstream, policies, store.space, available, count_received)
-    leader = Leader(fetch, upstream, policies, store.space, store.index, downloads)
+    downloads = Downloads(fetch, upstream, store.space, available, count_received)
+    leader = Leader(fetch, upstream, store.space, store.index, downloads)
     dispatcher = Dispatcher(flights, leader)
     succession = Succession(
         SuccessionParts(

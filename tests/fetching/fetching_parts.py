@@ -12,9 +12,12 @@ from typing import Any
 from scripted import Scripted, upstream
 
 from pyproxycache.config import Config
-from pyproxycache.messages import Entry, Head, Headers, Part, Request
+from pyproxycache.facts import Facts
+from pyproxycache.messages import Entry, Head, Headers, Part, Request, Url
 from pyproxycache.options import FetchOptions, Share, StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
+from pyproxycache.routing.resource import Realm, Resource
+from pyproxycache.rules.policy import Policies
 from pyproxycache.store.ports import DownloadWriter, LeadFlight
 from pyproxycache.wiring.fetching import build_leading
 from pyproxycache.wiring.stored import open_store
@@ -73,8 +76,19 @@ def parts_in(path: Path) -> Iterator[Parts]:
         made.close()
 
 
+REALM = Realm("forward", Policies())
+RULES = REALM.resource(Url("http", "h", 80, "/")).rules
+"""What holds where the operator says nothing."""
+
+
 def asking(server: Scripted, *fields: tuple[str, str]) -> Request:
     return Request("GET", server.url(), Headers(fields))
+
+
+def wanted_of(server: Scripted) -> tuple[Resource, Request, Facts]:
+    """What is asked for, and by which request, of which nothing is known yet."""
+    request = asking(server)
+    return REALM.resource(request.url), request, Facts()
 
 
 def entry_of(key: str, validator: tuple[str, str], part: Part | None = None, at: float = 1000.0) -> Entry:

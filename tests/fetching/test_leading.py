@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetching_parts import BODY, NONE, STRONG, Parts, asking, entry_of, parts_in, reply
+from fetching_parts import BODY, NONE, RULES, STRONG, Parts, asking, entry_of, parts_in, reply
 from scripted import Scripted, get
 
 from pyproxycache import clock
@@ -97,7 +97,7 @@ def test_a_flight_with_no_head_ends(
     parts: Parts, error: BaseException | None, end: End, known: ProxyError | None
 ) -> None:
     writer, starts = parts.lead(KEY), Starts()
-    leave(Leading(writer, starts), error)
+    leave(Leading(writer, RULES, starts), error)
     now = writer.flight.progress()
     assert (now.end, told(now.error), starts.started) == (end, told(known), [])
     assert parts.lead(KEY) is not writer  # nobody has it any more
@@ -107,12 +107,12 @@ def test_a_flight_with_no_head_ends(
 def test_a_body_that_has_begun_comes_in(parts: Parts, error: BaseException | None) -> None:
     writer, starts = parts.lead(KEY), Starts()
     request, source = get(URL), Source(Answer(), 5)  # type: ignore[arg-type]
-    leading = Leading(writer, starts)
+    leading = Leading(writer, RULES, starts)
     writer.begin(entry_of(KEY.cache_key, STRONG), len(BODY))
     leading.begin(request, source)
     assert starts.started == []  # before it is left the body is nobody's
     leave(leading, error)
-    assert starts.started == [(writer, request, source)]
+    assert starts.started == [(writer, RULES, request, source)]
     assert writer.flight.progress().end is None
     leave(leading, None)
     assert len(starts.started) == 1
@@ -123,14 +123,14 @@ def test_a_body_that_has_begun_comes_in(parts: Parts, error: BaseException | Non
 def test_an_end_that_it_has_stays(parts: Parts, error: BaseException | None) -> None:
     writer, starts = parts.lead(KEY), Starts()
     writer.finish(End.PASSED)
-    leave(Leading(writer, starts), error)
+    leave(Leading(writer, RULES, starts), error)
     assert (writer.flight.progress().end, starts.started) == (End.PASSED, [])
 
 
 @pytest.mark.parametrize("failure", [MemoryError(), ValueError()], ids=["MemoryError", "ValueError"])
 def test_what_cannot_be_started_ends(parts: Parts, failure: Exception) -> None:
     writer, answer = parts.lead(KEY), Answer()
-    leading = Leading(writer, Starts(failure))
+    leading = Leading(writer, RULES, Starts(failure))
     writer.begin(entry_of(KEY.cache_key, NONE), len(BODY))
     leading.begin(get(URL), Source(answer, 5))  # type: ignore[arg-type]
     with pytest.raises(type(failure)):
@@ -146,7 +146,7 @@ def test_what_can_be_resumed_is_left(
     writer = parts.lead(KEY)
     writer.begin(entry_of(KEY.cache_key, validator), len(BODY))
     writer.file.write(BODY[:1000])
-    leave(Leading(writer, Starts()), error)
+    leave(Leading(writer, RULES, Starts()), error)
     again = parts.lead(KEY)
     assert again.size == (1000 if validator is STRONG else 0)
     again.finish(End.LOST)
@@ -161,7 +161,7 @@ STALE_FIELDS = (("Cache-Control", "max-age=0, stale-if-error=1000"),)
 
 def ask(parts: Parts, server: Scripted, fetch: Fetch, request: Request) -> tuple[Any, Leading]:
     key = FlightKey(str(request.url))
-    with parts.leader.lead(parts.lead(key)) as leading:
+    with parts.leader.lead(parts.lead(key), RULES) as leading:
         led = parts.leader.ask(leading, request, fetch, Facts())
         if isinstance(led, Downloading) and leading.flight.progress().end is None:
             now = leading.flight.progress()
@@ -222,7 +222,7 @@ def test_an_origin_that_fails_is_told_to_all(parts: Parts, answer: bytes) -> Non
     with Scripted([answer], [answer]) as server:
         request = asking(server)
         writer = parts.lead(FlightKey(str(request.url)))
-        with pytest.raises(UpstreamError) as failed, parts.leader.lead(writer) as leading:
+        with pytest.raises(UpstreamError) as failed, parts.leader.lead(writer, RULES) as leading:
             parts.leader.ask(leading, request, Fetch(request.headers, None, Forward.MISS), Facts())
         now = writer.flight.progress()
         assert (now.end, str(now.error)) == (End.FAILED, str(failed.value))

@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fetching_parts import BODY, NONE, STRONG, Parts, asking, entry_of, parts_in, reply, rest
+from fetching_parts import BODY, NONE, RULES, STRONG, Parts, entry_of, parts_in, reply, rest, wanted_of
 from made_bodies import read
 from scripted import Scripted
 
 from pyproxycache.body import Body, BytesBody, Piece, WouldBlock, size_of
 from pyproxycache.errors import BrokenOff
-from pyproxycache.facts import Facts
 from pyproxycache.fetching.dispatch import Alone, LookAgain
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.messages import Entry, Part
@@ -41,7 +40,7 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
 
 
 def test_who_is_first_leads(parts: Parts) -> None:
-    decided = parts.dispatcher.decide([KEY], lambda: False)
+    decided = parts.dispatcher.decide([KEY], RULES, lambda: False)
     assert isinstance(decided, Leading)
     with decided:
         assert parts.flights.runs_here(KEY)
@@ -50,12 +49,12 @@ def test_who_is_first_leads(parts: Parts) -> None:
 
 def test_who_comes_later_follows(parts: Parts) -> None:
     writer = parts.lead(KEY)
-    assert parts.dispatcher.decide([KEY], lambda: False) == JoinFlight(writer.flight)
+    assert parts.dispatcher.decide([KEY], RULES, lambda: False) == JoinFlight(writer.flight)
     writer.finish(End.LOST)
 
 
 def test_what_is_stored_by_now_is_looked_up(parts: Parts) -> None:
-    assert parts.dispatcher.decide([KEY], lambda: True) == LookAgain()
+    assert parts.dispatcher.decide([KEY], RULES, lambda: True) == LookAgain()
     assert not parts.flights.runs_here(KEY)
 
 
@@ -64,14 +63,14 @@ def test_a_look_that_fails_leaves_no_flight(parts: Parts) -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        parts.dispatcher.decide([KEY], fail)
+        parts.dispatcher.decide([KEY], RULES, fail)
     assert not parts.flights.runs_here(KEY)
 
 
 def test_nobody_waits_for_what_was_not_storable(parts: Parts) -> None:
     parts.lead(KEY).finish(End.PASSED, not_storable_until=FAR)
-    assert isinstance(parts.dispatcher.decide([KEY], lambda: False), NotStorable)
-    decided = parts.dispatcher.decide([KEY, KEY.with_ttl()], lambda: False)
+    assert isinstance(parts.dispatcher.decide([KEY], RULES, lambda: False), NotStorable)
+    decided = parts.dispatcher.decide([KEY, KEY.with_ttl()], RULES, lambda: False)
     assert isinstance(decided, Leading)
     assert decided.writer.key == KEY.with_ttl()
     with decided:
@@ -82,7 +81,7 @@ def test_without_a_store_each_is_alone(parts: Parts) -> None:
     parts.lead(KEY).finish(End.PASSED, not_storable_until=1.0)  # so that there is something to be read
     with parts.store.database.write() as db:
         db.execute("DROP TABLE flights")
-    assert parts.dispatcher.decide([KEY], lambda: False) == Alone()
+    assert parts.dispatcher.decide([KEY], RULES, lambda: False) == Alone()
     assert not parts.flights.runs_here(KEY)
 
 
@@ -181,7 +180,7 @@ def followed(
     writer.file.write(BODY[:ARRIVED])
     writer.publish_size()
     flight, now = writer.flight, writer.flight.progress()
-    lost = FlightRead(asking(server), Facts(), flight, now, start, len(BODY))
+    lost = FlightRead(*wanted_of(server), flight, now, start, len(BODY))
     first = flight.read(now, start, GIVEN)
     body = ResumedBody(parts.succession.of_flight(lost), start, len(BODY), first)
     assert size_of(next(body)) == GIVEN - start
@@ -293,7 +292,7 @@ def test_a_span_goes_on(
         like = as_part(part_of(key, START, MIDDLE))
         assert like is not None
         situation(parts, key)
-        span = SpanRead(asking(server), Facts(), like, START, STOP)
+        span = SpanRead(*wanted_of(server), like, START, STOP)
         body = ResumedBody(parts.succession.of_span(span), MIDDLE, STOP)
         if "gone" in request.node.callspec.id:
             with pytest.raises(BrokenOff):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fetching_parts import BODY, NONE, STRONG, Parts, asking, entry_of, parts_in, reply
+from fetching_parts import BODY, NONE, RULES, STRONG, Parts, asking, entry_of, parts_in, reply
 from made_bodies import read
 from scripted import Scripted
 
@@ -134,7 +134,7 @@ def test_what_is_cut_is_left_to_a_successor(parts: Parts) -> None:
         with Scripted([reply(200, BODY, validator)[:-HALF]]) as server:
             request = asking(server)
             key = FlightKey(str(request.url))
-            with parts.leader.lead(parts.lead(key)) as leading:
+            with parts.leader.lead(parts.lead(key), RULES) as leading:
                 leading.writer.begin(entry_of(key.cache_key, validator), len(BODY))
                 reader = leading.flight.read(leading.flight.progress(), 0, None)
                 exchange = parts.upstream.send(request, Facts())

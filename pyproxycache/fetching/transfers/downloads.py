@@ -21,7 +21,7 @@ from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.extents import as_part
-from pyproxycache.rules.policy import Policies
+from pyproxycache.rules.policy import UrlRules
 from pyproxycache.rules.validation import strip_validators
 from pyproxycache.store.ports import DownloadWriter, Flight, Room
 from pyproxycache.store.values import End
@@ -35,14 +35,12 @@ class Downloads:
         self,
         options: FetchOptions,
         upstream: Upstream,
-        policies: Policies,
         room: Room,
         available: AvailableParts,
         count_received: Callable[[int], None],
     ) -> None:
         self._options = options
         self._upstream = upstream
-        self._policies = policies
         self._room = room
         self._available = available
         self._count_received = count_received
@@ -52,8 +50,11 @@ class Downloads:
         self._threads = KeptThreads("download")
         self._abandoned = Abandoned(options)
 
-    def start(self, writer: DownloadWriter, request: Request, source: Source) -> None:
-        """Bring in the body that has begun, and end its flight; `request` is the one that was sent."""
+    def start(self, writer: DownloadWriter, rules: UrlRules, request: Request, source: Source) -> None:
+        """Bring in the body that has begun, and end its flight.
+
+        `request` is the one that was sent, `rules` are those for its URL.
+        """
         # What is asked for again is what a GET gets, and no client waits for hints of it any more.
         headers = strip_validators(request.headers)
         plain = replace(request, headers=headers, interim=None, cancellation=None, login=None)
@@ -62,7 +63,7 @@ class Downloads:
         source.exchange.count_in(facts.received)
 
         def again() -> Source | None:
-            return self._continue(writer, plain, facts)
+            return self._continue(writer, rules, plain, facts)
 
         like = as_part(writer.entry) if writer.entry is not None else None
         meeting_point = None if like is None else MeetingPoint(self._available, writer.key, like)
@@ -95,7 +96,9 @@ class Downloads:
                 self._running -= 1
                 self._idle.notify_all()
 
-    def _continue(self, writer: DownloadWriter, request: Request, facts: Facts) -> Source | None:
+    def _continue(
+        self, writer: DownloadWriter, rules: UrlRules, request: Request, facts: Facts
+    ) -> Source | None:
         """The rest of the body, or the body again where no client has any of it; None when neither."""
         old = writer.entry
         assert old is not None, "a body follows a head"
@@ -107,7 +110,6 @@ class Downloads:
         with closed_on_error(exchange):
             fetch = decisions.Fetch(request.headers, None, Forward.MISS)
             now = clock.wall()
-            rules = self._policies.about(request.url)
             found = decide.on_response(request, exchange.head, fetch, rules, asked, now)
             fits = isinstance(found, decisions.Store) and (found.vary, found.part) == (old.vary, old.part)
             if not fits or exchange.head.status != old.status:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fetching_parts import BODY, NONE, STRONG, Parts, asking, entry_of, parts_in, reply, rest
+from fetching_parts import BODY, NONE, RULES, STRONG, Parts, asking, entry_of, parts_in, reply, rest
 from made_bodies import read
 from scripted import Scripted
 
@@ -94,7 +94,7 @@ def test_a_body_that_breaks_off_goes_on_or_ends(parts: Parts, answers: list[byte
         request = asking(server)
         writer = parts.lead(FlightKey(str(request.url)))
         exchange = parts.upstream.send(request, Facts())
-        with parts.leader.lead(writer) as leading:
+        with parts.leader.lead(writer, RULES) as leading:
             writer.begin(entry_of(str(request.url), STRONG), len(BODY))
             reader = leading.flight.read(leading.flight.progress(), 0, None)
             leading.begin(request, Source(exchange, len(BODY)))
