@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -230,7 +231,10 @@ class Proxy:
     def connections(self, pid: int) -> int:
         """How many client connections this worker holds."""
         port = f":{self.address[1]:04X}"
-        held = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}
+        held = set()
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                held.add(str(entry.readlink()))
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return sum(
             row[1].endswith(port) and row[3] == "01" and f"socket:[{row[9]}]" in held for row in rows
