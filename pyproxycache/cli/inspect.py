@@ -24,7 +24,7 @@ from pyproxycache.cli.common import (
 )
 from pyproxycache.messages import Entry, Headers, Part, Request
 from pyproxycache.report.counters import hit_ratio
-from pyproxycache.rules.decide import freshness_left
+from pyproxycache.rules.reuse import freshness_left
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.store.index.index import AccessNote
 from pyproxycache.store.index.listing import Listed

@@ -28,7 +28,7 @@ from pyproxycache.fetching.transfers.source import closed_on_error
 from pyproxycache.messages import Entry, Response, without_query
 from pyproxycache.outcome import Forward, Result
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.rules import decide, decisions
+from pyproxycache.rules import decide, decisions, reuse
 from pyproxycache.rules.extents import are_of_one, extent_of, first_ahead
 from pyproxycache.rules.ranges import range_specs, range_text
 from pyproxycache.rules.variants import fits, vary_values
@@ -225,7 +225,7 @@ class Fetcher:
         entry, now = progress.entry, clock.wall()
         # Who waited for the head shares it; who came later gets only what may be used again.
         shares = waits and not flight.head_was_known
-        if not shares and not decide.is_usable(job.request, entry, job.resource.rules, now):
+        if not shares and not reuse.is_usable(job.request, entry, job.resource.rules, now):
             yield Asks(job.resource.url.authority)
             other = self._forwarder.confirm(job.resource, job.request, entry, job.facts)
             if other is not None:

@@ -13,7 +13,7 @@ from pyproxycache.fetching.reuse_terms import reuse_terms_of
 from pyproxycache.messages import Entry, Head, Part, Request, Response
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Result
-from pyproxycache.rules import decide
+from pyproxycache.rules import decide, reuse
 from pyproxycache.rules.extents import as_part
 from pyproxycache.rules.ranges import if_range_holds, range_specs, select_ranges
 from pyproxycache.rules.variants import newest, select
@@ -101,7 +101,7 @@ class FlightAnswers:
 
         varies = tuple(name for name, _value in entry.vary)
         reuse_terms = reuse_terms_of(job.request, entry, job.resource.rules, stamp, varies)
-        is_usable = decide.is_usable(job.request, entry, job.resource.rules, now)
+        is_usable = reuse.is_usable(job.request, entry, job.resource.rules, now)
         until = reuse_terms.until if is_usable else now
         return replace(response, reuse_terms=replace(reuse_terms, until=until, again=again))
 
@@ -150,7 +150,7 @@ class FlightAnswers:
         return response
 
     def _stored(self, job: FetchJob, entry: Entry, result: Result, detail: str = "") -> Response | None:
-        ttl = decide.time_to_live(job.request, entry, job.resource.rules, clock.wall())
+        ttl = reuse.time_to_live(job.request, entry, job.resource.rules, clock.wall())
         response = self._delivery.stored(job.request, entry)
         job.facts.note(ServedAs(result, ttl, detail))
         return response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyproxycache import clock
 from pyproxycache.messages import Entry, Request, ReuseTerms
-from pyproxycache.rules import decide
+from pyproxycache.rules import reuse
 from pyproxycache.rules.freshness import CLOCK_TOLERANCE, current_age
 from pyproxycache.rules.policy import UrlRules
 from pyproxycache.store.values import Stamp
@@ -23,8 +23,8 @@ def reuse_terms_of(
         stamp.slot,
         stamp.version,
         since=now - CLOCK_TOLERANCE,
-        until=decide.good_until(request, entry, rules, now),
+        until=reuse.good_until(request, entry, rules, now),
         born=now - current_age(entry, now),
-        expires=now + decide.freshness_left(request, entry, rules, now),
+        expires=now + reuse.freshness_left(request, entry, rules, now),
         varies=varies,
     )

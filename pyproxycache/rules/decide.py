@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,12 +22,8 @@ from pyproxycache.rules.decisions import (
     Store,
 )
 from pyproxycache.rules.freshness import (
-    current_age,
-    directives_of,
     effective_headers,
-    entry_lifetime,
     recency,
-    request_accepts,
     stale_if_error_allowed,
 )
 from pyproxycache.rules.grammar import end_to_end
@@ -38,13 +33,13 @@ from pyproxycache.rules.parts import Plan, part_of, plan, representation
 from pyproxycache.rules.policy import Policy, UrlRules
 from pyproxycache.rules.ranges import range_specs
 from pyproxycache.rules.representation import resumption_validator
+from pyproxycache.rules.reuse import judge
 from pyproxycache.rules.search_variance import search_base
 from pyproxycache.rules.storing import is_for_one, is_lasting, own_fields, stored_head, why_not_storable
 from pyproxycache.rules.validation import (
     describes,
     freshen,
     is_as_demanded,
-    is_not_modified,
     matches_304,
     named_by_304,
     strip_conditionals,
@@ -77,7 +72,7 @@ def on_request(
         reason = Forward.MISS  # only parts, which may not be enough
     has_demands = not asked.only_if_cached and any(name in request.headers for name in _FOR_THE_ORIGIN)
     if whole is not None:
-        judged = _judge(request, asked, whole, rules.for_head(whole.head), now)
+        judged = judge(request, asked, whole, rules.for_head(whole.head), now)
         meets_demands = not has_demands or is_as_demanded(request.headers, whole.head)
         if isinstance(judged, Serve) and meets_demands:
             return judged
@@ -318,81 +313,9 @@ def on_error(
     return None
 
 
-def is_usable(request: Request, entry: Entry, rules: UrlRules, now: float) -> bool:
-    """Whether the entry may answer the request without asking the origin (RFC 9111 section 4)."""
-    policy = rules.for_head(entry.head)
-    return isinstance(_judge(request, request_directives(request.headers), entry, policy, now), Serve)
-
-
-def good_until(request: Request, entry: Entry, rules: UrlRules, now: float) -> float:
-    """The time (epoch seconds) until which the fresh entry answers this request in the same way.
-
-    It is `now` if the time may change the answer in another way than by its age.
-    """
-    policy = rules.for_head(entry.head)
-    asked = request_directives(request.headers)
-    left, age = _left(request, entry, policy, now), current_age(entry, now)
-    until = now + left
-    if policy.fresh is None and not policy.immutable:
-        if asked.max_age is not None:
-            until = min(until, now + asked.max_age - age)
-        if asked.min_fresh is not None:
-            until -= asked.min_fresh
-    same = is_not_modified(request.headers, entry.head, now) == is_not_modified(
-        request.headers, entry.head, until
-    )
-    return until if same else now
-
-
-def time_to_live(request: Request, entry: Entry, rules: UrlRules, now: float) -> int:
-    """Whole seconds for which the entry is fresh to this request; negative once it is stale."""
-    return math.floor(freshness_left(request, entry, rules, now))
-
-
-def freshness_left(request: Request, entry: Entry, rules: UrlRules, now: float) -> float:
-    """Seconds for which the entry is fresh to this request; not positive once it is stale."""
-    return _left(request, entry, rules.for_head(entry.head), now)
-
-
-def _left(request: Request, entry: Entry, policy: Policy, now: float) -> float:
-    """Seconds of freshness that are left to the entry."""
-    return entry_lifetime(entry, policy, request.ttl) - current_age(entry, now)
-
-
 def _must_reach_origin(request: Request, asked: RequestDirectives) -> bool:
     """Whether only the origin may answer: the request forbids storing, or logs in a connection."""
     return asked.no_store or request.logs_in
-
-
-def _judge(
-    request: Request, asked: RequestDirectives, entry: Entry, policy: Policy, now: float
-) -> Serve | Forward:
-    """Serve the entry, or the reason for asking the origin."""
-    directives = directives_of(entry.head, policy)
-    age, left = current_age(entry, now), _left(request, entry, policy, now)
-    ttl = math.floor(left)
-    if directives.must_validate:
-        return Forward.STALE
-    if policy.fresh is not None and left > 0:
-        # The operator's lifetime holds for all clients, also those that ask to reload.
-        return Serve(entry, age, ttl, stale=False)
-    if policy.immutable and left > 0 and not asked.no_cache:
-        return Serve(entry, age, ttl, stale=False)
-    if request_accepts(asked, age, left, may_be_stale=not directives.never_stale):
-        return Serve(entry, age, ttl, stale=left <= 0)
-    if left > 0:
-        return Forward.REQUEST
-    window = policy.stale_while_revalidate
-    if window is None:
-        window = directives.stale_while_revalidate
-    if window is not None and -left <= window and not directives.never_stale and _allows_stale(asked):
-        return Serve(entry, age, ttl, stale=True, refresh=True)
-    return Forward.STALE
-
-
-def _allows_stale(asked: RequestDirectives) -> bool:
-    """Whether the request sets no limit of its own to staleness (RFC 9111 section 5.2.1)."""
-    return not asked.no_cache and asked.max_age is None and asked.min_fresh is None
 
 
 def _assemble(
@@ -406,7 +329,7 @@ def _assemble(
     if chosen is None:
         return None
     used = chosen.used
-    judged = [_judge(request, asked, e, rules.for_head(e.head), now) for e in used]
+    judged = [judge(request, asked, e, rules.for_head(e.head), now) for e in used]
     fresh = [serve.ttl for serve in judged if isinstance(serve, Serve) and not serve.stale]
     headers = strip_conditionals(end_to_end(request.headers))
     if chosen.missing:
