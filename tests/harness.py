@@ -304,9 +304,11 @@ class _Exits:
 
 def _processes() -> Iterable[tuple[int, int, int]]:
     """Process id, parent and group of every process that has not ended."""
-    for entry in Path("/proc").glob("[0-9]*/stat"):
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
         try:
-            text = entry.read_text()
+            text = (entry / "stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended between the listing and the reading
         # The name stands in parentheses and may hold anything, so the fields count from the last of them.
@@ -320,7 +322,7 @@ def _processes() -> Iterable[tuple[int, int, int]]:
 def _threads(pid: int) -> list[str]:
     try:
         return [task.name for task in Path(f"/proc/{pid}/task").iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []
 
 

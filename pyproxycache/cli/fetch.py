@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -157,6 +160,31 @@ class _Speed(ProgressColumn):
         return Text(f"{format_size(int(task.speed or 0))}/s".rjust(12))
 
 
+@contextlib.contextmanager
+def _ending_on_interrupt(tell: Callable[[], None]) -> Iterator[None]:
+    """Ends the process on SIGINT, after `tell`, while threads read what cannot be interrupted.
+
+    A thread waits for the signal: the main thread may be about to wait for others, and would not see it.
+    """
+
+    def end() -> None:
+        signal.sigwait({signal.SIGINT})
+        try:
+            tell()
+        finally:
+            os._exit(_INTERRUPTED)  # the cache goes on downloading without us
+
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what is in the background
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        threading.Thread(target=end, name="interrupt", daemon=True).start()
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Fetching:
     """Downloads URLs in threads; `_sessions` has one session for each thread."""
 
@@ -181,24 +209,20 @@ class _Fetching:
 
     def run(self, urls: list[str], jobs: int) -> list[Fetched]:
         left = dict.fromkeys(urls)
-        threads = ThreadPoolExecutor(jobs)
-        try:
+        with _ending_on_interrupt(partial(self._tell_of_interruption, left)):
+            threads = ThreadPoolExecutor(jobs)
             with self._bar:
                 tasks = {threads.submit(self._fetch, url): url for url in urls}
                 for task in as_completed(tasks):
                     self._print(task.result())
                     del left[tasks[task]]
-        except KeyboardInterrupt:
-            try:
-                for url in left if self._show else ():
-                    click.echo(
-                        f"{url}: interrupted; a download that has begun goes on in the cache", err=True
-                    )
-            finally:
-                # The threads' reads cannot be interrupted; the cache goes on downloading without them.
-                os._exit(_INTERRUPTED)
-        threads.shutdown()
+            threads.shutdown()
         return [task.result() for task in tasks]
+
+    def _tell_of_interruption(self, left: dict[str, None]) -> None:
+        self._bar.stop()  # which gives the terminal its cursor back
+        for url in tuple(left) if self._show else ():
+            click.echo(f"{url}: interrupted; a download that has begun goes on in the cache", err=True)
 
     def _print(self, one: Fetched) -> None:
         if not self._show:

@@ -511,6 +511,20 @@ def test_fetch_ends_at_once_when_interrupted(make_proxy: Callable[..., Proxy], o
         assert fetching.wait(5.0) != DONE
 
 
+def test_fetch_in_the_background_is_not_interrupted(
+    make_proxy: Callable[..., Proxy], origin: Origin
+) -> None:
+    """A shell has SIGINT ignored by what it runs there."""
+    proxy = make_proxy()
+    origin.put("/late", b"x" * 1000, head_delay=1.0, cache_control="max-age=60")
+    fetch = [sys.executable, "-m", "pyproxycache", "fetch", origin.url("/late"), "--proxy", proxy.netloc]
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *fetch]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=clean_environment()) as fetching:
+        origin.wait_for("/late")
+        fetching.send_signal(signal.SIGINT)
+        assert fetching.wait(30.0) == DONE
+
+
 def test_closed_standard_streams_become_nobody_elses(tmp_path: Path) -> None:
     """Else what is opened next has their numbers, and what is printed goes into it."""
     told = tmp_path / "told"
