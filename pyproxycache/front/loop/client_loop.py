@@ -13,7 +13,7 @@ from pyproxycache.front.loop.connection import ClientConnection
 log = logging.getLogger("pyproxycache")
 
 _CLOSED_AT_ONCE = 8  # one in so many of those that are idle
-_TURNS = 16
+_TURNS = 64
 """Connections that go on before events are looked at again: thousands may be able to at one moment."""
 
 Post = Callable[[Callable[[], None]], None]
