@@ -70,8 +70,8 @@ def greeting(config: Config) -> list[str]:
     url = f"http://{address}"
     return [
         *lines,
-        f"use it in a shell:  export http_proxy={url} no_proxy=localhost,127.0.0.1",
-        f"https by prefix:    curl {url}/https://HOST/PATH",
+        f"use it in a shell:  export http_proxy={url} https_proxy={url} no_proxy=localhost,127.0.0.1",
+        f"https, cached:      curl {url}/https://HOST/PATH  (by https_proxy it passes in a tunnel, unseen)",
     ]
 
 

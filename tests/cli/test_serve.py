@@ -21,3 +21,10 @@ from pyproxycache.config import parse
 def test_who_is_answered(text: str, alone: bool) -> None:
     lines = greeting(parse(text, "proxy.yaml"))
     assert any(line.startswith("clients: those on this machine alone") for line in lines) == alone
+
+
+def test_the_greeting_names_the_proxy_for_both_schemes() -> None:
+    """A client that is told of one alone goes past the cache, or not at all, with the other."""
+    told = "\n".join(greeting(parse("listen: ['127.0.0.1:3128']", "proxy.yaml")))
+    assert "http_proxy=http://127.0.0.1:3128" in told
+    assert "https_proxy=http://127.0.0.1:3128" in told
