@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self
+
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +21,18 @@ class FileSlice:
     count: int
 
     def read(self) -> bytes:
-        """The bytes of the slice, read into memory."""
-        return os.pread(self.fd, self.count, self.offset)
+        """The bytes of the slice, read into memory; raises OSError if the file ends before the slice."""
+        return b"".join(self.blocks())
+
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes of the slice, 1 MB at a time; raises OSError if the file ends before the slice."""
+        offset, end = self.offset, self.offset + self.count
+        while offset < end:
+            block = os.pread(self.fd, min(_BLOCK, end - offset), offset)
+            if not block:
+                raise OSError(errno.EIO, f"the file was cut short to {offset} of {end} bytes")
+            yield block
+            offset += len(block)
 
 
 Piece = bytes | FileSlice
@@ -86,6 +99,15 @@ class BytesBody(Body):
 
 EMPTY = BytesBody()
 """The empty body."""
+
+
+def in_blocks(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    """The bytes of the pieces, files 1 MB at a time; raises OSError if a file was cut short."""
+    for piece in pieces:
+        if isinstance(piece, FileSlice):
+            yield from piece.blocks()
+        else:
+            yield piece
 
 
 def size_of(piece: Piece) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyproxycache.body import EMPTY, Body, BytesBody, FileSlice, Piece, WouldBlock, size_of
+from pyproxycache.body import EMPTY, Body, BytesBody, FileSlice, Piece, WouldBlock, in_blocks, size_of
 from pyproxycache.front.memory.reusable_answers import AnswerFile, FileBody
 from pyproxycache.store.bodies.blobs import BlobReader
 
@@ -85,3 +85,14 @@ def test_the_empty_body_stays_empty() -> None:
     assert [list(EMPTY), list(EMPTY)] == [[], []]
     EMPTY.close()
     assert list(EMPTY) == []
+
+
+def test_a_file_that_was_cut_short_is_no_shorter_slice(tmp_path: Path) -> None:
+    cut = FileSlice(opened(tmp_path), 190, 50)
+    with pytest.raises(OSError, match="cut short to 200 of 240 bytes"):
+        cut.read()
+    pieces = in_blocks([b"ab", cut])
+    assert [next(pieces), next(pieces)] == [b"ab", DATA[190:]]
+    with pytest.raises(OSError, match="cut short"):
+        next(pieces)
+    os.close(cut.fd)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 from pyproxycache import clock
-from pyproxycache.body import Body, FileSlice, Piece
+from pyproxycache.body import Body
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, without_query
 from pyproxycache.routing.flight_key import FlightKey
@@ -19,8 +18,6 @@ from pyproxycache.store.ports import Bodies, EntryIndex, Flights
 from pyproxycache.store.values import BodyGone, RecordedFlight
 
 log = logging.getLogger("pyproxycache.fetching")
-
-_BLOCK = 1 << 20
 
 
 class AvailableParts:
@@ -140,18 +137,3 @@ def _nothing_where_broken(key: str) -> Iterator[None]:
         yield
     except StoreError as error:
         log.warning("others with parts of %s are looked for in vain: %s", without_query(key), error)
-
-
-def in_blocks(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """The bytes of the pieces."""
-    for piece in pieces:
-        if not isinstance(piece, FileSlice):
-            yield piece
-            continue
-        offset, end = piece.offset, piece.offset + piece.count
-        while offset < end:
-            data = os.pread(piece.fd, min(_BLOCK, end - offset), offset)
-            if not data:
-                raise OSError("a file is shorter than it was")
-            yield data
-            offset += len(data)

@@ -11,8 +11,8 @@ from dataclasses import replace
 from itertools import chain
 
 from pyproxycache import clock
+from pyproxycache.body import in_blocks
 from pyproxycache.errors import BrokenOff, NoSpace, ProxyError, StoreError, UpstreamError
-from pyproxycache.fetching.transfers.available_parts import in_blocks
 from pyproxycache.fetching.transfers.giving_up import give_up, is_resumable
 from pyproxycache.fetching.transfers.meeting_point import MeetingPoint
 from pyproxycache.fetching.transfers.source import Source

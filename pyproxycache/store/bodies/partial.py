@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyproxycache.body import FileSlice
 from pyproxycache.net.descriptors import make_sure_of
 from pyproxycache.store.files.writing import as_store_error, as_store_errors, write_all
 
-_BLOCK = 1 << 20
 _FOR_A_BODY = 2  # descriptors: to write, and to read
 
 
@@ -114,12 +114,8 @@ class Partial:
         return digest
 
     def blocks(self) -> Iterator[bytes]:
-        """What was written so far, read back."""
-        offset = 0
-        while offset < self.size:
-            block = os.pread(self._fd, min(_BLOCK, self.size - offset), offset)
-            yield block
-            offset += len(block)
+        """What was written so far, read back; raises OSError, also if somebody has cut the file short."""
+        return FileSlice(self._fd, 0, self.size).blocks()
 
     def content(self) -> bytes:
         """All that was written; raises StoreError where the disk does not give it."""

@@ -108,6 +108,15 @@ def test_a_writer_that_lives_keeps_its_file(cache: CacheDir) -> None:
     assert successor.path.read_bytes() == BODY + b"abc"
 
 
+def test_a_growing_file_that_somebody_cuts_short_is_noticed(cache: CacheDir) -> None:
+    file = grown(cache, "1")
+    os.truncate(file.path, 3)
+    with pytest.raises(OSError, match="cut short to 3 of 10 bytes"):
+        list(file.blocks())
+    with pytest.raises(StoreError, match="cut short"):
+        file.content()
+
+
 def test_letting_go_of_a_file_frees_its_lock(cache: CacheDir) -> None:
     path = grown(cache, "1").path
     assert Partial.take_over(path) is not None
