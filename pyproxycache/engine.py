@@ -14,6 +14,7 @@ from pyproxycache.fetching.refresher import Refresher
 from pyproxycache.fetching.reuse_terms import reuse_terms_of
 from pyproxycache.messages import Entry, Request, Response
 from pyproxycache.outcome import Forward, Result
+from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.variants import of_same_content
@@ -53,7 +54,7 @@ class Engine:
             self._components.upstream.refuse_loop(request)
             if request.body is not None:  # which may have to be waited for
                 yield Asks(request.url.authority)
-            return (yield from self._answer(resource, with_content_key(request), facts))
+            return (yield from self._answer(Inquiry(resource, with_content_key(request), facts)))
         except ProxyError as error:
             return failed(error, facts)
 
@@ -61,8 +62,9 @@ class Engine:
         """Purge what is stored for the resource; tells whether there was anything. Raises StoreError."""
         return self._components.index.purge([resource.key]) > 0
 
-    def _answer(self, resource: Resource, request: Request, facts: Facts) -> Steps[Response]:
+    def _answer(self, inquiry: Inquiry) -> Steps[Response]:
         components = self._components
+        resource, request, facts = inquiry.resource, inquiry.request, inquiry.facts
         varies: tuple[str, ...] = ()
         lost: list[Entry] = []  # what was found, and could not be served
         # A follower whose flight turns out not to be for it asks again: the one bounded loop.
@@ -78,11 +80,11 @@ class Engine:
                     return responses.from_text(status, text)
                 case decisions.Bypass(reason):
                     yield Asks(request.url.authority)
-                    return components.forwarder.forward(resource, request, facts, reason, found)
+                    return components.forwarder.forward(inquiry, reason, found)
                 case decisions.Serve() as serve:
-                    response, lost = self._serve(resource, request, looked_up, serve, facts), found
+                    response, lost = self._serve(inquiry, looked_up, serve), found
                 case decisions.Assemble(plan, ttl):
-                    response, lost = components.delivery.assembled(resource, request, plan, facts), found
+                    response, lost = components.delivery.assembled(inquiry, plan), found
                     facts.note(ServedAs(Result.HIT, ttl))
                 case decisions.Fetch() as fetch:
                     response, varies = yield from self._fetch(
@@ -92,21 +94,15 @@ class Engine:
                 return response
         yield Asks(request.url.authority)
         facts.note(Attempted(resource.key))
-        return components.forwarder.forward(resource, request, facts, Forward.MISS, found)
+        return components.forwarder.forward(inquiry, Forward.MISS, found)
 
-    def _serve(
-        self,
-        resource: Resource,
-        request: Request,
-        looked_up: LookupResult,
-        serve: decisions.Serve,
-        facts: Facts,
-    ) -> Response | None:
+    def _serve(self, inquiry: Inquiry, looked_up: LookupResult, serve: decisions.Serve) -> Response | None:
+        resource, request = inquiry.resource, inquiry.request
         response = self._components.delivery.stored(request, serve.entry)
         if response is None:
             return None
         detail = "stale-while-revalidate" if serve.refresh else ""
-        facts.note(ServedAs(Result.STALE if serve.stale else Result.HIT, serve.ttl, detail))
+        inquiry.facts.note(ServedAs(Result.STALE if serve.stale else Result.HIT, serve.ttl, detail))
         if serve.refresh:
             self._refresh(resource, request, looked_up, serve.entry)
         if serve.stale or looked_up.stamp is None or serve.entry.key != resource.key:

@@ -83,9 +83,9 @@ class DirectBodies:
         if validator is None:
             return self._by_bytes(read, offset, given)
         last = None if stop is None else base + stop - 1
-        headers = plain_headers(read.request).with_field("Range", range_text(base + offset, last))
-        request = read.request.with_headers(headers.with_field("If-Range", validator))
-        exchange = self._upstream.send(request, read.facts)
+        headers = plain_headers(read.inquiry.request).with_field("Range", range_text(base + offset, last))
+        request = read.inquiry.request.with_headers(headers.with_field("If-Range", validator))
+        exchange = self._upstream.send(request, read.inquiry.facts)
         if entry.part is None and is_whole(exchange.head, entry.head):
             return OriginBody(exchange, _from_byte(exchange, offset, stop))
         end = complete_length(exchange.head) if stop is None else base + stop
@@ -99,8 +99,8 @@ class DirectBodies:
         is_begun = offset > read.start
         if is_begun and (given is None or not given.reach_to(offset)):
             raise BrokenOff("the download ended, and without a strong validator it cannot go on")
-        request = read.request.with_headers(plain_headers(read.request))
-        exchange = self._upstream.send(request, read.facts)
+        request = read.inquiry.request.with_headers(plain_headers(read.inquiry.request))
+        exchange = self._upstream.send(request, read.inquiry.facts)
         if exchange.length != read.answered.length or not is_alike(read.entry.head, exchange.head):
             exchange.close()
             raise BrokenOff(_OTHER)
@@ -113,9 +113,9 @@ class DirectBodies:
         """The span's bytes from the offset on, from the origin; raises BrokenOff if these have changed."""
         validator = strong_validator(read.like.head)
         assert validator is not None, "as_part() gives a part that has one"
-        headers = plain_headers(read.request).with_field("Range", range_text(offset, read.stop - 1))
-        request = read.request.with_headers(headers.with_field("If-Range", validator))
-        exchange = self._upstream.send(request, read.facts)
+        headers = plain_headers(read.inquiry.request).with_field("Range", range_text(offset, read.stop - 1))
+        request = read.inquiry.request.with_headers(headers.with_field("If-Range", validator))
+        exchange = self._upstream.send(request, read.inquiry.facts)
         if not continues(exchange.head, read.like.head, offset):
             exchange.close()
             raise BrokenOff(_OTHER)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyproxycache.facts import Facts
-from pyproxycache.messages import Request
 from pyproxycache.routing.flight_key import FlightKey, flight_key
-from pyproxycache.routing.resource import Resource
+from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.rules.decisions import Fetch
 from pyproxycache.rules.ranges import range_specs, select_ranges
 from pyproxycache.serving.lookup import LookupResult
@@ -15,15 +13,12 @@ from pyproxycache.store.values import Progress
 
 
 @dataclass(frozen=True, slots=True)
-class FetchJob:
-    """A request that what is stored of its resource does not answer, and what the origin is asked for.
+class FetchJob(Inquiry):
+    """A request that the stored entries of its resource do not answer, and what the origin is asked for.
 
     `varies` are the fields that the response varies on, as far as that is known.
     """
 
-    resource: Resource
-    request: Request
-    facts: Facts
     looked_up: LookupResult
     fetch: Fetch
     varies: tuple[str, ...] = ()

@@ -184,7 +184,7 @@ class Fetcher:
                 return answered if isinstance(answered, Unsuitable) else with_own(answered, own)
             case Passed(exchange, reason):
                 job.facts.note(ForwardedAlone(job.fetch.reason), NotStored(reason))
-                return self._forwarder.relay(job.resource, job.request, exchange, job.fetch, job.facts)
+                return self._forwarder.relay(job, exchange, job.fetch)
             case Freshened(entry, siblings, own):
                 return with_own(self._answers.freshened(job, entry, siblings), own)
             case Stale(entry, detail):
@@ -201,9 +201,7 @@ class Fetcher:
                     return self._led(job, leading.flight, adopted, however_far=True)
             case Alone():
                 job.facts.note(ForwardedAlone(job.fetch.reason))
-                return self._forwarder.relay(
-                    job.resource, job.request, answer.exchange, job.fetch, job.facts
-                )
+                return self._forwarder.relay(job, answer.exchange, job.fetch)
         answer.exchange.close()
         return dispatched
 
@@ -227,7 +225,7 @@ class Fetcher:
         shares = waits and not flight.head_was_known
         if not shares and not reuse.is_usable(job.request, entry, job.resource.rules, now):
             yield Asks(job.resource.url.authority)
-            other = self._forwarder.confirm(job.resource, job.request, entry, job.facts)
+            other = self._forwarder.confirm(job, entry)
             if other is not None:
                 return other, varies
         job.facts.note(ServedAs(Result.COLLAPSED))
@@ -250,17 +248,12 @@ class Fetcher:
         return answered
 
     def _forward(self, job: FetchJob, reason: Forward) -> Response:
-        return self._forwarder.forward(job.resource, job.request, job.facts, reason, job.looked_up.entries)
+        return self._forwarder.forward(job, reason, job.looked_up.entries)
 
     def _not_storable(self, job: FetchJob) -> Response:
         """Nobody waits for what could not be stored a while ago, but perhaps it can be now."""
         response = self._forwarder.forward(
-            job.resource,
-            job.request,
-            job.facts,
-            job.fetch.reason,
-            job.looked_up.entries,
-            job.flight_of_whole,
+            job, job.fetch.reason, job.looked_up.entries, not_storable=job.flight_of_whole
         )
         job.facts.note(NotStored("not-storable"))
         return response

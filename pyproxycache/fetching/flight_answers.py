@@ -13,6 +13,7 @@ from pyproxycache.fetching.reuse_terms import reuse_terms_of
 from pyproxycache.messages import Entry, Head, Part, Request, Response
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Result
+from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.rules import decide, reuse
 from pyproxycache.rules.extents import as_part
 from pyproxycache.rules.ranges import if_range_holds, range_specs, select_ranges
@@ -50,10 +51,8 @@ class FlightAnswers:
         entry, plan = progress.entry, job.fetch.plan
         if entry is not None and plan is not None and plan.is_continued_by(entry):
             renewed = plan.renewed_by(entry)
-            return self._delivery.assembled(
-                job.resource, job.request, renewed, job.facts, (flight, progress)
-            )
-        response = self._delivery.arriving(job.resource, job.request, job.facts, flight, progress)
+            return self._delivery.assembled(job, renewed, (flight, progress))
+        response = self._delivery.arriving(job, flight, progress)
         if response is None or progress.end is not None:
             return response
         return self._with_others(response, job, flight, progress)
@@ -97,7 +96,7 @@ class FlightAnswers:
             request = replace(job.request, client=client, interim=None, cancellation=None, login=None)
             facts.note(Attempted(job.resource.key), Forwarded(job.fetch.reason))
             facts.note(Collapsed(), ServedAs(Result.COLLAPSED))
-            return self._delivery.arriving(job.resource, request, facts, flight, current)
+            return self._delivery.arriving(Inquiry(job.resource, request, facts), flight, current)
 
         varies = tuple(name for name, _value in entry.vary)
         reuse_terms = reuse_terms_of(job.request, entry, job.resource.rules, stamp, varies)
@@ -131,7 +130,7 @@ class FlightAnswers:
         """The stored answer that was validated, with the parts that belong to it."""
         if job.fetch.plan is not None:
             plan = job.fetch.plan.with_entries((entry, *siblings))
-            response = self._delivery.assembled(job.resource, job.request, plan, job.facts)
+            response = self._delivery.assembled(job, plan)
             job.facts.note(ServedAs(Result.REVALIDATED))
             return response
         return self._stored(job, entry, Result.REVALIDATED)
@@ -145,7 +144,7 @@ class FlightAnswers:
         allowed = [decide.on_error(e, job.resource.rules, now, request) for e in plan.used]
         if None in allowed:
             raise UpstreamError("the origin failed, and not all stored parts may stand in for it")
-        response = self._delivery.assembled(job.resource, request, plan, job.facts)
+        response = self._delivery.assembled(job, plan)
         job.facts.note(ServedAs(Result.STALE, detail=detail))
         return response
 

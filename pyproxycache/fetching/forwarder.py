@@ -10,13 +10,14 @@ from pyproxycache import clock
 from pyproxycache.body import Body
 from pyproxycache.cancellation import Cancellation
 from pyproxycache.errors import StoreError
-from pyproxycache.facts import BeingStored, Facts, Forwarded, ForwardedAlone, OriginReplied
+from pyproxycache.facts import BeingStored, Forwarded, ForwardedAlone, OriginReplied
 from pyproxycache.fetching.leader import Leader, Passed, ToStore
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.source import closed_on_error
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, without_query
 from pyproxycache.outcome import Forward
 from pyproxycache.routing.flight_key import FlightKey
+from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.grammar import end_to_end
@@ -61,17 +62,18 @@ class Forwarder:
 
     def forward(
         self,
-        resource: Resource,
-        request: Request,
-        facts: Facts,
+        inquiry: Inquiry,
         reason: Forward,
         found: Sequence[Entry] = (),
-        flight_key: FlightKey | None = None,
+        *,
+        not_storable: FlightKey | None = None,
     ) -> Response:
-        """The origin's answer to this very request; `found` is what is stored for it.
+        """The origin's answer to this very request; `found` are the entries stored for it.
 
-        With the `flight_key` of something that was not storable the answer is stored if it is now.
+        `not_storable` is the request's flight key, if that is remembered as not storable: the answer is
+        stored if it turns out to be storable now.
         """
+        resource, request, facts = inquiry.resource, inquiry.request, inquiry.facts
         facts.note(ForwardedAlone(reason))
         outgoing = request.with_headers(end_to_end(request.headers))
         asked = clock.wall()
@@ -81,15 +83,16 @@ class Forwarder:
             self._invalidate(resource, request, exchange.head)
             if request.method == "HEAD" and exchange.head.status == 200:
                 self._update(resource, outgoing, found, exchange.head, asked)
-            to_keep = self._to_keep(resource, outgoing, exchange, asked, flight_key)
-        kept = None if to_keep is None else self._kept(resource, request, facts, *to_keep)
+            to_keep = self._to_keep(resource, outgoing, exchange, asked, not_storable)
+        kept = None if to_keep is None else self._kept(inquiry, *to_keep)
         return kept or relayed(exchange, request)
 
-    def confirm(self, resource: Resource, request: Request, entry: Entry, facts: Facts) -> Response | None:
+    def confirm(self, inquiry: Inquiry, entry: Entry) -> Response | None:
         """Ask the origin whether what is arriving still holds; None if it does, else its other answer."""
+        request, facts = inquiry.request, inquiry.facts
         fields = validators(entry.head)
         if not fields:
-            return self.forward(resource, request, facts, Forward.STALE)
+            return self.forward(inquiry, Forward.STALE)
         headers = Headers((*strip_conditionals(end_to_end(request.headers)), *fields))
         exchange = self._upstream.send(request.with_headers(headers), facts)
         facts.note(Forwarded(Forward.STALE), OriginReplied(exchange.head.status))
@@ -97,18 +100,11 @@ class Forwarder:
             exchange.close()
             return None
         facts.note(ForwardedAlone(Forward.STALE))
-        return self.relay(resource, request, exchange, decisions.Fetch(headers, None, Forward.STALE), facts)
+        return self.relay(inquiry, exchange, decisions.Fetch(headers, None, Forward.STALE))
 
-    def relay(
-        self,
-        resource: Resource,
-        request: Request,
-        exchange: Exchange,
-        fetch: decisions.Fetch,
-        facts: Facts,
-    ) -> Response:
+    def relay(self, inquiry: Inquiry, exchange: Exchange, fetch: decisions.Fetch) -> Response:
         """Hand on the answer to a fetch that is not stored, if it suits the client's own request."""
-        head = exchange.head
+        request, head = inquiry.request, exchange.head
         if end_to_end(request.headers) == fetch.headers or head.status not in (206, 304, 416):
             if fetch.headers.get("if-none-match") != request.headers.get(
                 "if-none-match"
@@ -117,7 +113,7 @@ class Forwarder:
                 return Response(responses.not_modified(head))
             return relayed(exchange, request)
         exchange.close()
-        return self.forward(resource, request, facts, fetch.reason)
+        return self.forward(inquiry, fetch.reason)
 
     def _invalidate(self, resource: Resource, request: Request, head: Head) -> None:
         """Forget what an unsafe request changed (RFC 9111 section 4.4, RFC 9875 section 2.2.2)."""
@@ -178,17 +174,15 @@ class Forwarder:
             exchange, decision, _as_get(request), asked
         )
 
-    def _kept(
-        self, resource: Resource, request: Request, facts: Facts, leading: Leading, answer: ToStore
-    ) -> Response | None:
+    def _kept(self, inquiry: Inquiry, leading: Leading, answer: ToStore) -> Response | None:
         """The answer out of the flight that stores it."""
         with leading:
             adopted = self._leader.adopt(leading, answer)
             if isinstance(adopted, Passed):
                 return None
-            facts.note(BeingStored())
+            inquiry.facts.note(BeingStored())
             flight = leading.flight
-            response = self._delivery.arriving(resource, request, facts, flight, flight.progress())
+            response = self._delivery.arriving(inquiry, flight, flight.progress())
             return with_own(response, adopted.own)
 
 

@@ -67,9 +67,9 @@ class Successor(ABC):
 
     def __init__(self, parts: SuccessionParts, read: FlightRead | SpanRead) -> None:
         self._parts = parts
-        self._rules = read.resource.rules
-        self._request = read.request
-        self._facts = read.facts
+        self._rules = read.inquiry.resource.rules
+        self._request = read.inquiry.request
+        self._facts = read.inquiry.facts
 
     @abstractmethod
     def note_given(self, piece: Piece) -> None:
@@ -233,8 +233,8 @@ class SpanSuccessor(Successor):
         stop = read.stop if ahead is None else min(ahead, read.stop)
         part = Part(offset, stop - 1, read.like.part.total)
         gap = replace(read.like, id=0, digest="", size=0, part=part)
-        whole = flight_key(gap.key, [name for name, _value in gap.vary], read.request)
-        return whole.of_part(headers_for(gap, read.request).get("range") or ""), gap
+        whole = flight_key(gap.key, [name for name, _value in gap.vary], self._request)
+        return whole.of_part(headers_for(gap, self._request).get("range") or ""), gap
 
     def _followed(self, flight: Flight, offset: int) -> Body | None:
         body = read_span(flight, self._read.like, offset, self._read.stop, self._admit)

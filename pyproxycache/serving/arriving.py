@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pyproxycache.body import Body, BytesBody
-from pyproxycache.facts import Facts
-from pyproxycache.messages import Entry, Request
-from pyproxycache.routing.resource import Resource
+from pyproxycache.messages import Entry
+from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.rules.extents import are_of_one, as_part, extent_of
 from pyproxycache.serving.resumed import Resume, ResumedBody
 from pyproxycache.store.ports import Flight
@@ -23,9 +22,7 @@ Admit = Callable[[Entry], None]
 class FlightRead:
     """What a client reads of a flight whose head it was `answered` with: bytes `start` up to `stop`."""
 
-    resource: Resource
-    request: Request
-    facts: Facts
+    inquiry: Inquiry
     flight: Flight
     answered: Progress
     start: int
@@ -44,9 +41,7 @@ class SpanRead:
     `like` is a part of it, as from as_part().
     """
 
-    resource: Resource
-    request: Request
-    facts: Facts
+    inquiry: Inquiry
     like: Entry
     start: int
     stop: int

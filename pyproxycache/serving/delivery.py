@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from pyproxycache import clock
 from pyproxycache.body import Body
-from pyproxycache.facts import Facts
 from pyproxycache.messages import Entry, Request, Response
-from pyproxycache.routing.resource import Resource
+from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.rules.extents import as_part
 from pyproxycache.rules.parts import Plan, Segment
 from pyproxycache.rules.parts import plan as plan_for
@@ -59,15 +58,10 @@ class Delivery:
         return response
 
     def assembled(
-        self,
-        resource: Resource,
-        request: Request,
-        plan: Plan,
-        facts: Facts,
-        arriving: tuple[Flight, Progress] | None = None,
+        self, inquiry: Inquiry, plan: Plan, arriving: tuple[Flight, Progress] | None = None
     ) -> Response | None:
         """The answer out of stored parts; the first that is missing comes from a flight, others later."""
-        now = clock.wall()
+        request, now = inquiry.request, clock.wall()
         if (
             not plan.segments
             and plan.wanted is WHOLE
@@ -84,7 +78,7 @@ class Delivery:
         def open_segment(segment: Segment) -> Body:
             if segment in opened:
                 return opened.pop(segment)
-            read = SpanRead(resource, request, facts, plan.parts[0], segment.start, segment.stop)
+            read = SpanRead(inquiry, plan.parts[0], segment.start, segment.stop)
             return self._arriving.of_span(read)
 
         try:
@@ -94,7 +88,7 @@ class Delivery:
                     opened[segment] = self._bodies.open(segment.entry, *segment.in_body)
             if arriving is not None:
                 first, like = plan.missing[0], plan.parts[0]
-                read = SpanRead(resource, request, facts, like, first.start, first.stop)
+                read = SpanRead(inquiry, like, first.start, first.stop)
                 opened[first] = self._arriving.of_span(read, arriving[0])
             response = responses.from_parts(request, plan, now, open_segment)
         except (BodyGone, Orphaned):
@@ -103,35 +97,29 @@ class Delivery:
             self._note_access(entry.id, now)
         return response
 
-    def arriving(
-        self, resource: Resource, request: Request, facts: Facts, flight: Flight, progress: Progress
-    ) -> Response | None:
+    def arriving(self, inquiry: Inquiry, flight: Flight, progress: Progress) -> Response | None:
         """The answer out of a flight whose head fits."""
-        entry = progress.entry
+        request, entry = inquiry.request, progress.entry
         assert entry is not None, "the head is known"
         self._admit_peer(request.client, entry.peer)
         if entry.part is not None and as_part(entry) is not None:
-            return self._arriving_part(resource, request, facts, flight, entry)
+            return self._arriving_part(inquiry, flight, entry)
 
         def open_body(start: int, stop: int | None) -> Body:
-            return self._arriving.of_flight(
-                FlightRead(resource, request, facts, flight, progress, start, stop)
-            )
+            return self._arriving.of_flight(FlightRead(inquiry, flight, progress, start, stop))
 
         try:
             return responses.from_entry(request, entry, progress.length, clock.wall(), open_body)
         except Orphaned:
             return None
 
-    def _arriving_part(
-        self, resource: Resource, request: Request, facts: Facts, flight: Flight, part: Entry
-    ) -> Response:
+    def _arriving_part(self, inquiry: Inquiry, flight: Flight, part: Entry) -> Response:
         """The answer out of a part that arrives, and behind it out of whatever has the rest."""
-        now = clock.wall()
+        request, now = inquiry.request, clock.wall()
 
         def open_span(start: int, stop: int | None) -> Body:
             assert stop is not None, "the end of a part is known"
-            return self._arriving.of_span(SpanRead(resource, request, facts, part, start, stop), flight)
+            return self._arriving.of_span(SpanRead(inquiry, part, start, stop), flight)
 
         def open_body(start: int, stop: int | None) -> Body:
             return open_span(part.first_byte + start, None if stop is None else part.first_byte + stop)

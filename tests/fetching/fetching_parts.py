@@ -16,7 +16,8 @@ from pyproxycache.facts import Facts
 from pyproxycache.messages import Entry, Head, Headers, Part, Request, Url
 from pyproxycache.options import FetchOptions, Share, StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.routing.resource import Realm, Resource
+from pyproxycache.routing.inquiry import Inquiry
+from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.policy import Policies
 from pyproxycache.store.ports import DownloadWriter, LeadFlight
 from pyproxycache.wiring.fetching import build_leading
@@ -85,10 +86,10 @@ def asking(server: Scripted, *fields: tuple[str, str]) -> Request:
     return Request("GET", server.url(), Headers(fields))
 
 
-def wanted_of(server: Scripted) -> tuple[Resource, Request, Facts]:
-    """What is asked for, and by which request, of which nothing is known yet."""
+def inquiry_of(server: Scripted) -> Inquiry:
+    """A request to this server, of which no fact is noted yet."""
     request = asking(server)
-    return REALM.resource(request.url), request, Facts()
+    return Inquiry(REALM.resource(request.url), request, Facts())
 
 
 def entry_of(key: str, validator: tuple[str, str], part: Part | None = None, at: float = 1000.0) -> Entry:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fetching_parts import BODY, NONE, RULES, STRONG, Parts, entry_of, parts_in, reply, rest, wanted_of
+from fetching_parts import BODY, NONE, RULES, STRONG, Parts, entry_of, inquiry_of, parts_in, reply, rest
 from made_bodies import read
 from scripted import Scripted
 
@@ -180,7 +180,7 @@ def followed(
     writer.file.write(BODY[:ARRIVED])
     writer.publish_size()
     flight, now = writer.flight, writer.flight.progress()
-    lost = FlightRead(*wanted_of(server), flight, now, start, len(BODY))
+    lost = FlightRead(inquiry_of(server), flight, now, start, len(BODY))
     first = flight.read(now, start, GIVEN)
     body = ResumedBody(parts.succession.of_flight(lost), start, len(BODY), first)
     assert size_of(next(body)) == GIVEN - start
@@ -292,7 +292,7 @@ def test_a_span_goes_on(
         like = as_part(part_of(key, START, MIDDLE))
         assert like is not None
         situation(parts, key)
-        span = SpanRead(*wanted_of(server), like, START, STOP)
+        span = SpanRead(inquiry_of(server), like, START, STOP)
         body = ResumedBody(parts.succession.of_span(span), MIDDLE, STOP)
         if "gone" in request.node.callspec.id:
             with pytest.raises(BrokenOff):
