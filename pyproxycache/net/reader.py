@@ -68,7 +68,7 @@ class Reader:
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """MeetingPoint all reads in this context together to so many seconds, by TimeoutError."""
+        """Limit all reads in this context together to so many seconds; then they raise TimeoutError."""
         before = self.deadline
         limit = clock.steady() + seconds
         self.deadline = limit if before is None else min(before, limit)

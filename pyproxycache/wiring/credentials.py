@@ -1,4 +1,4 @@
-"""What this proxy shows of itself to the parent."""
+"""The credentials by which this proxy authenticates itself to the parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds what the engine works with: look-up, serving, downloads, and the connections to origins."""
+"""Builds the engine's parts: look-up, serving, downloads, and the connections to origins."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def build_upstream(config: Config, guard: Guard, name: str) -> Upstream:
 
 
 AdmitPeer = Callable[[str, str], None]
-"""Takes a client and an origin's address; raises Forbidden where it may not have what came from there."""
+"""Takes the addresses of a client and of an origin; raises Forbidden if the one may not reach the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeadingParts:
-    """What leads flights, and goes on with them: bodies come in through these."""
+    """The parts that lead flights and go on with them, by which bodies come into the store."""
 
     flights: LocalFlights
     upstream: Upstream
@@ -64,7 +64,7 @@ def build_leading(
     admit_peer: AdmitPeer,
     count_received: Callable[[int], None],
 ) -> LeadingParts:
-    """Build what leads flights; a stop has to wait for the downloads among it."""
+    """Build the parts that lead flights; a worker that stops has to wait for their `downloads`."""
     fetch, policies = config.fetch, config.policies()
     longest = policies.longest_silence(fetch.silence)
     lease = 2 * (longest + fetch.connect_timeout) + fetch.max_pause
@@ -75,13 +75,13 @@ def build_leading(
     dispatcher = Dispatcher(flights, leader)
     succession = Succession(
         SuccessionParts(
-            dispatcher,
-            leader,
-            DirectBodies(upstream),
-            store.index,
-            EntryBodies(store.bodies),
-            available,
-            admit_peer,
+            dispatcher=dispatcher,
+            leader=leader,
+            alone=DirectBodies(upstream),
+            index=store.index,
+            bodies=EntryBodies(store.bodies),
+            available=available,
+            admit_peer=admit_peer,
         )
     )
     return LeadingParts(flights, upstream, available, downloads, leader, dispatcher, succession)
@@ -94,7 +94,7 @@ def build_components(
     admit_peer: AdmitPeer,
     note_access: Callable[[int, float], None],
 ) -> Components:
-    """Build the parts that the engine joins."""
+    """Build the parts that the engine answers requests with."""
     flights, leader, upstream = leading.flights, leading.leader, leading.upstream
     arriving = ArrivingBodies(leading.succession)
     delivery = Delivery(store.index, EntryBodies(store.bodies), arriving, admit_peer, note_access)

@@ -1,4 +1,4 @@
-"""Builds what answers requests: handlers and their router, gates, signature, and answers from memory."""
+"""Builds the front: handlers and their router, access, signer, and the parts of sessions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from pyproxycache.upstream.client import Upstream
 class Below:
     """The parts below the front that its handlers use, with a store or without one.
 
-    `versions` are those of the keys, `figures` what the status page tells.
+    `versions` are those of the store's keys, `figures` gives what the status page shows.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Below:
 
 
 def build_parts(config: Config, below: Below, memory: int, hooks: WorkerHooks) -> WorkerParts:
-    """Build what a worker runs; `memory`: bytes of answers that are kept in memory."""
+    """Build the parts that a worker runs; `memory`: how many bytes of answers are kept in memory."""
     access, signer = Access(config.allow), Signer(below.name, _tells_key(config))
     router = build_router(config, below.engine, below.upstream, below.figures)
     sessions = SessionParts(

@@ -1,4 +1,4 @@
-"""Builds the server: what its master runs, and how it makes a worker."""
+"""Builds the server: what its master process runs, and how that makes workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def build_server(
 ) -> Server:
     """Build the server; `load` gives the configuration at the start and at each reload, or raises.
 
-    `adopted` is told each that comes into force, `ready` the one that the server begins to accept with.
+    `adopted` is called with each configuration that comes into force, `ready` with the one that is in force
+    when the server begins to accept connections.
     """
 
     def load_setup() -> Setup:

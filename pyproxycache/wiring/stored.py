@@ -1,4 +1,4 @@
-"""Opens the store in its folder, and mends it."""
+"""Opens the store in its folder, and mends what an unclean stop has left there."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def open_store(options: StoreOptions) -> OpenStore:
         if database.damage:
             database.set_aside_if_damaged()
             database = Database(database.path, most_log)
-        # A disk with no byte left: nothing can be opened there, nor anything forgotten.
+        # On a full disk nothing can be opened, nor any entry removed, without the ballast's room.
         elif not Ballast(options.path).release():
             raise
         is_new = database.migrate()
     if is_new:
-        blobs.discard()  # what nobody can name
+        blobs.discard()  # a new index has no entry for them
     index = Index(database)
     claims = Claims(database, blobs)
     whole_bodies = WholeBodies(database, blobs)
@@ -62,16 +62,16 @@ def open_store(options: StoreOptions) -> OpenStore:
     space.restock()
     recovery = Recovery(space, index, blobs, fsck)
     return OpenStore(
-        database,
-        blobs,
-        StoredBodies(index, blobs, whole_bodies),
-        whole_bodies,
-        index,
-        claims,
-        space,
-        fsck,
-        recovery,
-        ClockChanges(database),
+        database=database,
+        blobs=blobs,
+        bodies=StoredBodies(index, blobs, whole_bodies),
+        whole_bodies=whole_bodies,
+        index=index,
+        claims=claims,
+        space=space,
+        fsck=fsck,
+        recovery=recovery,
+        clock_changes=ClockChanges(database),
     )
 
 

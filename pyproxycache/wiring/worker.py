@@ -17,6 +17,8 @@ from pyproxycache.report import counters
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.figures import Figures
 from pyproxycache.report.reporter import NoteAccess, Reporter
+from pyproxycache.store.index.index import Index
+from pyproxycache.store.ports import Flights
 from pyproxycache.store.upkeep.housekeeping import Housekeeper
 from pyproxycache.store.upkeep.verifying import Verifier
 from pyproxycache.storeless_engine import StorelessEngine
@@ -24,7 +26,7 @@ from pyproxycache.wiring.fetching import build_components, build_leading, build_
 from pyproxycache.wiring.front import Below, build_parts
 from pyproxycache.wiring.listening import build_guard
 from pyproxycache.wiring.reporting import build_access_log
-from pyproxycache.wiring.stored import OpenStore, open_store
+from pyproxycache.wiring.stored import open_store
 
 log = logging.getLogger("pyproxycache")
 
@@ -39,9 +41,9 @@ def build_worker(
     ask_for_store: Callable[[], None] = lambda: None,
     make_reporter: MakeReporter = Reporter,
 ) -> WorkerParts:
-    """Build what a worker runs: all parts are made here, after the fork.
+    """Build the parts that a worker runs, after the fork.
 
-    Without a store, which `ask_for_store` is called for then, requests are passed on.
+    If the store cannot be opened, `ask_for_store` is called, and the worker passes requests on.
     """
     try:
         return _with_store(config, make_reporter)
@@ -84,24 +86,24 @@ def _with_store(config: Config, make_reporter: MakeReporter) -> WorkerParts:
         finish_logs()
 
     below = Below(
-        name,
-        Engine(components),
-        upstream,
-        guard,
-        make_reporter(housekeeper.count, housekeeper.note_access, access_log),
-        store.index.versions,
-        lambda: _figures(config, store),
+        name=name,
+        engine=Engine(components),
+        upstream=upstream,
+        guard=guard,
+        reporter=make_reporter(housekeeper.count, housekeeper.note_access, access_log),
+        versions=store.index.versions,
+        figures=lambda: _figures(config, store.index, leading.flights),
     )
     hooks = WorkerHooks(access_log.reopen if access_log else _ignore, finish_logs, close)
     parts = build_parts(config, below, config.memory, hooks)
-    # Last: what fails before leaves no thread beside those without a store.
+    # Last: if something fails before, no thread runs on beside the worker without a store.
     housekeeper.start()
     verifier.start()
     return parts
 
 
 def _without_store(config: Config, why: str, make_reporter: MakeReporter) -> WorkerParts:
-    """Build what a worker runs that has no store, and passes requests on."""
+    """Build the parts of a worker that has no store, and passes requests on."""
     name, guard = f"pyproxycache-{secrets.token_hex(4)}", build_guard(config)
     upstream = build_upstream(config, guard, name)
     access_log = build_access_log(config.log, _ignore)
@@ -117,13 +119,13 @@ def _without_store(config: Config, why: str, make_reporter: MakeReporter) -> Wor
         finish_logs()
 
     below = Below(
-        name,
-        StorelessEngine(upstream, why),
-        upstream,
-        guard,
-        make_reporter(_ignore, _ignore, access_log),
-        memoryview(bytearray(8)).cast("Q"),  # of no key: nothing is given again
-        figures,
+        name=name,
+        engine=StorelessEngine(upstream, why),
+        upstream=upstream,
+        guard=guard,
+        reporter=make_reporter(_ignore, _ignore, access_log),
+        versions=memoryview(bytearray(8)).cast("Q"),  # of no key: memory gives no answer
+        figures=figures,
     )
     hooks = WorkerHooks(access_log.reopen if access_log else _ignore, finish_logs, close)
     parts = build_parts(config, below, 0, hooks)
@@ -131,21 +133,21 @@ def _without_store(config: Config, why: str, make_reporter: MakeReporter) -> Wor
     return parts
 
 
-def _figures(config: Config, store: OpenStore) -> Figures:
-    usage = store.index.usage()
+def _figures(config: Config, index: Index, flights: Flights) -> Figures:
+    usage = index.usage()
     return Figures(
         used=usage.bytes,
         limit=config.store.max_size,
         entries=usage.entries,
-        downloading=len(store.claims.running()),
-        counters=store.index.counters(),
+        downloading=len(flights.running()),
+        counters=index.counters(),
     )
 
 
 def _finishing(access_log: AccessLog | None) -> Callable[[], None]:
-    """Has the access log, if there is one, write what waits."""
+    """Make the call that has the access log, if there is one, write its waiting lines and end."""
     return partial(access_log.close, _LOG_SECONDS) if access_log else _ignore
 
 
 def _ignore(*_what: object, **_more: object) -> None:
-    """There is nobody to be told."""
+    """Take a call that has no effect here."""
