@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import socketserver
@@ -188,6 +189,32 @@ def test_a_client_that_breaks_off_breaks_the_far_end(make_proxy: MakeProxy) -> N
         reset(connected(proxy, f"127.0.0.1:{end.port}"))
         until(lambda: errors)
     assert isinstance(errors[0], ConnectionResetError)
+
+
+@pytest.mark.parametrize("last", ["bytes", "its end"])
+def test_a_client_that_breaks_off_is_missed_though_nothing_can_be_passed_on(
+    make_proxy: MakeProxy, last: str
+) -> None:
+    told = threading.Event()
+
+    def read_nothing(connection: socket.socket) -> None:
+        poll = select.poll()
+        poll.register(connection, 0)
+        if poll.poll(20_000):
+            told.set()
+
+    with End(read_nothing) as end:
+        proxy = make_proxy(config=to(end.port))
+        client = connected(proxy, f"127.0.0.1:{end.port}")
+        if last == "bytes":
+            client.settimeout(0.5)
+            with pytest.raises(TimeoutError):  # all buffers on the way are full by then
+                client.sendall(bytes(64 << 20))
+        else:
+            client.shutdown(socket.SHUT_WR)
+            assert not told.wait(0.2)  # the tunnel's other direction goes on
+        reset(client)
+        assert told.wait(10)
 
 
 def test_who_reads_nothing_holds_up_nobody(make_proxy: MakeProxy) -> None:

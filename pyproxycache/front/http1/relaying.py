@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+
 from pyproxycache.front.http1.activity_context import ActivityContext
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.activity import CLOSED, Activity
@@ -37,9 +39,15 @@ class Relaying(Activity):
     def end(self) -> None:
         self._context.loop.forget(self._far)
 
+    def on_event(self, event: int) -> Activity:
+        return self._pass_on(has_failed=bool(event & select.EPOLLERR))
+
     def advance(self) -> Activity:
+        return self._pass_on(has_failed=False)
+
+    def _pass_on(self, *, has_failed: bool) -> Activity:
         loop, transaction = self._context.loop, self._transaction
-        self._context.runner.relay(transaction)
+        self._context.runner.relay(transaction, has_failed=has_failed)
         if transaction.status in (None, SendStatus.DONE):
             return CLOSED
         self._silent_since = loop.now
@@ -49,6 +57,8 @@ class Relaying(Activity):
         return self
 
     def expire(self) -> Activity:
+        if self._tunnel.is_cut_off:
+            return self.break_off()
         self._context.runner.finish(self._transaction)
         return CLOSED
 

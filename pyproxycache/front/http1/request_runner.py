@@ -226,10 +226,13 @@ class RequestRunner:
             else:
                 self._join(transaction, tunnel)
 
-    def relay(self, transaction: Transaction) -> None:
-        """Pass on what came from either end of the tunnel; `status` tells as `advance` does."""
+    def relay(self, transaction: Transaction, *, has_failed: bool) -> None:
+        """Pass on what came from either end of the tunnel; `status` tells as `advance` does.
+
+        `has_failed`: the system says so of an end.
+        """
         assert transaction.tunnel is not None, "it is what is left of the connection"
-        self._pass_on(transaction, transaction.tunnel.advance)
+        self._pass_on(transaction, partial(transaction.tunnel.advance, has_failed=has_failed))
         if transaction.status is SendStatus.DONE:
             self.finish(transaction)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 from typing import Protocol
 
 from pyproxycache.body import Body, Piece
@@ -13,6 +14,8 @@ from pyproxycache.net.stream import Stream
 
 _LAST_SECONDS = 2.0
 """How long a silence may be once the end is in sight."""
+_TAKING_SECONDS = 60.0
+"""How long the client may take nothing of what is left of a far end that broke off."""
 _STEP = 64 << 10
 _MOVES = 16
 """Reads and writes of one tunnel while others wait."""
@@ -98,11 +101,16 @@ class Tunnel(Body):
 
     It may be silent for `idle` seconds; an end that is gone is found out by TCP's own probes. What each end
     says is counted. Once it is joined it takes the place of what sent the head.
+
+    `is_cut_off`: the far end broke off, and the client has not taken all that came of it.
     """
 
     def __init__(self, far: FarStream, idle: float, facts: Facts) -> None:
         self.far = far.stream
         self.head_bytes = 0
+        self.is_cut_off = False
+        self._has_failed = False  # one end, as the system said
+        self._near = self.far
         self._end = far
         self._idle = idle
         self._facts = facts
@@ -121,6 +129,7 @@ class Tunnel(Body):
         """
         self.head_bytes = head_bytes
         near.probe_when_silent()
+        self._near = near
         self._flows = (Flow(near, self.far, early), Flow(self.far, near, self._end.early))
 
     @property
@@ -135,21 +144,37 @@ class Tunnel(Body):
 
     def patience(self, *, stops: bool) -> float:
         """How long a silence may be (seconds); not long where the worker `stops`."""
-        is_ending = stops or any(flow.is_cut_short for flow in self._flows)
-        return _LAST_SECONDS if is_ending else self._idle
+        if stops or any(flow.is_cut_short for flow in self._flows):
+            return _LAST_SECONDS
+        return min(self._idle, _TAKING_SECONDS) if self.is_cut_off else self._idle
 
     def _halted(self) -> SendStatus:
+        if self._has_failed and self._is_over_for_both():
+            return SendStatus.DONE
         if not all(flow.over for flow in self._flows):
             return SendStatus.FULL
         for flow in self._flows:
             flow.part()
         return SendStatus.DONE
 
-    def advance(self) -> SendStatus:
+    def _is_over_for_both(self) -> bool:
+        """Whether the far end has failed, and all that it said has been passed on.
+
+        Raises Broken where the client failed, for whom all is over.
+        """
+        if _has_failed(self._near):
+            raise Broken(self._near, ConnectionResetError("the client broke off"))
+        self.is_cut_off = _has_failed(self.far)
+        return self.is_cut_off and self._flows[1].over
+
+    def advance(self, *, has_failed: bool = False) -> SendStatus:
         """Pass on what there is, a turn's worth at most, and wait for nothing.
+
+        `has_failed`: the system says so of an end, which may not show in what is read and sent here.
 
         Raises BrokenOff, and ConnectionError where it was the client who broke off.
         """
+        self._has_failed |= has_failed
         try:
             moving = [flow for flow in self._flows if not flow.over]
             for _ in range(_MOVES):
@@ -166,3 +191,10 @@ class Tunnel(Body):
         finally:
             upward, downward = self._flows
             self._facts.uploaded.total, self._facts.received.total = upward.passed, downward.passed
+
+
+def _has_failed(stream: Stream) -> bool:
+    """Whether the system has an error of it that nobody has met yet."""
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _fd, event in poll.poll(0))

@@ -64,10 +64,13 @@ class Joined:
         with select.epoll() as epoll:
             for sock in (self._near, self.tunnel.far):
                 epoll.register(sock, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+            has_failed = False
             try:
-                while (send_status := self.tunnel.advance()) is not SendStatus.DONE:
-                    if send_status is SendStatus.FULL and not epoll.poll(self.tunnel.patience(stops=False)):
-                        break
+                while (send_status := self.tunnel.advance(has_failed=has_failed)) is not SendStatus.DONE:
+                    if send_status is SendStatus.FULL:
+                        if not (events := epoll.poll(self.tunnel.patience(stops=False))):
+                            break
+                        has_failed = any(event & select.EPOLLERR for _fd, event in events)
             except BaseException as error:
                 self.error = error
             finally:
@@ -177,6 +180,31 @@ def test_an_origin_that_breaks_off_is_told_from_a_client_that_does() -> None:
     joined.end()
     origin.close()
     assert isinstance(joined.error, ConnectionError)
+
+
+def test_what_is_left_of_an_origin_that_broke_off_is_for_a_client_that_takes_it() -> None:
+    origin, far = pair()
+    joined = Joined(far)
+    origin.settimeout(0.5)
+    with pytest.raises(TimeoutError):  # all buffers on the way are full by then
+        origin.sendall(bytes(64 << 20))
+    reset(origin)
+    until(lambda: joined.tunnel.is_cut_off)
+    assert joined.tunnel.patience(stops=False) == 60.0
+    assert everything(joined.client)
+    joined.end()
+    assert isinstance(joined.error, BrokenOff)
+
+
+def test_an_origin_that_breaks_off_behind_its_end_has_said_all() -> None:
+    origin, far = pair()
+    joined = Joined(far)
+    origin.sendall(b"all of it")
+    origin.shutdown(socket.SHUT_WR)
+    assert everything(joined.client) == b"all of it"
+    reset(origin)
+    joined.end()
+    assert joined.error is None
 
 
 def test_a_long_silence_is_the_end(tmp_path: Path) -> None:
