@@ -141,6 +141,7 @@ class Poller:
         """Wait for something to do, and do all there is."""
         loop = self._loop
         waits = 0.0 if loop.turns or self._posted else min(self._next_beat, self._due) - self._now
+        called = []
         for fd, event in self._epoll.poll(max(0.0, waits), _EVENTS):
             connection = self._connections.get(fd)
             if connection is not None:
@@ -148,7 +149,10 @@ class Poller:
             elif fd == self._waker:
                 os.eventfd_read(fd)
             elif fd in self._listeners:
-                self._accept(self._listeners[fd])
+                called.append(self._listeners[fd])
+        # Last: a newcomer may get the number of one that was closed meanwhile, and its events with that.
+        for listener in called:
+            self._accept(listener)
         self._now = loop.now = clock.steady()
         self._do_posted()
         loop.take_turns()

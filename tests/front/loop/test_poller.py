@@ -1,0 +1,57 @@
+"""The poller gives each event to the connection that it is of."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from pathlib import Path
+
+from inprocess import Front
+from raw import Conversation, request
+
+from pyproxycache.front.loop.poller import Sessions
+from pyproxycache.options import ConnectOptions
+
+COUNT = 8
+RESET = struct.pack("ii", 1, 0)
+
+
+def test_an_event_of_a_closed_connection_is_not_taken_for_one_of_its_successor(tmp_path: Path) -> None:
+    """The system gives the numbers of closed descriptors to those who come next, in the same moment too."""
+    made: list[Sessions] = []
+
+    def keep(sessions: Sessions) -> Sessions:
+        made.append(sessions)
+        return sessions
+
+    with socket.create_server(("127.0.0.1", 0)) as end, contextlib.ExitStack() as clients:
+        port = end.getsockname()[1]
+        front = Front(tmp_path, connect=ConnectOptions(ports=(port,)))
+        front.serve_with(lambda make: lambda post, watch, now: keep(make(post, watch, now)))
+        with front:
+            near, far = [], []
+            for _ in range(COUNT):
+                near.append(clients.enter_context(Conversation(front.address)))
+                near[-1].send(request(f"CONNECT 127.0.0.1:{port}")).head()
+                far.append(end.accept()[0])
+            is_busy, may_go_on = threading.Event(), threading.Event()
+
+            def be_busy() -> None:
+                is_busy.set()
+                may_go_on.wait(10)
+
+            front.poller.post(be_busy)
+            assert is_busy.wait(10)
+            for sock in far:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                sock.close()
+            new = [clients.enter_context(Conversation(front.address)) for _ in range(COUNT)]
+            for client in near:
+                client.finish()
+            may_go_on.set()
+            for client in new:
+                assert client.send(request("GET /api/v1/health/")).reply().status == 200
+            connections = made[0].loop.connections.values()
+            assert [connection.ends for connection in connections] == [False] * COUNT
