@@ -80,9 +80,9 @@ def purge(
             count = space.on_full_disk(of_group)
         else:
             chosen_ones = partial(_purge, cache, urls, prefix, pattern, everything)
-            unlink = partial(index.unlink_all, blobs.remove_all) if everything else None
+            unlink = partial(index.unlink_all, blobs) if everything else None
             count = space.on_full_disk(chosen_ones, unlink)
-        space.on_full_disk(partial(index.drop_unnamed, blobs.remove))
+        space.on_full_disk(partial(index.drop_unnamed, blobs))
     if as_json:
         print_json({"purged": count})
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,11 +114,11 @@ class CacheDir:
             for head in heads:
                 insert_entry(db, head, head.response_time)
 
-    def evict(self, *stored: Entry, unlink: Callable[[str], None] | None = None) -> None:
+    def evict(self, *stored: Entry) -> None:
         """Have these entries make room."""
         candidates = [Candidate(one.id, 0.0, 0.0, one.size) for one in stored]
         self.index.add_ghosts(self.index.evict(candidates))
-        self.index.drop_unnamed(unlink or self.blobs.remove)
+        self.index.drop_unnamed(self.blobs)
 
     def stored(self, key: str = URL) -> list[Entry]:
         """Every whole response of the key, the newest first."""

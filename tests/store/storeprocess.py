@@ -191,7 +191,8 @@ class Commands:
 
     def die_evicting(self) -> None:
         """Evict everything, and be killed between the rows and the files."""
-        self._cache.evict(*(access.entry for access in self._cache.index.walk()), unlink=_killed)
+        self._cache.blobs.remove = _killed  # type: ignore[method-assign]
+        self._cache.evict(*(access.entry for access in self._cache.index.walk()))
 
     def settle(self) -> None:
         self._cache.index.settle()

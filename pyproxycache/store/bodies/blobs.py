@@ -20,6 +20,9 @@ from pyproxycache.store.sqlite.damage import discard, remove_discarded
 _ST_BLOCK = 512
 # 256 folders: some thousand files in each where a million are stored, and all made soon.
 _PREFIX = 2
+_LARGE = 4 << 20
+"""Bytes of a file that the disk needs some milliseconds to free."""
+_MOST_REMOVED = 64
 
 
 class Blobs:
@@ -31,6 +34,7 @@ class Blobs:
         self._blobs_text = f"{self._blobs}/"  # paths are made for each small body, and each that goes
         self._partial = root / "partial"
         self._intent: Intent | None = None
+        self._removed: list[int] = []  # descriptors of large files without a name; changed in single steps
 
     def create_folders(self) -> None:
         """Make the folders; raises StoreError naming the path when that cannot be done."""
@@ -81,6 +85,7 @@ class Blobs:
             except FileExistsError:
                 fresh = path.with_name(f"{partial.name}.new")
                 os.link(partial, fresh)
+                self._hold_if_large(path)
                 fresh.replace(path)
 
     def write(self, digest: str, data: bytes) -> None:
@@ -111,12 +116,28 @@ class Blobs:
         return self._intent
 
     def remove(self, digest: str) -> None:
-        """Unlink a blob; readers that have it open keep it until they are done. Raises StoreError."""
-        path = f"{self._blobs_text}{digest[:_PREFIX]}/{digest}"
+        """Remove the name of the blob's file; who reads it has it until he is done. Raises StoreError.
+
+        The bytes of a large file are the disk's again after `free_removed`.
+        """
+        path = Path(f"{self._blobs_text}{digest[:_PREFIX]}/{digest}")
+        self._hold_if_large(path)
         try:
-            Path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError as error:
             raise as_store_error(path, error) from error
+
+    def _hold_if_large(self, path: Path) -> None:
+        """Open a large file that is about to lose its name, so that its bytes stay until `free_removed`."""
+        with contextlib.suppress(OSError):
+            if path.stat().st_size >= _LARGE and len(self._removed) < _MOST_REMOVED:
+                self._removed.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+    def free_removed(self) -> None:
+        """Give the disk the bytes of removed large files; it takes long, so no lock is to be held."""
+        while self._removed:
+            with contextlib.suppress(IndexError):  # another thread has just taken it
+                os.close(self._removed.pop())
 
     def partial_path(self, token: str) -> Path:
         return self._partial / token
@@ -155,9 +176,10 @@ class Blobs:
         return count
 
     def remove_all(self) -> None:
-        """Unlink every blob, with the index's write lock held: what names one finds it gone."""
+        """Remove the files of all blobs, with the index's write lock held: what names one finds it gone."""
         for digest, _names in self.digests():
             self.remove(digest)
+            self.free_removed()
 
 
 class Damaged(Exception):

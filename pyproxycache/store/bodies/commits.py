@@ -62,6 +62,7 @@ class Commits:
                     self._put_in_place(db, commit, now, known) if commit.end(db) else None
                     for commit in commits
                 ]
+            self._blobs.free_removed()
         except StoreError as error:
             if len(commits) > 1:  # what stands against one need not stand against all
                 return [result for commit in commits for result in self._store([commit])]
@@ -119,6 +120,7 @@ class Commits:
         """Unlink the blob if no row names it; in a transaction, for a commit may be adopting it."""
         with self._database.write() as db:
             self._drop_unnamed(db, digest)
+        self._blobs.free_removed()
 
     def _drop_unnamed(self, db: sqlite3.Connection, digest: str) -> None:
         if not db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone():

@@ -47,6 +47,6 @@ class StoredBodies:
     def _forget(self, digest: str) -> None:
         # An evicted one is named by nothing; a lost one must not be named any more.
         try:
-            self._index.drop_blob(digest, self._blobs.remove)
+            self._index.drop_blob(digest, self._blobs)
         except StoreError as error:
             log.warning("what names the body %s cannot be forgotten: %s", digest, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from pyproxycache.store.index import eviction
 from pyproxycache.store.index.eviction import Candidate
 from pyproxycache.store.index.listing import AFTER, LAST_USED_LAST, Listed, urls
 from pyproxycache.store.index.purging import purge_group, purge_keys, purge_matching
-from pyproxycache.store.index.released import drop_blobs, drop_unnamed
+from pyproxycache.store.index.released import BlobFiles, drop_blobs, drop_unnamed
 from pyproxycache.store.index.rows import FIELDS, SELECT, entry_from, insert_entry, update_entry
 from pyproxycache.store.index.variants import find_by_search, find_fitting, find_newest
 from pyproxycache.store.sqlite.compaction import compact, page_bytes
@@ -252,7 +252,7 @@ class Index:
         newest = list(ghosts.items())[-max(1, self.usage().blobs) :]
         in_short_transactions(self._database, sorted(newest), eviction.add_ghosts)
 
-    def unlink_first(self, candidates: Sequence[Candidate], unlink: Callable[[str], None]) -> None:
+    def unlink_first(self, candidates: Sequence[Candidate], files: BlobFiles) -> None:
         """Remove their blobs before the rows, where the disk has no room left to forget a row.
 
         A row that stays finds its blob gone, and is forgotten by who asks for it.
@@ -261,30 +261,32 @@ class Index:
         with self._database.alone():
             for one in candidates:
                 for (digest,) in self._database.select(statement, (one.id,)):
-                    unlink(digest)
+                    files.remove(digest)
+        files.free_removed()
 
-    def unlink_all(self, unlink_all: Callable[[], None]) -> None:
-        """Remove every blob before its row, for the same reason."""
+    def unlink_all(self, files: BlobFiles) -> None:
+        """Remove every blob before its row, where the disk has no room left to forget a row."""
         with self._database.alone():
-            unlink_all()
+            files.remove_all()
 
     def drop_ghosts(self) -> None:
         """Forget the names of evicted entries, but for as many as there are blobs."""
         while in_short_transactions(self._database, [0], lambda db, _: eviction.drop_ghosts(db)):
             pass
 
-    def drop_unnamed(self, unlink: Callable[[str], None]) -> int:
-        """Unlink blobs that no entry names; gives how many there were."""
-        return drop_unnamed(self._database, unlink)
+    def drop_unnamed(self, files: BlobFiles) -> int:
+        """Remove the blobs that no entry names, and their files; gives how many there were."""
+        return drop_unnamed(self._database, files)
 
-    def drop_strays(self, digests: Iterable[str], unlink: Callable[[str], None]) -> int:
-        """Unlink those of the files that no blob row has there; gives how many there were."""
+    def drop_strays(self, digests: Iterable[str], files: BlobFiles) -> int:
+        """Remove those of the files that no blob row says to be there; gives how many there were."""
         count = 0
         with self._database.write() as db:
             for digest in digests:
                 if not db.execute(_HAS_FILE, (digest,)).fetchone():
-                    unlink(digest)
+                    files.remove(digest)
                     count += 1
+        files.free_removed()
         return count
 
     def blobs(self) -> Iterator[tuple[str, int]]:
@@ -329,9 +331,10 @@ class Index:
         with self._database.write() as db:
             return db.execute(statement, (digest,)).fetchone() is not None
 
-    def drop_blob(self, digest: str, unlink: Callable[[str], None]) -> int:
+    def drop_blob(self, digest: str, files: BlobFiles) -> int:
         """Forget a damaged blob, its file and every entry that names it; gives the number of entries."""
         with self._database.write() as db:
             count = db.execute(f"DELETE FROM entries WHERE id IN {_NAMING}", (digest,)).rowcount
-            drop_blobs(db, [digest], unlink)
+            drop_blobs(db, [digest], files)
+        files.free_removed()
         return count

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from pyproxycache.store.sqlite.database import Database
 from pyproxycache.store.sqlite.short_transactions import in_short_transactions
@@ -33,13 +34,26 @@ _UNNAMED = (
 _DROP = "DELETE FROM blobs WHERE digest IN (SELECT value FROM json_each(?)) RETURNING digest, place"
 
 
-def drop_unnamed(database: Database, unlink: Callable[[str], None]) -> int:
-    """Unlink blobs that no entry names, as far as it is noted by now; gives how many there were."""
+class BlobFiles(Protocol):
+    """The files of blobs; they are removed in write transactions, for a commit may name an equal body."""
+
+    def remove(self, digest: str) -> None:
+        """Remove the name of the blob's file; the bytes of a large one stay until `free_removed`."""
+
+    def remove_all(self) -> None:
+        """Remove the files of all blobs, with their bytes."""
+
+    def free_removed(self) -> None:
+        """Give the disk the bytes of the removed files; it takes long, so no lock is to be held."""
+
+
+def drop_unnamed(database: Database, files: BlobFiles) -> int:
+    """Remove the blobs that no entry names, as far as `released` has them; gives how many there were."""
 
     def drop(db: sqlite3.Connection, released: Sequence[tuple[str, int | None]]) -> int:
         db.executemany(_FORGET_SHARER, released)
         digests = json.dumps(list(dict(released)))
-        return drop_blobs(db, [digest for (digest,) in db.execute(_UNNAMED, (digests,)).fetchall()], unlink)
+        return drop_blobs(db, [digest for (digest,) in db.execute(_UNNAMED, (digests,)).fetchall()], files)
 
     def forget(db: sqlite3.Connection, places: Sequence[int]) -> int:
         return db.execute(f"DELETE FROM {_WITHIN}", (places[0], places[-1])).rowcount
@@ -48,7 +62,8 @@ def drop_unnamed(database: Database, unlink: Callable[[str], None]) -> int:
     ((last,),) = database.select("SELECT max(place) FROM released")
     while (first := database.select(_NEXT, (done, last))[0][0]) is not None:
         done = min(first + _AT_ONCE - 1, last)
-        count += in_short_transactions(database, database.select(_NAMED, (first, done)), drop)
+        named = database.select(_NAMED, (first, done))
+        count += in_short_transactions(database, named, drop, between=files.free_removed)
         for found, statement in ((_ACCESSED, _FORGET_ACCESS), (_RANKED, _FORGET_RANK)):
             _forget(database, statement, database.select(found, (first, done)))
         # Only now: were it killed before, the next one would look at all of them again.
@@ -60,10 +75,10 @@ def _forget(database: Database, statement: str, places: Sequence[Sequence[float]
     in_short_transactions(database, places, lambda db, some: db.executemany(statement, some).rowcount)
 
 
-def drop_blobs(db: sqlite3.Connection, digests: Sequence[str], unlink: Callable[[str], None]) -> int:
-    """Forget bodies, and unlink their files, if they have any; gives how many there were."""
+def drop_blobs(db: sqlite3.Connection, digests: Sequence[str], files: BlobFiles) -> int:
+    """Forget bodies, and remove their files, if they have any; gives how many there were."""
     gone = dict(db.execute(_DROP, (json.dumps(digests),)).fetchall())
     for digest in digests:
         if gone.get(digest) is None:
-            unlink(digest)
+            files.remove(digest)
     return len(gone)

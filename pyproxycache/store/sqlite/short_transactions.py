@@ -22,12 +22,16 @@ _LEAST = 20
 
 
 def in_short_transactions(
-    database: Database, items: Sequence[T], work: Callable[[sqlite3.Connection, Sequence[T]], int]
+    database: Database,
+    items: Sequence[T],
+    work: Callable[[sqlite3.Connection, Sequence[T]], int],
+    *,
+    between: Callable[[], None] | None = None,
 ) -> int:
     """Do the work for all items, in as many write transactions as its time asks for; gives the sum.
 
     `work` is given some items at a time, as many as took the time of a slice before, and does them in one
-    transaction. Before the next one, whoever waits for the lock has his turn.
+    transaction. Before the next one, whoever waits for the lock has his turn, and `between` is called.
     """
     count, done, size = 0, 0, _LEAST
     while done < len(items):
@@ -37,5 +41,7 @@ def in_short_transactions(
         share = max((clock.worked() - worked) / _SLICE_SECONDS, (clock.steady() - begun) / _MOST_SECONDS)
         done += size
         size = max(_LEAST, int(size * min(2.0, 1 / max(share, 0.5))))
+        if between is not None:
+            between()
         database.settle()
     return count

@@ -68,11 +68,11 @@ class Fsck:
     def fix(self, finding: Finding) -> None:
         """Remove the damaged: the rows first, then the file. The next request fetches it again."""
         if finding.problem is Problem.STRAY:
-            self._index.drop_strays([finding.digest], self._blobs.remove)
+            self._index.drop_strays([finding.digest], self._blobs)
         elif finding.entry is not None:
             self._index.forget(finding.entry)
         else:
-            self._index.drop_blob(finding.digest, self._blobs.remove)
+            self._index.drop_blob(finding.digest, self._blobs)
 
     def _check_blob(self, digest: str, size: int) -> Finding | None:
         try:

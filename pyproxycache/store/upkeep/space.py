@@ -233,7 +233,7 @@ class Space:
         return self._claims.sweep(unused_since=clock.wall() - _PARTIAL_KEPT)
 
     def _drop_unnamed(self) -> int:
-        return self._index.drop_unnamed(self._blobs.remove)
+        return self._index.drop_unnamed(self._blobs)
 
     def _victims(
         self, extra: int, below: float | None, finish: Callable[[], None] | None
@@ -302,7 +302,7 @@ class _Eviction:
             self._ghosts |= self._index.evict(batch)
             return len(batch)
 
-        self._space.on_full_disk(forget, lambda: self._index.unlink_first(batch, self._blobs.remove))
+        self._space.on_full_disk(forget, lambda: self._index.unlink_first(batch, self._blobs))
         self._unfinished += len(batch)
         if self._unfinished >= _FINISHED_AT_ONCE:
             self.finish()
@@ -315,7 +315,7 @@ class _Eviction:
 
     def _finish(self) -> int:
         ghosts, self._ghosts = self._ghosts, {}  # on a full disk they are lost
-        count = self._index.drop_unnamed(self._blobs.remove)
+        count = self._index.drop_unnamed(self._blobs)
         self._index.add_ghosts(ghosts)
         return count
 

@@ -5,12 +5,12 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cachedir import CacheDir, data
+from cachedir import URL, CacheDir, data
 
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.store.bodies.blobs import BlobReader, Blobs, Damaged
@@ -63,6 +63,65 @@ def test_what_is_not_there_says_so(cache: CacheDir) -> None:
         Partial.take_over(cache.blobs.partial_path("1"))
     with pytest.raises(StoreError):
         cache.blobs.keep(cache.blobs.partial_path("1"), DIGEST)
+
+
+LARGE = 5 << 20
+
+
+def grow_large(cache: CacheDir, name: str) -> Path:
+    file = grown(cache, name)
+    os.truncate(file.path, LARGE)
+    return file.path
+
+
+def removed(cache: CacheDir) -> None:
+    cache.blobs.remove(DIGEST)
+    assert not cache.blobs.path(DIGEST).exists()
+
+
+def replaced(cache: CacheDir) -> None:
+    cache.blobs.keep(grown(cache, "2").path, DIGEST)
+    assert cache.blobs.path(DIGEST).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("lose", [removed, replaced])
+def test_a_large_file_keeps_its_bytes_until_no_lock_is_held(
+    cache: CacheDir, lose: Callable[[CacheDir], None]
+) -> None:
+    """The system takes some tenths of a second to free a gigabyte, and writers would wait for that."""
+    partial = grow_large(cache, "1")
+    cache.blobs.keep(partial, DIGEST)
+    partial.unlink()
+    lose(cache)
+    assert [name.split(" ", 1)[1] for name in cache.open_files()] == [
+        f"{cache.blobs.path(DIGEST)} (deleted)"
+    ]
+    cache.blobs.free_removed()
+    assert cache.open_files() == set()
+
+
+@pytest.mark.parametrize("by", ["drop_unnamed", "drop_blob", "drop_strays"])
+def test_the_bytes_of_large_files_are_freed_outside_of_transactions(
+    cache: CacheDir, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    stored, free, seen = cache.put(URL, b"x" * LARGE), cache.blobs.free_removed, []
+
+    def look_then_free() -> None:
+        seen.append(len(cache.open_files()))
+        with cache.database.write():  # nobody holds the lock
+            free()
+
+    monkeypatch.setattr(cache.blobs, "free_removed", look_then_free)
+    if by == "drop_unnamed":
+        cache.index.purge([URL])
+        cache.index.drop_unnamed(cache.blobs)
+    elif by == "drop_blob":
+        cache.index.drop_blob(stored.digest, cache.blobs)
+    else:
+        cache.blobs.keep(grow_large(cache, "1"), DIGEST)
+        cache.index.drop_strays([DIGEST], cache.blobs)
+    assert seen == [1]
+    assert cache.open_files() == set()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -47,11 +47,11 @@ def forget(cache: CacheDir) -> None:
 
 
 def evict(cache: CacheDir) -> None:
-    cache.evict(stored(cache), unlink=lambda _digest: None)
+    cache.evict(stored(cache))
 
 
 def drop_blob(cache: CacheDir) -> None:
-    assert cache.index.drop_blob(stored(cache).digest, lambda _digest: None) == 1
+    assert cache.index.drop_blob(stored(cache).digest, cache.blobs) == 1
 
 
 def stored(cache: CacheDir) -> Entry:

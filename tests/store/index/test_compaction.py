@@ -8,7 +8,7 @@ _FREE = "PRAGMA freelist_count"
 def test_empty_pages_go_many_in_a_transaction(cache: CacheDir) -> None:
     cache.insert(entry(f"{URL}/{number}", text="x" * 2000) for number in range(2000))
     cache.index.purge_matching()
-    cache.index.drop_unnamed(cache.blobs.remove)
+    cache.index.drop_unnamed(cache.blobs)
     ((before,),) = cache.database.select(_FREE)
     assert before > 800
     statements: list[str] = []

@@ -97,7 +97,7 @@ def test_usage_counts_blobs_once(cache: CacheDir) -> None:
 def test_a_damaged_blob_goes_with_all_that_names_it(cache: CacheDir) -> None:
     cache.put(URL, b"body")
     stored = cache.put(f"{URL}2", b"body")
-    assert cache.index.drop_blob(stored.digest, cache.blobs.remove) == 2
+    assert cache.index.drop_blob(stored.digest, cache.blobs) == 2
     assert cache.index.usage().blobs == 0
     assert cache.blob_files() == []
 

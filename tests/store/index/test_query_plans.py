@@ -42,7 +42,7 @@ OPERATIONS: dict[str, Callable[[CacheDir, Entry], object]] = {
     "recover": lambda cache, stored: Recovery(cache.space(), cache.index, cache.blobs, cache.fsck).run(
         "boot"
     ),
-    "drop a damaged blob": lambda cache, stored: cache.index.drop_blob(stored.digest, cache.blobs.remove),
+    "drop a damaged blob": lambda cache, stored: cache.index.drop_blob(stored.digest, cache.blobs),
     "show": lambda cache, stored: cache.index.accesses(stored.key),
     "list": lambda cache, stored: list(cache.index.urls("*")),
     "list entries": lambda cache, stored: list(cache.index.walk("*")),

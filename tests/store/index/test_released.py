@@ -35,7 +35,7 @@ def put_many(cache: CacheDir) -> None:
 
 
 def drop_unnamed(cache: CacheDir) -> int:
-    return cache.index.drop_unnamed(cache.blobs.remove)
+    return cache.index.drop_unnamed(cache.blobs)
 
 
 def test_all_of_many_go_and_what_others_name_stays(cache: CacheDir) -> None:

@@ -60,13 +60,14 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.in_files
-def test_an_error_rolls_back(cache: CacheDir) -> None:
+def test_an_error_rolls_back(cache: CacheDir, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_digest: str) -> None:
         raise ZeroDivisionError
 
     stored = cache.put(URL, b"body")
+    monkeypatch.setattr(cache.blobs, "remove", fail)
     with pytest.raises(ZeroDivisionError):
-        cache.index.drop_blob(stored.digest, fail)
+        cache.index.drop_blob(stored.digest, cache.blobs)
     assert cache.stored(URL) == [stored]
     assert cache.body(stored) == b"body"
 
