@@ -77,13 +77,15 @@ class Upstream:
         deadline = None if patience is None else clock.steady() + patience
         route = self._route(request.url)
         literal = self._admitted_literal(route, request.client, request.url.host, request.url.port)
-        while (connection := self._kept(route, request)) is not None:
+        kept = self._kept(route, request)
+        if kept is not None:
             try:
-                return self._exchange(connection, request, facts, literal, deadline)
+                return self._exchange(kept, request, facts, literal, deadline)
             except ClosedWhileIdle as error:
                 if not _is_repeatable(request):
                     text = f"{request.url.authority} closed the connection that was logged in"
                     raise UpstreamUnreachable(text, "connection_terminated") from error
+                # On a new one, where an error is final: it may be the request that the origin falls over.
         connection = self._dialler.connect(route, request.client, deadline)
         return self._exchange(connection, request, facts, literal, deadline)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import socketserver
 import threading
 from collections.abc import Iterator
 from itertools import chain
 
 import pytest
-from scripted import OK, Scripted, get, until_gone, upstream
+from scripted import OK, Scripted, get, read_head, until_gone, upstream
 
 from pyproxycache.errors import (
     BadRequest,
@@ -31,6 +32,38 @@ def fetch(client: object, request: Request) -> bytes:
     return b"".join(client.send(request, Facts()))  # type: ignore[attr-defined]
 
 
+class Falling(socketserver.ThreadingTCPServer):
+    """Answers requests on all connections, but for /bad: then it closes the connection without a word."""
+
+    daemon_threads = True
+
+    class RequestHandlerClass(socketserver.BaseRequestHandler):
+        server: Falling
+
+        def handle(self) -> None:
+            self.server.accepted += 1
+            with contextlib.suppress(EOFError):
+                while True:
+                    target = read_head(self.request).split()[1]
+                    self.server.targets.append(target)
+                    if target == b"/bad":
+                        return
+                    self.request.sendall(OK)
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.targets: list[bytes] = []
+        super().__init__(("127.0.0.1", 0), self.RequestHandlerClass)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown()
+        super().__exit__(*exc)
+
+    def url(self, target: str) -> Url:
+        return Url("http", "127.0.0.1", self.server_address[1], target)
+
+
 class TestKept:
     """What goes over a connection that has carried another request."""
 
@@ -39,6 +72,19 @@ class TestKept:
             client = upstream()
             assert [fetch(client, get(origin.url())) for _ in range(2)] == [b"right"] * 2
             assert (len(origin.heads), origin.accepted) == (3, 2)
+
+    def test_an_origin_that_a_request_kills_is_asked_twice_at_most(self) -> None:
+        """However many connections to it are kept."""
+        with Falling() as origin:
+            client = upstream()
+            exchanges = [client.send(get(origin.url("/good")), Facts()) for _ in range(5)]
+            assert [b"".join(exchange) for exchange in exchanges] == [b"right"] * 5
+            with pytest.raises(UpstreamUnreachable):
+                client.send(get(origin.url("/bad")), Facts())
+            assert origin.targets == [b"/good"] * 5 + [b"/bad"] * 2
+            # The other connections are as good as before.
+            assert fetch(client, get(origin.url("/good"))) == b"right"
+            assert origin.accepted == 6
 
     def test_half_an_answer_is_no_reason_to_ask_again(self) -> None:
         with Scripted([OK, b"HTTP/1.1 2"], [OK]) as origin:
