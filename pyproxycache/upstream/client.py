@@ -99,8 +99,9 @@ class Upstream:
         literal = self._admitted_literal(route, request.client, request.url.host, request.url.port)
         connection = self._dialler.connect(route, request.client, None)
         with _ClosingOnErrors(connection, request.url.authority):
-            self._set_silence(connection, request.url, None)
-            received = connection.ask(request, self._name, protocols)
+            with _broken_off_with_client(request, connection):
+                self._set_silence(connection, request.url, None)
+                received = connection.ask(request, self._name, protocols)
             if received.head.status == 101:
                 facts.note(OriginConnected(connection.peer, route.through_parent))
                 return Switched(received.head, connection)

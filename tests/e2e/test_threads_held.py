@@ -147,14 +147,16 @@ def silent_origins(count: int) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def asking(proxy: Proxy, urls: list[str], client: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
+def asking(
+    proxy: Proxy, urls: list[str], *fields: str, client: str = "127.0.0.1"
+) -> Iterator[list[socket.socket]]:
     """Requests on their way, each on a connection of its own; closed in the end."""
     with contextlib.ExitStack() as stack:
         made = []
         for url in urls:
             sock = socket.create_connection(proxy.address, 10, source_address=(client, 0))
             made.append(stack.enter_context(sock))
-            sock.sendall(request(f"GET {url}"))
+            sock.sendall(request(f"GET {url}", *fields))
         yield made
 
 
@@ -199,10 +201,13 @@ def test_a_client_that_floods_an_origin_keeps_nobody_from_it(
 LEAVING = {"limits": {"half_closed": "0.1s"}}
 
 
-def test_a_client_that_leaves_holds_no_thread(make_proxy: MakeProxy) -> None:
+@pytest.mark.parametrize(
+    "fields", [(), ("Connection: upgrade", "Upgrade: websocket")], ids=["http", "upgrade"]
+)
+def test_a_client_that_leaves_holds_no_thread(make_proxy: MakeProxy, fields: tuple[str, ...]) -> None:
     proxy = make_proxy(threads=8, config=LEAVING)
     with Accepting() as origin:
-        with asking(proxy, [f"{origin.url}/{number}" for number in range(40)]):
+        with asking(proxy, [f"{origin.url}/{number}" for number in range(40)], *fields):
             origin.wait(lambda it: it.accepted == 3)  # a client's share of an origin
         origin.wait(lambda it: it.gone == it.accepted)
         wait_for_connections(proxy, 0)
