@@ -103,6 +103,7 @@ class Upstream:
                 self._set_silence(connection, request.url, None)
                 received = connection.ask(request, self._name, protocols)
             if received.head.status == 101:
+                _refuse_other(received.head, protocols)
                 facts.note(OriginConnected(connection.peer, route.through_parent))
                 return Switched(received.head, connection)
             return self._received(connection, received, request, facts, literal)
@@ -225,6 +226,14 @@ class Upstream:
 def _is_repeatable(request: Request) -> bool:
     """Whether the request may be sent again without harm."""
     return request.body is None and request.method in _REPEATABLE
+
+
+def _refuse_other(head: Head, protocols: str) -> None:
+    """Raise UpstreamMalformed if the 101 switches to none of these (RFC 9110 section 7.8)."""
+    # What follows the first lies above it.
+    chosen = (head.headers.get("upgrade") or "").partition(",")[0]
+    if chosen.strip().lower() not in (one.strip() for one in protocols.lower().split(",")):
+        raise UpstreamMalformed("it switches to a protocol that nobody asked for")
 
 
 def _logged_in(login: ConnectionLogin | None, route: Route) -> OriginConnection | None:

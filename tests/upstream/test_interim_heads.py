@@ -122,10 +122,20 @@ def test_an_origin_may_stay_with_http() -> None:
         assert origin.accepted == 1
 
 
+@pytest.mark.parametrize("named", [b"CHAT", b"other", b"chat, tls/1.0"])
+def test_the_protocol_is_one_of_those_that_were_asked_for(named: bytes) -> None:
+    """In any case, and with what lies above it."""
+    with Scripted([SWITCHING.replace(b"chat", named)]) as origin:
+        asked(upstream(), get(origin.url())).close()
+
+
 @pytest.mark.parametrize(
     ("raw", "error"),
     [
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", UpstreamMalformed),
+        (SWITCHING.replace(b"chat", b"h2c"), UpstreamMalformed),
+        (SWITCHING.replace(b"chat", b"h2c, chat"), UpstreamMalformed),
+        (SWITCHING.replace(b"chat", b""), UpstreamMalformed),
         (b"nonsense\r\n", UpstreamMalformed),
         (b"", UpstreamUnreachable),
     ],
