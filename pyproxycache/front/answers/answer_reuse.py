@@ -61,7 +61,7 @@ class AnswerReuse:
         answered = Answered(answer.response, is_of_cache=True, present=answer.present)
         return self._signer.signed(answered, answer.facts).head
 
-    def repeated(self, outcome: Outcome, body: Body) -> Answer:
-        """An answer that memory gives again, whose head is known."""
+    def from_memory(self, outcome: Outcome, body: Body) -> Answer:
+        """The Answer that reports one given from memory, whose head bytes are made already."""
         response = Response(Head(outcome.status), body, outcome.bytes_sent)
         return Answer(response, Facts(outcome), self._reporter.finished)

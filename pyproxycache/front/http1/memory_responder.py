@@ -1,4 +1,4 @@
-"""Answers requests from memory on the poller, without a thread, where the remembered answer still holds."""
+"""Answers requests from memory, on the poller and without a thread."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pyproxycache.report.reporter import Reporter
 
 
 class MemoryResponder:
-    """Gives remembered answers again, and reports them in batches; belongs to the poller.
+    """Answers requests with answers from memory, and reports them in batches; belongs to the poller.
 
-    Nothing is repeated once the worker is to stop. `report_at` is when `report` is due (monotonic), that is
-    `report_after` seconds behind the first answer that it tells of.
+    It gives none once the worker is to stop. `report_at` is when `report` is due (monotonic seconds):
+    `report_after` seconds behind the first answer that the report will include.
     """
 
     def __init__(
@@ -48,115 +48,108 @@ class MemoryResponder:
         self._lines: list[str] = []
         self._served: list[Stored] = []
 
-    def repeat(
-        self, connection: ClientConnection, head: bytes, known: Known, *, waited: bool = False
+    def respond(
+        self, connection: ClientConnection, known: Known, *, waited: bool = False
     ) -> Activity | None:
-        """Send the answer, or as much as the client takes; gives what comes after that.
+        """Send the known answer, as far as the client takes it now; returns the activity that follows.
 
-        None where it cannot be given again. Who `waited` for a download gets it even if it is not to be
-        used again.
+        None if the answer may not be given to this request. With `waited` the request has waited for a
+        download to begin, and gets its answer even if no later request may.
         """
-        repeat = known.repeat
+        answer = known.answer
         began, begun = clock.wall(), clock.steady()
-        if self._versions[repeat.slot] != repeat.version or (
-            not repeat.since <= began < repeat.until and not (waited and isinstance(repeat, Arriving))
+        if self._versions[answer.slot] != answer.version or (
+            not answer.since <= began < answer.until and not (waited and isinstance(answer, Arriving))
         ):
-            self._memory.forget(head, known)
+            self._memory.forget(known)
             return None
         if self._loop.is_stopping or not connection.is_admitted or connection.login.is_used:
             return None
-        if isinstance(repeat, Arriving):
-            return self._join(connection, head, known, repeat, began)
-        if repeat.is_inward and not connection.is_local:
+        if isinstance(answer, Arriving):
+            return self._join(connection, known, answer, began)
+        if answer.is_inward and not connection.is_local:
             return None
-        if began >= repeat.renew_at:
-            repeat.renew(began)
-        repeat.uses += 1
-        taken = _sent(connection, repeat)
-        if taken < repeat.length:
-            return self._send(connection, head, known, repeat, began, taken)
-        self._note(head, known, repeat, began, clock.steady() - begun, connection.client)
-        return Lingering(connection, self._loop, is_due=False) if repeat.closes else connection.reading
+        if began >= answer.renew_at:
+            answer.renew(began)
+        answer.uses += 1
+        taken = _sent(connection, answer)
+        if taken < answer.length:
+            return self._send(connection, known, answer, began, taken)
+        self._note(known, answer, began, clock.steady() - begun, connection.client)
+        return Lingering(connection, self._loop, is_due=False) if answer.closes else connection.reading
 
-    def _note(
-        self, head: bytes, known: Known, repeat: Stored, began: float, seconds: float, client: str
-    ) -> None:
-        if not repeat.hits:
-            self._served.append(repeat)
+    def _note(self, known: Known, stored: Stored, began: float, seconds: float, client: str) -> None:
+        """Note an answer that was sent whole, for the next report and the access log."""
+        if not stored.hits:
+            self._served.append(stored)
             if self.report_at is NEVER:
                 self.report_at = clock.steady() + self._report_after
-        repeat.hits += 1
+        stored.hits += 1
         if self._opening is not None:
-            if known.line_until != repeat.renew_at:
-                self._memory.tell(head, known, repeat)
+            if known.line_until != stored.renew_at:
+                self._memory.tell(known, stored)
             self._lines.append(self._opening(began, seconds, client) + known.line)
 
     def _send(
-        self,
-        connection: ClientConnection,
-        head: bytes,
-        known: Known,
-        repeat: Stored,
-        began: float,
-        taken: int,
+        self, connection: ClientConnection, known: Known, stored: Stored, began: float, taken: int
     ) -> Activity:
-        """The longer way, for what the client did not take at once; so much it has taken already."""
-        outcome = self._memory.outcome(head, repeat)
+        """Send the rest of an answer that the client did not take at once, behind the bytes `taken`."""
+        outcome = self._memory.outcome(known.head, stored)
         outcome = replace(outcome, started=began, begun=clock.steady(), client=connection.client)
-        self._reporter.accessed(repeat.entry_id, began)
+        self._reporter.accessed(stored.entry_id, began)
         transaction, runner = Transaction(connection), self._context.runner
-        transaction.closes = repeat.closes
-        answer = self._reuse.repeated(outcome, repeat.body())
-        writer = runner.prepare(transaction, answer, repeat.data[: outcome.head_bytes], repeat.framing)
+        transaction.closes = stored.closes
+        answer = self._reuse.from_memory(outcome, stored.body())
+        writer = runner.prepare(transaction, answer, stored.data[: outcome.head_bytes], stored.framing)
         if taken:
             writer.skip(taken)
         runner.advance(transaction, waits=False)
         if transaction.status is None:
-            # If it was not the client, the blob is damaged: the ordinary way sees to that.
-            self._memory.forget(head, known)
+            # The client has gone, or the blob is damaged, which the next look-up finds out.
+            self._memory.forget(known)
         return after(transaction, self._context)
 
     def _join(
-        self, connection: ClientConnection, head: bytes, known: Known, repeat: Arriving, now: float
+        self, connection: ClientConnection, known: Known, arriving: Arriving, now: float
     ) -> Activity | None:
-        """The connection's own answer out of a download that runs."""
-        answer = repeat.join(connection.client)
+        """Send this client its own answer out of a running download; None if it can no longer be joined."""
+        answer = arriving.join(connection.client)
         if answer is None:
-            self._memory.forget(head, known)
+            self._memory.forget(known)
             return None
         transaction, runner = Transaction(connection), self._context.runner
-        transaction.closes = repeat.closes
-        if now >= repeat.renew_at:
+        transaction.closes = arriving.closes
+        if now >= arriving.renew_at:
             signed = self._reuse.signed(answer)
-            repeat.renew(head_bytes(signed, repeat.framing, closes=repeat.closes), now)
-        runner.prepare(transaction, answer, repeat.head, repeat.framing)
+            arriving.renew(head_bytes(signed, arriving.framing, closes=arriving.closes), now)
+        runner.prepare(transaction, answer, arriving.head, arriving.framing)
         runner.advance(transaction, waits=False)
         return after(transaction, self._context)
 
     def report(self) -> None:
-        """Report what was answered since the last report."""
+        """Report the answers given since the last report."""
         self.report_at = NEVER
         now = clock.wall()
-        for repeat in self._served:
-            self._reporter.repeated(repeat.outcome(), repeat.entry_id, repeat.hits, now)
-            repeat.hits = 0
+        for stored in self._served:
+            self._reporter.repeated(stored.outcome(), stored.entry_id, stored.hits, now)
+            stored.hits = 0
         self._served.clear()
         self.write_lines()
 
     def write_lines(self) -> None:
-        """Give the access log the lines of what was answered since they were last written."""
+        """Give the access log the lines of the answers given since lines were last written."""
         if self._lines:
             lines, self._lines = self._lines, []
             self._reporter.write(lines)
 
 
-def _sent(connection: ClientConnection, repeat: Stored) -> int:
-    """How much of the answer the client took at once; what is wrong with it shows when more is sent."""
-    file, taken = repeat.file, 0
+def _sent(connection: ClientConnection, stored: Stored) -> int:
+    """How many bytes of the answer the client takes at once; an error shows when more is sent."""
+    file, taken = stored.file, 0
     try:
-        taken = connection.send(repeat.data)
+        taken = connection.send(stored.data)
         # The head is not held back for the file: its pages go faster in packets of their own.
-        if file is not None and repeat.is_in_memory and taken == len(repeat.data):
+        if file is not None and stored.is_in_memory and taken == len(stored.data):
             taken += connection.stream.sendfile(file.fd, file.offset, min(file.count, A_TURN))
     except OSError:
         pass

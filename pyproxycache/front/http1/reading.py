@@ -73,7 +73,7 @@ class Reading(Activity):
         if not (connection.buffer or connection.unread):
             known = self._heads.get(data)
             if known is not None:
-                following = self._responder.repeat(connection, data, known)
+                following = self._responder.respond(connection, known)
             # After an answer, for the next head to begin; before it, for this one to be whole.
             self.deadline = self._loop.now + (_SILENCE if following is None else _KEEPALIVE)
         if following is None:
@@ -109,7 +109,7 @@ class Reading(Activity):
                 return self
             head = buffer[: found.end()]
             known = self._heads.get(head) or self._memory.find(head)
-            following = None if known is None else self._responder.repeat(connection, head, known)
+            following = None if known is None else self._responder.respond(connection, known)
             if following is None:
                 return self._submit(head)
             connection.buffer = buffer[found.end() :]

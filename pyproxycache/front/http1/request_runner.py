@@ -43,9 +43,9 @@ _SHARED = {Result.HIT, Result.REVALIDATED, Result.COLLAPSED}
 _CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError, ssl.SSLError)
 
 MayAsk = Callable[[Transaction, str], bool]
-"""Whether the transaction's request may wait for this origin now."""
+"""Takes a transaction and an origin; whether the request may wait for that origin now."""
 Learn = Callable[[Transaction, ReusableAnswer | None, bool], None]
-"""Transaction, what its answer may be repeated by, and whether the next one may get it from the store."""
+"""Takes a transaction, its answer if memory may keep it, and whether the store has it for others."""
 
 
 class RequestRunner:
@@ -201,9 +201,9 @@ class RequestRunner:
         if transaction.head is not None:
             now, closes = clock.wall(), transaction.closes
             outcome = answer.outcome
-            repeat = reusable_answer_of(answer, outcome, head, shape, self._reuse, now, closes=closes)
+            reusable = reusable_answer_of(answer, outcome, head, shape, self._reuse, now, closes=closes)
             is_shared = outcome.stored or outcome.result in _SHARED
-            self._learn(transaction, repeat, is_shared)
+            self._learn(transaction, reusable, is_shared)
         self.prepare(transaction, answer, head, shape)
 
     def prepare(

@@ -110,21 +110,21 @@ class Http1Sessions:
         assert transaction.task is not None, "it is what runs"
         return self._threads.enter(transaction.task, origin)
 
-    def _learn(self, transaction: Transaction, repeat: ReusableAnswer | None, is_shared: bool) -> None:
+    def _learn(self, transaction: Transaction, reusable: ReusableAnswer | None, is_shared: bool) -> None:
         """In a thread: there is an answer."""
         assert transaction.head is not None, "without a head there is nothing to learn"
-        self.loop.post(partial(self._answered, transaction, transaction.head, repeat, is_shared))
+        self.loop.post(partial(self._answered, transaction, transaction.head, reusable, is_shared))
 
     def _answered(
-        self, transaction: Transaction, head: bytes, repeat: ReusableAnswer | None, is_shared: bool
+        self, transaction: Transaction, head: bytes, reusable: ReusableAnswer | None, is_shared: bool
     ) -> None:
         """Keep the answer, and give it to those who wait for the same."""
-        if repeat is not None:
-            self._memory.learn(head, repeat)
+        if reusable is not None:
+            self._memory.learn(head, reusable)
         elif not is_shared:
             self._collapser.avoid(head, self.loop.now)
         wait = self._collapser.release(transaction)
-        left = [other for other in wait.waiting if not self._is_repeated(other, head)]
+        left = [other for other in wait.waiting if not self._is_answered_from_memory(other, head)]
         if left and is_shared and not wait.is_second:
             # What was stored for the first is there for the second, and in memory for the others.
             left = [self._collapser.wait_again(head, left)]
@@ -132,12 +132,12 @@ class Http1Sessions:
             working = Working(other, self._context, self._context.runner.answer)
             self.loop.turn_to(other.connection, working)
 
-    def _is_repeated(self, transaction: Transaction, head: bytes) -> bool:
-        """Whether the request could be given what memory has for its head."""
+    def _is_answered_from_memory(self, transaction: Transaction, head: bytes) -> bool:
+        """Answer the parked request from memory; returns whether memory has an answer for it."""
         known, connection = self._memory.heads.get(head), transaction.connection
         if known is None:
             return False
-        following = self._responder.repeat(connection, head, known, waited=True)
+        following = self._responder.respond(connection, known, waited=True)
         if following is None:
             return False
         connection.buffer = connection.buffer[len(head) :]

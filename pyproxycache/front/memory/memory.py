@@ -63,21 +63,25 @@ Base = tuple[bytes, ...]
 
 
 class Known:
-    """The remembered answer to a head, and its line for the access log without the line's beginning.
+    """The answer to requests with this head, and its line for the access log without the line's beginning.
 
-    The line is right up to the `renew_at` of the answer that is `line_until`.
+    The line is right while the answer's `renew_at` is `line_until`.
     """
 
-    __slots__ = ("line", "line_until", "repeat")
+    __slots__ = ("answer", "head", "line", "line_until")
 
-    def __init__(self, repeat: ReusableAnswer) -> None:
-        self.repeat = repeat
+    def __init__(self, head: bytes, answer: ReusableAnswer) -> None:
+        self.head = head
+        self.answer = answer
         self.line = ""
         self.line_until = -1.0
 
 
 class _Selected:
-    """Answers of which the lines of further fields select one: those that origins name, so no pattern."""
+    """The answers to one base that has variants, by the lines of the fields that Vary names.
+
+    Origins choose these names, so they are compared and not made into a pattern.
+    """
 
     __slots__ = ("_names", "answers", "varies")
 
@@ -87,16 +91,16 @@ class _Selected:
         self.answers: dict[tuple[bytes, ...], Stored] = {}
 
     def lines(self, head: bytes) -> tuple[bytes, ...]:
-        """The lines of those fields in a head."""
+        """The lines of the fields that Vary names in a head."""
         _request, *lines = head.split(b"\r\n")
         return tuple(line for line in lines if line.partition(b":")[0].lower() in self._names)
 
 
 class Memory:
-    """Keeps answers, up to so many bytes, and finds the one that a request gets; belongs to the poller.
+    """Keeps answers, up to `limit` bytes, and finds the one for a request; belongs to the poller.
 
-    `lines` says how those of the access log are made; None: there is no log. About `most_files` of the
-    answers have a file open.
+    `lines` makes those of the access log; None if there is none. At most about `most_files` of the answers
+    have a file open.
     """
 
     def __init__(self, limit: int, lines: Lines | None, most_files: int = _MOST_FILES) -> None:
@@ -112,24 +116,24 @@ class Memory:
         self._arriving_limit = int(limit * _SHARE_OF_ARRIVING)
         self._lines = lines
 
-    def learn(self, head: bytes, repeat: ReusableAnswer) -> None:
-        """Keep the answer that a request of this head was given."""
+    def learn(self, head: bytes, answer: ReusableAnswer) -> None:
+        """Keep the answer that a request with this head was given."""
         base = _base(head)
         if not base:
             return
-        if isinstance(repeat, Stored):
-            if sum(map(len, repeat.varies)) > _LONGEST_VARIES:
+        if isinstance(answer, Stored):
+            if sum(map(len, answer.varies)) > _LONGEST_VARIES:
                 return
-            if repeat.file:
-                # So that there are not too many of them, and those that are kept are the best.
-                repeat.size = max(repeat.size, self._of_a_file)
-            self._file(base, head, repeat)
-            if not repeat.is_kept:
+            if answer.file:
+                # An open file counts for its share of all files, so that eviction limits their number.
+                answer.size = max(answer.size, self._of_a_file)
+            self._file(base, head, answer)
+            if not answer.is_kept:
                 return
-        self._know(head, repeat)
+        self._know(head, answer)
 
     def find(self, head: bytes) -> Known | None:
-        """The remembered answer to a head that differs in no deciding field; None without one."""
+        """The answer kept for a head that differs in no deciding field; None if there is none."""
         base = _base(head)
         found = self._answers.get(base) if base else None
         if isinstance(found, _Selected):
@@ -143,35 +147,35 @@ class Memory:
         agent, referer = _value(_USER_AGENT, head), _value(_REFERER, head)
         return replace(stored.outcome(), user_agent=agent, referer=referer)
 
-    def tell(self, head: bytes, known: Known, stored: Stored) -> None:
-        """Make the line that the access log gets for this head at the moment."""
+    def tell(self, known: Known, stored: Stored) -> None:
+        """Make the line for the access log that is right until the answer is renewed."""
         assert self._lines is not None, "there is a log"
         if self._lines.by_agent or not stored.line:
-            stored.line = self._lines.rest(self.outcome(head, stored))
+            stored.line = self._lines.rest(self.outcome(known.head, stored))
         known.line, known.line_until = stored.line, stored.renew_at
 
     def sweep(self, versions: memoryview) -> None:
-        """Drop outdated answers that hold files or downloads."""
+        """Drop the outdated ones of the answers that hold files or downloads."""
         for stored in [one for one in self._files if versions[one.slot] != one.version]:
             self._drop(stored)
         over = [head for head, one in self._arriving.items() if versions[one.slot] != one.version]
         for head in over:
             self._unknow(head)
 
-    def forget(self, head: bytes, known: Known) -> None:
-        """Drop the answer, which is not right any more."""
-        self._unknow(head)
-        if isinstance(known.repeat, Stored) and known.repeat.is_kept:
-            self._kept.discard(known.repeat)
-            self._remove(known.repeat)
+    def forget(self, known: Known) -> None:
+        """Drop the answer, which may not be given any more."""
+        self._unknow(known.head)
+        if isinstance(known.answer, Stored) and known.answer.is_kept:
+            self._kept.discard(known.answer)
+            self._remove(known.answer)
 
-    def _know(self, head: bytes, repeat: ReusableAnswer) -> Known:
+    def _know(self, head: bytes, answer: ReusableAnswer) -> Known:
         self._unknow(head)
-        known = self.heads[head] = Known(repeat)
+        known = self.heads[head] = Known(head, answer)
         self._heads_bytes += _head_size(head)
-        if isinstance(repeat, Arriving):
-            self._arriving[head] = repeat
-            self._arriving_bytes += repeat.size
+        if isinstance(answer, Arriving):
+            self._arriving[head] = answer
+            self._arriving_bytes += answer.size
             while len(self._arriving) > _MOST_ARRIVING or self._arriving_bytes > self._arriving_limit:
                 self._unknow(next(iter(self._arriving)))
         while self._heads_bytes > self._heads_limit:
@@ -212,7 +216,7 @@ class Memory:
             self._remove(old)
 
     def _remove(self, stored: Stored) -> None:
-        """It is not kept any more: nobody finds it from here on."""
+        """Take an answer that is no longer kept out of everything it is found by."""
         stored.expire()
         self._files.discard(stored)
         found = self._answers.get(stored.base)
@@ -222,25 +226,25 @@ class Memory:
                 del self._answers[stored.base]
         elif found is stored:
             del self._answers[stored.base]
-        # Heads that are known may still lead to it.
+        # A Known may still refer to it, and shall not hold that memory.
         stored.base = stored.selecting = ()
 
 
 def is_plain(head: bytes) -> bool:
-    """Whether nothing but its URL and how it is to be represented decides about the request."""
+    """Whether the head is of a GET whose answer depends on its URL and representation alone."""
     base = _base(head)
     return bool(base) and base[0].startswith(b"GET ") and all(_HARMLESS.match(line) for line in base[1:])
 
 
 def _open_files() -> int:
-    """How many this process may have."""
+    """How many files this process may have open."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft
 
 
 @functools.lru_cache(64)
 def _base(head: bytes) -> Base:
-    """What decides in a head; empty where it is not simple enough to be sure."""
+    """The request line and deciding fields of a head; () if the head is not simple enough to be sure."""
     if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not is_simple(head):
         return ()
     return (head[: head.index(b"\r")], *_DECIDING.findall(head))

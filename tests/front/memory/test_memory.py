@@ -35,8 +35,8 @@ def memory(limit: int = MB, *, by_agent: bool = False, **options: int) -> Memory
 def line_of(memory: Memory, raw: bytes) -> str:
     known = memory.find(raw)
     assert known is not None
-    assert not hasattr(known.repeat, "join")
-    memory.tell(raw, known, known.repeat)  # type: ignore[arg-type]
+    assert not hasattr(known.answer, "join")
+    memory.tell(known, known.answer)  # type: ignore[arg-type]
     return known.line
 
 
@@ -59,7 +59,7 @@ def test_what_differs_in_nothing_that_decides_is_found(fields: tuple[str, ...]) 
     kept.learn(head("User-Agent: first"), one)
     known = kept.find(head(*fields))
     assert known is not None
-    assert known.repeat is one
+    assert known.answer is one
     assert kept.heads[head(*fields)] is known
 
 
@@ -102,7 +102,7 @@ def test_what_vary_names_decides_too() -> None:
         (("X-Kind: 1", "Accept-Encoding: gzip"), None),
     ):
         known = kept.find(head(*fields))
-        assert (known and known.repeat) is expected
+        assert (known and known.answer) is expected
 
 
 def test_other_names_in_vary_replace_what_was_selected_by_the_old() -> None:
@@ -116,7 +116,7 @@ def test_other_names_in_vary_replace_what_was_selected_by_the_old() -> None:
     assert (second.is_kept, third.is_kept) == (False, True)
     known = kept.find(head("X: 2", "Z: 1"))
     assert known is not None
-    assert known.repeat is third
+    assert known.answer is third
 
 
 MALFORMED = [
@@ -220,10 +220,10 @@ def test_what_is_forgotten_is_found_by_no_head() -> None:
     kept.learn(head(), one)
     other = kept.find(head("A: b"))
     assert other is not None
-    kept.forget(head(), kept.heads[head()])
+    kept.forget(kept.heads[head()])
     assert kept.find(head("C: d")) is None
     # Who knows it still finds a version that no key has.
-    assert other.repeat.version == -1
+    assert other.answer.version == -1
 
 
 def test_what_takes_its_place_is_found_instead() -> None:
@@ -236,14 +236,14 @@ def test_what_takes_its_place_is_found_instead() -> None:
     for raw in (head(), head("C: d"), head("E: f")):
         known = kept.find(raw)
         assert known is not None
-        assert known.repeat is new
+        assert known.answer is new
 
 
 def test_an_arriving_answer_is_for_the_same_head_alone() -> None:
     kept = memory()
     one = arriving()
     kept.learn(head("A: b"), one)
-    assert kept.heads[head("A: b")].repeat is one
+    assert kept.heads[head("A: b")].answer is one
     assert kept.find(head("A: c")) is None
 
 
@@ -264,7 +264,7 @@ def test_forgetting_twice_is_counted_once() -> None:
     kept.learn(head(), arriving())
     known = kept.heads[head()]
     for _ in range(5):
-        kept.forget(head(), known)
+        kept.forget(known)
     assert kept.heads == {}
     assert room(kept) == room(memory())
 
@@ -395,7 +395,7 @@ def test_a_scan_of_large_bodies_leaves_room_for_those_that_are_used(blob: FileSl
         if known is None:
             kept.learn(raw, stored(file=blob))
             return False
-        known.repeat.uses += 1  # type: ignore[union-attr]
+        known.answer.uses += 1  # type: ignore[union-attr]
         return True
 
     for number in range(300):
