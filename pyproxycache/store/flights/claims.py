@@ -23,7 +23,7 @@ from pyproxycache.store.values import RecordedFlight, Stamp
 
 
 class Claims:
-    """Gives and ends the right to lead flights; all processes that share the cache folder see the same."""
+    """Gives and ends claims on flight keys; all processes that share the cache folder see the same ones."""
 
     def __init__(self, database: Database, blobs: Blobs, largest_in_index: int = LARGEST_IN_INDEX) -> None:
         self._database = database
@@ -66,18 +66,18 @@ class Claims:
                     locks.release(place)
 
     def _known(self, key: FlightKey) -> tuple[float | None, bool]:
-        """Until when the key is not storable, and whether a flight has a row."""
+        """Until when the key is not storable (epoch seconds, or None), and whether a flight has a row."""
         if self._database.versions.is_untouched(f"{OF_CLAIMS}{key.cache_key}"):
             return None, False
         with self._database.read() as db:
             return flight_rows.known(db, key)
 
     def leader(self, key: FlightKey) -> Claim | None:
-        """The claim of the leader of the key who lives; None where there is none. Raises StoreError."""
+        """The claim of the living leader of the key; None if there is none. Raises StoreError."""
         return self._led(key, self.locks.place(key))
 
     def _led(self, key: FlightKey, place: Place) -> Claim | None:
-        """The claim of the process that has the lock, with what its row tells."""
+        """The claim of the process that has locked the place, with file and head if it has a row."""
         pid = self.locks.holder(place)
         with self._database.read() as db:
             found = flight_rows.find(db, key)
@@ -96,7 +96,7 @@ class Claims:
             return self._is_locked(claim.partial)
 
     def _succeed(self, claim: Claim, now: float) -> Won | Taken:
-        """Win the claim with what a dead leader left, as far as it can be continued."""
+        """Win the claim, with the file and head that a dead leader left if the body can be continued."""
         with self._database.write() as db:
             found = flight_rows.find(db, claim.key)
             if found is None:
@@ -146,7 +146,10 @@ class Claims:
             return file
 
     def new_file(self, name: str) -> Partial:
-        """Make another file, for a body that begins anew; in a transaction, as above. Raises StoreError."""
+        """Make another file, for a body that begins anew. Raises StoreError.
+
+        In a transaction, so that no sweep sees the file unlocked.
+        """
         with self._database.write():
             return Partial.create(self._blobs.partial_path(name))
 
@@ -171,7 +174,10 @@ class Claims:
         return self.locks.is_current(claim.place)
 
     def finish(self, claim: Claim, *, not_storable_until: float | None = None) -> None:
-        """End the claim with nothing stored; with a time, the key is not storable until then."""
+        """End the claim with nothing stored. Raises StoreError.
+
+        With `not_storable_until` (epoch seconds) the key is not storable until then.
+        """
         try:
             if claim.partial or not_storable_until is not None:
                 with self._database.write() as db:
@@ -226,7 +232,10 @@ class Claims:
         return [(key, started) for key, started, partial in rows if self._is_locked(partial)]
 
     def sweep(self, *, unused_since: float) -> int:
-        """Remove what dead leaders left and no successor continues, as `Commits.sweep` does."""
+        """Remove the files that dead leaders left and no successor continues; gives how many went.
+
+        `unused_since` (epoch seconds): files not written since then have no successor to expect.
+        """
         return self._commits.sweep(unused_since=unused_since)
 
     def _is_locked(self, partial: str) -> bool:

@@ -33,13 +33,13 @@ def question(token: str, key: FlightKey) -> bytes:
 
 
 def asked_for(line: str) -> tuple[str, FlightKey]:
-    """The token and the key in such a line; raises ValueError."""
+    """The token and the flight key in the line of question(); raises ValueError."""
     token, cache_key, variant = json.loads(line)
     return token, FlightKey.of(cache_key, variant)
 
 
 def encode(progress: Progress, partial: str | None = None) -> bytes:
-    """A line; with the name of the file where the entry is to be told."""
+    """The line that tells the progress; with `partial`, the file's name, it tells the entry as well."""
     message: dict[str, object] = {"generation": progress.generation, "size": progress.size}
     if partial is not None and progress.entry is not None:
         message |= {"entry": row_of(progress.entry), "length": progress.length, "partial": partial}
@@ -52,7 +52,7 @@ def encode(progress: Progress, partial: str | None = None) -> bytes:
 
 
 def decode(line: bytes, last: Progress) -> tuple[Progress, str | None]:
-    """The progress that a line tells, and the file's name where the entry came with it.
+    """The progress that a line tells, and the file's name if the line has the entry; raises ValueError.
 
     `last` is what the line before told: an entry and a length that have not changed are not repeated.
     """

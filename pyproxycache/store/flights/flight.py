@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pyproxycache.body import FileSlice, Piece
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.overflow import OverflowBuffer
+from pyproxycache.store.files.writing import write_all
 from pyproxycache.store.flights.flight_reader import FlightReader, why_broken
 from pyproxycache.store.flights.flight_rows import Claim
 from pyproxycache.store.flights.readers import Readers
@@ -42,14 +43,14 @@ class LocalFlight:
         self._holders = 1  # of the descriptors: who publishes, and each reader
         self._readers = Readers()
         self._waiting = 0  # threads that wait for the head, or for the file
-        self._tail: OverflowBuffer | None = None
+        self._overflow: OverflowBuffer | None = None
         self._wakers: list[Callable[[], None]] = []  # of readers that wait without a thread
         self._on_change: Callable[[bool], None] | None = None
 
     # Publishing: the leader's side.
 
     def tell_of_readers(self, on_change: Callable[[bool], None] | None) -> None:
-        """Have this called with False when the last reader has left, and with True when there is one again.
+        """Have `on_change` called with False when the last reader leaves, with True when one comes again.
 
         The thread that leaves or comes calls it. Followers in other processes count as readers.
         """
@@ -57,7 +58,10 @@ class LocalFlight:
             self._on_change = on_change
 
     def _tell_of_readers(self, were_there: bool) -> None:
-        """Call `on_change` if that has changed; without the lock, for the leader may end the flight."""
+        """Call `on_change` if the last reader has left or a first one has come.
+
+        Without the lock, because the leader may end the flight in it.
+        """
         with self._changed:
             are_there, tell = self._readers.are_there, self._on_change
         if tell is not None and are_there is not were_there:
@@ -71,7 +75,7 @@ class LocalFlight:
         self._wake()
 
     def _wake(self) -> None:
-        """Call those who wait without a thread; without the lock."""
+        """Call the `wake` of everyone who waits without a thread; without the lock."""
         with self._changed:
             wakers, self._wakers = self._wakers, []
         for wake in wakers:
@@ -91,7 +95,7 @@ class LocalFlight:
         return None
 
     def end_whole(self, body: bytes, progress: Progress) -> None:
-        """Publish the end of a body that is read from memory, for all of it is here."""
+        """Publish the end of the flight; from here on its readers read the whole `body` from memory."""
         with self._changed:
             self.body = body
         self.publish(progress)
@@ -102,7 +106,7 @@ class LocalFlight:
         return self.claim.partial if self.claim is not None else ""
 
     def is_current(self) -> bool:
-        """Whether who asks now may share it: not purged, nor lost by its leader. Raises StoreError."""
+        """Whether new followers may join: not purged, nor lost by its leader. Raises StoreError."""
         return self.claim is None or self._claim_is_current(self.claim)
 
     def is_awaited(self) -> bool:
@@ -123,25 +127,25 @@ class LocalFlight:
             self._changed.notify_all()
         self._wake()
 
-    def append_tail(self, data: bytes, progress: Progress) -> bool:
+    def append_overflow(self, data: bytes, progress: Progress) -> bool:
         """Pass on bytes that the file has no room for; False when no reader is left.
 
         Waits for the fastest reader. Those too far behind it find the body orphaned where the file ends.
         """
         with self._changed:
-            tail = self._tail = self._tail or OverflowBuffer(self._progress.size)
-            self._changed.wait_for(lambda: not self._readers.are_here or self._makes_room(tail))
+            overflow = self._overflow = self._overflow or OverflowBuffer(self._progress.size)
+            self._changed.wait_for(lambda: not self._readers.are_here or self._makes_room(overflow))
             if not self._readers.are_here:
-                tail.close()
+                overflow.close()
                 return False
-            tail.append(data)
+            overflow.append(data)
             self._progress = progress
             self._changed.notify_all()
         self._wake()
         return True
 
-    def _makes_room(self, tail: OverflowBuffer) -> bool:
-        return self._readers.make_room(tail, self._progress.size)
+    def _makes_room(self, overflow: OverflowBuffer) -> bool:
+        return self._readers.make_room(overflow, self._progress.size)
 
     # Waiting: the followers' side.
 
@@ -167,7 +171,7 @@ class LocalFlight:
         return self.progress().tells_head
 
     def when_there(self, wake: Callable[[], None]) -> bool:
-        """Have `wake` called once when there is news; False where `is_there` holds already."""
+        """Have `wake` called once when the progress changes; False if `is_there` holds already."""
         with self._changed:
             if self._progress.tells_head:
                 return False
@@ -184,7 +188,7 @@ class LocalFlight:
         self.wait_head()
 
     def _wait_until(self, ready: Callable[[], object]) -> None:
-        """Wait, with the lock held, and count as one who does."""
+        """Wait until `ready`, counted among those who wait; the caller holds the lock."""
         self._waiting += 1
         try:
             self._changed.wait_for(ready)
@@ -192,7 +196,7 @@ class LocalFlight:
             self._waiting -= 1
 
     def wait_file(self, seconds: float) -> bool:
-        """Whether there is a file, or the flight has ended; waits for that, at most so many seconds."""
+        """Wait for a file or the end, `seconds` at most; gives whether there is one of them."""
         with self._changed:
             return self._changed.wait_for(self._has_file_or_end, seconds)
 
@@ -202,7 +206,8 @@ class LocalFlight:
     def open_again(self) -> tuple[int, int]:
         """Open the growing file for another process; gives the descriptor and the file's number.
 
-        Waits for the file. Raises Orphaned where the flight is over and has none.
+        Waits for the file. Raises Orphaned if the flight is over and has none, OSError if it cannot be
+        opened.
         """
         with self._changed:
             self._wait_for_file(0)
@@ -253,7 +258,7 @@ class LocalFlight:
         """Hold the file for one more reader, from `start` on; gives its number. Raises Orphaned."""
         with self._changed:
             self._wait_for_file(start)
-            if self._tail is not None and not self._tail.reaches_back_to(start):
+            if self._overflow is not None and not self._overflow.reaches_back_to(start):
                 raise Orphaned(start)
             before = self._readers.are_there
             self._holders += 1
@@ -264,9 +269,10 @@ class LocalFlight:
     def next_piece(
         self, reader: FlightReader, wake: Callable[[], None] | None
     ) -> tuple[bool, Piece | None]:
-        """Whether there is a piece or the end, and the piece, None at the end of a whole body.
+        """Whether the reader can go on, and its next piece: None at the end of a whole body.
 
-        Waits for it without `wake`; with it, `wake` is called once when there may be something.
+        Without `wake` it waits; with it, it gives False instead of waiting, and `wake` is called once when
+        there may be something.
         """
         with self._changed:
             self._note_place(reader)
@@ -279,7 +285,7 @@ class LocalFlight:
 
     def _note_place(self, reader: FlightReader) -> None:
         self._readers.move(reader.number, reader.offset)
-        if self._tail is not None:
+        if self._overflow is not None:
             self._changed.notify_all()
 
     def _can_go_on(self, reader: FlightReader) -> bool:
@@ -295,9 +301,9 @@ class LocalFlight:
         """The reader's next piece; None at the end of a whole body."""
         now = self._progress
         if (
-            self._tail
+            self._overflow
             and self._readers.is_left_behind(reader.number)
-            and reader.offset >= self._tail.file_end
+            and reader.offset >= self._overflow.file_end
         ):
             raise Orphaned(reader.offset)
         if now.size > reader.offset:
@@ -313,14 +319,14 @@ class LocalFlight:
     def _piece(self, offset: int, stop: int) -> Piece:
         if self.body is not None:
             return self.body[offset:stop]
-        if self._tail is not None:
-            if offset >= self._tail.file_end:
-                return self._tail.read(offset, stop)
-            stop = min(stop, self._tail.file_end)
+        if self._overflow is not None:
+            if offset >= self._overflow.file_end:
+                return self._overflow.read(offset, stop)
+            stop = min(stop, self._overflow.file_end)
         return FileSlice(self._fds[-1], offset, min(stop - offset, _LARGEST_SLICE))
 
     def leave(self, reader: int | None = None) -> None:
-        """Let go of the file, for who publishes (None) or the reader with this number."""
+        """Let go of the file, for the leader's side (None) or for the reader with this number."""
         with self._changed:
             before = self._readers.are_there
             if reader is not None:
@@ -335,7 +341,11 @@ class LocalFlight:
 
 
 def _in_memory(body: bytes) -> int:
-    """A descriptor of a file in memory with these bytes."""
+    """A descriptor of a file in memory with these bytes; raises OSError."""
     fd = os.memfd_create("body", os.MFD_CLOEXEC)
-    os.write(fd, body)
+    try:
+        write_all(fd, body, 0)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd

@@ -11,7 +11,7 @@ from pyproxycache.store.values import Progress
 
 
 class _FlightBody(Protocol):
-    """What a reader needs of its flight."""
+    """The flight, as far as its readers use it."""
 
     def add_reader(self, start: int) -> int:
         """Hold the flight's file for one more reader; gives the reader's number. Raises Orphaned."""
@@ -19,10 +19,10 @@ class _FlightBody(Protocol):
     def next_piece(
         self, reader: FlightReader, wake: Callable[[], None] | None
     ) -> tuple[bool, Piece | None]:
-        """Whether there is something, and the piece, None at the end; waits where `wake` is None."""
+        """Whether the reader can go on, and its piece (None: the end); waits if `wake` is None."""
 
     def leave(self, reader: int | None = None) -> None:
-        """Let go of the file for the reader with this number."""
+        """Let go of the flight's file, for the reader with this number."""
 
 
 class FlightReader(Body):

@@ -70,7 +70,7 @@ def put(db: sqlite3.Connection, claim: Claim, now: float) -> None:
 
 
 def find(db: sqlite3.Connection, key: FlightKey) -> Claim | None:
-    """The claim that has a row under the key, whether or not its leader lives; without its place."""
+    """The claim in the key's row, without its `place`; None if there is no row. Its leader may be dead."""
     row = db.execute(_FIND, _columns(key)).fetchone()
     if row is None:
         return None
@@ -79,7 +79,7 @@ def find(db: sqlite3.Connection, key: FlightKey) -> Claim | None:
 
 
 def update(db: sqlite3.Connection, claim: Claim) -> bool:
-    """Note the claim's head and file in its row; False where the row is another claim's, or gone."""
+    """Write the claim's head and file to its row; False if the row is another claim's, or gone."""
     changed = db.execute(
         f"UPDATE flights SET entry = ?, partial = ? WHERE {_OF_KEY} AND token = ?",
         (_text(claim.entry), claim.partial, *_columns(claim.key), claim.token),
@@ -88,7 +88,7 @@ def update(db: sqlite3.Connection, claim: Claim) -> bool:
 
 
 def remove(db: sqlite3.Connection, key: FlightKey, token: str | None = None) -> bool:
-    """Remove the row under the key, with a token only if it is that claim's; gives whether it went."""
+    """Remove the key's row, with a `token` only if it is that claim's; gives whether it was removed."""
     if token is None:
         return db.execute(f"DELETE FROM flights WHERE {_OF_KEY}", _columns(key)).rowcount == 1
     gone = db.execute(f"DELETE FROM flights WHERE {_OF_KEY} AND token = ?", (*_columns(key), token))
@@ -111,7 +111,7 @@ def heads(db: sqlite3.Connection, cache_key: str) -> list[RecordedHead]:
 
 
 def refuse(db: sqlite3.Connection, key: FlightKey, until: float) -> None:
-    """Note that the key is not storable until then (epoch seconds)."""
+    """Note that the key is not storable `until` then (epoch seconds)."""
     db.execute("INSERT OR REPLACE INTO not_storable VALUES (?, ?, ?)", (*_columns(key), until))
 
 

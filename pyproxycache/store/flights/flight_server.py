@@ -36,7 +36,7 @@ class FlightServer:
         try:
             self._socket.bind("\0" + address)
         except OSError:
-            # Somebody has the name: who follows is told to look again, and goes alone in the end.
+            # Somebody else has the name: followers find no flight there, and ask the origin in the end.
             self._socket.bind(f"\0{address}-{secrets.token_hex(8)}")
         self._socket.listen(4096)  # a full queue refuses at once
         threading.Thread(target=self._accept, name="feed", daemon=True).start()
@@ -70,7 +70,7 @@ class FlightServer:
                 self._push(flight, follower)
 
     def _push(self, flight: LocalFlight, follower: socket.socket) -> None:
-        """Send the newest progress after each change, until the flight ends."""
+        """Send the file and then the newest progress after each change, until the flight ends."""
         while not flight.wait_file(self._beat):
             follower.sendall(BEAT)
         try:

@@ -32,7 +32,7 @@ class LocalFlights:
     """The flights of the processes of one machine: those this process leads, and those it follows.
 
     `_flights` (all) and `_led` (by token) are guarded by `_lock`; claims are made without it. A
-    leader elsewhere that does not keep to the terms loses the key. To be made after the fork.
+    leader in another process that does not keep to the `terms` loses the key. To be made after the fork.
     """
 
     def __init__(self, claims: Claims, terms: Terms) -> None:
@@ -41,7 +41,7 @@ class LocalFlights:
         self._lock = threading.Lock()
         self._flights: dict[FlightKey, LocalFlight] = {}
         self._led: dict[str, LocalFlight] = {}
-        self._feed = FlightServer(claims.locks.address(os.getpid()), self._find_led, terms.silence)
+        self._server = FlightServer(claims.locks.address(os.getpid()), self._find_led, terms.silence)
 
     def join(self, key: FlightKey) -> LeadFlight | JoinFlight | NotStorable:
         """Lead the download of a key, or follow the one that runs."""
@@ -83,7 +83,7 @@ class LocalFlights:
                 mine = self._flights.setdefault(key, flight) is flight
             if mine:
                 try:
-                    return self._mirror(flight, claim)
+                    return self._follow_elsewhere(flight, claim)
                 except BaseException:
                     self._abandon(flight, End.LOST)
                     raise
@@ -118,25 +118,25 @@ class LocalFlights:
             match found:
                 case Won(claim):
                     flight.claim = claim
-                    return LeadFlight(self._permit(flight, found))
+                    return LeadFlight(self._writer(flight, found))
                 case Taken(claim):
                     with self._lock:
                         self._led.pop(flight.token, None)
                         flight.token = claim.token
                     flight.claim = claim
-                    return self._mirror(flight, claim)
+                    return self._follow_elsewhere(flight, claim)
         except BaseException:
             self._abandon(flight, End.LOST)
             raise
         self._abandon(flight, End.PASSED)
         return found
 
-    def _mirror(self, flight: LocalFlight, claim: Claim) -> JoinFlight:
+    def _follow_elsewhere(self, flight: LocalFlight, claim: Claim) -> JoinFlight:
         flight.head_was_known = claim.entry is not None
-        RemoteFlightReader(flight, claim.owner, self._terms, self._mirrored).start()
+        RemoteFlightReader(flight, claim.owner, self._terms, self._followed_to_its_end).start()
         return JoinFlight(flight)
 
-    def _permit(self, flight: LocalFlight, won: Won) -> LocalWriter:
+    def _writer(self, flight: LocalFlight, won: Won) -> LocalWriter:
         if won.file is not None:
             try:
                 flight.open_file(won.file.open_reader())
@@ -154,25 +154,25 @@ class LocalFlights:
         flight.leave()
 
     def _find_led(self, token: str, key: FlightKey) -> LocalFlight | None:
-        """The flight that another process asks for, by its token, or by its key where that has no row."""
+        """The flight that another process asks for: by its token, or by its key while it has no row."""
         with self._lock:
             flight = self._led.get(token) if token else self._flights.get(key)
             if flight is None or flight.token not in self._led:
                 return None
         return flight if token or self._is_current(flight) else None
 
-    def _mirrored(self, flight: LocalFlight, silent: bool) -> None:
+    def _followed_to_its_end(self, flight: LocalFlight, silent: bool) -> None:
         if silent and flight.claim is not None:
             with logging_store_errors("take over", flight.key.cache_key):
                 self.claims.end_silent(flight.claim)
         self.drop(flight)
 
     def drop(self, flight: LocalFlight) -> None:
-        """Let nobody find the flight any more; those who have it go on."""
+        """Let nobody find the flight any more; those who follow it already go on."""
         with self._lock:
             if self._flights.get(flight.key) is flight:
                 del self._flights[flight.key]
             self._led.pop(flight.token, None)
 
     def close(self) -> None:
-        self._feed.close()
+        self._server.close()

@@ -28,7 +28,7 @@ class Readers:
 
     @property
     def are_here(self) -> bool:
-        """Whether anybody reads in this process, and keeps up."""
+        """Whether anybody in this process reads, and was not left behind."""
         return bool(self._offsets)
 
     @property
@@ -73,9 +73,12 @@ class Readers:
         """Whether the reader was too slow, and gets no bytes beyond the file."""
         return number in self._left_behind
 
-    def make_room(self, tail: OverflowBuffer, size: int) -> bool:
-        """Whether the tail has room; the slowest are left behind where the fastest has all `size` bytes."""
-        while not tail.has_room(min(self._offsets.values())):
+    def make_room(self, overflow: OverflowBuffer, size: int) -> bool:
+        """Whether the buffer has room, for which the slowest readers are left behind if need be.
+
+        They are not while even the fastest reader has not got all `size` bytes.
+        """
+        while not overflow.has_room(min(self._offsets.values())):
             if max(self._offsets.values()) < size:
                 return False
             slowest = min(self._offsets, key=self._offsets.__getitem__)

@@ -67,7 +67,10 @@ class RemoteFlightReader:
             self._flight.publish(last)
 
     def _follow(self) -> Progress:
-        """Publish the progress until the flight ends; gives the last one. Raises TimeoutError."""
+        """Publish the progress until the flight ends, and give the last one, unpublished.
+
+        Raises TimeoutError if the leader was silent, or did not get on, for too long.
+        """
         try:
             process = os.pidfd_open(int(self._owner.split("-")[1]))
         except OSError:
@@ -112,7 +115,7 @@ class RemoteFlightReader:
         return replace(self._flight.progress(), end=end)
 
     def _receive(self, leader: socket.socket) -> Progress | None:
-        """Publish each line; gives the one with the end, unpublished, or None where none comes."""
+        """Publish what each line tells, but give the end unpublished; None if no line has it."""
         buffer, has_file, moved = b"", False, clock.steady()
         while True:
             more, fds, _, _ = socket.recv_fds(leader, 65536, 1, socket.MSG_CMSG_CLOEXEC)

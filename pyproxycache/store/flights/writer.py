@@ -32,7 +32,7 @@ class LocalWriter:
     def __init__(
         self, claims: Claims, flight: LocalFlight, won: Won, drop: Callable[[LocalFlight], None]
     ) -> None:
-        """`drop` makes the flight one that nobody finds any more."""
+        """`drop` is called so that nobody finds the flight any more."""
         self._claims = claims
         self._drop = drop
         self._claim = won.claim
@@ -88,8 +88,8 @@ class LocalWriter:
     def begin_anew(self, entry: Entry, length: int | None) -> bool:
         """Begin the body again from its first byte; False where a client has bytes that this leader wrote.
 
-        Bytes that a dead leader left are no obstacle, but their file stays as it is, for nobody knows who
-        reads it: they break off. Who was given nothing goes on with the new body, if its head fits.
+        A dead leader's bytes do not prevent it, but their file stays as it is; its readers break off. Those
+        who were given nothing go on with the new body, if its head fits.
         """
         if self._begun and not self.flight.is_untouched():
             return False
@@ -113,8 +113,8 @@ class LocalWriter:
             self._claims.record(self._claim)
 
     def feed_without_file(self, data: bytes, total: int) -> bool:
-        """Pass on bytes that no file has room for to followers here; False when none is left."""
-        return self.flight.append_tail(
+        """Pass on bytes that no file has room for to followers in this process; False when none is left."""
+        return self.flight.append_overflow(
             data, Progress(self._generation, total, self.entry, self._length, file=None)
         )
 
@@ -171,7 +171,7 @@ class LocalWriter:
         not_storable_until: float | None = None,
         total: int | None = None,
     ) -> None:
-        """End the flight with nothing stored."""
+        """End the flight with nothing stored; raises nothing of the store's."""
         self._end_claim(not_storable_until)
         self._end(self._progress(end, error, total))
         if self._file is not None:

@@ -104,7 +104,7 @@ def test_a_hung_leader_is_not_followed(cache: CacheDir, make_process: MakeProces
     assert follower.call("join", URL) == ["lead", 0, None]
 
 
-def test_many_threads_share_one_mirror(cache: CacheDir, make_process: MakeProcess) -> None:
+def test_many_threads_share_one_remote_reader(cache: CacheDir, make_process: MakeProcess) -> None:
     leader = make_process()
     leader.call("join", URL)
     leader.call("begin", None)
@@ -125,13 +125,13 @@ def test_many_threads_share_one_mirror(cache: CacheDir, make_process: MakeProces
     assert data(pieces) == b"body"
 
 
-def test_a_mirror_that_cannot_start_is_not_found(
+def test_a_remote_reader_that_cannot_start_is_not_found(
     cache: CacheDir, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leader = make_process()
     leader.call("join", URL)
 
-    def refuse(_mirror: RemoteFlightReader) -> None:
+    def refuse(_reader: RemoteFlightReader) -> None:
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patched:
