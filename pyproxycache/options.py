@@ -1,7 +1,7 @@
-"""The options of each component: frozen values, which config.py has checked and converted.
+"""The options of each component: frozen values, which the configuration has checked and converted.
 
-Sizes are in bytes, ages in seconds. The word in an Annotated type names its notation (notation.py). None
-means that a feature is off, or that there is no limit.
+Sizes are in bytes, ages in seconds. The word in an Annotated type names its notation, which is in
+configuration/notation.py. None means that a feature is off, or that there is no limit.
 """
 
 from __future__ import annotations

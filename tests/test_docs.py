@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from pyproxycache import config
 from pyproxycache.cli import main
+from pyproxycache.configuration import config
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

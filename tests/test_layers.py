@@ -51,6 +51,7 @@ NOT_KNOWN = {"serving": {"upstream"}}
 
 # The rooms of a large component, from the bottom up.
 ROOMS = {
+    "configuration": ("notation", "documents", "sections", "config"),
     "store": ("values", "ports", "store_errors", "files", "sqlite", "index", "bodies", "flights", "upkeep"),
     "serving": ("status_fields", "responses", "lookup", "resumed", "arriving", "entry_bodies", "delivery"),
     "fetching": (
@@ -87,7 +88,7 @@ PORTS = {"values", "ports", "store_errors"}
 BESIDE_PORTS = {"store", "wiring", "cli"}
 
 # The configuration stands beside the layers: what it may import, and who may import it.
-CONFIGURATION = {"config", "notation"}
+CONFIGURATION = {"configuration"}
 BELOW_CONFIGURATION = LAYERS[0] | {"rules"} | CONFIGURATION
 ABOVE_CONFIGURATION = LAYERS[-2] | LAYERS[-1] | CONFIGURATION
 
@@ -351,9 +352,13 @@ def test_a_cycle_is_named() -> None:
         ("store.index", "from pyproxycache.engine import Engine", "store.index:1: store imports engine"),
         ("engine", "from . import front", "engine:1: engine imports front"),
         ("serving.lookup", "from ..upstream import client", "serving.lookup:1: serving imports upstream"),
-        ("engine", "from .config import Config", "engine:1: engine imports config"),
+        ("engine", "from .configuration.config import Config", "engine:1: engine imports configuration"),
         ("front.router", "from pyproxycache.wiring import build", "front.router:1: front imports wiring"),
-        ("config", "from pyproxycache.store import index", "config:1: config imports store"),
+        (
+            "configuration",
+            "from pyproxycache.store import index",
+            "configuration:1: configuration imports store",
+        ),
         ("messages", "from pyproxycache.rules import urls", "messages:1: messages imports rules"),
         (
             "serving.follow",
@@ -378,11 +383,14 @@ def test_an_offence_is_named(module: str, source: str, offence: str) -> None:
         ("store.index", "import os, sqlite3\nfrom pyproxycache.store.blobs import Blobs"),
         ("engine", "from pyproxycache import __version__\nfrom pyproxycache.rules import decide"),
         ("mirrors.debian", "from pyproxycache.rules.policy import Policy"),
-        ("config", "from pyproxycache.rules.policy import Policies\nfrom pyproxycache import notation"),
+        ("configuration", "from pyproxycache.rules.policy import Policies"),
         ("serving.follow", "from pyproxycache.store.ports import Bodies\nfrom ..store.values import End"),
         ("wiring", "from pyproxycache.store.index.index import Index"),
-        ("wiring", "from pyproxycache.config import Config\nfrom pyproxycache.front import wsgi"),
-        ("cli", "from pyproxycache import config, wiring"),
+        (
+            "wiring",
+            "from pyproxycache.configuration.config import Config\nfrom pyproxycache.front import wsgi",
+        ),
+        ("cli", "from pyproxycache import configuration, wiring"),
     ],
 )
 def test_what_the_design_allows_passes(module: str, source: str) -> None:

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from pyproxycache.configuration.notation import NOTATIONS
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Url
-from pyproxycache.notation import NOTATIONS
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo
 

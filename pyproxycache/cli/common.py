@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from pyproxycache.config import FLAGS, Config, load
+from pyproxycache.configuration.config import FLAGS, Config, load
 from pyproxycache.errors import BadRequest, ConfigError, ProxyError
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.urls import parse_url

@@ -15,7 +15,7 @@ from pyproxycache.cli.common import (
     server_options,
 )
 from pyproxycache.cli.running import running
-from pyproxycache.config import dump, load
+from pyproxycache.configuration.config import dump, load
 from pyproxycache.errors import ConfigError
 
 

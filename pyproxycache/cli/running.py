@@ -11,7 +11,7 @@ import logging
 import os
 from pathlib import Path
 
-from pyproxycache.config import Config, dump
+from pyproxycache.configuration.config import Config, dump
 
 log = logging.getLogger("pyproxycache")
 

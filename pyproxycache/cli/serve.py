@@ -13,7 +13,7 @@ from pyproxycache.cli.address import usable_address
 from pyproxycache.cli.common import WRONG_USAGE, fail, given_by, server_options
 from pyproxycache.cli.running import Running
 from pyproxycache.cli.trial import try_out
-from pyproxycache.config import Config, load
+from pyproxycache.configuration.config import Config, load
 from pyproxycache.errors import ConfigError
 from pyproxycache.options import LOOPBACK
 from pyproxycache.units import format_size

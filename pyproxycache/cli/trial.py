@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from pyproxycache.config import Config
+from pyproxycache.configuration.config import Config
 from pyproxycache.errors import ConfigError, ProxyError
 from pyproxycache.front.processes.unix_sockets import check_is_free
 from pyproxycache.report.sinks import sink

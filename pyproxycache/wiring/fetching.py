@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyproxycache.config import Config
+from pyproxycache.configuration.config import Config
 from pyproxycache.engine import Components
 from pyproxycache.fetching.direct_bodies import DirectBodies
 from pyproxycache.fetching.dispatch import Dispatcher

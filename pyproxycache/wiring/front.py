@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from pyproxycache.config import Config
+from pyproxycache.configuration.config import Config
 from pyproxycache.engine import Engine
 from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.answers.application import Application

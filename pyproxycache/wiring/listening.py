@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from pyproxycache.config import Config
+from pyproxycache.configuration.config import Config
 from pyproxycache.gates.access import Guard
 from pyproxycache.options import GuardOptions
 

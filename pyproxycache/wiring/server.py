@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from pyproxycache.background import tell_of_lost_threads
-from pyproxycache.config import Config
+from pyproxycache.configuration.config import Config
 from pyproxycache.front.processes.gunicorn_server import Server, Setup
 from pyproxycache.front.processes.worker_parts import WorkerParts
 from pyproxycache.options import ServerOptions

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from pyproxycache.background import Background, Count, Rounds
-from pyproxycache.config import Config
+from pyproxycache.configuration.config import Config
 from pyproxycache.engine import Engine
 from pyproxycache.errors import StoreError
 from pyproxycache.front.processes.heap import HeapTrim

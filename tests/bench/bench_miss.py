@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from pyproxycache import engine
-from pyproxycache.config import Config
+from pyproxycache.configuration.config import Config
 from pyproxycache.facts import Facts
 from pyproxycache.fetching import fetcher, leader
 from pyproxycache.fetching.transfers import downloads, transfer

@@ -3,7 +3,7 @@
 import pytest
 
 from pyproxycache.cli.serve import greeting
-from pyproxycache.config import parse
+from pyproxycache.configuration.config import parse
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 from scripted import Scripted, upstream
 
-from pyproxycache.config import Config
+from pyproxycache.configuration.config import Config
 from pyproxycache.facts import Facts
 from pyproxycache.messages import Entry, Head, Headers, Part, Request, Url
 from pyproxycache.options import FetchOptions, Share, StoreOptions

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from gunicorn.config import Config as ServerConfig
 
-from pyproxycache.config import Config
+from pyproxycache.configuration.config import Config
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.poller import Poller
 from pyproxycache.front.processes.gunicorn_server import PARSING

@@ -10,7 +10,7 @@ from pathlib import Path
 from origin import Origin
 from scripted import OK, Scripted
 
-from pyproxycache.config import Config, parse
+from pyproxycache.configuration.config import Config, parse
 from pyproxycache.front.processes.worker_parts import WorkerParts
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.options import Share, StoreOptions

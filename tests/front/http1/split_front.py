@@ -15,7 +15,7 @@ from inprocess import server_config
 from scripted import upstream
 from splits import Plain, Secured, cpu_within, plain, secured
 
-from pyproxycache.config import Config
+from pyproxycache.configuration.config import Config
 from pyproxycache.errors import ProxyError
 from pyproxycache.facts import Facts
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool, Task

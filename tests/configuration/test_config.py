@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-from pyproxycache.config import FLAGS, Config, default_store_path, dump, load, parse
+from pyproxycache.configuration.config import FLAGS, Config, default_store_path, dump, load, parse
 from pyproxycache.errors import ConfigError
 from pyproxycache.messages import Head, Headers, Url
 from pyproxycache.options import INWARD, LOOPBACK, ParentOptions, Share
@@ -21,7 +21,7 @@ from pyproxycache.rules.cache_key import QueryMode, cache_key
 from pyproxycache.rules.policy import Policy
 
 TARGETS = ("cdn-cache-control",)
-MANUAL = Path(__file__).parent.parent / "docs" / "configuration.md"
+MANUAL = Path(__file__).parents[2] / "docs" / "configuration.md"
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", MANUAL.read_text(), re.MULTILINE | re.DOTALL)
 
 

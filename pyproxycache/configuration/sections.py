@@ -1,0 +1,122 @@
+"""Plain data of a configuration converted to frozen option values by their annotated types, and back."""
+
+from __future__ import annotations
+
+import types
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+from pyproxycache.configuration.notation import NOTATIONS, Notation, choice
+from pyproxycache.options import ParentOptions
+
+# Sections that may be given as one plain value, and the key that the value is for.
+_SHORT_FORMS = {ParentOptions: "url"}
+
+_OPTIONAL = (Union, types.UnionType)
+
+KeyPath = tuple[str | int, ...]
+"""Where a value is in the configuration: the keys, and the positions in lists, from the outermost on."""
+
+
+class Refused(Exception):
+    """Values were refused: `problems` has the path of each, and what is wrong with it."""
+
+    def __init__(self, *problems: tuple[KeyPath, str]) -> None:
+        super().__init__()
+        self.problems = problems
+
+
+class Problems:
+    """Collects problems at several places of the configuration, to raise them together."""
+
+    def __init__(self) -> None:
+        self.problems: list[tuple[KeyPath, str]] = []
+
+    def read(self, kind: Any, value: Any, path: KeyPath) -> Any:
+        """The value converted to the annotated type; None if it is refused, with the problems collected."""
+        try:
+            return _read(kind, value, path)
+        except Refused as refused:
+            self.problems += refused.problems
+            return None
+
+    def add(self, path: KeyPath, text: str) -> None:
+        """Add a problem of the value at the path."""
+        self.problems.append((path, text))
+
+    def raise_any(self) -> None:
+        """Raise Refused if there are problems."""
+        if self.problems:
+            raise Refused(*self.problems)
+
+
+def _read(kind: Any, value: Any, path: KeyPath) -> Any:
+    """The value converted to the annotated type; raises Refused."""
+    if get_origin(kind) in _OPTIONAL:
+        return None if value is None else _read(get_args(kind)[0], value, path)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            return (_read(get_args(kind)[0], value, path),)
+        problems = Problems()
+        items = [problems.read(get_args(kind)[0], item, (*path, n)) for n, item in enumerate(value)]
+        problems.raise_any()
+        return tuple(items)
+    if _is_section(kind):
+        return read_section(kind, value, path)
+    try:
+        return _notation(kind).read(value)
+    except (ValueError, OverflowError) as error:
+        raise Refused((path, str(error))) from error
+
+
+def read_section(kind: Any, value: Any, path: KeyPath) -> Any:
+    """The section at the path as a Struct of this class; raises Refused with all that is wrong in it."""
+    accepted = {info.encode_name: info for info in fields(kind)}
+    if kind in _SHORT_FORMS and isinstance(value, str):
+        value = {_SHORT_FORMS[kind]: value}
+    if not isinstance(value, dict):
+        raise Refused((path, f"{value!r} is not a section: keys with values, of {', '.join(accepted)}"))
+    problems, read = Problems(), {}
+    for key, item in value.items():
+        info = accepted.get(key)
+        if info is None:
+            near = get_close_matches(str(key), accepted, 1)
+            hint = f", did you mean {near[0]}" if near else ""
+            text = f"unknown key{hint}; accepted here: {', '.join(accepted)}"
+            problems.add((*path, str(key)), text)
+        # A key without a value counts as absent, unless null is one of its values.
+        elif item is not None or get_origin(info.type) in _OPTIONAL:
+            read[info.name] = problems.read(info.type, item, (*path, key))
+    for key, info in accepted.items():
+        if info.required and info.name not in read:
+            problems.add((*path, key), "is missing, and has no default")
+    problems.raise_any()
+    return kind(**read)
+
+
+def written(kind: Any, value: Any) -> Any:
+    """The value as plain YAML data, which is read to an equal one."""
+    if value is None:
+        return None
+    if get_origin(kind) in _OPTIONAL:
+        return written(get_args(kind)[0], value)
+    if get_origin(kind) is tuple:
+        return [written(get_args(kind)[0], item) for item in value]
+    if _is_section(kind):
+        return {info.encode_name: written(info.type, getattr(value, info.name)) for info in fields(kind)}
+    return _notation(kind).write(value)
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+def _notation(kind: Any) -> Notation:
+    if get_origin(kind) is Annotated:
+        return NOTATIONS[kind.__metadata__[0]]
+    if get_origin(kind) is Literal:
+        return choice(get_args(kind))
+    return NOTATIONS["switch" if kind is bool else "text"]
