@@ -1,4 +1,4 @@
-"""What several threads want done at the same time, done by one of them for all who wait."""
+"""Work that several threads want done at the same time, done by one of them for all who wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST = 32
 
 
 class _Waiting(Generic[T, R]):
-    """One thread's item, and how it went; `turn` is free once that is known, or the thread is to work."""
+    """One thread's item and its result; `turn` is released when there is one, or the thread has to work."""
 
     def __init__(self, item: T) -> None:
         self.item = item
@@ -26,10 +26,10 @@ class _Waiting(Generic[T, R]):
 
 
 class Batches(Generic[T, R]):
-    """Calls `work` with what has gathered while it was busy; it gives a result or an error for each item.
+    """Calls `work` with the items that came while it was busy; it gives a result or an error for each.
 
-    `_waiting` and `_is_busy` are guarded by `_lock`. Whoever works does one batch, and then it is the turn
-    of the next who waits.
+    `_waiting` and `_is_busy` are guarded by `_lock`. A thread does one batch, with its own item in it, and
+    then the next one that waits does one.
     """
 
     def __init__(self, work: Callable[[Sequence[T]], Sequence[R | Exception]]) -> None:
@@ -44,7 +44,7 @@ class Batches(Generic[T, R]):
         return len(self._waiting)
 
     def do(self, item: T) -> R:
-        """What `work` gives for the item; raises what it gives as an error."""
+        """Have the item worked on, and give its result; raises the error that it came to."""
         wanted: _Waiting[T, R] = _Waiting(item)
         with self._lock:
             self._waiting.append(wanted)
@@ -58,7 +58,7 @@ class Batches(Generic[T, R]):
         return wanted.result  # type: ignore[return-value]
 
     def _do_batch(self) -> None:
-        """With what has been waiting longest, this thread's own item first."""
+        """Work on the items that have waited longest, of which this thread's own is the first."""
         with self._lock:
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,9 +17,9 @@ from pyproxycache.store.files.access_times import note_none_below
 from pyproxycache.store.files.footprint import Disk
 from pyproxycache.store.files.private import is_ours_alone, keep_private
 from pyproxycache.store.files.writing import as_store_error, as_store_errors, write_all
-from pyproxycache.store.sqlite.damage import discard, remove_discarded
 
 _ST_BLOCK = 512
+_DISCARDED = "discarded-"
 # 256 folders: some thousand files in each where a million are stored, and all made soon.
 _PREFIX = 2
 _LARGE = 4 << 20
@@ -53,19 +55,27 @@ class Blobs:
             raise StoreError(f"cannot use the cache folder {self.root}: {error.strerror}") from error
 
     def discard(self) -> None:
-        """Take all bodies out of use, for there is nothing that names them; raises StoreError."""
+        """Take all blobs out of use, because no index names them; raises StoreError."""
         with as_store_errors(self._blobs):
-            discard(self._blobs)
+            if any(self._blobs.iterdir()):
+                self._blobs.rename(self.root / f"{_DISCARDED}{secrets.token_hex(4)}")
+                self._blobs.mkdir(mode=0o700)
 
     def remove_discarded(self) -> None:
-        """Remove what was taken out of use; raises OSError."""
-        remove_discarded(self.root)
+        """Remove the blobs that `discard` took out of use, while others may do so too; raises OSError."""
+        for item in list(_listed(self.root)):
+            if item.name.startswith(_DISCARDED):
+                shutil.rmtree(item, ignore_errors=True)
 
     def path(self, digest: str) -> Path:
+        """Where the blob of this digest lies, if it has a file."""
         return self._blobs / digest[:_PREFIX] / digest
 
     def open(self, digest: str, size: int) -> int:
-        """A descriptor for reading; raises FileNotFoundError when just evicted, Damaged when cut short."""
+        """Open a blob of this size, and give the descriptor.
+
+        Raises FileNotFoundError if it was just evicted, Damaged if it has another size.
+        """
         fd = opened(lambda: os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC))
         found = os.fstat(fd).st_size
         if found != size:
@@ -74,9 +84,9 @@ class Blobs:
         return fd
 
     def keep(self, partial: Path, digest: str) -> None:
-        """Give the partial file its digest as a second name; equal bytes keep one blob, the new one.
+        """Make the partial file the blob of this digest, by a second name. Raises StoreError.
 
-        Of the old one nobody knows whether the disk still has it as it was.
+        It replaces a blob that is there already, which may be damaged.
         """
         path = self.path(digest)
         with as_store_errors(path):
@@ -89,7 +99,10 @@ class Blobs:
                 fresh.replace(path)
 
     def write(self, digest: str, data: bytes) -> None:
-        """A whole body in its place, with the index's write lock held; equal bytes keep one blob."""
+        """Write the blob of this digest, with the index's write lock held. Raises StoreError.
+
+        One that is there already is kept if it has these bytes, and replaced if it is damaged.
+        """
         self.intent.note(digest)
         folder = f"{self._blobs_text}{digest[:_PREFIX]}"
         path = f"{folder}/{digest}"
@@ -110,7 +123,7 @@ class Blobs:
 
     @property
     def intent(self) -> Intent:
-        """Raises StoreError where its file cannot be used."""
+        """The digests of the blobs that are being written; raises StoreError if its file cannot be used."""
         if self._intent is None:
             self._intent = Intent(self.root / "intent")
         return self._intent
@@ -140,10 +153,11 @@ class Blobs:
                 os.close(self._removed.pop())
 
     def partial_path(self, token: str) -> Path:
+        """Where the growing file of this name lies."""
         return self._partial / token
 
     def partial_tokens(self) -> Iterator[str]:
-        """The tokens of all growing files on the disk; raises StoreError."""
+        """The names of all growing files on the disk; raises StoreError."""
         with as_store_errors(self._partial):
             yield from (item.name for item in _listed(self._partial))
 
@@ -206,7 +220,7 @@ class BlobReader(Body):
         return next(self)
 
     def all(self, size: int) -> bytes:
-        """The whole blob, of so many bytes."""
+        """All bytes of the blob, which has `size` of them."""
         return os.pread(self._fd, size, 0)
 
     def ready_piece(self) -> FileSlice:

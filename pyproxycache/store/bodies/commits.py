@@ -35,7 +35,7 @@ class Commit:
 
 
 class Commits:
-    """Puts blobs in their places, and then the rows that name them; looks after those that have none."""
+    """Commits whole bodies, each with its row, and removes the files that dead writers left."""
 
     def __init__(self, database: Database, blobs: Blobs, largest_in_index: int = LARGEST_IN_INDEX) -> None:
         self._database = database
@@ -45,9 +45,9 @@ class Commits:
         self._committed = ""  # the token of this process's last batch that has its rows
 
     def store(self, commit: Commit) -> int | None:
-        """Commit it, in one transaction with what other threads have; gives the entry's id.
+        """Commit the body, in one transaction with those of other threads; gives the entry's id.
 
-        None when the claim was not current. Raises StoreError.
+        None if the claim was not current: nothing is stored then. Raises StoreError.
         """
         return self._batches.do(commit)
 
@@ -117,7 +117,7 @@ class Commits:
         return 1
 
     def remove_unnamed(self, digest: str) -> None:
-        """Unlink the blob if no row names it; in a transaction, for a commit may be adopting it."""
+        """Remove the blob's file if no row names it; in a transaction, as a commit may be adopting it."""
         with self._database.write() as db:
             self._drop_unnamed(db, digest)
         self._blobs.free_removed()

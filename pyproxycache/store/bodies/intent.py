@@ -1,4 +1,4 @@
-"""The blobs that are being written and that no row names yet: known to whoever comes after their writer."""
+"""The digests of the blobs that are being written and have no row yet, which outlive their writer."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 
 from pyproxycache.errors import StoreError
 from pyproxycache.store.bodies.batches import MOST
-from pyproxycache.store.files.locks import open_lock
+from pyproxycache.store.files.private import open_private
 
 _TOKEN, _DIGEST = 16, 64
 
 
 class Intent:
-    """A writer's token, and the digests of his blobs, in a mapped file, which outlives him.
+    """The last writer's token and the digests of its blobs, in a mapped file.
 
-    They stay after the rows are there: until the next writer looks whether they are. Guarded by the
-    index's write lock.
+    They stay noted after the commit, until the next writer has looked whether their rows are there. Guarded
+    by the index's write lock.
     """
 
     def __init__(self, path: Path) -> None:
         size = 1 + _TOKEN + MOST * _DIGEST
         try:
-            fd = open_lock(path)
+            fd = open_private(path)
             try:
                 os.posix_fallocate(fd, 0, size)  # with room on the disk: a full one would show as SIGBUS
                 self._map = mmap.mmap(fd, size)
@@ -33,7 +33,10 @@ class Intent:
             raise StoreError(f"cannot use {path}: {error.strerror}") from error
 
     def begin(self, token: str) -> None:
-        """No blob is being written; those that come are those of this writer (16 characters at most)."""
+        """Forget the digests; those noted from now on are of the writer with this token.
+
+        The token has 16 ASCII characters at most.
+        """
         self._map[: 1 + _TOKEN] = b"\0%-16b" % token.encode()
 
     def note(self, digest: str) -> None:

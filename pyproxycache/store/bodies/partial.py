@@ -20,7 +20,7 @@ class Partial:
     """A growing body file, locked (flock) for as long as its writer lives.
 
     The kernel drops the lock with the process, so whoever gets the lock knows that the former
-    writer is dead. Only the flight's leader thread writes. Letting go of the object closes the file.
+    writer is dead. Only the flight's leader thread writes. The file is closed with the object.
     """
 
     def __init__(self, path: Path, fd: int) -> None:
@@ -50,9 +50,9 @@ class Partial:
 
     @classmethod
     def take_over(cls, path: Path) -> Partial | None:
-        """The file of a writer that is gone, locked for us; None while its writer lives.
+        """Open and lock the file of a dead writer; None while its writer lives.
 
-        Raises FileNotFoundError where there is no such file, StoreError where it cannot be had.
+        Raises FileNotFoundError if there is no such file, StoreError if it cannot be opened or locked.
         """
         fd = -1
         try:
@@ -74,9 +74,9 @@ class Partial:
         return os.fstat(self._fd).st_nlink > 1
 
     def last_written(self, now: float) -> float:
-        """When it was last written to (epoch seconds); `now` where a wrong clock has noted a later time.
+        """When the file was last written to (epoch seconds), but not later than `now`.
 
-        That is noted then, so that it grows old from here on.
+        A later time, which a wrong clock has left, is set to `now`, so that the file grows old from there.
         """
         noted = os.fstat(self._fd).st_mtime
         if noted > now:
@@ -84,12 +84,12 @@ class Partial:
         return min(noted, now)
 
     def open_reader(self) -> int:
-        """A descriptor for readers, on an open file of its own: it does not carry the lock."""
+        """A descriptor for readers, which does not hold the lock; raises StoreError."""
         with as_store_errors(self.path):
             return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
 
     def write(self, data: bytes) -> None:
-        """Append; raises NoSpace when the disk is full, with nothing of `data` counted."""
+        """Append `data`, or nothing: raises NoSpace if the disk is full, StoreError or OSError else."""
         if self._hash is None:
             self._hash = self._rehash()
         with as_store_errors(self.path):
@@ -102,7 +102,7 @@ class Partial:
         return self.sha256().hexdigest()
 
     def sha256(self) -> hashlib._Hash:
-        """The hash of what was written so far, to go on with elsewhere."""
+        """A copy of the hash of what was written so far, to continue elsewhere."""
         if self._hash is None:
             self._hash = self._rehash()
         return self._hash.copy()
@@ -118,20 +118,20 @@ class Partial:
         return FileSlice(self._fd, 0, self.size).blocks()
 
     def content(self) -> bytes:
-        """All that was written; raises StoreError where the disk does not give it."""
+        """All that was written so far, in memory; raises StoreError if it cannot be read."""
         with as_store_errors(self.path):
             return b"".join(self.blocks())
 
     def release(self) -> None:
-        """Leave the file for whoever takes it over."""
+        """Close the file and so unlock it, for whoever takes it over."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def discard(self) -> None:
-        """Remove the file's own name (a blob made of it stays) and let go of it.
+        """Remove the file's own name and close it; a blob made of it stays.
 
-        A name that the disk does not remove is left to the sweep: the end of a flight raises nothing.
+        Raises nothing: a name that cannot be removed is left to the sweep.
         """
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)

@@ -28,8 +28,8 @@ class StoredBodies:
     def open(self, digest: str, size: int, start: int, stop: int) -> Body:
         """Read a body's bytes from `start` up to `stop`.
 
-        Raises BodyGone where it cannot be read; what names it is forgotten, unless this process alone
-        cannot read it now, for it is out of descriptors.
+        Raises BodyGone if it cannot be read. All entries that name it are forgotten then, unless it is only
+        this process that cannot read it, because it is out of descriptors. Raises StoreError.
         """
         try:
             return self._bodies.read_verified(digest, size, start, stop)

@@ -1,4 +1,4 @@
-"""What is stored of a body, wherever it is: the small ones in the index, all others in files."""
+"""Reads whole bodies, wherever they are: small ones in the index, all others in files."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _BLOCK = 1 << 20
 class WholeBodies:
     """Reads whole bodies by digest and size.
 
-    Each method raises FileNotFoundError where the body is gone, Damaged where it is not what it was,
-    OSError where the disk does not give it, and StoreError where the index cannot be read.
+    Each method raises FileNotFoundError if the body is gone, Damaged if it has another size or other bytes
+    than were written, OSError if the disk does not give it, and StoreError if the index cannot be read.
     """
 
     def __init__(self, database: Database, blobs: Blobs) -> None:
         self._database = database
         self._blobs = blobs
-        self._verified: set[str] = set()  # small ones; changed in one step, without a lock
+        self._verified: set[str] = set()  # digests; changed in one step, without a lock
 
     def read(self, digest: str, size: int, start: int, stop: int) -> Body:
-        """The bytes from `start` up to `stop`."""
+        """The body's bytes from `start` up to `stop`."""
         content = self._content(digest, size)
         if content is not None:
             return BytesBody(content[start:stop])
         return BlobReader(self._blobs.open(digest, size), start, stop)
 
     def read_verified(self, digest: str, size: int, start: int, stop: int) -> Body:
-        """The bytes from `start` up to `stop`; a body of up to 64 KB is verified when first read here."""
+        """The body's bytes from `start` up to `stop`; one of up to 64 KB is verified at its first read."""
         if size > _VERIFIED_AT_ONCE or digest in self._verified:
             return self.read(digest, size, start, stop)
         content = self._content(digest, size)
@@ -53,7 +53,7 @@ class WholeBodies:
         return reader
 
     def check(self, digest: str, size: int) -> bool:
-        """Whether all of its bytes are what the digest says."""
+        """Whether the body's bytes have this digest; reads all of them."""
         content = self._content(digest, size)
         if content is not None:
             return hashlib.sha256(content).hexdigest() == digest
@@ -67,7 +67,7 @@ class WholeBodies:
         return found.hexdigest() == digest
 
     def file(self, digest: str) -> Path:
-        """The file that has it: its own, or the index."""
+        """The path of the file that has the body: its own, or the index."""
         rows = self._database.select("SELECT place IS NULL FROM blobs WHERE digest = ?", (digest,))
         return self._database.path if rows == [(0,)] else self._blobs.path(digest)
 

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from pyproxycache.errors import StoreError
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.files.locks import open_lock
+from pyproxycache.store.files.private import open_private
 
 _SLOTS = 1 << 12
 _WORD = 8
@@ -39,7 +39,7 @@ class _LockFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.fd = open_lock(path)
+        self.fd = open_private(path)
         try:
             # With room on the disk: a full one would show as SIGBUS.
             os.posix_fallocate(self.fd, 0, _SLOTS * _WORD)

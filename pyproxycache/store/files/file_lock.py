@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pyproxycache import clock
 from pyproxycache.errors import StoreError
-from pyproxycache.store.files.locks import open_lock
+from pyproxycache.store.files.private import open_private
 
 _FLOCK = struct.Struct("hhqqi4x")
 
@@ -68,7 +68,7 @@ class FileLock:
         pid = os.getpid()
         if self._fd is None or self._fd[0] != pid:
             try:
-                self._fd, self._waiter = (pid, open_lock(self._path)), None
+                self._fd, self._waiter = (pid, open_private(self._path)), None
             except OSError as error:
                 raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
         return self._fd[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
@@ -13,21 +14,30 @@ log = logging.getLogger("pyproxycache.store")
 _OF_OTHERS = 0o077
 
 
-def create_private(path: Path) -> None:
-    """Make an empty file that its user alone may read, where there is none; raises OSError.
+def open_private(path: Path, flags: int = 0) -> int:
+    """A descriptor of a file that its user alone may read, made if there is none; raises OSError.
 
-    Of one who runs as root it gets the folder's owner: a command may come before the service.
+    It gets the owner of its folder, because root may run a command on a service's cache first. `flags` are
+    added to those of open(2).
     """
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
     try:
         folder = path.parent.stat()
-        if os.geteuid() == 0 and folder.st_uid != 0:
+        if os.geteuid() == 0 and os.fstat(fd).st_uid != folder.st_uid:
             os.fchown(fd, folder.st_uid, folder.st_gid)
-    finally:
+    except BaseException:
         os.close(fd)
+        raise
+    return fd
+
+
+def create_private(path: Path) -> None:
+    """Make an empty file that its user alone may read, if there is none; raises OSError.
+
+    One that is there is not opened: closing it would drop the locks that this process has on it.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(open_private(path, os.O_EXCL))
 
 
 def keep_private(paths: Iterable[Path]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from zlib import crc32
 
 from pyproxycache.errors import StoreError
-from pyproxycache.store.files.locks import open_lock
+from pyproxycache.store.files.private import open_private
 from pyproxycache.store.values import Stamp
 
 _SLOTS = 1 << 19
@@ -28,7 +28,7 @@ class Versions:
 
     def __init__(self, path: Path) -> None:
         try:
-            fd = open_lock(path)
+            fd = open_private(path)
             try:
                 if os.fstat(fd).st_size < _SLOTS * _WORD:
                     # All of it: a page that the disk has no room for would be the end of the process.

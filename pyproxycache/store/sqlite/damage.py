@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import secrets
-import shutil
 import sqlite3
 from pathlib import Path
 
@@ -15,7 +12,6 @@ from pyproxycache.errors import StoreError
 log = logging.getLogger("pyproxycache.store")
 
 ASIDE = "damaged"
-_DISCARDED = "discarded-"
 _CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 Identity = tuple[int, int]
@@ -53,18 +49,3 @@ def set_aside(index: Path) -> None:
             path.rename(aside)
     index.with_name(f"{index.name}-shm").unlink(missing_ok=True)
     log.error("the index is damaged: it is now %s.%s, and a new one is made", index, ASIDE)
-
-
-def discard(folder: Path) -> None:
-    """Take the folder out of use; its files go later. Raises OSError."""
-    if any(folder.iterdir()):
-        folder.rename(folder.with_name(f"{_DISCARDED}{secrets.token_hex(4)}"))
-        folder.mkdir(mode=0o700)
-
-
-def remove_discarded(root: Path) -> None:
-    """Remove what was taken out of use; others may be at the same."""
-    with os.scandir(root) as found:
-        names = [item.name for item in found if item.name.startswith(_DISCARDED)]
-    for name in names:
-        shutil.rmtree(root / name, ignore_errors=True)

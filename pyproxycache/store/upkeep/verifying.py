@@ -17,7 +17,7 @@ from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.options import Share
 from pyproxycache.store.bodies.blobs import Blobs
-from pyproxycache.store.files.locks import open_lock
+from pyproxycache.store.files.private import open_private
 from pyproxycache.store.index.index import Index
 from pyproxycache.store.upkeep.fsck import Finding, Fsck
 
@@ -160,7 +160,7 @@ class Verifier:
 
     @contextlib.contextmanager
     def _only_one(self) -> Iterator[bool]:
-        lock = open_lock(self._blobs.root / "verify.lock")
+        lock = open_private(self._blobs.root / "verify.lock")
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
