@@ -14,7 +14,9 @@ def parse_size(text: str) -> int:
     """The bytes that a size such as "200G" means; raises ValueError, which says what is accepted."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a size: a number with K, M, G or T behind it, as in 200G")
+        raise ValueError(
+            f"{text!r} is not a size: a number, alone or with K, M, G or T behind it, as in 200G"
+        )
     return int(float(match[1]) * _SIZE_FACTORS[match[2].upper()])
 
 
@@ -22,7 +24,9 @@ def parse_age(text: str) -> float:
     """The seconds that an age such as "30d" means; raises ValueError, which says what is accepted."""
     match = _AGE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not an age: a number with s, m, h, d or w behind it, as in 30d")
+        raise ValueError(
+            f"{text!r} is not an age: a number, alone or with s, m, h, d or w behind it, as in 30d"
+        )
     return float(match[1]) * _AGE_FACTORS[match[2]]
 
 

@@ -30,7 +30,7 @@ def test_size(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "G", "-1", "1P", "1,5G", "20 apples", "1e3", ".5G", "0x10", "5%"])
 def test_not_a_size(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a size: a number with K, M, G or T"):
+    with pytest.raises(ValueError, match="is not a size: a number, alone or with K, M, G or T"):
         parse_size(text)
 
 
@@ -53,7 +53,7 @@ def test_age(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "s", "-5s", "1y", "2M", "1h30m", "soon", "1e3"])
 def test_not_an_age(text: str) -> None:
-    with pytest.raises(ValueError, match="is not an age: a number with s, m, h, d or w"):
+    with pytest.raises(ValueError, match="is not an age: a number, alone or with s, m, h, d or w"):
         parse_age(text)
 
 

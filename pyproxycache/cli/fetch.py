@@ -74,7 +74,7 @@ class _Received:
 
 
 @click.command()
-@click.argument("urls", metavar="URL...", nargs=-1)
+@click.argument("urls", metavar="[URL]...", nargs=-1)
 @click.option(
     "-i",
     "--input",

@@ -113,7 +113,7 @@ def _show(cache: Cache, access: AccessNote, now: float) -> None:
     lines = {
         "freshness": _freshness(cache, access, now),
         "received": _when(entry.response_time, now),
-        "last used": f"{_when(access.accessed, now)}, {access.hits} hits",
+        "last used": f"{_when(access.accessed, now)}, {format_count(access.hits, 'hit')}",
         "size": f"{format_size(entry.size)} ({entry.size} bytes)",
         "vary": ", ".join(name if value is None else f"{name}: {value}" for name, value in entry.vary),
         "part": _bytes(entry.part) if entry.part is not None else "",

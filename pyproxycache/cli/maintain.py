@@ -37,7 +37,7 @@ _PATIENCE = 600.0
 
 
 @click.command()
-@click.argument("urls", metavar="URL...", nargs=-1)
+@click.argument("urls", metavar="[URL]...", nargs=-1)
 @click.option("--prefix", is_flag=True, help="Each URL stands for all that begin with it.")
 @click.option("--pattern", is_flag=True, help="Each URL is a glob, as in '*/simple/*'.")
 @click.option("--all", "everything", is_flag=True, help="Purge all there is.")

@@ -24,11 +24,11 @@ from pyproxycache.options import (
     FieldName,
     ForwardedOptions,
     GuardOptions,
-    HttpUrl,
     KissCacheOptions,
     LimitOptions,
     LogOptions,
     Network,
+    OriginUrl,
     ParentOptions,
     RuleOptions,
     Size,
@@ -56,7 +56,7 @@ class Config(Struct, frozen=True, kw_only=True):
     listen: tuple[Address, ...] = ("127.0.0.1:3128",)
     allow: tuple[Network, ...] = LOOPBACK
     allow_purge: tuple[Network, ...] = LOOPBACK
-    upstream: HttpUrl | None = None
+    upstream: OriginUrl | None = None
     parent: ParentOptions | None = None
     workers: Count = 2
     threads: Count = 512

@@ -40,6 +40,17 @@ def _refusal(value: object, what: str) -> ValueError:
     return ValueError(f"{value!r} is not {what}")
 
 
+def _refusal_of_place(value: object, what: str) -> ValueError:
+    """As `_refusal`, for where a password may stand before an `@`: messages go to logs."""
+    if isinstance(value, str) and "@" in value:
+        behind = value.rpartition("@")[2]
+        return ValueError(
+            f"user names and passwords are not written here, before '@{behind}': "
+            "for a parent, parent.credentials names a file of them"
+        )
+    return _refusal(value, what)
+
+
 def _plain_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -47,14 +58,14 @@ def _plain_number(value: object) -> bool:
 def _size(value: Any) -> int:
     size = parse_size(value) if isinstance(value, str) else value
     if not _plain_number(size) or not 0 <= size < 1 << 63:
-        raise _refusal(value, "a size: a number with K, M, G or T behind it, as in 200G")
+        raise _refusal(value, "a size: a number, alone or with K, M, G or T behind it, as in 200G")
     return int(size)
 
 
 def _age(value: Any) -> float:
     age = parse_age(value) if isinstance(value, str) else value
     if not _plain_number(age) or not (age >= 0 and math.isfinite(age)):
-        raise _refusal(value, "an age: a number with s, m, h, d or w behind it, as in 30d")
+        raise _refusal(value, "an age: a number, alone or with s, m, h, d or w behind it, as in 30d")
     return float(age)
 
 
@@ -106,7 +117,13 @@ def _access_log(value: Any) -> str:
         if place and not place.startswith("/") and not _is_host_and_port(place):
             raise _refusal(value, "syslog:, syslog:/path/to/socket or syslog:host:port")
         return value
-    return value if value == "-" else str(_path(value))
+    if value == "-":
+        return "-"
+    try:
+        return str(_path(value))
+    except ValueError:
+        accepted = "a path, as in /var/log/pyproxycache.log, '-' or 'syslog:'"
+        raise _refusal(value, accepted) from None
 
 
 def _is_host_and_port(text: str) -> bool:
@@ -129,10 +146,10 @@ def _network(value: Any) -> Any:
 
 def _exception(value: Any) -> Any:
     """A network, else a host name, or a domain with a dot before it."""
-    if isinstance(value, str) and ("/" in value or ":" in value or _is_address(value)):
+    if isinstance(value, str) and "@" not in value and ("/" in value or ":" in value or _is_address(value)):
         return _network(value)
     if not isinstance(value, str) or not _EXCEPTION.fullmatch(value):
-        raise _refusal(value, "an exception: a host, .example.org for a domain, or a network")
+        raise _refusal_of_place(value, "an exception: a host, .example.org for a domain, or a network")
     return value.lower()
 
 
@@ -147,7 +164,7 @@ def _is_address(text: str) -> bool:
 def _address(value: Any) -> str:
     """An address to listen on, as gunicorn takes it; a port alone means all addresses, IPv4 and IPv6."""
     accepted = "127.0.0.1:3128, '[::1]:3128', ':3128' for all, or unix:/run/proxy.sock"
-    refusal = _refusal(value, f"an address, as in {accepted}")
+    refusal = _refusal_of_place(value, f"an address, as in {accepted}")
     if not isinstance(value, str):
         raise refusal
     if value.startswith("unix:/"):
@@ -170,7 +187,14 @@ def _url(value: Any) -> Url:
     try:
         return parse_url(_text(value))
     except (BadRequest, ValueError) as error:
-        raise _refusal(value, f"a URL, as in http://host:port ({error})") from error
+        raise _refusal_of_place(value, f"a URL, as in http://host:port ({error})") from error
+
+
+def _origin_url(value: Any) -> Url:
+    url = _url(value)
+    if "?" in url.target:  # paths are written behind it
+        raise _refusal(value, "an origin's URL: http://host:port, a path if wanted, and no query")
+    return url
 
 
 def _proxy_url(value: Any) -> Url:
@@ -213,8 +237,16 @@ def _field_name(value: Any) -> str:
 def _lifetime(value: Any) -> float | tuple[tuple[str, float], ...]:
     if not isinstance(value, dict):
         return _age(value)
-    ages = {key if key == "any" else _status(key): _age(age) for key, age in value.items()}
-    return tuple(ages.items())
+    return tuple((_status_or_any(key), _age(age)) for key, age in value.items())
+
+
+def _status_or_any(value: Any) -> str:
+    if value == "any":
+        return "any"
+    try:
+        return _status(value)
+    except ValueError:
+        raise _refusal(value, "any or a status: 404, or 4xx for all from 400 to 499") from None
 
 
 def _write_lifetime(value: float | tuple[tuple[str, float], ...]) -> Any:
@@ -281,7 +313,7 @@ NOTATIONS = {
     "host or network": Notation(_exception, str),
     "address": Notation(_address, _unchanged),
     "access log": Notation(_access_log, _unchanged),
-    "url": Notation(_url, str),
+    "origin url": Notation(_origin_url, str),
     "proxy url": Notation(_proxy_url, str),
     "pattern": Notation(_pattern(0), _regex_text),
     "caseless pattern": Notation(_pattern(re.IGNORECASE), _regex_text),

@@ -83,8 +83,8 @@ def read_section(kind: Any, value: Any, path: KeyPath) -> Any:
     for key, item in value.items():
         info = accepted.get(key)
         if info is None:
-            near = get_close_matches(str(key), accepted, 1)
-            hint = f", did you mean {near[0]}" if near else ""
+            near = _keys_within(kind, str(key)) or get_close_matches(str(key), accepted, 1)
+            hint = f", did you mean {' or '.join(near)}" if near else ""
             text = f"unknown key{hint}; accepted here: {', '.join(accepted)}"
             problems.add((*path, str(key)), text)
         # A key without a value counts as absent, unless null is one of its values.
@@ -95,6 +95,20 @@ def read_section(kind: Any, value: Any, path: KeyPath) -> Any:
             problems.add((*path, key), "is missing, and has no default")
     problems.raise_any()
     return kind(**read)
+
+
+def _keys_within(kind: Any, name: str) -> list[str]:
+    """The keys of this name in sections of the section, as `store.path`."""
+    found = []
+    for info in fields(kind):
+        inner = info.type
+        while get_origin(inner) in (*_OPTIONAL, tuple):
+            inner = get_args(inner)[0]
+        if info.encode_name == name:
+            found.append(name)
+        if _is_section(inner):
+            found += [f"{info.encode_name}.{key}" for key in _keys_within(inner, name)]
+    return found
 
 
 def written(kind: Any, value: Any) -> Any:

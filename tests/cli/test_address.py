@@ -50,6 +50,13 @@ def test_no_cache_url(text: str) -> None:
         cache_url(text)
 
 
+@pytest.mark.parametrize("text", ["http://user:secret@cache:3128", "user:secret@cache:3128"])
+def test_a_password_for_the_cache_is_in_no_message(text: str) -> None:
+    with pytest.raises(ValueError, match="user names and passwords") as caught:
+        cache_url(text)
+    assert "secret" not in str(caught.value)
+
+
 CACHE = "http://127.0.0.1:3128"
 
 

@@ -98,14 +98,17 @@ def test_parent_and_its_exceptions() -> None:
         ("workers: yes", "workers: True is not a count"),
         ("worker: 2", "worker: unknown key, did you mean workers; accepted here: listen, allow, "),
         ("zzz: 2", "zzz: unknown key; accepted here: listen, allow, "),
+        ("max_size: 1G", "max_size: unknown key, did you mean store.max_size; accepted here: listen, "),
+        ("silence: 1m", "silence: unknown key, did you mean fetch.silence or rules.silence; accepted"),
+        ("rules: [{path: x}]", "rules[0].path: unknown key, did you mean match.path; accepted"),
         ("1: 2", "1: unknown key; accepted here: "),
         ("store: {max_szie: 1G}", "store.max_szie: unknown key, did you mean max_size; accepted here: "),
-        ("store: {max_size: 20Q}", "store.max_size: '20Q' is not a size: a number with K, M, G or T"),
+        ("store: {max_size: 20Q}", "store.max_size: '20Q' is not a size: a number, alone or with"),
         ("store: {max_size: -1}", "store.max_size: -1 is not a size"),
         ("store: {max_size: true}", "store.max_size: True is not a size"),
         ("store: {max_size: [1G]}", "store.max_size: ['1G'] is not a size"),
         (f"store: {{max_size: {'9' * 400}T}}", "store.max_size: "),
-        ("store: {unused: 1y}", "store.unused: '1y' is not an age: a number with s, m, h, d or w"),
+        ("store: {unused: 1y}", "store.unused: '1y' is not an age: a number, alone or with s"),
         ("store: {unused: .inf}", "store.unused: inf is not an age"),
         ("store: {unused: .nan}", "store.unused: nan is not an age"),
         ("store: {reserve: 101%}", "store.reserve: '101%' is not a reserve: a share of the disk as in 5%"),
@@ -134,11 +137,15 @@ def test_parent_and_its_exceptions() -> None:
         ("upstream: example.org", "upstream: 'example.org' is not a URL, as in http://host:port ("),
         ("upstream: ftp://example.org", "upstream: 'ftp://example.org' is not a URL"),
         ("upstream: 80", "upstream: 80 is not a URL"),
+        ("upstream: http://host/base?q=1", "upstream: 'http://host/base?q=1' is not an origin's URL"),
         ("parent: {except: [a]}", "parent.url: is missing"),
         ("parent: http://proxy:1/path", "parent.url: 'http://proxy:1/path' is not a proxy's URL"),
         ("parent: {url: 'http://p:1', except: ['*.a']}", "parent.except[0]: '*.a' is not an exception"),
         ("parent: {url: 'http://p:1', except: [10.0.0.1/8]}", "parent.except[0]: '10.0.0.1/8' is not a"),
         ("kisscache: {instance: 7}", "kisscache.instance: 7 is not text: put it in quotes"),
+        ("log: {access: 7}", "log.access: 7 is not a path, as in /var/log/pyproxycache.log, '-' or 'sys"),
+        ("log: {access: ''}", "log.access: '' is not a path, as in /var/log/pyproxycache.log, '-' or"),
+        ("log: {access: 'syslog:h'}", "log.access: 'syslog:h' is not syslog:, syslog:/path/to/socket or"),
         ("log: {level: loud}", "log.level: 'loud' is not one of debug, info, warning, error"),
         ("rules: [{match: {path: '('}}]", "rules[0].match.path: '(' is not a regular expression, as in"),
         ("rules: [{match: {path: 1}}]", "rules[0].match.path: 1 is not text"),
@@ -149,7 +156,7 @@ def test_parent_and_its_exceptions() -> None:
         ("rules: [{match: {status: 2x}}]", "rules[0].match.status: '2x' is not a status"),
         ("rules: [{fresh: soon}]", "rules[0].fresh: 'soon' is not an age"),
         ("rules: [{fresh: {200: soon}}]", "rules[0].fresh: 'soon' is not an age"),
-        ("rules: [{fresh: {all: 1d}}]", "rules[0].fresh: 'all' is not a status"),
+        ("rules: [{fresh: {all: 1d}}]", "rules[0].fresh: 'all' is not any or a status: 404, or 4xx"),
         ("rules: [{ignore: [set cookie]}]", "rules[0].ignore[0]: 'set cookie' is not a header field"),
         ("rules: [{query: drop}]", "rules[0].query: 'drop' is not one of ignore, sort, keep"),
         ("rules: [{match: {status: 200}, query: sort}]", "rules[0].query: 'sort' is accepted only without"),
@@ -162,6 +169,24 @@ def test_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(text)
     assert str(caught.value).startswith(f"proxy.yaml: {message}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "upstream: http://user:secret@host/",
+        "upstream: user:secret@host",
+        "parent: http://user:secret@proxy:3128",
+        "parent: http://user:sec/secret@proxy:3128",
+        "parent: {url: 'http://proxy:1', except: ['user:secret@host']}",
+        "listen: user:secret@127.0.0.1:3128",
+    ],
+)
+def test_a_password_is_in_no_message(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert "secret" not in str(caught.value)
+    assert "parent.credentials" in str(caught.value)
 
 
 @pytest.mark.parametrize(
