@@ -17,7 +17,7 @@ _FLAGS = struct.Struct("=I4x")  # declared as a long, used as an int
 def note_none_below(folder: Path) -> None:
     """Turn off access times for files made in the folder from now on, where the file system can do that.
 
-    Else a hit would wait now and then while the journal is written, and most of all during a long purge.
+    Otherwise a hit now and then waits while the journal is written, most of all during a long purge.
     """
     with contextlib.suppress(OSError):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -34,8 +34,8 @@ _opening = threading.Lock()
 class _LockFile:
     """The file as this process has it open.
 
-    `held` has the places that one of its threads has locked, or is about to. It is changed in single
-    steps, without a lock: who had one while the kernel is asked would have all others wait for his turn.
+    `held` has the offsets that one of its threads has locked, or is about to. It is changed in single
+    steps, without a lock, which all threads would wait for while one asks the kernel.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +59,7 @@ class _LockFile:
 
 
 class Place(NamedTuple):
-    """Where a claim is locked: the byte's `offset`, and the epochs under which it was made."""
+    """Where a claim is locked: the byte's `offset`, the key's `slot`, and the epochs when it was made."""
 
     offset: int
     slot: int
@@ -71,10 +71,10 @@ NOWHERE = Place(0, 0, 0, 0)
 
 
 class ClaimLocks:
-    """Locks that tell who leads a key; the kernel drops them with their process, whatever ends it.
+    """Locks that tell which process leads a key; the kernel drops them when the process ends.
 
-    A key's place, the byte to lock, depends on its epoch as well: with a new epoch nobody finds the old
-    claims any more, and who holds one can tell that it is over.
+    A key's place, the byte to lock, depends on its epoch as well: after a new epoch has begun nobody finds
+    the old claims any more, and the holder of one can tell that it is over.
     """
 
     def __init__(self, path: Path) -> None:

@@ -23,11 +23,12 @@ class LockBusy(StoreError):
 
 
 class FileLock:
-    """A file's lock (flock) and this process's turn at it: the kernel wakes who waits.
+    """A file's lock (flock), held by one thread of one process; the kernel wakes those that wait.
 
-    Who finds it held by another process has a thread wait in his place, which a time limit cannot end, and
-    gives up when he has waited long enough. Until that thread has got it, everybody else gives up at once.
-    Who waits can be seen to: he holds `_queue`, or the lock of the file's first byte.
+    flock(2) has no time limit. So a thread that finds the lock held by another process lets a LockWaiter
+    wait for it, and gives up at its own limit. Until the LockWaiter has got the lock, all others give up at
+    once. Waiting can be seen by others: a thread holds `_queue` meanwhile, a LockWaiter a lock on the first
+    byte.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,9 +41,10 @@ class FileLock:
 
     @contextlib.contextmanager
     def held(self, patience: float, *, after_others: bool = False) -> Iterator[None]:
-        """While nobody else has it; raises LockBusy after so many seconds, or StoreError.
+        """Hold the lock for the length of the block.
 
-        With `after_others`, whoever waits for it now has it first.
+        Raises LockBusy after `patience` seconds, StoreError if it cannot be had at all. With
+        `after_others`, those that wait for it now have it first.
         """
         if not self._is_turn(patience):
             raise LockBusy(f"{self._path} was not free for {patience:g} seconds")
@@ -116,7 +118,7 @@ class FileLock:
 
 
 class LockWaiter:
-    """A thread that waits for the lock in another's place; who calls has the turn."""
+    """A thread that waits for the file's lock in the caller's place; only one thread calls it at a time."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -128,9 +130,9 @@ class LockWaiter:
         threading.Thread(target=self._run, name="file-lock", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
-        """Whether the lock was got, and is the caller's from here on. Not while it waits already.
+        """Wait for the lock, `seconds` at most; gives whether the caller has it from here on.
 
-        Raises OSError where the system gives no lock.
+        Not to be called while it waits already. Raises OSError if the system gives no lock.
         """
         with self._changed:
             self._since, self._is_granted, self._is_given_up = clock.steady(), False, False
@@ -143,7 +145,7 @@ class LockWaiter:
             return self._is_granted
 
     def waited(self) -> float | None:
-        """For how many seconds it has been waiting; None where it is not, and has not got the lock."""
+        """For how many seconds it has been waiting; None if it is not waiting."""
         with self._changed:
             return None if self._since is None else clock.steady() - self._since
 

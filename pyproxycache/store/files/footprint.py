@@ -30,16 +30,16 @@ def largest_log(max_size: int | None, disk: int) -> int:
 
 
 def room_beside_log(max_size: int) -> int:
-    """Bytes that all else may take; what is too small for a log of a share of it has that on top."""
+    """Bytes of `max_size` that are left for all but the log; all of it in a cache of less than 64 MB."""
     log = 0 if max_size < _SMALLEST_LOG * _LOGS_SHARE else largest_log(max_size, max_size)
     return max_size - log
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes on the disk: of bodies in files, of the index's pages in use, and of bodies on their way.
+    """Bytes that the cache takes of the disk: bodies in files, index pages in use, arriving bodies.
 
-    `spare` are those of the index's other pages, which the disk can have back.
+    `spare` are the index's empty pages, which can be given back to the disk.
     """
 
     bodies: int = 0
@@ -60,7 +60,7 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A file system: bytes and files (inodes) free to us, and in all; 0 files in all: as many as wanted."""
+    """A file system's bytes and files (inodes), free to us and in all; `files` is 0 if it has no limit."""
 
     free: int
     size: int
@@ -69,6 +69,7 @@ class Disk:
 
     @classmethod
     def of(cls, folder: Path) -> Disk:
+        """The file system that the folder is on; raises OSError."""
         found = os.statvfs(folder)
         unit = found.f_frsize
         return cls(found.f_bavail * unit, found.f_blocks * unit, found.f_favail, found.f_files)
@@ -82,7 +83,7 @@ class Disk:
         return reserve.of(self.size) - self.free
 
     def missing_files(self, reserve: Share) -> int:
-        """Files (inodes) to be freed until the reserve is free; a share of them also where it is a size."""
+        """Files (inodes) to be freed until the reserve is free: 1 % of them if it is in bytes."""
         if not self.files:
             return 0
         return int((reserve.percent or _FILES_IN_RESERVE) / 100 * self.files) - self.free_files

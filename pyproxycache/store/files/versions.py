@@ -1,4 +1,4 @@
-"""Versions of keys, shared by all processes: what memory has of a key holds while its version stays."""
+"""Versions of keys, shared by all processes: memory uses an answer while its key's version stays."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ _READY = _SLOTS - 1
 class Versions:
     """A mapped file of counters, each shared by many keys: a change of one is a change of all of them.
 
-    Written by who holds the index's write lock, read by anyone without a lock. A counter is odd while a
-    commit that concerns it is under way, and stays so if the writer dies in it: nothing is known then.
+    The holder of the index's write lock writes it, everybody reads it without a lock. A counter is odd
+    while a commit of one of its keys is under way, and stays odd if the writer dies in it, until the next
+    commit.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,7 +66,7 @@ class Versions:
         self.counters[_READY] = 1
 
     def touch_all(self) -> None:
-        """Change all versions: something was stored that was not counted, under a key that is not known."""
+        """Change all versions, because something was stored under an unknown key without being counted."""
         self.begin(range(1, _READY))
         self.end(range(1, _READY))
 

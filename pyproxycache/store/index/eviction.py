@@ -27,37 +27,40 @@ _ROW = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An entry that may go; `freed`: bytes of its blob, 0 where a later one names it too.
+    """An entry that may be evicted; `freed` is the size of its body, 0 if a later candidate has it too.
 
-    `priority` is None where its last access (epoch seconds) alone decides. `head`: bytes of its row, about.
-    `has_file`: the blob is not in the index.
+    `priority` is None if the last access (`accessed`, epoch seconds) alone decides. `row_bytes` is about
+    the size of its row. `has_file`: its body is not in the index.
     """
 
     id: int
     priority: float | None
     accessed: float
     freed: int
-    head: int = 0
+    row_bytes: int = 0
     has_file: int = 1
 
     @property
-    def rows(self) -> int:
-        """Bytes that go from the index with it, about."""
-        return self.head if self.has_file else self.head + self.freed
+    def index_bytes(self) -> int:
+        """About how many bytes of the index its eviction frees."""
+        return self.row_bytes if self.has_file else self.row_bytes + self.freed
 
     @property
-    def blocks(self) -> int:
-        """Bytes of the disk that its file takes."""
+    def file_bytes(self) -> int:
+        """How many bytes of the disk its eviction frees besides the index: whole blocks of its file."""
         return -(-self.freed // BLOCK) * BLOCK if self.has_file else 0
 
     @property
     def files(self) -> int:
-        """Files that go with it."""
+        """How many files its eviction removes: 0 or 1."""
         return int(bool(self.freed and self.has_file))
 
 
 def uses_of_ghost(db: sqlite3.Connection, identity: Sequence[Any]) -> int:
-    """How often an entry that comes in was used before, by its ghost, which is removed; 0 without one."""
+    """The uses that a new entry begins with: one more than its ghost, which is removed; 0 without one.
+
+    `identity` is the entry's key, vary, variant, and first and last position.
+    """
     found = db.execute("DELETE FROM ghosts WHERE name = ? RETURNING uses", (_name(identity),)).fetchone()
     return min(found[0] + 1, MOST_USES) if found else 0
 
@@ -93,7 +96,10 @@ _LEAST_WORTH = (
 
 
 def unused(db: sqlite3.Connection, since: float, after: Candidate | None, limit: int) -> list[Candidate]:
-    """Entries not asked for `since` (epoch seconds), the least recently used first, from `after` on."""
+    """At most `limit` entries not asked for `since` (epoch seconds), the least recently used first.
+
+    They come after the candidate `after` in that order (None: from the beginning).
+    """
     place = (after.accessed, after.id) if after else (_BEFORE_ALL, 0)
     return [Candidate(*row) for row in db.execute(_UNUSED, (since, *place, limit)).fetchall()]
 
@@ -101,19 +107,25 @@ def unused(db: sqlite3.Connection, since: float, after: Candidate | None, limit:
 def least_worth(
     db: sqlite3.Connection, since: float, after: Candidate | None, limit: int
 ) -> list[Candidate]:
-    """The others, in the order in which they go."""
+    """At most `limit` entries that were asked for `since` (epoch seconds), the lowest priority first.
+
+    They come after the candidate `after` in that order (None: from the beginning).
+    """
     place = (after.priority, after.accessed, after.id) if after else (_BEFORE_ALL, 0.0, 0)
     return [Candidate(*row) for row in db.execute(_LEAST_WORTH, (since, *place, limit)).fetchall()]
 
 
 def priority_of_new(db: sqlite3.Connection, size: int) -> float:
-    """What an entry of so many bytes would have that nobody has asked for before."""
+    """The priority of a new entry of `size` bytes that nobody has asked for before."""
     (age,) = db.execute(f"SELECT {AGE}").fetchone()
     return float(age) + worth(0, size)
 
 
 def evict(db: sqlite3.Connection, candidates: Sequence[Candidate], ghosts: dict[int, int]) -> int:
-    """Remove those of the entries that are still there; gives how many went, and their ghosts."""
+    """Remove those of the candidates that are still there; gives how many, and adds to `ghosts`.
+
+    `ghosts` maps an entry's name, a hash, to its uses.
+    """
     ids = json.dumps([one.id for one in candidates])
     priorities = [one.priority for one in candidates if one.priority is not None]
     if not priorities:
@@ -127,12 +139,12 @@ def evict(db: sqlite3.Connection, candidates: Sequence[Candidate], ghosts: dict[
 
 
 def add_ghosts(db: sqlite3.Connection, ghosts: Sequence[tuple[int, int]]) -> int:
-    """Keep names and uses, by name: neighbours share pages."""
+    """Store ghosts, (name, uses), which are best sorted: neighbours share pages."""
     return db.executemany("INSERT OR REPLACE INTO ghosts (name, uses) VALUES (?, ?)", ghosts).rowcount
 
 
 def drop_ghosts(db: sqlite3.Connection) -> int:
-    """Forget the oldest ghosts, some at a time, until there are as many as blobs; gives how many went."""
+    """Forget some of the oldest ghosts if there are more than blobs; gives how many."""
     return db.execute(
         "DELETE FROM ghosts WHERE place IN (SELECT place FROM ghosts"
         " WHERE place <= (SELECT max(place) FROM ghosts) - (SELECT blobs FROM usage)"

@@ -41,7 +41,10 @@ class AccessNote:
 
 
 class Index:
-    """The stored entries by key; a change of many is written in slices, any other in one transaction."""
+    """The stored entries by key, in SQLite; changes of many entries are written in short transactions.
+
+    Each method raises StoreError.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -56,35 +59,35 @@ class Index:
         return self._database.versions.stamp(key)
 
     def is_unknown(self, key: str, search: str) -> bool:
-        """Whether nothing was ever found by the key, nor by it without its query: no need to look."""
+        """Whether nothing was ever stored under the key, nor found by `search`: no look-up is needed."""
         versions = self._database.versions
         return versions.is_untouched(key) and versions.is_untouched(search)
 
     def distrust_versions(self) -> None:
-        """After the power went: what is stored may be newer than its version."""
+        """Change all versions, because after a power failure entries may be newer than their versions."""
         with self._database.write():
             self._database.versions.touch_all()
 
     def lookup(self, key: str, vary: VaryValues) -> list[Entry]:
-        """What is stored for the key and the caller's values of what it varies on: whole or in parts."""
+        """The key's entries that fit the request's values: whole responses and parts, fresh or stale."""
         with self._database.read() as db:
             return find_fitting(db, key, vary)
 
     def search(self, search: str, but: str, vary: VaryValues) -> list[Entry]:
-        """The 32 newest such entries of other keys than `but`, found by a key without its query."""
+        """The 32 newest fitting entries of keys other than `but` that are `search` without their query."""
         with self._database.read() as db:
             return find_by_search(db, search, but, vary)
 
     def variants(self, key: str, limit: int) -> list[Entry]:
-        """The newest whole responses of the key, whatever they vary on."""
+        """The key's newest whole responses (at most `limit`), whatever they vary on."""
         with self._database.read() as db:
             return find_newest(db, key, limit)
 
     def freshen(self, entry: Entry) -> bool:
-        """Put the head and times of a validated entry in place; False when that body is gone.
+        """Give a stored entry the head and times that a 304 brought; False if it is gone.
 
-        Without an id the body is filed under this entry's variant as well, which the origin has said is
-        the same: any entry of the key that names the body will do.
+        An entry without an id is a further variant with the same body: it is stored if any entry of the key
+        still names that body.
         """
         with self._database.write() as db:
             if entry.id == 0:
@@ -97,32 +100,32 @@ class Index:
             return update_entry(db, entry)
 
     def forget(self, entry: Entry) -> None:
-        """Forget one entry, unless its row has another body by now."""
+        """Remove one entry, unless it has another body by now."""
         with self._database.write() as db:
             db.execute("DELETE FROM entries WHERE id = ? AND digest = ?", (entry.id, entry.digest))
 
     def shorten(self, entry: Entry, ttl: float) -> None:
-        """Give the entry a shorter time to live (seconds from its response time)."""
+        """Give the entry a time to live of `ttl` seconds after its response."""
         with self._database.write() as db:
             db.execute("UPDATE entries SET ttl = ? WHERE id = ?", (ttl, entry.id))
 
     def purge(self, keys: Iterable[str]) -> int:
-        """Purge the keys: their entries, and the claims of downloads that would bring them back."""
+        """Remove all entries of the keys, and end their flights; gives the number of entries removed."""
         return purge_keys(self._database, keys)
 
     def purge_matching(self, *, prefix: str = "", pattern: str = "*") -> int:
-        """Purge all keys that begin with `prefix` and match the glob `pattern`."""
+        """Purge all keys that begin with `prefix` and match the glob `pattern`, as purge() does."""
         return purge_matching(self._database, pattern, prefix)
 
     def purge_group(self, name: str, origin: str | None) -> int:
-        """Forget a cache group's entries, and the claims of downloads known to be in it (RFC 9875).
+        """Purge the entries and flights in a cache group (RFC 9875) of an origin, as purge() does.
 
         `origin` is scheme and authority ("https://origin.example"); None means every origin.
         """
         return purge_group(self._database, name, origin)
 
     def walk(self, pattern: str = "*") -> Iterator[AccessNote]:
-        """All entries whose key matches the glob, least recently used first; some are read at a time."""
+        """All entries whose key matches the glob, least recently used first; reads 1,000 at a time."""
         after = (-1.0, 0)
         while page := self._accesses(_NEXT_USED, (*after, pattern, PAGE)):
             yield from page
@@ -142,7 +145,7 @@ class Index:
             return [AccessNote(entry_from(row[:-2]), *row[-2:]) for row in rows]
 
     def touch(self, accesses: Mapping[int, tuple[float, int]], counters: Mapping[str, int]) -> None:
-        """Write gathered accesses (entry id to last access and hits) and counter increments."""
+        """Write accesses (entry id to last access, in epoch seconds, and hits) and counter increments."""
         touched = [
             {"id": id, "accessed": accessed, "hits": hits} for id, (accessed, hits) in accesses.items()
         ]
@@ -162,24 +165,25 @@ class Index:
         return dict(self._database.select("SELECT name, value FROM counters"))
 
     def used_bytes(self) -> int:
+        """The bytes of all stored bodies."""
         return self.usage().bytes
 
     def settle(self) -> None:
-        """Bring SQLite's log into the file, which commits put off. Raises StoreError."""
+        """Write SQLite's log back into the file, as far as Database.settle() finds it due."""
         self._database.settle()
 
     def footprint(self) -> Footprint:
-        """What bodies and rows take of the disk; nothing is known here of what is arriving."""
+        """What bodies and rows take of the disk; `arriving` is 0, as the index does not know that."""
         ((allocated,),) = self._database.select("SELECT allocated FROM usage")
         live, spare = page_bytes(self._database)
         return Footprint(allocated, live, spare=spare)
 
     def compact(self) -> None:
-        """Have the index's file and its log take no more of the disk than they need."""
+        """Give the index's empty pages back to the disk, and cut its log short."""
         compact(self._database)
 
     def settling_at_once(self, at_once: bool = True) -> contextlib.AbstractContextManager[None]:
-        """Within the block, where the disk is full, what is forgotten leaves nothing in the log."""
+        """Have each settle() in the block write the log back: for a disk that has no room for a log."""
         return self._database.settling_at_once(at_once)
 
     def usage(self) -> Usage:
@@ -195,18 +199,20 @@ class Index:
         return str(name)
 
     def fact(self, name: str) -> str | None:
-        """What was noted under the name."""
+        """The fact of this name; None if there is none."""
         rows = self._database.select("SELECT value FROM facts WHERE name = ?", (name,))
         return rows[0][0] if rows else None
 
     def set_fact(self, name: str, value: str) -> None:
+        """Store a fact, in place of the one of this name."""
         with self._database.write() as db:
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def last_used(self, seconds: float, now: float) -> dict[str, int]:
-        """Digest and size of the bodies in files, stored or served up to so long before the last one.
+        """Digest to size of the bodies in files that were used in the `seconds` before the last use.
 
-        The last one before now: a wrong clock may have dated some later.
+        Uses later than `now` (epoch seconds), which a wrong clock has noted, are not taken for the last
+        one.
         """
         rows = self._database.select(
             "SELECT digest, blobs.size FROM accesses CROSS JOIN entries ON id = accesses.entry"
@@ -220,22 +226,28 @@ class Index:
     # The steps by which space is made: rows first, then files that no row names.
 
     def unused(self, since: float, after: Candidate | None, limit: int) -> list[Candidate]:
-        """Entries not asked for `since` (epoch seconds), the least recently used first, from `after` on."""
+        """At most `limit` entries not asked for `since` (epoch seconds), the least recently used first.
+
+        They come after the candidate `after` in that order (None: from the beginning).
+        """
         with self._database.read() as db:
             return eviction.unused(db, since, after, limit)
 
     def least_worth(self, since: float, after: Candidate | None, limit: int) -> list[Candidate]:
-        """The others, in the order in which they go."""
+        """At most `limit` entries that were asked for `since` (epoch seconds), the lowest priority first.
+
+        They come after the candidate `after` in that order (None: from the beginning).
+        """
         with self._database.read() as db:
             return eviction.least_worth(db, since, after, limit)
 
     def priority_of_new(self, size: int) -> float:
-        """What decides about an entry of so many bytes that nobody has asked for before."""
+        """The priority of a new entry of `size` bytes that nobody has asked for before."""
         with self._database.read() as db:
             return eviction.priority_of_new(db, size)
 
     def evict(self, candidates: Sequence[Candidate]) -> dict[int, int]:
-        """Remove entries, whose blobs are then for `drop_unnamed`; gives ghosts, for `add_ghosts`."""
+        """Remove the candidates, but no blobs, and give their ghosts for `add_ghosts`."""
         ghosts: dict[int, int] = {}
 
         def evict(db: sqlite3.Connection, some: Sequence[Candidate]) -> int:
@@ -245,17 +257,17 @@ class Index:
         return ghosts
 
     def add_ghosts(self, ghosts: Mapping[int, int]) -> None:
-        """Keep as many of the names of evicted entries, the last ones, as there are blobs.
+        """Store ghosts (name to uses), the last ones, at most as many as there are blobs.
 
-        Best done for many at a time; what is lost before does no harm.
+        Best done for many at a time; to lose some does no harm.
         """
         newest = list(ghosts.items())[-max(1, self.usage().blobs) :]
         in_short_transactions(self._database, sorted(newest), eviction.add_ghosts)
 
     def unlink_first(self, candidates: Sequence[Candidate], files: BlobFiles) -> None:
-        """Remove their blobs before the rows, where the disk has no room left to forget a row.
+        """Remove the candidates' files before their rows, if the disk has no room to remove a row.
 
-        A row that stays finds its blob gone, and is forgotten by who asks for it.
+        An entry that stays has no body, and is forgotten at the next request for it.
         """
         statement = "SELECT digest FROM entries WHERE id = ?"
         with self._database.alone():
@@ -265,12 +277,12 @@ class Index:
         files.free_removed()
 
     def unlink_all(self, files: BlobFiles) -> None:
-        """Remove every blob before its row, where the disk has no room left to forget a row."""
+        """Remove the files of all blobs before their rows, if the disk has no room to remove a row."""
         with self._database.alone():
             files.remove_all()
 
     def drop_ghosts(self) -> None:
-        """Forget the names of evicted entries, but for as many as there are blobs."""
+        """Forget the oldest ghosts until there are no more than blobs."""
         while in_short_transactions(self._database, [0], lambda db, _: eviction.drop_ghosts(db)):
             pass
 
@@ -279,7 +291,7 @@ class Index:
         return drop_unnamed(self._database, files)
 
     def drop_strays(self, digests: Iterable[str], files: BlobFiles) -> int:
-        """Remove those of the files that no blob row says to be there; gives how many there were."""
+        """Remove those files that no row of `blobs` says to be there; gives how many there were."""
         count = 0
         with self._database.write() as db:
             for digest in digests:
@@ -290,7 +302,7 @@ class Index:
         return count
 
     def blobs(self) -> Iterator[tuple[str, int]]:
-        """Digest and size of every blob, by digest; some are read at a time."""
+        """Digest and size of every blob, in the order of digests; reads 1,000 at a time."""
         digest = ""
         statement = f"SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT {PAGE}"
         while page := self._database.select(statement, (digest,)):
@@ -298,7 +310,7 @@ class Index:
             digest = page[-1][0]
 
     def next_blob(self, after: str) -> tuple[str, int] | None:
-        """Digest and size of the blob whose digest comes next; None behind the last."""
+        """Digest and size of the blob whose digest is the next one `after` this; None after the last."""
         statement = "SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT 1"
         rows = self._database.select(statement, (after,))
         return (rows[0][0], rows[0][1]) if rows else None

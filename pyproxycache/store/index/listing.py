@@ -27,8 +27,10 @@ _URLS = (
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A URL's entries in sum: bytes, hits, numbers of variants and of parts; of the last used one (at
-    `accessed`, epoch seconds), status and part."""
+    """A URL's entries in sum: bytes (`size`), hits, and the numbers of variants and of parts.
+
+    `status` and `part` are those of the entry that was used last, at the time `accessed` (epoch seconds).
+    """
 
     key: str
     status: int
@@ -41,7 +43,7 @@ class Listed:
 
 
 def urls(database: Database, pattern: str) -> Iterator[Listed]:
-    """The URLs that match the glob, least recently used first."""
+    """The URLs that match the glob, the least recently used first; reads 1,000 at a time."""
     after = (-1.0, 0)
     while page := database.select(_URLS, (*after, pattern)):
         for sums, key, status, first, last, length, accessed, _id in page:

@@ -1,11 +1,10 @@
-"""Purges: entries go in slices, but first whatever would bring them back."""
+"""Purges: first what would bring entries back is ended, then they are removed in short transactions."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from pyproxycache.store.sqlite.database import Database
 from pyproxycache.store.sqlite.short_transactions import PAGE, in_short_transactions
@@ -14,9 +13,9 @@ _LAST = "\U0010ffff"
 
 
 def purge_keys(database: Database, keys: Iterable[str]) -> int:
-    """Purge the keys: entries, claims of downloads, and the notes that they are not storable.
+    """Remove the keys' entries, end their downloads, and forget that they are not storable.
 
-    Gives the number of entries.
+    Gives the number of entries removed.
     """
 
     def purge(db: sqlite3.Connection, some: Sequence[str]) -> int:
@@ -57,15 +56,20 @@ def _forget_refusals(db: sqlite3.Connection, keys: Sequence[str]) -> int:
     return db.executemany("DELETE FROM not_storable WHERE cache_key = ?", [(key,) for key in keys]).rowcount
 
 
-def _each(database: Database, table: str, column: str, bounds: tuple[str, str, str], work: Any) -> int:
+def _each(
+    database: Database,
+    table: str,
+    column: str,
+    bounds: tuple[str, str, str],
+    work: Callable[[sqlite3.Connection, Sequence[str]], int],
+) -> int:
+    """Do the work for all keys in the table's column from `least` up to `most` that match the pattern."""
     least, most, pattern = bounds
-    count, statement = (
-        0,
-        (
-            f"SELECT DISTINCT {column} FROM {table} WHERE {column} >= ? AND {column} < ?"
-            f" AND {column} GLOB ? ORDER BY {column} LIMIT {PAGE}"
-        ),
+    statement = (
+        f"SELECT DISTINCT {column} FROM {table} WHERE {column} >= ? AND {column} < ?"
+        f" AND {column} GLOB ? ORDER BY {column} LIMIT {PAGE}"
     )
+    count = 0
     while page := [key for (key,) in database.select(statement, (least, most, pattern))]:
         count += in_short_transactions(database, page, work)
         least = f"{page[-1]}\0"  # what comes next to it
@@ -73,7 +77,7 @@ def _each(database: Database, table: str, column: str, bounds: tuple[str, str, s
 
 
 def purge_group(database: Database, name: str, origin: str | None) -> int:
-    """Forget a cache group's entries, and the claims of downloads known to be in it (RFC 9875).
+    """Remove the entries in a cache group, and end the downloads whose head is in it (RFC 9875).
 
     `origin` is scheme and authority ("https://origin.example"); None means every origin.
     """

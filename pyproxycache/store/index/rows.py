@@ -123,7 +123,7 @@ def entry_from_text(text: str) -> Entry:
 
 
 def entry_from(row: Sequence[Any]) -> Entry:
-    """The entry that `row_of` took apart; one value more is its id. Raises DamagedRow."""
+    """The entry of values as from row_of(), and of its id if there is one more; raises DamagedRow."""
     try:
         return _entry_from(row)
     except (ValueError, TypeError, AttributeError) as error:

@@ -26,8 +26,10 @@ _NEWEST_OF_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class _Queries:
-    """`few` gives all rows, or so many that it pays to ask for `sets`, the names of each Vary set, and
-    for the rows of each by their values: `variant`."""
+    """The statements of a look-up: `few` gives the first 8 rows, which are all if they are fewer.
+
+    Otherwise `sets` gives the field names of each Vary set, and `variant` the rows with a set's values.
+    """
 
     few: str
     sets: str
@@ -51,7 +53,7 @@ _BY_SEARCH = _queries("search", f"{_NEWEST} {_MOST_BY_SEARCH}")
 
 
 def find_fitting(db: sqlite3.Connection, key: str, vary: VaryValues) -> list[Entry]:
-    """The key's entries whose Vary set has the caller's values."""
+    """The key's entries whose Vary set has the request's values, which `vary` gives."""
     return [entry_from(row) for row in _rows(db, _BY_KEY, key, vary)]
 
 

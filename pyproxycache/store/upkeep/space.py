@@ -46,18 +46,20 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class _Excess:
-    """Bytes and files that are to go; rows that go give back no more than the `rows` bytes that count."""
+    """Bytes and files to be freed; at most `index_bytes` of them can come from the index."""
 
     bytes: int = 0
     files: int = 0
-    rows: int = 0
+    index_bytes: int = 0
 
     def __bool__(self) -> bool:
         return self.bytes > 0 or self.files > 0
 
     def without(self, gone: Candidate) -> _Excess:
-        rows = min(self.rows, gone.rows)
-        return _Excess(self.bytes - gone.blocks - rows, self.files - gone.files, self.rows - rows)
+        """What is still to be freed after the eviction of a candidate, by estimate."""
+        of_index = min(self.index_bytes, gone.index_bytes)
+        freed = gone.file_bytes + of_index
+        return _Excess(self.bytes - freed, self.files - gone.files, self.index_bytes - of_index)
 
 
 class Space:
