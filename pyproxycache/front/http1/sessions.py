@@ -1,4 +1,4 @@
-"""Opens an HTTP/1.1 session on each connection of a worker; all share one memory of answers."""
+"""The HTTP/1.1 sessions of a worker, one on each connection; all share one memory of answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyproxycache.front.http1.request_collapser import RequestCollapser
 from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
-from pyproxycache.front.loop.client_loop import ClientLoop, Post, Watch
+from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.memory.memory import Memory
 from pyproxycache.front.memory.reusable_answers import ReusableAnswer
@@ -30,9 +30,10 @@ _RELIEF = 0.002
 class SessionParts:
     """The parts that all HTTP/1.1 sessions of a worker share.
 
-    `admits` says whether a client may ask. `memory`: bytes of answers kept in memory, which are right while
-    the `versions` of their keys stay the same. `half_closed`: seconds for which a client that sends no more
-    is thought to wait. `report_after`: seconds for which reports of answers from memory gather.
+    `admits` tells whether a client (its IP address) may ask. `memory` is how many bytes of answers are kept
+    in memory; each may be given while its key's version in `versions` stays the same. `half_closed` is for
+    how many seconds a client that has closed its sending side is assumed to wait for an answer, and
+    `report_after` for how many seconds answers from memory gather before they are reported together.
     """
 
     admits: Callable[[str], bool]
@@ -45,24 +46,22 @@ class SessionParts:
 
 
 class Http1Sessions:
-    """The HTTP/1.1 sessions of one worker's clients; all its fields belong to the poller's thread."""
+    """The HTTP/1.1 sessions of one worker's clients; belongs to the poller's thread."""
 
     def __init__(
         self,
         parts: SessionParts,
         threads: AdaptivePool,
         runner: Callable[[Learn, MayAsk], RequestRunner],
-        post: Post,
-        watch: Watch,
-        now: float,
+        loop: ClientLoop,
     ) -> None:
-        self.loop = ClientLoop(post, watch, now)
+        self._loop = loop
         self._admits = parts.admits
         self._versions = parts.versions
         self._threads = threads
         self._collapser = RequestCollapser()
         self._context = ActivityContext(
-            self.loop, threads, runner(self._learn, self._may_ask), self._collapser, parts.half_closed
+            loop, threads, runner(self._learn, self._may_ask), self._collapser, parts.half_closed
         )
         self._memory = Memory(parts.memory, parts.reporter.lines)
         self._responder = MemoryResponder(
@@ -70,18 +69,18 @@ class Http1Sessions:
         )
 
     def open(self, stream: Stream, address: object) -> ClientConnection:
-        """Begin to read the requests of a new client."""
+        """Begin a session on a new client's connection: its requests are read from now on."""
         connection = ClientConnection(stream, address)
         connection.is_admitted = self._admits(connection.client)
         connection.is_local = is_local(connection.client)
         connection.reading = Reading(connection, self._context, self._memory, self._responder)
-        self.loop.add(connection)
+        self._loop.add(connection)
         return connection
 
     def settle(self, now: float) -> float:
-        """Let more requests run if those that run wait, and report what memory answered; gives when next.
+        """Report due answers from memory, and let more requests run if those that run only wait.
 
-        Times are monotonic seconds.
+        Returns when it is to be called again at the latest (monotonic seconds, like `now`).
         """
         responder, due = self._responder, now + _RELIEF
         if now >= responder.report_at:
@@ -92,45 +91,45 @@ class Http1Sessions:
         return min(due, responder.report_at)
 
     def tick(self) -> None:
-        """Drop outdated answers and threads that are not needed; called about once a second."""
+        """Drop outdated answers, and let fewer threads run if fewer will do; called about once a second."""
         self._memory.sweep(self._versions)
-        self._collapser.sweep(self.loop.now)
+        self._collapser.sweep(self._loop.now)
         self._threads.settle()
 
     def write_lines(self) -> None:
-        """Give the access log the lines of what memory answered."""
+        """Give the access log the lines of answers from memory that it does not have yet."""
         self._responder.write_lines()
 
     def finish(self) -> None:
-        """Report what memory answered, as the worker stops."""
+        """Report the answers from memory that are not reported yet, as the worker stops."""
         self._responder.report()
 
     def _may_ask(self, transaction: Transaction, origin: str) -> bool:
-        """In a thread: whether it may wait for the origin now."""
+        """Whether the transaction may wait for the origin now; called by the thread that runs it."""
         assert transaction.task is not None, "it is what runs"
         return self._threads.enter(transaction.task, origin)
 
     def _learn(self, transaction: Transaction, reusable: ReusableAnswer | None, is_shared: bool) -> None:
-        """In a thread: there is an answer."""
+        """Have the poller learn a transaction's answer; called by the thread that has made it."""
         assert transaction.head is not None, "without a head there is nothing to learn"
-        self.loop.post(partial(self._answered, transaction, transaction.head, reusable, is_shared))
+        self._loop.post(partial(self._answered, transaction, transaction.head, reusable, is_shared))
 
     def _answered(
         self, transaction: Transaction, head: bytes, reusable: ReusableAnswer | None, is_shared: bool
     ) -> None:
-        """Keep the answer, and give it to those who wait for the same."""
+        """Keep the answer in memory, and answer the requests that are parked for it."""
         if reusable is not None:
             self._memory.learn(head, reusable)
         elif not is_shared:
-            self._collapser.avoid(head, self.loop.now)
+            self._collapser.avoid(head, self._loop.now)
         wait = self._collapser.release(transaction)
         left = [other for other in wait.waiting if not self._is_answered_from_memory(other, head)]
         if left and is_shared and not wait.is_second:
-            # What was stored for the first is there for the second, and in memory for the others.
+            # The store answers the first of them, and memory the others with that answer.
             left = [self._collapser.wait_again(head, left)]
         for other in left:
             working = Working(other, self._context, self._context.runner.answer)
-            self.loop.turn_to(other.connection, working)
+            self._loop.turn_to(other.connection, working)
 
     def _is_answered_from_memory(self, transaction: Transaction, head: bytes) -> bool:
         """Answer the parked request from memory; returns whether memory has an answer for it."""
@@ -141,5 +140,5 @@ class Http1Sessions:
         if following is None:
             return False
         connection.buffer = connection.buffer[len(head) :]
-        self.loop.turn_to(connection, following)
+        self._loop.turn_to(connection, following)
         return True

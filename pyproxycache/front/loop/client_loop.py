@@ -17,17 +17,17 @@ _TURNS = 64
 """Connections that go on before events are looked at again: thousands may be able to at one moment."""
 
 Post = Callable[[Callable[[], None]], None]
-"""Has something done by the poller's thread, soon; any thread may call it."""
+"""Has the call made by the poller's thread, soon; any thread may use it."""
 
 Watch = Callable[[int], None]
-"""Has the poller tell of what happens on a descriptor, until that is closed; raises OSError."""
+"""Has the poller pass on all events of a descriptor, until that is closed; raises OSError."""
 
 
 class ClientLoop:
     """The open connections and their activities; belongs to the poller's thread.
 
-    `connections` are those that are open, by descriptor, `turns` those that go on without any event. `now`
-    (monotonic) is set by the poller. `is_stopping`: the worker is to end, and no connection is kept.
+    `connections` has the open connections by descriptor, `turns` those that go on without an event. `now`
+    (monotonic seconds) is set by the poller. `is_stopping`: the worker is to end, and keeps no connection.
     """
 
     def __init__(self, post: Post, watch: Watch, now: float) -> None:
@@ -37,7 +37,7 @@ class ClientLoop:
         self.now = now
         self.is_stopping = False
         self.post = post
-        self._watch = watch
+        self.watch = watch
 
     def add(self, connection: ClientConnection) -> None:
         """Add a new connection, which waits for its first request."""
@@ -54,7 +54,7 @@ class ClientLoop:
         """Have the connection told of a further descriptor's events, until `forget`; raises OSError."""
         self.connections[fd] = connection
         self._further.add(fd)
-        self._watch(fd)
+        self.watch(fd)
 
     def forget(self, fd: int) -> None:
         """Stop telling of the descriptor's events."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pyproxycache import clock
-from pyproxycache.front.loop.client_loop import ClientLoop, Post, Watch
+from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.net import descriptors
 from pyproxycache.net.stream import Stream, stream_over
@@ -29,10 +29,6 @@ _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 class Sessions(Protocol):
     """The protocol of what speaks HTTP on the connections that a poller accepts."""
-
-    @property
-    def loop(self) -> ClientLoop:
-        """The connections, and what each is doing."""
 
     def open(self, stream: Stream, address: object) -> ClientConnection:
         """Begin a session on a new client's connection."""
@@ -60,10 +56,10 @@ class Poller:
     def __init__(
         self,
         listeners: Iterable[socket.socket],
-        sessions: Callable[[Post, Watch, float], Sessions],
+        sessions: Callable[[ClientLoop], Sessions],
         most: int,
     ) -> None:
-        """`sessions` makes them, given `post`, `watch` and the time; `most` connections at a time."""
+        """`sessions` makes those of the connections; there are at most `most` connections at a time."""
         self._now = clock.steady()
         self._next_tick = self._next_beat = self._now + _TICK
         self._due = 0.0
@@ -72,8 +68,8 @@ class Poller:
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._is_woken = False
         self._epoll = select.epoll()
-        self._sessions = sessions(self.post, self._watch, self._now)
-        self._loop = self._sessions.loop
+        self._loop = ClientLoop(self.post, self._watch, self._now)
+        self._sessions = sessions(self._loop)
         self._connections = self._loop.connections
         self._most = most
         self._listeners = {listener.fileno(): listener for listener in listeners}

@@ -10,7 +10,7 @@ from pyproxycache.front.answers.application import Application
 from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
 from pyproxycache.front.http1.sessions import Http1Sessions, SessionParts
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
-from pyproxycache.front.loop.client_loop import Post, Watch
+from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.turns import Shares
 
 
@@ -18,9 +18,8 @@ from pyproxycache.front.loop.turns import Shares
 class WorkerHooks:
     """The calls by which a worker reopens and finishes its logs, and closes its parts.
 
-    `reopen_logs` is for files that were renamed,
-    `finish_logs` for an end without delay. `close` ends the worker's parts: it lets running downloads
-    finish for so many seconds.
+    `reopen_logs` opens log files that were renamed anew. `finish_logs` writes what waits, before an end
+    without delay. `close` ends the worker's parts; running downloads may go on for up to so many seconds.
     """
 
     reopen_logs: Callable[[], None]
@@ -28,15 +27,15 @@ class WorkerHooks:
     close: Callable[[float], None]
 
 
-MakeSessions = Callable[[Post, Watch, float], Http1Sessions]
-"""Makes the sessions of a poller's connections, given what it posts and watches by, and the time."""
+MakeSessions = Callable[[ClientLoop], Http1Sessions]
+"""Makes the sessions of a poller's connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
     """The parts that a worker runs with its sockets and threads.
 
-    `shares`: how many threads may wait for origins; None: the usual ones.
+    `shares`: how many threads may wait for origins; None: the usual shares.
     """
 
     application: Application
@@ -45,9 +44,9 @@ class WorkerParts:
     shares: Shares | None = None
 
     def sessions_on(self, threads: AdaptivePool, cfg: Any, is_stopping: Callable[[], bool]) -> MakeSessions:
-        """Sessions whose requests run on the threads; `cfg` is gunicorn's configuration."""
+        """What makes sessions whose requests run on these threads; `cfg` is gunicorn's configuration."""
 
         def runner(learn: Learn, may_ask: MayAsk) -> RequestRunner:
             return RequestRunner(cfg, self.application, self.sessions.reuse, is_stopping, learn, may_ask)
 
-        return lambda post, watch, now: Http1Sessions(self.sessions, threads, runner, post, watch, now)
+        return lambda loop: Http1Sessions(self.sessions, threads, runner, loop)

@@ -19,6 +19,7 @@ from pyproxycache.configuration.config import Config
 from pyproxycache.errors import ProxyError
 from pyproxycache.facts import Facts
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool, Task
+from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
 from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.net.stream import stream_over
@@ -98,10 +99,8 @@ def seen(
     engine: Any = _Engine(reads=reads)
     posted: deque[Callable[[], None]] = deque()
     parts = _parts(engine)
-    sessions = parts.sessions_on(_Inline(1), server_config(), lambda: False)(
-        posted.append, _watch_nothing, 0.0
-    )
-    loop = sessions.loop
+    loop = ClientLoop(posted.append, _watch_nothing, 0.0)
+    sessions = parts.sessions_on(_Inline(1), server_config(), lambda: False)(loop)
     with _client(pieces, slow, tls) as sock:
         sock.feed.next()
         connection = sessions.open(stream_over(sock), ("127.0.0.1", 1))

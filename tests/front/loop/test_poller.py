@@ -11,7 +11,7 @@ from pathlib import Path
 from inprocess import Front
 from raw import Conversation, request
 
-from pyproxycache.front.loop.poller import Sessions
+from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.options import ConnectOptions
 
 COUNT = 8
@@ -20,16 +20,16 @@ RESET = struct.pack("ii", 1, 0)
 
 def test_an_event_of_a_closed_connection_is_not_taken_for_one_of_its_successor(tmp_path: Path) -> None:
     """The system gives the numbers of closed descriptors to those who come next, in the same moment too."""
-    made: list[Sessions] = []
+    made: list[ClientLoop] = []
 
-    def keep(sessions: Sessions) -> Sessions:
-        made.append(sessions)
-        return sessions
+    def keep(loop: ClientLoop) -> ClientLoop:
+        made.append(loop)
+        return loop
 
     with socket.create_server(("127.0.0.1", 0)) as end, contextlib.ExitStack() as clients:
         port = end.getsockname()[1]
         front = Front(tmp_path, connect=ConnectOptions(ports=(port,)))
-        front.serve_with(lambda make: lambda post, watch, now: keep(make(post, watch, now)))
+        front.serve_with(lambda make: lambda loop: make(keep(loop)))
         with front:
             near, far = [], []
             for _ in range(COUNT):
@@ -53,5 +53,5 @@ def test_an_event_of_a_closed_connection_is_not_taken_for_one_of_its_successor(t
             may_go_on.set()
             for client in new:
                 assert client.send(request("GET /api/v1/health/")).reply().status == 200
-            connections = made[0].loop.connections.values()
+            connections = made[0].connections.values()
             assert [connection.ends for connection in connections] == [False] * COUNT

@@ -24,6 +24,7 @@ from waiting import until
 from pyproxycache.errors import BrokenOff
 from pyproxycache.facts import Facts
 from pyproxycache.front.loop.answer_writer import SendStatus
+from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.net.stream import Stream, stream_over
 from pyproxycache.options import ConnectOptions
@@ -251,9 +252,13 @@ def test_an_end_that_cannot_be_watched_lets_go_of_both(tmp_path: Path) -> None:
     def refuse(_fd: int) -> None:
         raise OSError(errno.ENOSPC, "too many descriptors are watched")
 
+    def refusing(loop: ClientLoop) -> ClientLoop:
+        loop.watch = refuse
+        return loop
+
     with Scripted([switch]) as origin:
         front = Front(tmp_path, upstream=origin.url(""))
-        front.serve_with(lambda make: lambda post, _watch, now: make(post, refuse, now))
+        front.serve_with(lambda make: lambda loop: make(refusing(loop)))
         with front, Conversation(front.address) as client:
             client.send(request("GET /", "Connection: upgrade", "Upgrade: x"))
             assert client.head().status == 101
