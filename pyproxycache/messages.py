@@ -21,35 +21,36 @@ _LOGS_IN = re.compile(r"(?:^|,)[ \t]*(?:ntlm|negotiate|nego2|kerberos)(?=[ \t,]|
 class Headers:
     """An immutable list of header fields, whose names are compared without case (RFC 9110 section 5)."""
 
-    __slots__ = ("_index", "fields")
+    __slots__ = ("_made", "fields")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         self.fields: tuple[tuple[str, str], ...] = tuple(fields)
-        index: dict[str, tuple[str, ...]] = {}
-        repeated: dict[str, list[str]] = {}
-        for name, value in self.fields:
-            lower = name.lower()
-            if lower in index:
-                repeated.setdefault(lower, list(index[lower])).append(value)
-            else:
-                index[lower] = (value,)
-        for lower, values in repeated.items():
-            index[lower] = tuple(values)
-        self._index = index
+        self._made: dict[str, tuple[str, ...]] | None = None
+
+    @property
+    def _index(self) -> dict[str, tuple[str, ...]]:
+        """The lines of each field, by its name in lower case; made when first asked for."""
+        if self._made is None:
+            self._made = _indexed(self.fields)
+        return self._made
 
     def get(self, name: str) -> str | None:
         """The field's combined value: its lines joined by ", " (RFC 9110 section 5.3); None if absent."""
-        lines = self._index.get(name.lower())
+        lines = (self._made or self._index).get(name.lower())
         if lines is None:
             return None
         return lines[0] if len(lines) == 1 else ", ".join(lines)
 
     def lines(self, name: str) -> tuple[str, ...]:
         """The values of the field's lines in order; () if absent."""
-        return self._index.get(name.lower(), ())
+        return (self._made or self._index).get(name.lower(), ())
+
+    def among(self, names: frozenset[str]) -> frozenset[str]:
+        """Those of these names, which have to be in lower case, that it has fields of."""
+        return names.intersection(self._made or self._index)
 
     def __contains__(self, name: str) -> bool:
-        return name.lower() in self._index
+        return name.lower() in (self._made or self._index)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self.fields)
@@ -91,6 +92,16 @@ class Headers:
     def with_line(self, name: str, value: str) -> Headers:
         """The fields with one more line of the named field."""
         return Headers((*self.fields, (name, value)))
+
+
+def _indexed(fields: tuple[tuple[str, str], ...]) -> dict[str, tuple[str, ...]]:
+    index: dict[str, tuple[str, ...]] = {name.lower(): (value,) for name, value in fields}
+    if len(index) < len(fields):
+        repeated: dict[str, list[str]] = {}
+        for name, value in fields:
+            repeated.setdefault(name.lower(), []).append(value)
+        index = {name: tuple(values) for name, values in repeated.items()}
+    return index
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,4 +302,5 @@ class Entry:
 
 
 def _logs_in(headers: Headers, name: str) -> bool:
-    return any(_LOGS_IN.search(line) for line in headers.lines(name))
+    lines = headers.lines(name)
+    return bool(lines) and any(map(_LOGS_IN.search, lines))

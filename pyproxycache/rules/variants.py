@@ -87,7 +87,9 @@ def implied_fields(request: Request) -> frozenset[str]:
 
 def _overrides(request: Request) -> str | None:
     """The request's fields of OVERRIDING as one text, without what differs for each client; None: none."""
-    present = {name for name in OVERRIDING if name in request.headers}
+    present = request.headers.among(OVERRIDING)
+    if not present:
+        return None
     if request.is_forwarded:
         present -= {"forwarded", *FORWARDED}  # the cache sends its own
     values = {name: request.headers.get(name) or "" for name in sorted(present)}

@@ -13,7 +13,7 @@ from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Local, Wanted, Way
 from pyproxycache.front.router import Handlers, Router
-from pyproxycache.messages import Authority, Url
+from pyproxycache.messages import Authority, Headers, Url
 from pyproxycache.serving.responses import from_text
 from pyproxycache.steps import Steps, at_once, finished
 
@@ -61,7 +61,7 @@ REVERSE = Router(
 def asked(router: Router, line: str, *fields: tuple[str, str]) -> str:
     method, target = line.split(" ")
     given = (("Host", "cache"), *fields)
-    received = RawRequest(method, target, (1, 1), given, "127.0.0.1", io.BytesIO())
+    received = RawRequest(method, target, (1, 1), Headers(given), "127.0.0.1", io.BytesIO())
     body = finished(router.answer(received, Facts())).response.body
     return b"".join(bytes(piece) for piece in body).decode().strip()  # type: ignore[arg-type]
 

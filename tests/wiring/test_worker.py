@@ -13,6 +13,7 @@ from scripted import OK, Scripted
 from pyproxycache.configuration.config import Config, parse
 from pyproxycache.front.processes.worker_parts import WorkerParts
 from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.messages import Headers
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.steps import finished
 from pyproxycache.wiring.worker import build_worker
@@ -22,7 +23,7 @@ STALE = "max-age=0, stale-while-revalidate=100"
 
 def get(parts: WorkerParts, url: str) -> bytes:
     fields = (("Host", "origin.example"),)
-    received = RawRequest("GET", url, (1, 1), fields, "127.0.0.1", io.BytesIO())
+    received = RawRequest("GET", url, (1, 1), Headers(fields), "127.0.0.1", io.BytesIO())
     answer = finished(parts.application.answer(received))
     try:
         return b"".join(piece if isinstance(piece, bytes) else piece.read() for piece in answer.body)

@@ -7,7 +7,7 @@ from pyproxycache.facts import Attempted, Facts, Forwarded, OriginReplied, Serve
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.requests.raw_request import RawRequest
-from pyproxycache.messages import Authority, Head, Headers, Response
+from pyproxycache.messages import Authority, Head, Response
 from pyproxycache.options import ConnectOptions
 from pyproxycache.outcome import Forward, Result
 from pyproxycache.steps import Asks, Steps
@@ -46,4 +46,4 @@ def _refuse_content(received: RawRequest) -> None:
 def _via(received: RawRequest) -> str:
     """The Via for the next proxy, up to the version; the name of this proxy comes behind that."""
     major, minor = received.version
-    return ", ".join((*Headers(received.fields).lines("via"), f"{major}.{minor}"))
+    return ", ".join((*received.headers.lines("via"), f"{major}.{minor}"))

@@ -10,7 +10,7 @@ from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
-from pyproxycache.messages import Head, Headers, Request, Response, Url
+from pyproxycache.messages import Head, Request, Response, Url
 from pyproxycache.outcome import Forward, Result
 from pyproxycache.rules.grammar import end_to_end, split_list
 from pyproxycache.steps import Asks, Steps
@@ -74,9 +74,8 @@ def wanted_protocols(received: RawRequest) -> str:
     """
     if received.method != "GET" or received.version < (1, 1):
         return ""
-    headers = Headers(received.fields)
-    options = {option.lower() for option in split_list(headers.get("connection") or "")}
-    if "upgrade" not in options:
+    asked = received.headers.get("upgrade")
+    if asked is None or "upgrade" not in received.connection_options:
         return ""
-    protocols = split_list(headers.get("upgrade") or "")
+    protocols = split_list(asked)
     return ", ".join(p for p in protocols if p.partition("/")[0].strip().lower() not in _HTTP)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import ssl
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,9 +28,10 @@ from pyproxycache.front.requests.interim import InterimHeads
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.refusals import as_ours, reason_of_refusal, refusal, refused_with
 from pyproxycache.front.requests.request_body import RequestBody
-from pyproxycache.front.requests.simple import names_as_sent, simple_request
+from pyproxycache.front.requests.simple import names_as_sent, simple_head
 from pyproxycache.front.requests.target import with_ascii_target
 from pyproxycache.http1.answer_heads import Framing, framing, head_bytes
+from pyproxycache.messages import Headers
 from pyproxycache.outcome import Result
 from pyproxycache.serving.status_fields import proxy_status
 from pyproxycache.steps import Asks, Awaited, Steps
@@ -38,6 +39,7 @@ from pyproxycache.steps import Asks, Awaited, Steps
 log = logging.getLogger("pyproxycache")
 
 _DRAINED = 64 << 10
+_NO_CONTENT = io.BytesIO()
 _SHARED = {Result.HIT, Result.REVALIDATED, Result.COLLAPSED}
 # It left, or neither sent nor took a byte for a minute.
 _CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError, ssl.SSLError)
@@ -93,18 +95,22 @@ class RequestRunner:
 
     def _received(self, transaction: Transaction) -> None:
         """Begin with the request whose head is in the buffer."""
-        connection = transaction.connection
-        head, parsed = transaction.head, None
-        received = None if head is None else simple_request(head, connection.client, self._cfg)
-        if head is not None and received is not None:
-            connection.buffer = connection.buffer[len(head) :]
-            interim = InterimHeads(BlockingStream(transaction))
-            if received.version >= (1, 1):
-                received = replace(received, interim=interim.forward)
-        else:
-            received, interim, parsed = self._parsed(transaction)
+        connection, head = transaction.connection, transaction.head
         transaction.cancellation = Cancellation()
-        received = replace(received, cancellation=transaction.cancellation, login=connection.login)
+        parsed_head = None if head is None else simple_head(head, self._cfg)
+        if head is None or parsed_head is None:
+            received, interim, parsed = self._parsed(transaction)
+        else:
+            connection.buffer = connection.buffer[len(head) :]
+            interim, parsed = InterimHeads(BlockingStream(transaction)), None
+            received = RawRequest(
+                *parsed_head,
+                connection.client,
+                _NO_CONTENT,
+                interim.forward,
+                transaction.cancellation,
+                connection.login,
+            )
         transaction.under_way = UnderWay(received, self._application.answer(received), interim, parsed)
         self._step(transaction)
 
@@ -123,10 +129,12 @@ class RequestRunner:
             request.method,
             request.uri,
             request.version,
-            tuple((sent.get(name, name.title()), value) for name, value in request.headers),
+            Headers((sent.get(name, name.title()), value) for name, value in request.headers),
             connection.client,
             body,
-            interim.forward if request.version >= (1, 1) else None,
+            interim.forward,
+            transaction.cancellation,
+            connection.login,
         )
         return received, interim, Parsed(source, parser, request, body)
 
@@ -182,7 +190,7 @@ class RequestRunner:
 
     def _closes(self, received: RawRequest, answer: Answer) -> bool:
         """Whether one of both sides has the connection end here (RFC 9112 section 9.3)."""
-        options = _connection_options(received)
+        options = received.connection_options
         return (
             self._is_stopping()
             or "close" in options
@@ -337,9 +345,3 @@ def _is_read(source: BlockingStream, parser: Any) -> bool:
         return False
     finally:
         source.waits = True
-
-
-def _connection_options(received: RawRequest) -> set[str]:
-    """The options in all lines of Connection, in lower case (RFC 9110 section 7.6.1)."""
-    lines = [value for name, value in received.fields if name.lower() == "connection"]
-    return {option.strip().lower() for line in lines for option in line.split(",")}

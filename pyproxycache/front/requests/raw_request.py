@@ -12,6 +12,7 @@ from pyproxycache.front.requests.request_body import Input, content
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.front.requests.well_formed import check_fields
 from pyproxycache.messages import Head, Headers, Request
+from pyproxycache.rules.grammar import split_list
 from pyproxycache.rules.userinfo import basic_credentials
 
 Present = Callable[[Head], Head]
@@ -20,17 +21,16 @@ Present = Callable[[Head], Head]
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
-    """A request as it was read from a client at the address `client`; `fields` are its header fields.
+    """A request as it was read from a client at the address `client`.
 
-    `interim` takes heads that go before the answer's; None where the client does not know them. What
-    is done for the request ends by `cancellation` if the client leaves; `login` is what its connection has
-    at an origin.
+    `interim` takes heads that go before the answer's, if the version has such. What is done for the request
+    ends by `cancellation` if the client leaves; `login` is what its connection has at an origin.
     """
 
     method: str
     target: str
     version: tuple[int, int]
-    fields: tuple[tuple[str, str], ...]
+    headers: Headers
     client: str
     body: Input
     interim: Callable[[Head], None] | None = None
@@ -39,16 +39,21 @@ class RawRequest:
 
     def check_fields(self, *, names_cache: bool) -> None:
         """Raises BadRequest where they are not fit for a request of this version; see well_formed."""
-        check_fields(Headers(self.fields), self.version, names_cache=names_cache)
+        check_fields(self.headers, self.version, names_cache=names_cache)
 
     def field(self, name: str) -> str:
         """The last line of the field, "" where there is none."""
-        lowered = name.lower()
-        return next((value for key, value in reversed(self.fields) if key.lower() == lowered), "")
+        lines = self.headers.lines(name)
+        return lines[-1] if lines else ""
+
+    @property
+    def connection_options(self) -> frozenset[str]:
+        """The options in all lines of Connection, in lower case (RFC 9110 section 7.6.1)."""
+        return frozenset(map(str.lower, split_list(self.headers.get("connection") or "")))
 
     def request_for(self, wanted: Wanted, present: Present) -> Request:
         """The request for what is wanted; `present` shows the client each head of the answer."""
-        headers = Headers(self.fields)
+        headers = self.headers
         coding = headers.get("transfer-encoding")
         if coding is not None and coding.lower() != "chunked":
             # What is coded twice would go on with one coding taken off and none announced.
@@ -69,4 +74,6 @@ class RawRequest:
 
     def _shown(self, present: Present) -> Callable[[Head], None] | None:
         forward = self.interim
-        return None if forward is None else lambda head: forward(present(head))
+        if forward is None or self.version < (1, 1):
+            return None
+        return lambda head: forward(present(head))

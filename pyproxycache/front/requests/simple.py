@@ -2,60 +2,89 @@
 
 from __future__ import annotations
 
-import io
+import functools
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
-from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.messages import Headers
 
-WELL_FORMED = re.compile(
-    rb"(?:GET|HEAD) (?:/|https?://)[!-~]* HTTP/1\.[01]\r\n"
-    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
-)
-"""A whole head of GET or HEAD in which nothing is open to interpretation (RFC 9112 sections 3 and 5)."""
+_LINE = re.compile(rb"(GET|HEAD) ((?:/|https?://)[!-~]*) HTTP/1\.([01])")
+_FIELDS = re.compile(rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*)+\r\n\r\n")
+"""What follows the line of a request in which nothing is open to interpretation (RFC 9112 section 5)."""
 
 _OF_CONTENT = re.compile(
     rb"\n(?:content[^:a-z0-9]length|transfer[^:a-z0-9]encoding|expect):", re.IGNORECASE
 )
 """A field of content, or what another server may take for one."""
 
+_LONGEST_REMEMBERED = 4 << 10
+_MOST_REMEMBERED = 256
+
+
+class SimpleHead(NamedTuple):
+    """The head of a GET or HEAD, parsed."""
+
+    method: str
+    target: str
+    version: tuple[int, int]
+    headers: Headers
+
+
+class _Fields(NamedTuple):
+    """The fields of a request; `longest` is the length of the longest line."""
+
+    headers: Headers
+    longest: int
+
 
 def is_simple(head: bytes) -> bool:
-    """Whether it is such a head, and nothing that belongs to the request comes behind it."""
-    return WELL_FORMED.fullmatch(head) is not None and _OF_CONTENT.search(head) is None
+    """Whether it is the whole head of a GET or HEAD, and nothing that belongs to it comes behind it."""
+    end = head.find(b"\r\n")
+    return end > 0 and _LINE.fullmatch(head, 0, end) is not None and _fields(head[end:]) is not None
 
 
-def simple_request(head: bytes, client: str, cfg: Any) -> RawRequest | None:
-    """The request with this head, of a client at this address; None where it is not simple.
+def simple_head(head: bytes, cfg: Any) -> SimpleHead | None:
+    """The head, parsed; None where it is not simple.
 
     The limits are those of gunicorn's `cfg`, which refuses what exceeds them.
     """
-    if not is_simple(head):
+    end = head.find(b"\r\n")
+    line = _LINE.fullmatch(head, 0, end) if end > 0 else None
+    fields = None if line is None else _fields(head[end:])
+    if line is None or fields is None:
         return None
-    line, *lines = head[:-4].decode("latin-1").split("\r\n")
-    longest = max(map(len, lines))
-    if len(line) > cfg.limit_request_line or len(lines) > cfg.limit_request_fields:
+    headers = fields.headers
+    if end > cfg.limit_request_line or len(headers) > cfg.limit_request_fields:
         return None
-    if longest > cfg.limit_request_field_size:
+    if fields.longest > cfg.limit_request_field_size:
         return None
-    fields = [(name, value.strip(" \t")) for name, _colon, value in map(_parts, lines)]
-    if len({name.lower() for name, _value in fields}) < len(fields):
+    if len(headers.names()) < len(headers):
         return None  # which of them may come twice is gunicorn's to say
-    method, target, version = line.split(" ")
-    return RawRequest(
-        method,
-        target,
-        (1, int(version[-1])),
-        tuple(fields),
-        client,
-        io.BytesIO(),
-    )
+    method, target, minor = line.groups()
+    return SimpleHead(method.decode(), target.decode(), (1, int(minor)), headers)
 
 
 def names_as_sent(head: bytes) -> dict[str, str]:
     """The names of a head's fields by the same in upper case, which is all that gunicorn keeps of them."""
     lines = head.decode("latin-1").split("\r\n")[1:]
     return {name.upper(): name for name, _colon, _value in map(_parts, lines)}
+
+
+def _fields(behind: bytes) -> _Fields | None:
+    """What is behind the line of a request; None where it is not simple."""
+    return _parsed(behind) if len(behind) > _LONGEST_REMEMBERED else _remembered(behind)
+
+
+def _parsed(behind: bytes) -> _Fields | None:
+    if _FIELDS.fullmatch(behind) is None or _OF_CONTENT.search(behind) is not None:
+        return None
+    lines = behind[2:-4].decode("latin-1").split("\r\n")
+    headers = Headers((name, value.strip(" \t")) for name, _colon, value in map(_parts, lines))
+    return _Fields(headers, max(map(len, lines)))
+
+
+# A client sends the same fields with all that it asks for.
+_remembered = functools.lru_cache(_MOST_REMEMBERED)(_parsed)
 
 
 def _parts(line: str) -> tuple[str, str, str]:

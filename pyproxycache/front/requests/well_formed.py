@@ -16,6 +16,7 @@ LOOK_ALIKES = {
     for mark in "!#$%&'*+.^_`|~"
 }
 """What servers that make variables of fields (RFC 3875 section 4.1.18) may take for a field of framing."""
+_LOOK_ALIKE_NAMES = frozenset(LOOK_ALIKES)
 
 
 def check_fields(headers: Headers, version: tuple[int, int], *, names_cache: bool) -> None:
@@ -25,9 +26,8 @@ def check_fields(headers: Headers, version: tuple[int, int], *, names_cache: boo
     clients of a URL prefix do not write as they should; anything that is one value will do.
     """
     _check_host(headers.lines("host"), version, _ONE_VALUE if names_cache else _HOST)
-    for name, meant in LOOK_ALIKES.items():
-        if name in headers:
-            raise BadRequest(f"the field {name} looks like {meant} and is not that")
+    for name in headers.among(_LOOK_ALIKE_NAMES):
+        raise BadRequest(f"the field {name} looks like {LOOK_ALIKES[name]} and is not that")
     if int(headers.get("content-length") or 0) > _LONGEST_BODY:
         raise BadRequest("the Content-Length is beyond all that can be counted")
 

@@ -8,12 +8,13 @@ import pytest
 
 from pyproxycache.front.handlers.upgrade import wanted_protocols
 from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.messages import Headers
 
 Fields = tuple[tuple[str, str], ...]
 
 
 def asking(method: str, version: tuple[int, int], fields: Fields) -> RawRequest:
-    return RawRequest(method, "/", version, fields, "127.0.0.1", io.BytesIO())
+    return RawRequest(method, "/", version, Headers(fields), "127.0.0.1", io.BytesIO())
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from origin import Origin
 from raw import Conversation, request
 
 from pyproxycache.front.memory.memory import DECIDING_FIELDS
-from pyproxycache.front.requests import raw_request as front_received
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.well_formed import LOOK_ALIKES
 from pyproxycache.messages import Headers
@@ -219,6 +218,10 @@ class Recorder(Headers):
         self.looked_at.add(name.lower())
         return super().__contains__(name)
 
+    def among(self, names: frozenset[str]) -> frozenset[str]:
+        self.looked_at.update(names)
+        return super().among(names)
+
     def __iter__(self) -> Iterator[tuple[str, str]]:
         self.looked_at.add("(all)")
         return super().__iter__()
@@ -242,7 +245,7 @@ def hits(front: Front, origin: Origin) -> Iterator[tuple[str, ...]]:
         for field in (None, *FIELDS):
             fields = (host,) if field is None else (host, (field[0].title(), field[1]))
             Recorder.looked_at.clear()
-            received = RawRequest("GET", url, (1, 1), fields, "127.0.0.1", Nothing())
+            received = RawRequest("GET", url, (1, 1), Recorder(fields), "127.0.0.1", Nothing())
             answer = finished(front.parts.application.answer(received))
             if answer.outcome.result is Result.HIT and answer.response.reuse_terms is not None:
                 yield tuple(varies)
@@ -261,7 +264,6 @@ def test_nothing_else_than_what_decides_is_looked_at(
         Recorder.looked_at.add(name)
         return received(self, name)
 
-    monkeypatch.setattr(front_received, "Headers", Recorder)
     monkeypatch.setattr(RawRequest, "field", field)
     seen: set[str] = set()
     count = 0
