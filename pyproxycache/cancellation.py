@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
 
 from pyproxycache.errors import ClientGone
 
@@ -35,34 +36,28 @@ class Cancellation:
             self._break_off()
             return True
 
-    @contextlib.contextmanager
-    def tied(self, break_off: Callable[[], None]) -> Iterator[None]:
-        """Have `break_off` called if the client goes during this context; then it raises ClientGone."""
+    def tied(self, break_off: Callable[[], None]) -> AbstractContextManager[None]:
+        """A context in which `break_off` is called if the client goes; it then raises ClientGone."""
+        return _Within(lambda: self._tie(break_off), self._untie)
+
+    def shared(self, is_shared: Callable[[], bool]) -> AbstractContextManager[None]:
+        """A context in which the client's leaving breaks nothing off while `is_shared` returns true."""
+        return _Within(lambda: self._share(is_shared), lambda _error: self._share(_never))
+
+    def _tie(self, break_off: Callable[[], None]) -> None:
         with self._lock:
             self._raise_if_cancelled()
             self._break_off = break_off
-        try:
-            yield
-        except Exception as error:
-            with self._lock:
-                self._raise_if_cancelled(error)
-            raise
-        finally:
-            with self._lock:
-                self._break_off = None
-        with self._lock:
-            self._raise_if_cancelled()
 
-    @contextlib.contextmanager
-    def shared(self, is_shared: Callable[[], bool]) -> Iterator[None]:
-        """While `is_shared` returns true in this context, the client's leaving breaks nothing off."""
+    def _untie(self, error: BaseException | None) -> None:
+        with self._lock:
+            self._break_off = None
+            if error is None or isinstance(error, Exception):
+                self._raise_if_cancelled(error)
+
+    def _share(self, is_shared: Callable[[], bool]) -> None:
         with self._lock:
             self._is_shared = is_shared
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._is_shared = _never
 
     def _raise_if_cancelled(self, cause: Exception | None = None) -> None:
         if self._is_cancelled:
@@ -71,3 +66,21 @@ class Cancellation:
 
 def _never() -> bool:
     return False
+
+
+class _Within:
+    """A context of two functions; a generator in their place costs each miss some microseconds."""
+
+    __slots__ = ("_enter", "_leave")
+
+    def __init__(self, enter: Callable[[], None], leave: Callable[[BaseException | None], None]) -> None:
+        self._enter = enter
+        self._leave = leave
+
+    def __enter__(self) -> None:
+        self._enter()
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._leave(error)

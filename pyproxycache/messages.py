@@ -124,17 +124,16 @@ class Url:
     host: str
     port: int
     target: str
+    authority: str = field(init=False, repr=False, compare=False)
+    """Host, and port where it is not the scheme's default; IPv6 in brackets."""
+    origin: str = field(init=False, repr=False, compare=False)
+    """Scheme and authority, with which all cache keys of the origin begin (RFC 9110 section 4.3.1)."""
 
-    @property
-    def authority(self) -> str:
-        """Host, and port where it is not the scheme's default; IPv6 in brackets."""
+    def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-    @property
-    def origin(self) -> str:
-        """Scheme and authority, with which all cache keys of the origin begin (RFC 9110 section 4.3.1)."""
-        return f"{self.scheme}://{self.authority}"
+        authority = host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        object.__setattr__(self, "authority", authority)
+        object.__setattr__(self, "origin", f"{self.scheme}://{authority}")
 
     @property
     def path(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,9 +57,5 @@ class Dispatcher:
             return Alone()
         if not isinstance(joined, LeadFlight):
             return joined
-        with contextlib.ExitStack() as unless_kept:
-            leading = unless_kept.enter_context(self._leader.lead(joined.writer, rules))
-            if has_changed():
-                return LookAgain()
-            unless_kept.pop_all()
-        return leading
+        leading = self._leader.lead(joined.writer, rules)
+        return LookAgain() if leading.is_left_for(has_changed) else leading

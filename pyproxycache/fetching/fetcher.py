@@ -24,7 +24,7 @@ from pyproxycache.fetching.leader import (
 )
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.available_parts import AvailableParts
-from pyproxycache.fetching.transfers.source import closed_on_error
+from pyproxycache.fetching.transfers.source import ClosedOnError
 from pyproxycache.messages import Entry, Response, without_query
 from pyproxycache.outcome import Forward, Result
 from pyproxycache.routing.flight_key import FlightKey
@@ -192,7 +192,7 @@ class Fetcher:
 
     def _lead_whole(self, job: FetchJob, answer: ToStore) -> _Answered | JoinFlight:
         """Where the origin gives the whole instead of a part: all who asked for parts share it."""
-        with closed_on_error(answer.exchange):
+        with ClosedOnError(answer.exchange):
             dispatched = self._dispatcher.decide([job.flight_of_whole], job.resource.rules, lambda: False)
         match dispatched:
             case Leading() as leading:

@@ -13,7 +13,7 @@ from pyproxycache.errors import StoreError
 from pyproxycache.facts import BeingStored, Forwarded, ForwardedAlone, OriginReplied
 from pyproxycache.fetching.leader import Leader, Passed, ToStore
 from pyproxycache.fetching.leading import Leading
-from pyproxycache.fetching.transfers.source import closed_on_error
+from pyproxycache.fetching.transfers.source import ClosedOnError
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, without_query
 from pyproxycache.outcome import Forward
 from pyproxycache.routing.flight_key import FlightKey
@@ -79,7 +79,7 @@ class Forwarder:
         asked = clock.wall()
         exchange = self._upstream.send(outgoing, facts)
         facts.note(OriginReplied(exchange.head.status))
-        with closed_on_error(exchange):
+        with ClosedOnError(exchange):
             self._invalidate(resource, request, exchange.head)
             if request.method == "HEAD" and exchange.head.status == 200:
                 self._update(resource, outgoing, found, exchange.head, asked)

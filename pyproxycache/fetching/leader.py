@@ -14,7 +14,7 @@ from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.storing_advice import StoringAdvice
 from pyproxycache.fetching.transfers.downloads import Downloads
 from pyproxycache.fetching.transfers.giving_up import give_up
-from pyproxycache.fetching.transfers.source import Source, ask, closed_on_error, entry_of, length_of
+from pyproxycache.fetching.transfers.source import ClosedOnError, Source, ask, entry_of, length_of
 from pyproxycache.messages import Entry, Request, without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.rules import decide, decisions
@@ -145,7 +145,7 @@ class Leader:
             return Stale(stand_in.entry, stand_in.detail)
         exchange = answered.exchange
         facts.note(OriginReplied(exchange.head.status))
-        with closed_on_error(exchange):
+        with ClosedOnError(exchange):
             if answered.rest is not None and writer.entry is not None:
                 writer.begin(writer.entry, answered.rest.end)
                 leading.begin(plain, answered.rest)
@@ -198,7 +198,7 @@ class Leader:
         It is closed where that fails inside the cache; where only a file is lacking, it is passed on.
         """
         writer, exchange, store = leading.writer, answer.exchange, answer.store
-        with closed_on_error(exchange):
+        with ClosedOnError(exchange):
             try:
                 body = self._at_hand(writer, exchange, store)
                 entry = entry_of(writer.key, answer.request, exchange, store, answer.asked, body)

@@ -38,6 +38,17 @@ class Leading:
         """The flight has the head; `request` is what was sent, and the body comes from the source."""
         self._begun = request, source
 
+    def is_left_for(self, reason: Callable[[], bool]) -> bool:
+        """Leave the lead where there is that reason, or where looking for it fails; gives whether it is."""
+        try:
+            is_left = reason()
+        except BaseException as error:
+            self._end(error)
+            raise
+        if is_left:
+            self._end(None)
+        return is_left
+
     def __enter__(self) -> Self:
         return self
 

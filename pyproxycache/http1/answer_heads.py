@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from pyproxycache.messages import Head, Headers, Response
+from pyproxycache.messages import Head, Headers
 from pyproxycache.rules.grammar import split_list
 
 _REASON = re.compile(r"[\t \x21-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff]")
@@ -60,14 +60,16 @@ def head_bytes(head: Head, shape: Framing, *, closes: bool) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def framed(method: str, response: Response) -> Headers:
-    """The response's fields with the body's Content-Length, or without one (RFC 9112 section 6.3)."""
-    headers = response.head.headers
-    if method == "HEAD" or response.head.status == 304:
+def framed(method: str, status: int, headers: Headers, length: int | None) -> Headers:
+    """The fields with the Content-Length of a body of `length` bytes, or without one where that is None.
+
+    What answers HEAD, and a 304, keeps its own (RFC 9112 section 6.3).
+    """
+    if method == "HEAD" or status == 304:
         lengths = set(split_list(headers.get("content-length") or ""))
         value = lengths.pop() if len(lengths) == 1 else ""
     else:
-        value = "" if response.length is None or response.head.status == 204 else str(response.length)
+        value = "" if length is None or status == 204 else str(length)
     if not (value.isascii() and value.isdigit()):
         return headers.without("Content-Length")
     if headers.lines("content-length") == (value,):

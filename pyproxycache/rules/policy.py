@@ -96,7 +96,7 @@ class Policies:
 
     def silence(self, url: Url, head: Head | None) -> float | None:
         """The longest wait for a byte (seconds), as from UrlRules.silence()."""
-        return self.about(url).silence(head)
+        return (self.about(url) if self.rules else _NO_RULES).silence(head)
 
     def longest_silence(self, usual: float) -> float:
         """The longest silence in all rules, `usual` included (seconds)."""
@@ -125,16 +125,16 @@ class UrlRules:
         """
         if head is None:
             return self.head_silence
-        silence = self.for_head(head).silence
-        media_type = (head.headers.get("content-type") or "").partition(";")[0].strip().lower()
+        content_type = head.headers.get("content-type") or ""
+        silence = self._by_rule(_status(head), content_type).silence
+        media_type = content_type.partition(";")[0].strip().lower()
         if silence is None and media_type == _EVENT_STREAM:
             return _BETWEEN_EVENTS
         return silence
 
     def for_head(self, head: Head) -> Policy:
         """The policy for the response with this head; a 206 has that of a 200."""
-        status = 200 if head.status == 206 else head.status
-        return self.for_response(status, head.headers.get("content-type") or "")
+        return self.for_response(_status(head), head.headers.get("content-type") or "")
 
     def for_response(self, status: int, content_type: str) -> Policy:
         """The policy of the first matching rule, its `fresh` chosen by the status."""
@@ -155,6 +155,14 @@ class UrlRules:
                 fresh = lifetimes.get(status, lifetimes.get(None, rule.policy.fresh))
                 return replace(rule.policy, fresh=fresh, targets=self.targets)
         return _plain(self.targets)
+
+
+_NO_RULES = UrlRules("", "", None, (), (), defaults=False)
+
+
+def _status(head: Head) -> int:
+    """The status that rules know the response by."""
+    return 200 if head.status == 206 else head.status
 
 
 @lru_cache(16)

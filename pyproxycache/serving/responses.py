@@ -248,20 +248,21 @@ def from_text(status: int, text: str) -> Response:
     return Response(Head(status, "", headers), BytesBody(body), len(body))
 
 
-def signed(response: Response, name: str, cache_status: str, now: float) -> Response:
-    """The answer as it leaves this proxy: with Date, Via, the members of Cache-Status and Proxy-Status.
+def signed(
+    head: Head, name: str, cache_status: str, now: float, error: ProxyError | None = None
+) -> Headers:
+    """The head's fields as they leave this proxy: with Date, Via, its members of Cache- and Proxy-Status.
 
-    A head that was received has its Via since then.
+    A head that was received has its Via since then. `error` is what the answer stands in place of.
     """
-    head = dated(response.head, now)
-    lines = [*head.headers]
+    lines = [*dated(head, now).headers]
     if (head.headers.get("via") or "").rpartition(" ")[2] != name:
         lines.append(("Via", f"1.1 {name}"))
     if cache_status:
         lines.append(("Cache-Status", cache_status))
-    if isinstance(response, Failure) and response.error is not None and response.error.proxy_error:
-        lines.append(("Proxy-Status", proxy_status(response.error, name)))
-    return replace(response, head=Head(head.status, head.reason, Headers(lines)))
+    if error is not None and error.proxy_error:
+        lines.append(("Proxy-Status", proxy_status(error, name)))
+    return Headers(lines)
 
 
 def dated(head: Head, now: float) -> Head:

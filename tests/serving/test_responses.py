@@ -115,7 +115,7 @@ def test_an_error_brings_the_fields_of_its_answer() -> None:
 )
 def test_an_answer_is_signed_and_dated(date: str | None, expected: str) -> None:
     fields = [("Via", "1.0 before")] + ([("Date", date)] if date else [])
-    response = responses.signed(Response(Head(200, "", Headers(fields))), "us", "us; hit", NOW)
-    assert response.head.headers.get("date") == expected
-    assert response.head.headers.get("via") == "1.0 before, 1.1 us"
-    assert response.head.headers.get("cache-status") == "us; hit"
+    headers = responses.signed(Head(200, "", Headers(fields)), "us", "us; hit", NOW)
+    assert headers.get("date") == expected
+    assert headers.get("via") == "1.0 before, 1.1 us"
+    assert headers.get("cache-status") == "us; hit"

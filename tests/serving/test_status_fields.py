@@ -152,6 +152,7 @@ def test_what_is_no_error_of_a_proxy_is_not_told() -> None:
     ],
 )
 def test_an_answer_is_signed_with_both(response: Response, said: str | None) -> None:
-    headers = responses.signed(response, "us", "us; hit", 0.0).head.headers
+    error = response.error if isinstance(response, responses.Failure) else None
+    headers = responses.signed(response.head, "us", "us; hit", 0.0, error)
     assert (headers.get("proxy-status"), headers.get("cache-status")) == (said, "us; hit")
-    assert "cache-status" not in responses.signed(response, "us", "", 0.0).head.headers
+    assert "cache-status" not in responses.signed(response.head, "us", "", 0.0, error)

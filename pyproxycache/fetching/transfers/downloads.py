@@ -14,7 +14,7 @@ from pyproxycache.fetching.transfers.abandoned import Abandoned
 from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.fetching.transfers.kept_threads import KeptThreads
 from pyproxycache.fetching.transfers.meeting_point import MeetingPoint
-from pyproxycache.fetching.transfers.source import Source, ask, closed_on_error, entry_of, length_of
+from pyproxycache.fetching.transfers.source import ClosedOnError, Source, ask, entry_of, length_of
 from pyproxycache.fetching.transfers.transfer import Transfer
 from pyproxycache.messages import Request
 from pyproxycache.options import FetchOptions
@@ -107,7 +107,7 @@ class Downloads:
         if answered.rest is not None:
             return answered.rest
         exchange = answered.exchange
-        with closed_on_error(exchange):
+        with ClosedOnError(exchange):
             fetch = decisions.Fetch(request.headers, None, Forward.MISS)
             now = clock.wall()
             found = decide.on_response(request, exchange.head, fetch, rules, asked, now)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyproxycache import clock
@@ -48,7 +46,7 @@ def ask(
     for_rest = request_for_rest(request, writer.entry, writer.size)
     if for_rest is not None and writer.entry is not None:
         exchange = upstream.send(for_rest, facts, patience=patience)
-        with closed_on_error(exchange):
+        with ClosedOnError(exchange):
             rest = _rest(exchange, writer.entry)
             offset = writer.entry.first_byte + writer.size
             if continues(exchange.head, writer.entry.head, offset) and rest.end is not None:
@@ -99,11 +97,17 @@ def entry_of(
     )
 
 
-@contextlib.contextmanager
-def closed_on_error(exchange: Exchange) -> Iterator[None]:
-    """Closes the answer where what is done with it in here fails; else it is whoever's it was given to."""
-    try:
-        yield
-    except BaseException:
-        exchange.close()
-        raise
+class ClosedOnError:
+    """A context that closes the answer where it fails; else that is up to whoever it was given to."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
+        if kind is not None:
+            self._exchange.close()

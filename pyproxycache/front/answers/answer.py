@@ -25,23 +25,25 @@ Report = Callable[[Outcome], None]
 class Answer:
     """The answer to one request; closing it is the end of the request.
 
-    Behind the head of an answer with a `tunnel`, the connection is the tunnel's. `present` made its head,
-    and makes those of others who are given the same.
+    `outcome` is the record of the request as it was when the head was made. Behind the head of an answer
+    with a `tunnel`, the connection is the tunnel's. `present` made its head, and makes those of others who
+    are given the same.
     """
 
     def __init__(
-        self, response: Response, facts: Facts, report: Report, present: Present = as_it_is
+        self,
+        response: Response,
+        outcome: Outcome,
+        facts: Facts,
+        report: Report,
+        present: Present = as_it_is,
     ) -> None:
         self.response = response
+        self.outcome = outcome
         self.present = present
         self.tunnel = response.body if isinstance(response.body, Tunnel) else None
         self.facts = facts
         self._report = report
-
-    @property
-    def outcome(self) -> Outcome:
-        """The record of the request as it stands now."""
-        return outcome_of(self.facts)
 
     @property
     def body(self) -> Body:
@@ -57,7 +59,7 @@ class Answer:
 
     def failed(self, error: ProxyError) -> None:
         """It ended short, and the client was told so by breaking the connection."""
-        log.info("broke off %s: %s", without_query(self.outcome.key), error)
+        log.info("broke off %s: %s", without_query(outcome_of(self.facts).key), error)
         self.facts.note(AnswerBroken())
 
     def close(self) -> None:

@@ -54,14 +54,14 @@ class AnswerReuse:
         if response is None:
             return None
         facts.note(HeadMade(response.head.status, theirs.content_type))
-        return Answer(response, facts, self._reporter.finished, answered.present)
+        return Answer(response, known, facts, self._reporter.finished, answered.present)
 
     def signed(self, answer: Answer) -> Head:
         """The head of an answer that was joined."""
         answered = Answered(answer.response, is_of_cache=True, present=answer.present)
-        return self._signer.signed(answered, answer.facts).head
+        return self._signer.signed(answered, answer.facts).response.head
 
     def from_memory(self, outcome: Outcome, body: Body) -> Answer:
         """The Answer that reports one given from memory, whose head bytes are made already."""
         response = Response(Head(outcome.status), body, outcome.bytes_sent)
-        return Answer(response, Facts(outcome), self._reporter.finished)
+        return Answer(response, outcome, Facts(outcome), self._reporter.finished)

@@ -44,8 +44,8 @@ class Application:
             facts.note(HeadMade(500))
             report_ended(facts, self._reporter.finished)
             raise
-        response = self._signer.signed(answered, facts)
-        return Answer(response, facts, self._reporter.finished, answered.present)
+        response, outcome = self._signer.signed(answered, facts)
+        return Answer(response, outcome, facts, self._reporter.finished, answered.present)
 
     def refused(self, client: str, status: int, head_bytes: int, body_bytes: int) -> None:
         """Report a request that was no HTTP, and was refused before it came here."""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pyproxycache import clock
 from pyproxycache.facts import Facts, HeadMade
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.http1.answer_heads import framed
-from pyproxycache.messages import Response
+from pyproxycache.messages import Head, Response
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.folding import outcome_of
 from pyproxycache.serving import responses
 from pyproxycache.serving.status_fields import cache_status
+
+
+class Signed(NamedTuple):
+    """A response as it is sent, and the record of its request up to there."""
+
+    response: Response
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +30,19 @@ class Signer:
     name: str
     tells_key: bool = True
 
-    def signed(self, answered: Answered, facts: Facts) -> Response:
+    def signed(self, answered: Answered, facts: Facts) -> Signed:
         """The response as the client gets it, which is noted."""
-        response = replace(answered.response, head=answered.present(answered.response.head))
-        head = response.head
+        response = answered.response
+        head = answered.present(response.head)
         facts.note(HeadMade(head.status, head.headers.get("content-type") or ""))
         outcome = outcome_of(facts)
         said = cache_status(outcome, self.name, with_key=self.tells_key) if answered.is_of_cache else ""
-        response = responses.signed(response, self.name, said, clock.wall())
-        headers = framed(outcome.method, response)
+        error = response.error if isinstance(response, responses.Failure) else None
+        headers = responses.signed(head, self.name, said, clock.wall(), error)
+        headers = framed(outcome.method, head.status, headers, response.length)
         if _ends_connection(outcome):
             headers = headers.with_line("Connection", "close")
-        return replace(response, head=replace(response.head, headers=headers))
+        return Signed(replace(response, head=Head(head.status, head.reason, headers)), outcome)
 
 
 def _ends_connection(outcome: Outcome) -> bool:

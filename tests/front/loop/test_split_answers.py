@@ -46,7 +46,8 @@ def client(pieces: list[bytes], chance: random.Random) -> Iterator[tuple[Stream,
 
 def sent(method: str, version: tuple[int, int], response: Response, chance: random.Random) -> bytes:
     """What a client gets of it."""
-    head = Head(response.head.status, response.head.reason, framed(method, response))
+    status, reason = response.head.status, response.head.reason
+    head = Head(status, reason, framed(method, status, response.head.headers, response.length))
     shape = framing(method, version, head)
     data = head_bytes(head, shape, closes=True)
     with client([], chance) as (stream, got):
