@@ -12,7 +12,7 @@ from scripted import Scripted
 
 from pyproxycache.errors import BrokenOff, UpstreamError
 from pyproxycache.facts import Facts
-from pyproxycache.fetching.transfers.source import Source, ask, closed_on_error
+from pyproxycache.fetching.transfers.source import ClosedOnError, Source, ask
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.ports import DownloadWriter
 from pyproxycache.store.values import End
@@ -116,8 +116,8 @@ def test_an_answer_is_closed_where_its_use_fails(parts: Parts) -> None:
             self.count += 1
 
     kept, dropped = Closed(), Closed()
-    with closed_on_error(kept):  # type: ignore[arg-type]
+    with ClosedOnError(kept):  # type: ignore[arg-type]
         pass
-    with pytest.raises(BrokenOff), closed_on_error(dropped):  # type: ignore[arg-type]
+    with pytest.raises(BrokenOff), ClosedOnError(dropped):  # type: ignore[arg-type]
         raise BrokenOff
     assert (kept.count, dropped.count) == (0, 1)
