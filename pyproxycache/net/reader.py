@@ -153,6 +153,15 @@ class Reader:
         self._buffer += data or b""
         return data is not None
 
+    def wait_ready(self) -> None:
+        """Wait until the next read returns at once; raises TimeoutError."""
+        if self._buffer or self._failure is not None or (self._secured and self.is_ready()):
+            return
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        if not poll.poll(self.patience() * 1000):
+            raise TimeoutError("nothing came in time")
+
     def _fill(self) -> bool:
         """Add what has arrived to the buffer without waiting; false if that is nothing, or the end."""
         try:

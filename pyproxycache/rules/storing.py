@@ -97,7 +97,9 @@ def stored_head(head: Head, policy: Policy, received: float | None = None) -> He
 
 def own_fields(head: Head, policy: Policy) -> tuple[tuple[str, str], ...]:
     """The fields of a storable answer that are for the requesting client alone."""
-    names = _own_names(head, policy)
+    names = head.headers.among(_own_names(head, policy))
+    if not names:
+        return ()
     return tuple(field for field in end_to_end(head.headers) if field[0].lower() in names)
 
 

@@ -108,11 +108,7 @@ class OriginConnection:
 
         The first byte of a true answer comes with the TCP acknowledgement of the whole request.
         """
-        if not self.reader.is_ready():
-            poll = select.poll()
-            poll.register(self._sock, select.POLLIN)
-            if not poll.poll(self.reader.patience() * 1000):
-                raise TimeoutError("nothing came in time")
+        self.reader.wait_ready()
         (unacknowledged,) = _NUMBER.unpack(fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(_NUMBER.size)))
         if unacknowledged:
             raise ClosedWhileIdle("the origin sent something that was not asked for")

@@ -37,7 +37,8 @@ class Forwarding:
         if not (self._sends or self._is_reverse):
             return request
         given = _without_nominations(request.headers)
-        given = given if self._is_trusted(request.client) else given.without(*_NAMES)
+        if given.among(_LOWER_NAMES) and not self._is_trusted(request.client):
+            given = given.lacking(_LOWER_NAMES)
         headers = _told(given, request.client) if self._sends else given
         return replace(request, headers=headers, is_forwarded=True)
 
@@ -67,7 +68,7 @@ def _without_nominations(headers: Headers) -> Headers:
 
 def _told(headers: Headers, client: str) -> Headers:
     own_host, before = headers.get("host") or "", headers.get(_ALL) or ""
-    first = _first_element(before)
+    first = _first_element(before) if before else {}
     host = headers.get(_HOST) or first.get("host") or own_host
     proto = headers.get(_PROTO) or first.get("proto") or _OWN_PROTO
     node = f'"[{client}]"' if ":" in client else client
@@ -78,7 +79,7 @@ def _told(headers: Headers, client: str) -> Headers:
         (_PROTO, proto),
         (_ALL, ", ".join(filter(None, (before, element)))),
     ]
-    return Headers((*headers.without(*_NAMES), *lines))
+    return Headers((*headers.lacking(_LOWER_NAMES), *lines))
 
 
 def _first_element(forwarded: str) -> dict[str, str]:
