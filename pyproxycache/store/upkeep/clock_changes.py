@@ -65,8 +65,8 @@ class ClockChanges:
         now = now or reading()
         if self._known is not None and abs(now.booted - self._known.booted) < _LEAST:
             return
-        self._known = now
         change = self._take_over(now)
+        self._known = now  # and not before: where the index is locked, the change is mended later
         if change is None:
             self._let_access_end(now.wall)
         elif abs(change) >= _LEAST:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cachedir import URL, CacheDir, entry, whole
 
+from pyproxycache.errors import StoreError
 from pyproxycache.store.upkeep.clock_changes import ClockChanges, ClockReading, boot_id
 from pyproxycache.store.values import End
 
@@ -58,6 +59,18 @@ def test_the_clock_is_set(
         changes = ClockChanges(cache.database)
     changes.look(at(change))
     assert times(cache) == expected
+
+
+def test_a_change_that_cannot_be_mended_yet_is_mended_later(cache: CacheDir) -> None:
+    changes = ClockChanges(cache.database)
+    changes.look(at(0))
+    put(cache, "a", -1)
+    cache.database.damage = "it cannot be written to for a while"
+    with pytest.raises(StoreError):
+        changes.look(at(-3600))
+    cache.database.damage = ""
+    changes.look(at(-3600))
+    assert times(cache) == {"a": (0, -3600)}
 
 
 def test_a_change_is_mended_once(cache: CacheDir) -> None:
