@@ -178,8 +178,10 @@ class Fetcher:
     ) -> _Answered:
         """The answer to the one who leads."""
         match led:
-            case Downloading(own):
-                job.facts.note(BeingStored(), ServedAs(Result.FETCHED))
+            case Downloading(own, is_stored):
+                if is_stored:
+                    job.facts.note(BeingStored())
+                job.facts.note(ServedAs(Result.FETCHED))
                 answered = self._answers.of_flight(job, flight, flight.progress(), however_far=however_far)
                 return answered if isinstance(answered, Unsuitable) else with_own(answered, own)
             case Passed(exchange, reason):

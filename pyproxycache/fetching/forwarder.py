@@ -180,7 +180,8 @@ class Forwarder:
             adopted = self._leader.adopt(leading, answer)
             if isinstance(adopted, Passed):
                 return None
-            inquiry.facts.note(BeingStored())
+            if adopted.is_stored:
+                inquiry.facts.note(BeingStored())
             flight = leading.flight
             response = self._delivery.arriving(inquiry, flight, flight.progress())
             return with_own(response, adopted.own)

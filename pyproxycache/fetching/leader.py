@@ -39,10 +39,11 @@ Fields = tuple[tuple[str, str], ...]
 class Downloading:
     """The flight has the head; the body comes in once the lead is left. A small one is there already.
 
-    `own` are fields that only the one who asked gets.
+    `own` are fields that only the one who asked gets. `is_stored`: it is, or is still to be.
     """
 
     own: Fields = ()
+    is_stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +204,7 @@ class Leader:
                 body = self._at_hand(writer, exchange, store)
                 entry = entry_of(writer.key, answer.request, exchange, store, answer.asked, body)
                 if body is not None:
-                    self._store_at_once(writer, entry, body)
-                    return Downloading(store.own)
+                    return Downloading(store.own, self._store_at_once(writer, entry, body))
                 length = length_of(exchange, entry)
                 if writer.size:
                     writer.begin_anew(entry, length)
@@ -227,12 +227,13 @@ class Leader:
             return None
         return exchange.at_hand(_SMALL)
 
-    def _store_at_once(self, writer: DownloadWriter, entry: Entry, body: bytes) -> None:
-        """Commit a body that is here, without a file that grows or a thread that waits."""
+    def _store_at_once(self, writer: DownloadWriter, entry: Entry, body: bytes) -> bool:
+        """Commit a body that is here, without a growing file or a waiting thread; whether it is stored."""
         try:
-            writer.store_at_once(entry, body)
+            return writer.store_at_once(entry, body) is not None
         except StoreError as error:
             log.warning("%s is served but not stored: %s", without_query(writer.key.cache_key), error)
+            return False
 
     def _note_fresh(self, entries: Iterable[Entry]) -> None:
         for entry in entries:

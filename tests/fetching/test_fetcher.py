@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +126,23 @@ def test_a_whole_that_the_store_has_no_place_for_is_passed_on(parts: Parts) -> N
         assert response is not None
         assert given(response) == BODY
         assert outcome_of(work.facts).result is Result.PASSED
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_an_answer_says_that_it_is_stored_where_it_is(parts: Parts, is_broken: bool) -> None:
+    """A small body is committed, or is not, before anything is said of it."""
+
+    def answer(connection: socket.socket) -> None:
+        if is_broken:
+            parts.store.database.damage = "it broke while the origin was asked"
+        connection.sendall(reply(200, b"small", STRONG))
+
+    with Scripted([answer]) as server:
+        work = job(parts, server)
+        response, _varies = finished(fetcher(parts, parts.flights).fetch(work))
+        assert response is not None
+        assert given(response) == b"small"
+        assert outcome_of(work.facts).stored is not is_broken
 
 
 def given(response: Response) -> bytes:
