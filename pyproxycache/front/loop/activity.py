@@ -1,4 +1,4 @@
-"""What a connection is doing: the type of its activity, each with its own rules for events and time."""
+"""Activities: what a connection is doing, each with its own reaction to events and its own deadline."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import select
 
 NEVER = float("inf")
 GONE = select.EPOLLHUP | select.EPOLLERR
-"""The events of a connection that nobody is at the other end of any more."""
+"""The epoll events of a connection whose other end is gone."""
 
 
 class Activity:
-    """What one connection is doing; every step is taken by the poller's thread.
+    """What one connection is doing; all methods are called by the poller's thread, and none waits.
 
-    Each step gives what the connection does from there on: this activity, another one, or CLOSED. At its
-    `deadline` (monotonic) the activity expires.
+    Each step returns the activity that follows: this one, another one, or CLOSED. At its `deadline`
+    (monotonic seconds) the activity expires.
     """
 
     __slots__ = ("deadline",)
@@ -23,48 +23,48 @@ class Activity:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody says anything, so that closing the connection costs the client little."""
+        """Whether the connection is idle, so that closing it costs the client little."""
         return False
 
     def begin(self) -> Activity:
-        """Do what is to be done first, now that this is the connection's activity."""
+        """Take the first step; called once this is the connection's activity."""
         return self.advance()
 
     def end(self) -> None:
-        """Let go of what belongs to this activity alone; the connection has another one now."""
+        """Release what belongs to this activity alone; called when another one has followed it."""
 
     def on_event(self, _event: int) -> Activity:
-        """Do what epoll's events on the connection ask for."""
+        """Take the step that epoll's events on the connection call for."""
         return self.advance()
 
     def advance(self) -> Activity:
-        """Go on as far as it goes without waiting: the connection has its turn."""
+        """Go on as far as is possible without waiting; called when it is the connection's turn."""
         return self
 
     def woken(self) -> Activity:
-        """Go on because something else than the connection may have what was waited for."""
+        """Go on after a wake-up: what the activity waits for, beside events, may have come."""
         return self.advance()
 
     def expire(self) -> Activity:
-        """Decide what becomes of a connection whose deadline is over."""
+        """Take the step that follows from the deadline having passed."""
         return CLOSED
 
     def give_way(self) -> Activity:
-        """Let go of the connection, which is idle, for the sake of its descriptors."""
+        """Give up the idle connection, as its descriptors are needed."""
         return CLOSED
 
     def stop(self) -> Activity:
-        """Get ready for the end of the worker."""
+        """Prepare for the end of the worker, which takes no further requests."""
         return self
 
     def cut_off(self) -> Activity:
-        """Come to the end that can be reached at once, as the worker has no more time."""
+        """Take the last step, as the worker ends now."""
         return self
 
     def break_off(self) -> Activity:
-        """Let go of everything, for a step has failed inside the cache."""
+        """Give up the connection after a step that has failed inside the cache."""
         return CLOSED
 
 
 CLOSED = Activity()
-"""The last activity of every connection: nothing any more."""
+"""The last activity of every connection, which is closed by then."""

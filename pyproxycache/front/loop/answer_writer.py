@@ -1,4 +1,4 @@
-"""The bytes of an answer, written to a client's stream that nobody waits for."""
+"""Writes an answer's bytes to a client's stream, without waiting for the client."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.net.stream import Stream
 
 A_TURN = 512 << 10
-"""Bytes sent to one client at a time while others wait."""
+"""Bytes that are sent to one client before others have their turn."""
 _JOINED = 64 << 10
 _BYTE = bytearray(1)
 
 
 class SendStatus(Enum):
-    """Why an answer does not go on at the moment."""
+    """How far an answer has come, and what it needs to go on."""
 
     DONE = "done"
     """All of it was sent."""
     FULL = "full"
     """The client's stream takes no more at the moment."""
     TURN = "turn"
-    """So much was sent at a time that others come first."""
+    """A turn's worth was sent: other clients come first."""
     AWAITING = "awaiting"
-    """The body has no more yet: `wake` will be called."""
+    """The body has no more yet; `wake` is called when it may."""
     THREAD = "thread"
-    """What of the body comes next may have to be waited for, in a thread."""
+    """The body's next bytes have to be waited for, in a thread."""
     DISK = "disk"
-    """What comes next lies on a disk that has to be waited for, in a thread."""
+    """The next bytes have to be read from the disk, in a thread."""
     TUNNEL = "tunnel"
-    """The head is sent; from here on the connection is a tunnel's."""
+    """The head was sent, and the connection is a tunnel from here on."""
     NO_ANSWER = "no answer"
-    """There is none yet, and what it needs is awaited without a thread."""
+    """There is no answer yet; what it needs is awaited without a thread."""
 
 
 class _Slice:
-    """What of a file is still to be sent."""
+    """Bytes of a file that are still to be sent."""
 
     __slots__ = ("fd", "offset", "stop")
 
@@ -53,21 +53,21 @@ class _Slice:
 
 
 def is_in_memory(fd: int, offset: int, stop: int) -> bool:
-    """Whether a turn's worth can be read without waiting for the disk, as far as the system tells.
+    """Whether the next A_TURN bytes can be read without waiting for the disk, as far as the system tells.
 
-    Its last byte stands for all of it: files are read ahead, and thrown out of memory, in order.
+    Only the last of them is tried, since the system reads files ahead, and drops their pages, in order.
     """
     try:
         os.preadv(fd, (_BYTE,), min(stop, offset + A_TURN) - 1, os.RWF_NOWAIT)
     except BlockingIOError:
         return False
     except OSError:
-        return True  # not every file system knows
+        return True  # not every file system can tell
     return True
 
 
 class AnswerWriter:
-    """The head and body of one answer, for a client's stream; one thread at a time has it."""
+    """Writes the head and body of one answer to a client's stream; used by one thread at a time."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class AnswerWriter:
         body: Body,
         wake: Callable[[], None],
     ) -> None:
-        """`wake` is called, by any thread, once a body that was awaited may go on."""
+        """`wake` is called, by any thread, once a body that was awaited may have more."""
         self._stream = stream
         self._wake = wake
         self._is_chunked = framing.is_chunked
@@ -90,21 +90,21 @@ class AnswerWriter:
 
     @property
     def taken(self) -> int:
-        """How much of all of it the stream took (bytes)."""
+        """How many bytes the stream has taken, of the head, the body and the lines of chunks."""
         return self._taken
 
     @property
     def head_bytes(self) -> int:
-        """How much of the head the stream took."""
+        """How many bytes of the head the stream has taken."""
         return min(self._taken, self._head)
 
     @property
     def sent(self) -> int:
-        """How much of the body the stream took (bytes)."""
+        """How many bytes of the body the stream has taken."""
         return max(0, self._taken - self._head - self._chunk_lines)
 
     def skip(self, count: int) -> None:
-        """So many bytes were sent already, of an answer whose body is there."""
+        """Skip bytes that were sent already, of an answer whose body is there as one piece."""
         self._fetch(waits=False)
         self._taken += count
         while count:
@@ -115,11 +115,10 @@ class AnswerWriter:
             count -= min(count, size)
 
     def advance(self, *, waits: bool) -> SendStatus:
-        """Send on until it halts; with `waits` this thread may wait for the body and the disk.
+        """Send as much as is possible; with `waits` this thread may wait for the body and the disk.
 
-        It waits for no client.
-
-        Raises OSError where the client has gone, BrokenOff or another ProxyError where the body has.
+        It never waits for the client. Raises OSError if the client has gone, BrokenOff or another
+        ProxyError if the body breaks off.
         """
         turn = A_TURN
         if not self._taken:
@@ -167,7 +166,7 @@ class AnswerWriter:
         return count
 
     def _fetch(self, *, waits: bool) -> SendStatus | None:
-        """Queue the body's next piece; gives what keeps it from that."""
+        """Queue the body's next piece; returns what has to be waited for, None if nothing."""
         if self._body is None:
             return None
         try:

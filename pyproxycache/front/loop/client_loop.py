@@ -12,9 +12,9 @@ from pyproxycache.front.loop.connection import ClientConnection
 
 log = logging.getLogger("pyproxycache")
 
-_CLOSED_AT_ONCE = 8  # one in so many of those that are idle
+_CLOSED_AT_ONCE = 8  # one of so many idle connections is closed at a time
 _TURNS = 64
-"""Connections that go on before events are looked at again: thousands may be able to at one moment."""
+"""Connections that have their turn before events are looked at again: thousands may wait for one."""
 
 Post = Callable[[Callable[[], None]], None]
 """Has the call made by the poller's thread, soon; any thread may use it."""
@@ -32,7 +32,7 @@ class ClientLoop:
 
     def __init__(self, post: Post, watch: Watch, now: float) -> None:
         self.connections: dict[int, ClientConnection] = {}
-        self._further: set[int] = set()  # descriptors of connections that have one of their own as well
+        self._further: set[int] = set()  # further descriptors, besides each connection's own
         self.turns: deque[ClientConnection] = deque()
         self.now = now
         self.is_stopping = False
@@ -51,18 +51,18 @@ class ClientLoop:
         return len(self.connections) - len(self._further)
 
     def watch_for(self, connection: ClientConnection, fd: int) -> None:
-        """Have the connection told of a further descriptor's events, until `forget`; raises OSError."""
+        """Give the connection the events of a further descriptor too, until forget(); raises OSError."""
         self.connections[fd] = connection
         self._further.add(fd)
         self.watch(fd)
 
     def forget(self, fd: int) -> None:
-        """Stop telling of the descriptor's events."""
+        """Stop passing on the further descriptor's events."""
         self.connections.pop(fd, None)
         self._further.discard(fd)
 
     def on_event(self, connection: ClientConnection, event: int) -> None:
-        """Have the connection do what epoll's events ask for."""
+        """Have the connection's activity react to epoll's events."""
         activity = connection.activity
         try:
             following = activity.on_event(event)
@@ -72,7 +72,7 @@ class ClientLoop:
             self._fail(connection)
 
     def step(self, connection: ClientConnection, step: Callable[[], Activity]) -> None:
-        """Take a step, which gives the next activity; if it fails, only this connection ends."""
+        """Take a step, which returns the next activity; if it fails, only this connection ends."""
         try:
             following = step()
             if following is not connection.activity:
@@ -81,7 +81,7 @@ class ClientLoop:
             self._fail(connection)
 
     def turn_to(self, connection: ClientConnection, activity: Activity) -> None:
-        """Give a connection another activity, outside a step of its own."""
+        """Give a connection another activity from outside its own steps."""
         self.step(connection, lambda: activity)
 
     def _turn_to(self, connection: ClientConnection, following: Activity) -> None:
@@ -97,13 +97,13 @@ class ClientLoop:
         self.step(connection, connection.activity.woken)
 
     def have_turn(self, connection: ClientConnection) -> None:
-        """Have the connection go on once the others had their turn."""
+        """Put the connection in line: it goes on after the others have had their turn."""
         if not connection.has_turn:
             connection.has_turn = True
             self.turns.append(connection)
 
     def take_turns(self) -> None:
-        """Go on with some of those who had their turn before, or have more to be read."""
+        """Let the connections that are first in line go on."""
         for _ in range(min(len(self.turns), _TURNS)):
             connection = self.turns.popleft()
             connection.has_turn = False
@@ -116,7 +116,7 @@ class ClientLoop:
                 self.step(connection, connection.activity.expire)
 
     def close_idle(self) -> bool:
-        """Close those that have been idle for longest, for their descriptors; whether there were any."""
+        """Close the longest idle connections, to free descriptors; returns whether there were any."""
         idle = [one for one in self.connections.values() if one.activity.is_idle]
         idle.sort(key=lambda one: one.activity.deadline)
         for connection in idle[: max(1, len(idle) // _CLOSED_AT_ONCE)]:
@@ -130,7 +130,7 @@ class ClientLoop:
             self.step(connection, connection.activity.stop)
 
     def cut_off(self) -> None:
-        """Break off what is still going on: there is no more time."""
+        """Break off all that is still going on, as the worker ends now."""
         for connection in list(self.connections.values()):
             self.step(connection, connection.activity.cut_off)
 

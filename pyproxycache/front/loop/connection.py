@@ -1,4 +1,4 @@
-"""One client's connection: its stream, whose it is, what was read of it, and what it is doing."""
+"""One client's connection: its stream, its client, what was read from it, and what it is doing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pyproxycache.net.stream import Stream
 
 
 class ClientConnection:
-    """One client's connection; belongs to the poller, or to the thread that its activity has given it to.
+    """One client's connection; belongs to the poller, or to the thread that its activity gave it to.
 
-    `buffer` is what was read and not used. `readable`: more came while nobody read. `ends`: the client
-    sends no more than is still to be read. `unread` bytes of a request's body that nobody wanted are yet to
-    come. It `has_turn` where it goes on without any event. `who` stands for the client, each of which has a
-    share of the threads. `reading` is the activity of waiting for the next request, `wake` has the present
-    one go on, and may be called by any thread.
+    `buffer` has bytes that were read and not used yet. `readable`: the socket may have more to read.
+    `ends`: the client has closed its sending side. `unread` counts the bytes still to come of a request body
+    that is passed over. `has_turn`: it is in line to go on without an event. `who` identifies the client,
+    for limits that hold for each client. `reading` is the activity that waits for the next request; `wake`
+    has the present activity go on, and may be called by any thread.
     """
 
     __slots__ = (
@@ -67,14 +67,14 @@ class ClientConnection:
         return self.activity is not CLOSED
 
     def note(self, event: int) -> None:
-        """Remember what the next read has to know of epoll's events: no further one will tell of it."""
+        """Remember an edge-triggered event, which is not reported again, for the next read."""
         if event & select.EPOLLRDHUP:
             self.ends = True
         if event & ~select.EPOLLOUT:
             self.readable = True
 
     def close(self) -> None:
-        """Be done with the connection."""
+        """Close the stream, and the client's connection to an origin at which it has logged in."""
         self.activity = self.reading = CLOSED
         self.stream.close()
         self.login.close()

@@ -7,16 +7,16 @@ from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.connection import ClientConnection
 
 SECONDS = 2.0
-"""How long a connection may go on that is to end."""
+"""How long a connection may stay open after its last answer (seconds)."""
 _READ = 16 << 10
 _READS = 16
 
 
 class Lingering(Activity):
-    """The last answer is sent: read on so that the client sees all of it, even if it has sent more.
+    """Reads and drops what the client still sends behind its last answer, so that it gets all of that.
 
-    Closed at once, the connection would be reset by what nobody has read (RFC 9112 section 9.6). `is_due`:
-    the client may be sending, even if nothing has come yet.
+    If it were closed with unread bytes, the system would reset the connection (RFC 9112 section 9.6).
+    `is_due`: the client may be sending, even if nothing has come yet.
     """
 
     __slots__ = ("_connection", "_is_due", "_loop")

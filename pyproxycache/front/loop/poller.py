@@ -1,4 +1,4 @@
-"""The loop of a worker's main thread: waits for whatever comes, accepts, and keeps time."""
+"""The loop of a worker's main thread: waits for events, accepts connections, and keeps time."""
 
 from __future__ import annotations
 
@@ -34,13 +34,16 @@ class Sessions(Protocol):
         """Begin a session on a new client's connection."""
 
     def settle(self, now: float) -> float:
-        """Do what is due beside the connections (monotonic); gives when it is called at the latest."""
+        """Do what is due beside the connections; returns when it is to be called again at the latest.
+
+        Both times are monotonic seconds.
+        """
 
     def tick(self) -> None:
         """Drop what is outdated; called about once a second."""
 
     def write_lines(self) -> None:
-        """Give the access log what is still to be told."""
+        """Give the access log the lines that it does not have yet."""
 
     def finish(self) -> None:
         """Report what is not reported yet, as the worker ends."""
@@ -49,8 +52,8 @@ class Sessions(Protocol):
 class Poller:
     """Serves connections until it is stopped; its fields belong to the thread that runs it.
 
-    But for `_posted` and `_is_woken`, by which other threads have something done: a deque is safe by
-    itself, and a wake-up too many does no harm.
+    Other threads use `_posted` and `_is_woken` too, without a lock: a deque is safe by itself, and a
+    superfluous wake-up does no harm.
     """
 
     def __init__(
@@ -86,12 +89,12 @@ class Poller:
             os.eventfd_write(self._waker, 1)
 
     def wake_up(self) -> None:
-        """Have the loop look whether it is to go on; a signal's handler may call this."""
+        """Have the loop call its `beat` now; a signal handler may call this."""
         self._next_beat = 0.0
         os.eventfd_write(self._waker, 1)
 
     def close_idle(self) -> bool:
-        """Have connections closed that wait for their next request; any thread may call this."""
+        """Close some idle connections; returns whether there were any. Any thread may call this."""
         if threading.get_ident() == self._thread:
             return self._loop.close_idle()
         done, closed = threading.Event(), []
@@ -104,13 +107,13 @@ class Poller:
         return done.wait(_TICK) and any(closed)
 
     def write_lines(self) -> None:
-        """Give the access log what is still to be told; a signal's handler may call this."""
+        """Give the access log the lines that it does not have yet; a signal handler may call this."""
         self._sessions.write_lines()
 
     # The loop.
 
     def run(self, beat: Callable[[], bool]) -> None:
-        """Serve until `beat`, which is called about once a second, says no."""
+        """Serve until `beat`, which is called about once a second, returns false."""
         while beat():
             self._next_beat = self._now + _TICK
             self._accept_if(self._loop.clients < self._most or self._loop.close_idle())
@@ -119,10 +122,13 @@ class Poller:
                 self._pass()
 
     def finish(self, beat: Callable[[], bool], until: float) -> None:
-        """Accept no more, and serve who is there until all are gone or it is too late (monotonic)."""
+        """Accept no more, and serve the connections there are until all have ended, or until this time.
+
+        `until` is in monotonic seconds.
+        """
         self._accept_if(False)
         for listener in self._listeners.values():
-            # Nobody shall queue for a worker that accepts no more, and a successor may need the port.
+            # No client shall queue for a worker that accepts no more; a next server may need the port.
             listener.close()
         self._loop.stop()
         while self._connections and self._now < until:
@@ -134,7 +140,7 @@ class Poller:
         self._sessions.finish()
 
     def _pass(self) -> None:
-        """Wait for something to do, and do all there is."""
+        """Wait for events, and do all that is to be done then."""
         loop = self._loop
         waits = 0.0 if loop.turns or self._posted else min(self._next_beat, self._due) - self._now
         called = []
@@ -179,13 +185,13 @@ class Poller:
                 self._epoll.unregister(fd)
 
     def _accept_left(self) -> None:
-        """Accept whom a worker was woken for that does not get to run: others are not woken for them."""
+        """Accept the waiting clients for whom only a worker that does not get to run was woken."""
         for listener in self._listeners.values():
             if self._accepting:
                 self._accept(listener)
 
     def _watch(self, fd: int) -> None:
-        """Be told of everything that happens on the descriptor, up to its closing; raises OSError."""
+        """Get all events of the descriptor, edge-triggered, until it is closed; raises OSError."""
         self._epoll.register(fd, _ALL)
 
     def _accept(self, listener: socket.socket) -> None:
@@ -201,7 +207,7 @@ class Poller:
                     log.warning("no connection can be accepted for now: %s", error.strerror)
                     self._accept_if(False)  # until the next tick
                     return
-                continue  # it is gone already
+                continue  # the client is gone already
             connection = self._sessions.open(stream_over(sock), address)
             try:
                 self._watch(connection.fd)
@@ -209,7 +215,7 @@ class Poller:
                 log.warning("a connection cannot be watched: %s", error)
                 self._loop.close(connection)
                 return
-            self._loop.on_event(connection, select.EPOLLIN)  # a client asks at once
+            self._loop.on_event(connection, select.EPOLLIN)  # most clients have sent a request already
             if self._loop.clients >= self._most and not self._loop.close_idle():
                 self._accept_if(False)
                 return

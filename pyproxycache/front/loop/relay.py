@@ -1,4 +1,4 @@
-"""Two streams joined: what comes from one goes to the other, until both have ended."""
+"""Two streams joined: bytes from one go to the other, until both have ended."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.net.stream import Stream
 
 _LAST_SECONDS = 2.0
-"""How long a silence may be once the end is in sight."""
+"""How long a tunnel may be silent once one side has ended, or the worker stops."""
 _TAKING_SECONDS = 60.0
 """How long the client may take nothing of what is left of a far end that broke off."""
 _STEP = 64 << 10
 _MOVES = 16
-"""Reads and writes of one tunnel while others wait."""
+"""Reads and writes of one tunnel before other connections have their turn."""
 _NOTHING = memoryview(b"")
 
 
 class FarStream(Protocol):
-    """The other end of a tunnel: its stream, and what was read of that already (`early`)."""
+    """The far end of a tunnel: its stream, and the bytes read from that already (`early`)."""
 
     @property
     def stream(self) -> Stream: ...
@@ -36,7 +36,7 @@ class FarStream(Protocol):
 
 
 class Broken(Exception):
-    """A stream failed; `stream` is which one."""
+    """Reading or writing failed; `stream` is the one that did."""
 
     def __init__(self, broken: Stream, error: OSError) -> None:
         super().__init__(error.strerror or str(error))
@@ -44,9 +44,9 @@ class Broken(Exception):
 
 
 class Flow:
-    """One direction; `early` is what was read of the source before.
+    """One direction of a tunnel, from the source to the sink; `early` was read from the source before.
 
-    `passed` counts bytes that the sink took. `over`: the source has ended, and the sink was told.
+    `passed` counts the bytes that the sink has taken. `over`: the source has ended, and nothing is held.
     """
 
     def __init__(self, source: Stream, sink: Stream, early: bytes = b"") -> None:
@@ -87,20 +87,20 @@ class Flow:
                 self._tell_end()
 
     def part(self) -> None:
-        """Both directions are over: tell the sink now if it was not told before."""
+        """Tell the sink of the end if it was not told before; called once both directions are over."""
         if self.is_cut_short:
             self._tell_end()
 
     def _tell_end(self) -> None:
-        with contextlib.suppress(OSError):  # it is gone, which the other direction finds out
+        with contextlib.suppress(OSError):  # the sink is gone, which the other direction finds out
             self._sink.half_close()
 
 
 class Tunnel(Body):
-    """An answer's body that is a way through to the far end, for what is no HTTP any more.
+    """An answer's body that passes bytes between the client and the far end (RFC 9110 section 3.7).
 
-    It may be silent for `idle` seconds; an end that is gone is found out by TCP's own probes. What each end
-    says is counted. Once it is joined it takes the place of what sent the head.
+    It may be silent for `idle` seconds; TCP's own probes find out if an end is gone. The bytes of each
+    direction are counted in the facts. Once joined, it sends in place of the answer's writer.
 
     `is_cut_off`: the far end broke off, and the client has not taken all that came of it.
     """
@@ -123,9 +123,9 @@ class Tunnel(Body):
         self._end.close()
 
     def join(self, near: Stream, early: bytes, head_bytes: int) -> None:
-        """Go on between the client, of whom `early` was read already, and the far end.
+        """Join the client's stream, from which `early` was read already, with the far end.
 
-        The client's head of so many bytes has been sent.
+        The client has been sent a head of `head_bytes` bytes.
         """
         self.head_bytes = head_bytes
         near.probe_when_silent()
@@ -134,16 +134,16 @@ class Tunnel(Body):
 
     @property
     def sent(self) -> int:
-        """Bytes from the far end that the client took."""
+        """How many bytes from the far end the client has taken."""
         return self._flows[1].passed if self._flows else 0
 
     @property
     def taken(self) -> int:
-        """Bytes that either side took."""
+        """How many bytes both ends have taken together."""
         return sum(flow.passed for flow in self._flows)
 
     def patience(self, *, stops: bool) -> float:
-        """How long a silence may be (seconds); not long where the worker `stops`."""
+        """How long the tunnel may be silent (seconds); only shortly if the worker `stops`."""
         if stops or any(flow.is_cut_short for flow in self._flows):
             return _LAST_SECONDS
         return min(self._idle, _TAKING_SECONDS) if self.is_cut_off else self._idle

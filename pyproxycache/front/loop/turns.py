@@ -12,7 +12,7 @@ _Name = TypeVar("_Name")
 
 @dataclass(eq=False, slots=True)
 class Task:
-    """What a thread is to run for a client; with an `origin` that it may have to wait for."""
+    """A call that a thread is to make for a client; `origin` is the one it may wait for, "" for none."""
 
     run: Callable[[], None]
     client: str = ""
@@ -21,7 +21,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How many tasks may wait for origins at a time: for one origin, for one client, in all."""
+    """How many tasks may wait for origins at a time: for one origin, for one client, and in all."""
 
     origin: int
     client: int
@@ -29,14 +29,14 @@ class Shares:
 
     @property
     def one_of_both(self) -> int:
-        """How many of one origin's tasks may be of one client, so that others reach the origin as well."""
+        """How many tasks of one client may wait for one origin, so that other clients reach it too."""
         return max(1, self.origin - self.origin // 4)
 
 
 def shares_of(threads: int, origin: int | None, client: int | None) -> Shares:
-    """Those of so many threads, where they are not given: half for an origin, three quarters for a client.
+    """The shares of so many threads; by default half for one origin, three quarters for one client.
 
-    An eighth of the threads is left to what waits for no origin.
+    An eighth of the threads is left to tasks that wait for no origin.
     """
     total = threads - threads // 8
     return Shares(
@@ -47,9 +47,9 @@ def shares_of(threads: int, origin: int | None, client: int | None) -> Shares:
 
 
 class Turns:
-    """Tasks that wait for origins, and those for whom there is no room; belongs to whoever has its lock.
+    """Counts tasks that wait for origins, and queues those that may not yet; its owner's lock guards it.
 
-    Clients come one after the other, and so do the origins of each.
+    Clients take turns, and so do the origins of each client.
     """
 
     def __init__(self, shares: Shares) -> None:
@@ -63,14 +63,14 @@ class Turns:
         self._origins_of: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
 
     def take(self, task: Task) -> bool:
-        """Whether the task may wait for its origin from here on."""
+        """Count the task as waiting for its origin if there is room; returns whether there is."""
         if not self._has_room() or self._is_full(task.client, task.origin):
             return False
         self.come_back(task)
         return True
 
     def come_back(self, task: Task) -> None:
-        """Count the task as waiting for its origin again, whether there is room or not."""
+        """Count the task as waiting for its origin, whether there is room or not."""
         self._total += 1
         self._origins[task.origin] += 1
         self._clients[task.client] += 1
@@ -94,7 +94,7 @@ class Turns:
         return True
 
     def give_back(self, task: Task) -> list[Task]:
-        """Count the task as waiting no more; gives those that may wait for their origins in its place."""
+        """Count the task as waiting no more; returns those that may wait for their origins instead."""
         held_up = self._held_up_by(task)
         self._total -= 1
         _count_down(self._origins, task.origin)
@@ -108,7 +108,7 @@ class Turns:
         return following
 
     def _held_up_by(self, task: Task) -> list[Iterator[tuple[str, str]]]:
-        """Clients and origins whose tasks this one may keep waiting."""
+        """Groups of pairs of client and origin, one task of each of which may go when this one is done."""
         if not self._has_room():
             return [self._of_all()]
         groups = []
@@ -135,21 +135,21 @@ class Turns:
                 yield from self._of_client(client)
 
     def _pop(self, client: str, origin: str) -> Task:
-        """The next of those, which may wait for its origin from here on."""
+        """Take the next task of the pair out of the queue, and count it as waiting for its origin."""
         tasks = self._waiting[client, origin]
         task, _ = tasks.popitem(last=False)
         self.take(task)
         if not tasks:
             self._drop(client, origin)
             return task
-        # Who had a turn comes last next time.
+        # Who has had a turn now comes last next time.
         self._clients_of[origin].move_to_end(client)
         self._origins_of[client].move_to_end(origin)
         self._origins_of.move_to_end(client)
         return task
 
     def _drop(self, client: str, origin: str) -> None:
-        """None of those waits any more."""
+        """Drop a pair of which no task is queued any more."""
         clients, origins = self._clients_of[origin], self._origins_of[client]
         del self._waiting[client, origin], clients[client], origins[origin]
         if not clients:
@@ -170,7 +170,7 @@ class Turns:
 
 
 class Queue:
-    """Tasks that wait for a thread, each client's in turn, and since when."""
+    """Tasks that wait for a thread, and since when; clients take turns."""
 
     def __init__(self) -> None:
         self._of: OrderedDict[str, deque[tuple[Task, float]]] = OrderedDict()
@@ -181,7 +181,7 @@ class Queue:
 
     @property
     def since(self) -> float:
-        """When the next one came (monotonic); there has to be one."""
+        """When the next task was queued (monotonic seconds); there has to be one."""
         return next(iter(self._of.values()))[0][1]
 
     def append(self, task: Task, now: float) -> None:
@@ -189,7 +189,7 @@ class Queue:
         self._count += 1
 
     def popleft(self) -> Task:
-        """The next one of the client whose turn it is."""
+        """Take the next task of the client whose turn it is."""
         client, tasks = next(iter(self._of.items()))
         task, _since = tasks.popleft()
         self._count -= 1
