@@ -1,4 +1,4 @@
-"""Chooses the one handler of each request."""
+"""The router, which chooses one handler for each request."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pyproxycache.steps import Steps
 class Handlers:
     """The handlers that the router chooses from.
 
-    `by_way` are for URLs, by the form in which the client names them, `upgrades`, where there is one for
-    the form, for what asks for another protocol, and `purge` for the method of that name. `connect` is for
-    CONNECT, where there is one. `own` are for paths of the cache itself, the first whose pattern matches
-    the whole path, and `elsewhere` for those that none matches.
+    `by_way` has those for URLs, by the form in which the client names them, and `upgrades` those for
+    requests to switch to another protocol. `purge` is for the method PURGE, `connect` for CONNECT, which is
+    refused if that is None. `own` has those for paths of the cache itself: the first whose pattern matches
+    the whole path is chosen, and `elsewhere` if none matches.
     """
 
     by_way: Mapping[Way, Handler[Wanted]]
@@ -35,9 +35,9 @@ class Handlers:
 
 
 class Router:
-    """Gives each request to one handler, by its target and its method; nobody else chooses.
+    """Gives each request to one handler, by its target and its method.
 
-    `upstream` is the one origin of a reverse proxy.
+    `upstream` is the URL that a reverse proxy stands for; None: this is a forward proxy.
     """
 
     def __init__(self, handlers: Handlers, upstream: Url | None) -> None:
@@ -45,7 +45,7 @@ class Router:
         self._upstream = upstream
 
     def answer(self, received: RawRequest, facts: Facts) -> Steps[Answered]:
-        """The answer of the handler; raises ProxyError."""
+        """The answer of the request's handler; raises ProxyError."""
         received.check_fields(names_cache=self._upstream is None and received.target.startswith("/"))
         if received.method == "CONNECT":
             return (yield from self._connect().answer(received, tunnel_end(received.target), facts))

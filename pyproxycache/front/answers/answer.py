@@ -1,4 +1,4 @@
-"""The answer to one request, to the end of which the request is reported."""
+"""The answer to one request, and the report of the request when it ends."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pyproxycache.report.folding import outcome_of
 log = logging.getLogger("pyproxycache")
 
 Report = Callable[[Outcome], None]
-"""Takes the record of a request that has ended, once."""
+"""Called once with the record of each request that has ended."""
 
 
 class Answer:
-    """The answer to one request; closing it is the end of the request.
+    """The answer to one request; closing it ends and reports the request.
 
-    `outcome` is the record of the request as it was when the head was made. Behind the head of an answer
-    with a `tunnel`, the connection is the tunnel's. `present` made its head, and makes those of others who
-    are given the same.
+    `outcome` is the record of the request as it was when the head was made. If the answer has a `tunnel`,
+    that has the connection once the head is sent. `present` has made the head out of the cache's, and makes
+    the heads of other clients that get the same answer.
     """
 
     def __init__(
@@ -50,24 +50,25 @@ class Answer:
         return self.response.body
 
     def sent(self, head_bytes: int, body_bytes: int) -> None:
-        """How much of the answer the client was sent."""
+        """Note how much of the answer the client was sent."""
         self.facts.note(AnswerSent(head_bytes, body_bytes))
 
     def aborted(self) -> None:
-        """It did not get to its end, for the client went away."""
+        """Note that the client went away before the end."""
         self.facts.note(ClientLeft())
 
     def failed(self, error: ProxyError) -> None:
-        """It ended short, and the client was told so by breaking the connection."""
+        """Note that the body broke off, which the client sees by its connection being reset."""
         log.info("broke off %s: %s", without_query(outcome_of(self.facts).key), error)
         self.facts.note(AnswerBroken())
 
     def close(self) -> None:
+        """Release the body and report the request."""
         self.body.close()
         report_ended(self.facts, self._report)
 
 
 def report_ended(facts: Facts, report: Report) -> None:
-    """Report a request, which ends now."""
+    """Report a request as ended now."""
     facts.note(RequestEnded(clock.steady()))
     report(outcome_of(facts))

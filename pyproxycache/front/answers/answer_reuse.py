@@ -1,4 +1,4 @@
-"""Makes answers for further clients out of one that was made before, or is being downloaded."""
+"""Answers for further clients out of one that was made before, or that is being downloaded."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pyproxycache.report.reporter import Reporter
 
 
 class AnswerReuse:
-    """Makes answers for further clients out of one that there is, each reported for itself.
+    """Makes answers for further clients out of an existing one; each is a request that is reported.
 
-    `is_inward`: whether only local clients may have what came from an address.
+    `is_inward` tells of an IP address whether only local clients may have what came from it.
     """
 
     def __init__(self, signer: Signer, reporter: Reporter, is_inward: Callable[[str], bool]) -> None:
@@ -28,9 +28,10 @@ class AnswerReuse:
         self.is_inward = is_inward
 
     def join(self, answered: Answer, theirs: Outcome, client: str) -> Answer | None:
-        """An answer for another client out of the same download; None where it has to ask itself.
+        """An answer for another client out of the same download; None if there can be none any more.
 
-        `theirs` is the record of the request that it was made for. Its head is yet to be signed.
+        `theirs` is the record of the request that `answered` was made for; `client` is the other client's
+        IP address. The head is not signed yet.
         """
         reuse_terms = answered.response.reuse_terms
         if reuse_terms is None or reuse_terms.again is None:
@@ -57,7 +58,7 @@ class AnswerReuse:
         return Answer(response, known, facts, self._reporter.finished, answered.present)
 
     def signed(self, answer: Answer) -> Head:
-        """The head of an answer that was joined."""
+        """The signed head of an answer that join() gave."""
         answered = Answered(answer.response, is_of_cache=True, present=answer.present)
         return self._signer.signed(answered, answer.facts).response.head
 

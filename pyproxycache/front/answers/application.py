@@ -1,4 +1,4 @@
-"""From a received request to its answer: access, the one handler, the signature, the report."""
+"""From a received request to its answer: access, handler, signature, and report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyproxycache.steps import Steps
 
 
 class Application:
-    """Answers requests; each is reported once, with one Outcome. Any number of threads call it."""
+    """Answers requests and reports each once, with one Outcome; safe to call from any number of threads."""
 
     def __init__(self, access: Access, router: Router, signer: Signer, reporter: Reporter) -> None:
         self._access = access
@@ -32,7 +32,10 @@ class Application:
         return self._signer.name
 
     def answer(self, received: RawRequest) -> Steps[Answer]:
-        """The answer, which reports the request when it is closed; without one that is done here."""
+        """The answer, which reports the request when it is closed.
+
+        If there is no answer, because the client left or the cache failed, the request is reported here.
+        """
         facts = _begun(received)
         try:
             answered = yield from self._admitted(received, facts)
@@ -48,14 +51,14 @@ class Application:
         return Answer(response, outcome, facts, self._reporter.finished, answered.present)
 
     def refused(self, client: str, status: int, head_bytes: int, body_bytes: int) -> None:
-        """Report a request that was no HTTP, and was refused before it came here."""
+        """Report a request that was not valid HTTP, and was refused before it came here."""
         facts = Facts(Outcome(client=client, started=clock.wall(), begun=clock.steady()))
         facts.note(ServedAs(Result.REFUSED), HeadMade(status, "text/plain"))
         facts.note(AnswerSent(head_bytes, body_bytes))
         report_ended(facts, self._reporter.finished)
 
     def _admitted(self, received: RawRequest, facts: Facts) -> Steps[Answered]:
-        """The answer, or what is said in place of one."""
+        """The handler's answer, or the error that takes its place."""
         try:
             self._access.check(received.client)
             return (yield from self._router.answer(received, facts))
@@ -65,7 +68,7 @@ class Application:
 
 
 def _begun(received: RawRequest) -> Facts:
-    """What is known of a request before anything is done with it."""
+    """The facts of a request before anything is done with it."""
     major, minor = received.version
     known = Outcome(
         started=clock.wall(),

@@ -1,4 +1,4 @@
-"""What this cache adds to the head of each answer: Via, Cache-Status, Date and the framing."""
+"""Signs answers: adds Via, Cache-Status, Date and the framing to their heads."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Signed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Signs answers with the cache's `name`; `tells_key`: whether Cache-Status has the cache key."""
+    """Signs answers with the cache's `name`; `tells_key`: whether Cache-Status tells the cache key."""
 
     name: str
     tells_key: bool = True
 
     def signed(self, answered: Answered, facts: Facts) -> Signed:
-        """The response as the client gets it, which is noted."""
+        """The response as the client gets it; its status and Content-Type are noted as a fact."""
         response = answered.response
         head = answered.present(response.head)
         facts.note(HeadMade(head.status, head.headers.get("content-type") or ""))
@@ -46,7 +46,7 @@ class Signer:
 
 
 def _ends_connection(outcome: Outcome) -> bool:
-    """Whether what the client sends next may not be the request that it looks like."""
+    """Whether the client's next bytes may not be the request that they look like."""
     if outcome.method == "CONNECT":
         return outcome.status >= 300  # it may have been sent for the tunnel, before there was an answer
     # What was misunderstood once can be so again.

@@ -14,7 +14,7 @@ from pyproxycache.front.loop.client_loop import ClientLoop
 class ActivityContext:
     """The parts of a worker that the activities of all its HTTP/1.1 connections use.
 
-    `half_closed`: seconds for which a client that sends no more is thought to wait.
+    `half_closed`: for how many seconds a client that has closed its sending side is assumed to wait.
     """
 
     loop: ClientLoop

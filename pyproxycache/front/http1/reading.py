@@ -1,4 +1,4 @@
-"""Waiting for a client's next request, and answering at once what memory has the answer to."""
+"""The activity that waits for a client's next request, and answers it at once if memory can."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LONGEST_HEAD = 64 << 10
 _KEEPALIVE = 75.0
 _SILENCE = 60.0
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
-# An empty line before it is passed over (RFC 9112 section 2.2).
+# An empty line before the request line is passed over (RFC 9112 section 2.2).
 _REQUEST_LINE = re.compile(rb"(?:\r\n)?[!-~]+ [!-~]+ HTTP/1\.[0-9]\r")
 
 
 class Reading(Activity):
-    """The poller reads heads, and answers those that memory knows; one for all requests of a connection."""
+    """Reads request heads, and answers those that memory knows; a connection has one, for all requests."""
 
     __slots__ = ("_connection", "_context", "_heads", "_loop", "_memory", "_responder")
 
@@ -48,14 +48,14 @@ class Reading(Activity):
         return not self._connection.buffer
 
     def begin(self) -> Activity:
-        """An answer was sent whole; what came since then is read when others had their turn."""
+        """Wait for the next request; bytes that have come already are read after the others' turn."""
         self.deadline = self._loop.now + _KEEPALIVE
         if self._connection.buffer or self._connection.readable:
             self._loop.have_turn(self._connection)
         return self
 
     def on_event(self, event: int) -> Activity:
-        """Read what is there, of much a turn's worth, and answer what of it is there whole."""
+        """Read what has come, a turn's worth at most, and answer the requests that are whole by then."""
         connection = self._connection
         if event & select.EPOLLRDHUP:
             connection.ends = True
@@ -74,13 +74,13 @@ class Reading(Activity):
             known = self._heads.get(data)
             if known is not None:
                 following = self._responder.respond(connection, known)
-            # After an answer, for the next head to begin; before it, for this one to be whole.
+            # For the next head to begin if this one is answered; else for this one to be whole.
             self.deadline = self._loop.now + (_SILENCE if following is None else _KEEPALIVE)
         if following is None:
             connection.buffer += data
             following = self._parse()
         if connection.readable and following is self:
-            self._loop.have_turn(connection)  # who sends without end is not all there is to do
+            self._loop.have_turn(connection)  # a client that sends without end holds up no other
         return following
 
     def advance(self) -> Activity:
@@ -105,7 +105,7 @@ class Reading(Activity):
                 line_end = buffer.find(b"\n", 2)
                 strange = line_end >= 0 and not _REQUEST_LINE.fullmatch(buffer[:line_end])
                 if strange or len(buffer) > _LONGEST_HEAD:
-                    return self._submit(None)  # to the parser, which knows what to say
+                    return self._submit(None)  # the parser refuses it with a reason
                 return self
             head = buffer[: found.end()]
             known = self._heads.get(head) or self._memory.find(head)
@@ -119,9 +119,9 @@ class Reading(Activity):
         return self
 
     def _submit(self, head: bytes | None) -> Activity:
-        """Have a thread answer, unless one is about to answer the same."""
+        """Have a thread answer the request, or park it if a thread answers an equal one."""
         context = self._context
-        # What a login sees is for nobody else, nor are others' answers for it.
+        # Answers to a client that has logged in are for it alone, and it gets no other client's.
         transaction = Transaction(self._connection, None if self._connection.login.is_used else head)
         if context.collapser.park(transaction, self._loop.now):
             return Parked(transaction, context)

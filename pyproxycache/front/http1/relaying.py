@@ -1,4 +1,4 @@
-"""A connection that is a tunnel: bytes both ways, which nobody here understands."""
+"""The activity of a connection that is a tunnel: bytes pass both ways unread."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.front.loop.relay import Tunnel
 
 _IDLE_SECONDS = 60.0
-"""After such a silence, or half of the longest, a tunnel may be closed where descriptors are short."""
+"""Seconds of silence, at most half of the longest allowed, after which a tunnel counts as idle."""
 
 
 class Relaying(Activity):
-    """The poller passes on what comes from either end, until both have ended or are silent for long."""
+    """Passes on what comes from either end of a tunnel, until both have ended or been silent too long."""
 
     __slots__ = ("_context", "_far", "_idle_after", "_silent_since", "_transaction", "_tunnel")
 

@@ -1,4 +1,4 @@
-"""The activities from a request to its answer: in a thread, waiting without one, and sending."""
+"""The activities between a request and the end of its answer: in a thread, waiting, and sending."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SILENCE = 60.0
 
 
 def after(transaction: Transaction, context: ActivityContext) -> Activity:
-    """The activity that follows, by how far the transaction's answer has come."""
+    """The activity that follows, depending on how far the transaction's answer has come."""
     connection = transaction.connection
     match transaction.status:
         case SendStatus.DONE:
@@ -42,12 +42,12 @@ def after(transaction: Transaction, context: ActivityContext) -> Activity:
 
 
 def _send_on(context: ActivityContext) -> Callable[[Transaction], None]:
-    """Goes on with an answer whose body, or disk, may have to be waited for."""
+    """The call that sends on in a thread, which may wait for the body or the disk."""
     return partial(context.runner.advance, waits=True)
 
 
 def _next_step(transaction: Transaction, context: ActivityContext) -> Activity:
-    """The activity that waits for what the answer needs, and then has a thread go on."""
+    """The activity that waits for what the request's next step needs."""
     assert transaction.under_way is not None, "a thread has begun"
     awaited = transaction.under_way.awaited
     assert awaited is not None, "and something is awaited"
@@ -57,7 +57,7 @@ def _next_step(transaction: Transaction, context: ActivityContext) -> Activity:
 
 
 class _Answering(Activity):
-    """The poller neither reads nor sends: it only looks whether the client is still there."""
+    """A request is being answered: the poller only watches whether the client is still there."""
 
     __slots__ = ("_context", "_taken", "_transaction")
 
@@ -76,7 +76,7 @@ class _Answering(Activity):
     def expire(self) -> Activity:
         sender = self._transaction.sender
         if sender is not None and sender.taken > self._taken:
-            self.deadline = self._patience()  # it is there, and takes what comes
+            self.deadline = self._patience()  # the client is there, and takes what is sent
             return self
         return self._leave()
 
@@ -84,7 +84,7 @@ class _Answering(Activity):
         return self._give_up()
 
     def _patience(self) -> float:
-        """Up to when a client that sends no more and is sent nothing is thought to be there (monotonic)."""
+        """Until when a client that has closed its sending side is assumed to wait (monotonic seconds)."""
         now = self._context.loop.now
         if not self._transaction.connection.ends:
             return NEVER
@@ -95,9 +95,9 @@ class _Answering(Activity):
         return now + _SILENCE
 
     def _leave(self) -> Activity:
-        """The client has gone: end what is done for it alone."""
+        """End what is done for this client alone, as it has gone; what others wait for goes on."""
         if self._context.collapser.is_waited_for(self._transaction):
-            self.deadline = self._context.loop.now  # to be seen again
+            self.deadline = self._context.loop.now  # to look again at the next tick
             return self
         return self._give_up()
 
@@ -107,7 +107,7 @@ class _Answering(Activity):
         return CLOSED
 
     def _release(self) -> None:
-        """Nobody waits for what this connection is answered any more."""
+        """Let no request wait for this one's answer any more; those that do get threads of their own."""
         context = self._context
         for other in context.collapser.release(self._transaction).waiting:
             context.loop.turn_to(other.connection, Working(other, context, context.runner.answer))
@@ -115,7 +115,10 @@ class _Answering(Activity):
 
 
 class Working(_Answering):
-    """A thread takes a step of the request, or will when there is one; `origin`: when its turn has come."""
+    """A thread runs a step of the request, or will when one is free.
+
+    `origin` is the origin that the step may wait for: then it has its turn there first. "" for none.
+    """
 
     __slots__ = ("_origin", "_step")
 
@@ -138,7 +141,7 @@ class Working(_Answering):
         return self
 
     def _run(self) -> None:
-        """In a thread."""
+        """Run the step and post its end to the poller; called by the thread."""
         transaction, loop = self._transaction, self._context.loop
         try:
             self._step(transaction)
@@ -146,17 +149,17 @@ class Working(_Answering):
             loop.post(partial(loop.step, transaction.connection, self._returned))
 
     def _returned(self) -> Activity:
-        """The thread is done with the connection, for now."""
+        """The activity that follows, now that the thread has run the step."""
         transaction = self._transaction
         transaction.task = None
         if transaction.status is not SendStatus.NO_ANSWER:
             self._release()
         following = after(transaction, self._context)
-        # What sending waited for may have come meanwhile.
+        # What sending waits for may have come meanwhile.
         return following.advance() if isinstance(following, Sending) else following
 
     def break_off(self) -> Activity:
-        # It stays the thread's: closed now, its number would be another connection's.
+        # A thread still uses the connection: if closed, its descriptor could become another connection's.
         return self if self._is_in_thread() else super()._give_up()
 
     def _give_up(self) -> Activity:
@@ -168,13 +171,13 @@ class Working(_Answering):
         return self
 
     def _is_in_thread(self) -> bool:
-        """Whether a thread has the connection; one that was to have it in its turn does not get it."""
+        """Whether a thread uses the connection; a step that still waits for its turn is withdrawn."""
         task = self._transaction.task
         return task is not None and not self._context.threads.withdraw(task)
 
 
 class Awaiting(_Answering):
-    """What the answer needs is on its way to another one; a thread goes on when it is there."""
+    """Waits for what the request's next step needs, such as a flight's head; then a thread goes on."""
 
     __slots__ = ("_awaited",)
 
@@ -193,7 +196,7 @@ class Awaiting(_Answering):
 
 
 class Parked(_Answering):
-    """Another connection's thread is answering the same request."""
+    """Waits for the answer to an equal request, which a thread makes for another connection."""
 
     __slots__ = ()
 
@@ -205,7 +208,7 @@ class Parked(_Answering):
 
 
 class Sending(Activity):
-    """The poller sends the answer; the client may take its time."""
+    """Sends the answer at the client's pace, on the poller."""
 
     __slots__ = ("_context", "_transaction")
 
@@ -215,7 +218,7 @@ class Sending(Activity):
         self._context = context
 
     def begin(self) -> Activity:
-        """Something was sent already, as far as it went."""
+        """Set the deadline by why the answer did not go on."""
         loop = self._context.loop
         match self._transaction.status:
             case SendStatus.FULL:
@@ -231,9 +234,9 @@ class Sending(Activity):
         self._transaction.connection.note(event)
         if event & GONE and self._transaction.status is SendStatus.AWAITING:
             return self._give_up()
-        # What comes from a client is no reason to send on, but where TLS waits for it.
+        # Bytes from the client are no reason to send on, unless TLS has to read in order to send.
         if event & (self._transaction.connection.stream.send_waits_for | ~select.EPOLLIN):
-            # Not at once: what is asked in this moment is answered before thousands of slow readers.
+            # Not at once: new requests are answered before thousands of slow readers.
             self._context.loop.have_turn(self._transaction.connection)
         return self
 
@@ -247,7 +250,7 @@ class Sending(Activity):
     def expire(self) -> Activity:
         transaction = self._transaction
         if transaction.status is SendStatus.FULL and transaction.sender is not None:
-            # The system tells of room only once there is much; a slow reader may have made a little.
+            # The system reports room only once there is much; a slow reader may have made a little.
             sender, taken = transaction.sender, transaction.sender.taken
             following = self.advance()
             if following is not self or sender.taken > taken:

@@ -15,9 +15,9 @@ _MOST_AVOIDED = 10_000
 
 @dataclass(slots=True)
 class Wait:
-    """One request and those that wait for its answer, in the order of their coming.
+    """A request that is being answered, the `leader`, and the equal ones that wait for its answer.
 
-    `is_second`: they have waited for another one before, in vain.
+    `is_second`: they have waited for another leader before, whose answer memory could not give them.
     """
 
     leader: Transaction
@@ -28,7 +28,7 @@ class Wait:
 class RequestCollapser:
     """Parks requests whose heads equal that of one being answered; belongs to the poller.
 
-    Heads whose answers turned out to be for one alone are remembered for a while: nobody waits there.
+    Heads whose answers turned out to be for one client alone are remembered for a while, and not parked.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,10 @@ class RequestCollapser:
         self._avoided: OrderedDict[int, float] = OrderedDict()  # by the heads' hashes
 
     def park(self, transaction: Transaction, now: float) -> bool:
-        """Park the request if an equal one is being answered; else False, and others may wait for it."""
+        """Park the request if an equal one is being answered; else it leads, and equal ones wait for it.
+
+        Returns whether it is parked. `now` is in monotonic seconds.
+        """
         head = transaction.head
         if head is None:
             return False
@@ -49,19 +52,19 @@ class RequestCollapser:
         return False
 
     def leave(self, transaction: Transaction) -> None:
-        """Take back the parking of a request, which waits no more."""
+        """Take a parked request out, as it no longer waits."""
         wait = None if transaction.head is None else self._waits.get(transaction.head)
         if wait is not None:
             wait.waiting.pop(transaction, None)
 
     def wait_again(self, head: bytes, waiting: Iterable[Transaction]) -> Transaction:
-        """Let these wait once more, for the first of them, which is returned to be answered."""
+        """Make the first of these the leader of the others, and return it, as it is to be answered."""
         leader, *others = waiting
         self._waits[head] = Wait(leader, dict.fromkeys(others), is_second=True)
         return leader
 
     def release(self, transaction: Transaction) -> Wait:
-        """End the wait for this request; gives those who waited."""
+        """End the wait for this request's answer; returns it, with those that have waited."""
         wait = self._led_by(transaction)
         if wait is None or transaction.head is None:
             return Wait(transaction)
@@ -78,13 +81,13 @@ class RequestCollapser:
         return wait if wait is not None and wait.leader is transaction else None
 
     def avoid(self, head: bytes, now: float) -> None:
-        """Park no request with this head for two minutes from `now` (monotonic seconds)."""
+        """Park no request with this head for two minutes from `now` on (monotonic seconds)."""
         self._avoided[hash(head)] = now + _AVOIDED_SECONDS
         self._avoided.move_to_end(hash(head))
         if len(self._avoided) > _MOST_AVOIDED:
             self._avoided.popitem(last=False)
 
     def sweep(self, now: float) -> None:
-        """Forget the heads to avoid whose time is over."""
+        """Forget the avoided heads whose time is over; `now` is in monotonic seconds."""
         while self._avoided and next(iter(self._avoided.values())) <= now:
             self._avoided.popitem(last=False)

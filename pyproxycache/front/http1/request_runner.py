@@ -41,7 +41,7 @@ log = logging.getLogger("pyproxycache")
 _DRAINED = 64 << 10
 _NO_CONTENT = io.BytesIO()
 _SHARED = {Result.HIT, Result.REVALIDATED, Result.COLLAPSED}
-# It left, or neither sent nor took a byte for a minute.
+# The client left, or neither sent nor took a byte for a minute.
 _CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError, ssl.SSLError)
 
 MayAsk = Callable[[Transaction, str], bool]
@@ -51,9 +51,9 @@ Learn = Callable[[Transaction, ReusableAnswer | None, bool], None]
 
 
 class RequestRunner:
-    """Answers the requests that memory has no answer to; called in any thread.
+    """Answers the requests that memory does not answer; called by any thread.
 
-    `is_stopping` says whether the worker is to end.
+    `is_stopping` tells whether the worker is to end.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class RequestRunner:
     def answer(self, transaction: Transaction) -> None:
         """Answer the request whose head is in the connection's buffer, and send what can be sent.
 
-        Where the answer needs what is on its way to others, `status` says so, and `go_on` is to be
-        called when that is there.
+        If the answer needs something that has to be waited for, `status` is NO_ANSWER, and `go_on` is to
+        be called when that has come.
         """
         self._safely(transaction, self._received)
 
     def go_on(self, transaction: Transaction) -> None:
-        """Answer a request whose `under_way` did not come to its end."""
+        """Go on with a request whose `under_way` has not given an answer yet."""
         self._safely(transaction, self._step)
 
     def _safely(self, transaction: Transaction, work: Callable[[Transaction], None]) -> None:
@@ -115,7 +115,7 @@ class RequestRunner:
         self._step(transaction)
 
     def _parsed(self, transaction: Transaction) -> tuple[RawRequest, InterimHeads, Parsed]:
-        """A request that may have something behind its head."""
+        """The request in the buffer, by gunicorn's parser: it may have content behind its head."""
         connection = transaction.connection
         connection.buffer = with_ascii_target(connection.buffer)
         head, _end, _behind = connection.buffer.partition(b"\r\n\r\n")
@@ -139,7 +139,7 @@ class RequestRunner:
         return received, interim, Parsed(source, parser, request, body)
 
     def _step(self, transaction: Transaction) -> None:
-        """Go on with the request that is under way, up to its answer or what it has to wait for."""
+        """Run the request's steps up to its answer, or up to what it has to wait for."""
         under_way = transaction.under_way
         assert under_way is not None, "the caller has begun"
         under_way.interim.belong_here()
@@ -157,7 +157,7 @@ class RequestRunner:
             raise
 
     def _next(self, transaction: Transaction, steps: Steps[Answer]) -> Awaited | Asks:
-        """What has to be waited for, without this thread; raises StopIteration with the answer."""
+        """The next thing to wait for without this thread; raises StopIteration with the answer."""
         while True:
             awaited = next(steps)
             if not isinstance(awaited, Asks):
@@ -179,17 +179,17 @@ class RequestRunner:
         self.advance(transaction, waits=True)
 
     def _leave_body(self, transaction: Transaction, parsed: Parsed) -> bool:
-        """Pass over what was not read of the request's body; whether the connection has to end for it."""
+        """Pass over the unread rest of the request's body; returns whether the connection has to end."""
         body = parsed.body
         if body.is_untouched and not body.bars_the_way:
             transaction.connection.unread = body.left
-        elif not _is_read(parsed.source, parsed.parser):
+        elif not _drained_to_end(parsed.source, parsed.parser):
             # The next request would begin where this one's body has not ended.
             transaction.lingers = True
         return transaction.lingers or parsed.request.should_close()
 
     def _closes(self, received: RawRequest, answer: Answer) -> bool:
-        """Whether one of both sides has the connection end here (RFC 9112 section 9.3)."""
+        """Whether client or cache ends the connection with this answer (RFC 9112 section 9.3)."""
         options = received.connection_options
         return (
             self._is_stopping()
@@ -203,7 +203,7 @@ class RequestRunner:
     ) -> None:
         shape = framing(received.method, received.version, answer.response.head)
         transaction.closes = closes or shape.ends_connection
-        # Of who is refused a tunnel more may be on its way.
+        # A client that is refused a tunnel may have sent bytes for it already.
         transaction.lingers |= closes and received.method == "CONNECT"
         head = head_bytes(answer.response.head, shape, closes=transaction.closes)
         if transaction.head is not None:
@@ -217,14 +217,17 @@ class RequestRunner:
     def prepare(
         self, transaction: Transaction, answer: Answer, head: bytes, shape: Framing
     ) -> AnswerWriter:
-        """Give the transaction this answer to send, and the writer that sends it."""
+        """Give the transaction this answer and the writer that sends it, which is returned."""
         connection = transaction.connection
         writer = AnswerWriter(connection.stream, head, shape, answer.body, connection.wake)
         transaction.answer, transaction.writer = answer, writer
         return writer
 
     def advance(self, transaction: Transaction, *, waits: bool) -> None:
-        """Send on; `status` tells how far it came, None where the connection is broken."""
+        """Send on as far as is possible; `status` then tells how far the answer has come.
+
+        With `waits` this thread may wait for the body and the disk.
+        """
         assert transaction.writer is not None, "only an answer is sent on"
         self._pass_on(transaction, partial(transaction.writer.advance, waits=waits))
         tunnel = None if transaction.answer is None else transaction.answer.tunnel
@@ -245,7 +248,7 @@ class RequestRunner:
             self.finish(transaction)
 
     def _pass_on(self, transaction: Transaction, advance: Callable[[], SendStatus]) -> None:
-        """Take the step; what fails with it is told of, and the connection is given up."""
+        """Take the step; if it fails, log why and give the connection up."""
         try:
             transaction.status = advance()
         except ClientGone:
@@ -262,7 +265,7 @@ class RequestRunner:
             self.give_up(transaction)
 
     def give_up(self, transaction: Transaction) -> None:
-        """Let the client see that this is not the end, even one that does not count the bytes: reset."""
+        """End the transaction before its end; the client sees a reset, not what may look like an end."""
         transaction.status = None
         self._forget(transaction)
         if transaction.answer is not None:
@@ -272,7 +275,7 @@ class RequestRunner:
         self.finish(transaction)
 
     def _forget(self, transaction: Transaction) -> None:
-        """Let go of a request that has no answer yet, and will have none."""
+        """Break off the steps of a request that has no answer yet, and will have none."""
         under_way, transaction.under_way = transaction.under_way, None
         if under_way is not None:
             if under_way.awaited is not None and not isinstance(under_way.awaited, Asks):
@@ -289,7 +292,7 @@ class RequestRunner:
             answer.close()
 
     def _join(self, transaction: Transaction, tunnel: Tunnel) -> None:
-        """The answer's head is sent: leave the connection to its tunnel."""
+        """Leave the connection to the answer's tunnel, now that its head is sent."""
         assert transaction.writer is not None, "it has sent the head"
         connection = transaction.connection
         tunnel.join(connection.stream, connection.buffer, transaction.writer.head_bytes)
@@ -297,7 +300,7 @@ class RequestRunner:
         transaction.tunnel, transaction.status = tunnel, SendStatus.TUNNEL
 
     def _refuse(self, transaction: Transaction, error: Exception) -> None:
-        """Refuse what is not HTTP, with the reason, and close."""
+        """Answer what is not valid HTTP, or failed in here, with an error, and close the connection."""
         connection = transaction.connection
         if isinstance(error, http_errors.ParseException):
             status, text = refused_with(error), refusal(error)
@@ -326,7 +329,7 @@ class RequestRunner:
 
 
 def _parsed(transaction: Transaction, source: BlockingStream, parser: Any) -> Any:
-    """The request; of a head that is not whole the parser has to say what is wrong with what is there."""
+    """The parsed request; raises what is wrong with it, also for a head that is not whole."""
     source.waits = transaction.head is not None
     try:
         return next(parser)
@@ -336,8 +339,8 @@ def _parsed(transaction: Transaction, source: BlockingStream, parser: Any) -> An
         source.waits = True
 
 
-def _is_read(source: BlockingStream, parser: Any) -> bool:
-    """Whether the request's body is read to its end, with what of it is there by now."""
+def _drained_to_end(source: BlockingStream, parser: Any) -> bool:
+    """Read and drop what has come of the request's body; returns whether that was its end."""
     source.waits = False
     try:
         return bool(parser.finish_body(max_bytes=_DRAINED))

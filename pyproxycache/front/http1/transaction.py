@@ -1,4 +1,4 @@
-"""One request of a connection and its answer, and the connection's bytes for a thread that reads it."""
+"""One request of a connection and its answer, and the connection as a stream that a thread waits for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SILENCE = 60.0
 
 
 class Sent(Protocol):
-    """How much of an answer was sent: `head_bytes` of its head, `sent` of its body, `taken` in all."""
+    """Bytes of an answer that were sent: `head_bytes` of its head, `sent` of its body, `taken` in all."""
 
     @property
     def head_bytes(self) -> int: ...
@@ -37,14 +37,14 @@ class Sent(Protocol):
 
 
 class Transaction:
-    """One request of a connection, to the end of its answer; belongs to whoever has the connection.
+    """One request of a connection and its answer; used by the thread that has the connection.
 
-    `head` is that of the request where it was read whole, and others may ask the same. `under_way` is there
-    while the request has no answer yet, and waits for something; its `cancellation` ends with the client's
-    leaving. `task` is what a thread runs of it, `origin` whom it asks; a thread that waits for the client
-    stands `aside`. `writer` sends the `answer`, and behind some heads the connection is the `tunnel`'s;
-    `status` tells how far it came: None where it was broken off. The connection `closes` with the answer,
-    and `lingers` if the client may be sending still.
+    `head` has the request head's bytes, None if it is not whole or equal heads may not share an answer.
+    `under_way` is set while the request has no answer yet; `cancellation` breaks off what is done for it
+    when the client leaves. `task` is what a thread runs of it, `origin` the one asked, and `aside` makes
+    the context in which that thread waits for the client. `writer` sends the `answer`; once its head is
+    sent, a `tunnel` may have the connection. `status` tells how far the answer has come, None that it was
+    broken off. The connection `closes` with the answer, and `lingers` if the client may still be sending.
     """
 
     __slots__ = (
@@ -79,7 +79,7 @@ class Transaction:
 
     @property
     def sender(self) -> Sent | None:
-        """What sends, where there is an answer."""
+        """What sends the answer: its writer, or the tunnel; None if there is no answer yet."""
         return self.writer if self.tunnel is None else self.tunnel
 
 
@@ -87,8 +87,8 @@ class Transaction:
 class UnderWay:
     """A request that is being answered in steps.
 
-    `interim` takes what goes before the answer, `parsed` is there where there may be something behind the
-    request's head. `awaited` is what the next step waits for.
+    `interim` sends heads before the final one. `parsed` is set if content may follow the request's head.
+    `awaited` is what the next step waits for.
     """
 
     received: RawRequest
@@ -100,7 +100,7 @@ class UnderWay:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A request as gunicorn's parser read it: from the source, with its body."""
+    """A request that gunicorn's parser has read from the source, and its body."""
 
     source: BlockingStream
     parser: Any
@@ -109,9 +109,9 @@ class Parsed:
 
 
 class BlockingStream:
-    """The connection's stream for a thread that may wait: for up to a minute at a time.
+    """The connection's stream for a thread that may wait, for up to a minute at a time.
 
-    Without `waits` it gives what is there, and raises BlockingIOError after that.
+    If `waits` is false, reading returns what has come, and then raises BlockingIOError.
     """
 
     def __init__(self, transaction: Transaction) -> None:
@@ -123,7 +123,7 @@ class BlockingStream:
         self.half_close = self._stream.half_close
 
     def recv(self, size: int) -> bytes:
-        """What was read already, then what comes; b"" at the end. OSError."""
+        """The next bytes, first those in the connection's buffer; b"" at the end. Raises OSError."""
         buffer = self._connection.buffer
         if buffer:
             self._connection.buffer = buffer[size:]
@@ -138,7 +138,7 @@ class BlockingStream:
                 self._wait(self._stream.recv_waits_for, deadline)
 
     def sendall(self, data: bytes) -> None:
-        """All of it; OSError."""
+        """Send all of the data; raises OSError, TimeoutError if the client takes no byte for a minute."""
         view = memoryview(data)
         deadline = clock.steady() + _SILENCE
         while view:

@@ -16,7 +16,7 @@ class ClientConnection:
     """One client's connection; belongs to the poller, or to the thread that its activity gave it to.
 
     `buffer` has bytes that were read and not used yet. `readable`: the socket may have more to read.
-    `ends`: the client has closed its sending side. `unread` counts the bytes still to come of a request body
+    `ends`: the client has closed its sending side. `unread` counts bytes still to come of a request body
     that is passed over. `has_turn`: it is in line to go on without an event. `who` identifies the client,
     for limits that hold for each client. `reading` is the activity that waits for the next request; `wake`
     has the present activity go on, and may be called by any thread.

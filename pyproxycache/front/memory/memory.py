@@ -21,9 +21,9 @@ _MOST_FILES = 8192
 _MOST_ARRIVING = 1024
 _SHARE_OF_ARRIVING = 0.125
 _LONGEST_VARIES = 4 << 10
-"""Bytes of the names of all fields that select among a key's answers."""
+"""The most bytes of names that Vary may list if memory is to keep the answer."""
 _OF_A_HEAD = 800
-"""Bytes that a known head takes beside itself and what its line for the log has of it."""
+"""Bytes that a known head takes besides the head itself and its line for the log."""
 
 DECIDING_FIELDS = frozenset(
     (
@@ -59,7 +59,7 @@ _HARMLESS = re.compile(rb"(?:host|connection|forwarded|x-forwarded-(?:host|proto
 _REFERER, _USER_AGENT = _lines_of(("referer",)), _lines_of(("user-agent",))
 
 Base = tuple[bytes, ...]
-"""A request line, and the lines of the deciding fields."""
+"""A request line, and the lines of the deciding fields behind it."""
 
 
 class Known:

@@ -1,4 +1,4 @@
-"""Answers that memory may give again: the bytes that were sent, and what changes in them with time."""
+"""Answers that memory may give again: their bytes, and what changes in them with time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pyproxycache.outcome import Outcome, Result
 log = logging.getLogger("pyproxycache")
 
 _IN_MEMORY = 32 << 10
-"""Bytes from which the system sends a file with less effort than a copy."""
+"""Bodies of more bytes stay in their file: sending it costs less than copying from memory."""
 _LONGEST_HEAD = 32 << 10
 _OVERHEAD = 1500
 _OF_A_NAME = 200
@@ -33,7 +33,7 @@ _TTL = re.compile(rb"(?<=; hit; ttl=)\d+(?=[;\r])")
 
 
 class Template(NamedTuple):
-    """A head in pieces around its Age and the time to live in its Cache-Status."""
+    """A head in three pieces, around the number of its Age and the ttl in its Cache-Status."""
 
     begin: bytes
     between: bytes
@@ -47,9 +47,9 @@ _NOTHING = Template(b"", b"", b"")
 
 
 def template_of(head: bytes) -> Template | None:
-    """None where the head does not have each of them."""
+    """The template of a head; None if the head has not exactly one Age, or no ttl of this cache."""
     ages, ttls = list(_AGE.finditer(head)), list(_TTL.finditer(head))
-    # Of several caches this one has said its word last.
+    # Of several caches' ttls, the last one is this cache's.
     if len(ages) != 1 or not ttls or ttls[-1].start() < ages[0].end():
         return None
     age, ttl = ages[0], ttls[-1]
@@ -57,15 +57,15 @@ def template_of(head: bytes) -> Template | None:
 
 
 class AnswerFile:
-    """Bytes of a blob, which is held open for as long as somebody sends them."""
+    """Bytes of a blob's file, which stays open for as long as somebody refers to this."""
 
     def __init__(self, fd: int, offset: int, count: int) -> None:
-        """`fd` is this one's own from here on."""
+        """The object owns the descriptor from then on."""
         self.fd = fd
         self.offset, self.count = offset, count
 
     def is_in_memory(self) -> bool:
-        """Whether its first turn can be sent without waiting for the disk, as far as the system tells."""
+        """Whether its first bytes can be sent without waiting for the disk, if that can be told."""
         return is_in_memory(self.fd, self.offset, self.offset + self.count)
 
     def __del__(self) -> None:
@@ -73,7 +73,7 @@ class AnswerFile:
 
 
 class FileBody(Body):
-    """The file's bytes as a body, which keeps it open."""
+    """The bytes of an AnswerFile as a body, in one piece."""
 
     def __init__(self, file: AnswerFile) -> None:
         self._file = file
@@ -92,17 +92,17 @@ class FileBody(Body):
         return FileSlice(self._file.fd, self._file.offset, self._file.count)
 
     def close(self) -> None:
-        """The file is open for as long as anybody sends it."""
+        """Release nothing: the file closes when nobody refers to it any more."""
 
 
 class Stored:
-    """An answer out of the store; right while its key has that version, from `since` until `until`.
+    """An answer out of the store; may be given from `since` to `until` while its key has the `version`.
 
-    These are epoch seconds. `data` is the answer as it is sent, of `length` bytes in all; of one whose
-    body is in a file, its head. It has to be renewed at `renew_at`. `is_inward`: only clients on this
-    machine may see it. `closes`: the connection ends with it. `is_in_memory`: the file, if there is one,
-    can be sent without waiting for the disk. `hits` counts those that nobody was told of yet. The rest is
-    the memory's own.
+    Times are epoch seconds. `slot` is the place of the key's version. `data` is what is sent, `length` bytes
+    in all; it is only the head if the body is in a `file`. It has to be renewed at `renew_at`. `is_inward`:
+    only clients on this machine may see it. `closes`: the connection ends with it. `is_in_memory`: the
+    file, if any, can be sent without waiting for the disk. `hits` counts answers that are not reported yet.
+    `base`, `selecting`, `size`, `uses`, `is_kept` and `line` are kept here for Memory.
     """
 
     __slots__ = (
@@ -173,7 +173,7 @@ class Stored:
         self.line = ""
 
     def renew(self, now: float) -> None:
-        """Tell the Age and the time to live of this moment, and whether the file can be sent at once."""
+        """Make the head with the Age and ttl of now (epoch seconds); set whether the file is in memory."""
         if self.file is not None:
             self.is_in_memory = self.file.is_in_memory()
         age, ttl = math.floor(now - self._born), math.floor(self._expires - now)
@@ -185,17 +185,17 @@ class Stored:
         self.renew_at = min(self._born + age + 1, self._expires - ttl, self.until)
 
     def outcome(self) -> Outcome:
-        """The record of a request that is given the answer as it is at the moment, made when asked for."""
+        """The record of a request that gets the answer as it is now; made when first asked for."""
         if self._outcome is None:
             self._outcome = replace(self._first_outcome, head_bytes=self._head_size, ttl=self._ttl)
         return self._outcome
 
     def body(self) -> Body:
-        """What is sent behind the head."""
+        """The body, whether in memory or in a file."""
         return BytesBody(self._body) if self.file is None else FileBody(self.file)
 
     def expire(self) -> None:
-        """It is right no more, whatever the key's version, and takes no room."""
+        """Make the answer unusable, whatever its key's version, and free its memory and file."""
         self.version = _NEVER
         self.data = self._body = b""
         self.line, self.varies, self._template = "", (), _NOTHING
@@ -203,7 +203,7 @@ class Stored:
 
 
 def _texts(outcome: Outcome, varies: tuple[str, ...]) -> int:
-    """Bytes of what an answer is told with, as it is and as a line, and of the names that select it."""
+    """Bytes of the texts kept with an answer: its outcome, its line for the log, and the names in Vary."""
     told = (outcome.key, outcome.target, outcome.target, outcome.user_agent, outcome.referer)
     return 2 * sum(map(len, (*told, outcome.content_type))) + sum(
         _OF_A_NAME + 3 * len(name) for name in varies
@@ -211,10 +211,11 @@ def _texts(outcome: Outcome, varies: tuple[str, ...]) -> int:
 
 
 class Arriving:
-    """The answer of a download that runs, which others may join; right as a Stored one is.
+    """An answer out of a running download, which other clients may join; times are as in Stored.
 
-    `join` gives a client (its address) an answer of its own, None where the download is over. `head` is
-    that of all who join, to be made anew at `renew_at`, when its Age changes. `size`: what it keeps, about.
+    `join` makes an answer for another client (its IP address), None if the download is over. `head` is the
+    one for all who join, to be made anew at `renew_at`, when its Age changes. `size` is about how many
+    bytes of memory it keeps in use.
     """
 
     __slots__ = (
@@ -241,7 +242,7 @@ class Arriving:
         self.renew_at = 0.0
 
     def renew(self, head: bytes, now: float) -> None:
-        """Keep the head of this moment."""
+        """Take the head that was made now (epoch seconds)."""
         self.head = head
         self.renew_at = self._born + math.floor(now - self._born) + 1
 
@@ -259,7 +260,7 @@ def reusable_answer_of(
     *,
     closes: bool,
 ) -> ReusableAnswer | None:
-    """What lets the answer be given again, None if nothing does; `head` are the bytes it is sent with."""
+    """The answer in the form that memory keeps, None if it may not be given again; `head` has its bytes."""
     reuse_terms = answer.response.reuse_terms
     if reuse_terms is None:
         return None
@@ -268,7 +269,7 @@ def reusable_answer_of(
     if outcome.result is not Result.HIT or reuse_terms.until <= now:
         return None
     if len(head) > _LONGEST_HEAD:
-        return None  # which would have to be made anew each second
+        return None  # making such a head anew each second would cost too much
     template = template_of(head)
     rest = answer.body.ready_piece() if framing.has_body else b""
     if template is None or rest is None:

@@ -1,4 +1,4 @@
-"""Which of many answers are kept: S3-FIFO, which a scan of things asked for once does not empty."""
+"""S3-FIFO: which answers are kept; many that are used only once do not evict the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST_USES = 3
 
 
 class Item(Protocol):
-    """Something kept: `size` in bytes; `uses` is counted up by whoever uses it, to 3 at most."""
+    """Something that S3Fifo keeps: its `size` in bytes, and its `uses`, which its users count up."""
 
     size: int
     uses: int
@@ -22,7 +22,7 @@ _Item = TypeVar("_Item", bound=Item)
 
 
 class S3Fifo(Generic[_Item]):
-    """Items up to so many bytes; what was not used again leaves by a small queue, the rest by the main one.
+    """Keeps items up to `capacity` bytes: new ones in a small queue, those used again in a main one.
 
     After Yang and others, "FIFO queues are all you need for cache eviction", 2023.
     """
@@ -37,7 +37,7 @@ class S3Fifo(Generic[_Item]):
         self._ghosts: OrderedDict[int, None] = OrderedDict()
 
     def add(self, key: Hashable, item: _Item) -> None:
-        """Keep the item, unless it alone is too large; `evicted` is told of others that go for it."""
+        """Keep the item unless it is too large; `evicted` is called with it then, or with those that go."""
         if item.size > self._capacity * _SMALL_SHARE:
             self._evicted(item)
             return
@@ -53,7 +53,7 @@ class S3Fifo(Generic[_Item]):
             self._evict()
 
     def discard(self, item: _Item) -> None:
-        """Drop the item."""
+        """Drop the item, without calling `evicted`."""
         if not item.is_kept:
             return
         item.is_kept = False
