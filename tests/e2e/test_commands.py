@@ -701,11 +701,28 @@ def test_config_show_asks_the_running_server(make_proxy: Callable[..., Proxy]) -
     proxy.reload()
     until(lambda: "stays as it was" in proxy.log())
     assert adopted()["store"]["max_size"] == "6G"
-    assert (proxy.cache_dir / "running.yaml").stat().st_mode & 0o077 == 0
+    (file,) = proxy.cache_dir.glob("running-*.yaml")
+    assert file.stat().st_mode & 0o077 == 0
     proxy.terminate()
     gone = call("config", "show", "--running", *where)
     assert (gone.status, gone.stdout) == (PROBLEMS, "")
     assert "no server uses the cache in" in gone.stderr
+
+
+def test_config_show_knows_each_server_of_a_folder(tmp_path: Path) -> None:
+    cache_dir = tmp_path / "cache"
+
+    def shown() -> str:
+        told = call("config", "show", "--running", "--cache-dir", str(cache_dir))
+        assert told.status == 0, told.stderr
+        return str(yaml.safe_load(told.stdout)["listen"][0])
+
+    with Proxy(tmp_path / "one", cache_dir=cache_dir) as one:
+        with Proxy(tmp_path / "two", cache_dir=cache_dir) as two:
+            assert shown() == two.netloc
+        assert shown() == one.netloc
+    with Proxy(tmp_path / "three", cache_dir=cache_dir):
+        assert len(list(cache_dir.glob("running*"))) == 1, "those of servers that have ended are removed"
 
 
 # serve.
