@@ -38,7 +38,7 @@ class StorelessEngine:
         return response
 
     def _passed(self, request: Request, facts: Facts) -> Response:
-        facts.note(ForwardedAlone(Forward.BYPASS), NotStored("no-store"))
+        facts.note(ForwardedAlone(Forward.BYPASS), NotStored("store-failed"))
         outgoing = request.with_headers(end_to_end(request.headers))
         exchange = self._upstream.send(outgoing, facts)
         facts.note(OriginReplied(exchange.head.status))

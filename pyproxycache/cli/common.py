@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
+import pwd
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +26,7 @@ from pyproxycache.wiring.stored import OpenStore, open_store
 
 Command = Callable[..., Any]
 
-_NO_STORE = "a server that cannot open its store either passes requests on, and keeps nothing"
+_NO_STORE = "a server that cannot open it either passes requests on, and keeps nothing"
 
 WRONG_USAGE = 2
 PROBLEMS = 1
@@ -176,11 +178,26 @@ def open_existing(config: Config) -> OpenStore:
     try:
         found = (path / "index.sqlite").exists()
     except OSError as error:
-        fail(f"cannot look into {path}: {error.strerror}\n{_NO_STORE}", PROBLEMS)
+        fail(f"cannot look into {path}: {error.strerror}{_for_whom(path)}\n{_NO_STORE}", PROBLEMS)
     if not found:
         fail(f"there is no cache in {path}: name it with --cache-dir or in the configuration", PROBLEMS)
     with errors_for_people(_NO_STORE):
         return open_store(config.store)
+
+
+def _for_whom(path: Path) -> str:
+    """A hint at whose folder it is, unless it is ours."""
+    for folder in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            owner = folder.stat().st_uid
+            break
+    if owner == os.geteuid():
+        return ""
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = str(owner)
+    return f"; run the command as the server's user, perhaps {name}"
 
 
 @contextlib.contextmanager

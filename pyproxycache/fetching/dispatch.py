@@ -24,7 +24,9 @@ class LookAgain:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """Each request asks the origin for itself, as the store cannot say who leads."""
+    """Each request asks the origin for itself, and its answer is not stored: `why` as in Cache-Status."""
+
+    why: str
 
 
 Dispatched = Leading | JoinFlight | NotStorable | LookAgain | Alone
@@ -54,7 +56,7 @@ class Dispatcher:
                     break
         except StoreError as error:
             log.warning("%s is served but not stored: %s", without_query(keys[0].cache_key), error)
-            return Alone()
+            return Alone("store-failed")
         if not isinstance(joined, LeadFlight):
             return joined
         leading = self._leader.lead(joined.writer, rules)

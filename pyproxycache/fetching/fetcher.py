@@ -97,7 +97,7 @@ class Fetcher:
             return (yield from self._dispatch_part(job))
         except StoreError as error:
             log.warning("%s is served but not stored: %s", without_query(job.resource.key), error)
-            return Alone()
+            return Alone("store-failed")
 
     def _dispatch_part(self, job: FetchJob) -> Steps[Dispatched]:
         whole = job.flight_of_whole
@@ -179,9 +179,8 @@ class Fetcher:
         """The answer to the one who leads."""
         match led:
             case Downloading(own, is_stored):
-                if is_stored:
-                    job.facts.note(BeingStored())
-                job.facts.note(ServedAs(Result.FETCHED))
+                kept = BeingStored() if is_stored else NotStored("store-failed")
+                job.facts.note(ServedAs(Result.FETCHED), kept)
                 answered = self._answers.of_flight(job, flight, flight.progress(), however_far=however_far)
                 return answered if isinstance(answered, Unsuitable) else with_own(answered, own)
             case Passed(exchange, reason):
@@ -201,8 +200,8 @@ class Fetcher:
                 with leading:
                     adopted = self._leader.adopt(leading, answer)
                     return self._led(job, leading.flight, adopted, however_far=True)
-            case Alone():
-                job.facts.note(ForwardedAlone(job.fetch.reason))
+            case Alone(why):
+                job.facts.note(ForwardedAlone(job.fetch.reason), NotStored(why))
                 return self._forwarder.relay(job, answer.exchange, job.fetch)
         answer.exchange.close()
         return dispatched
@@ -241,7 +240,8 @@ class Fetcher:
         match answered:
             case NotStorable():
                 return self._not_storable(job)
-            case Alone():
+            case Alone(why):
+                job.facts.note(NotStored(why))
                 return self._forward(job, job.fetch.reason)
             case Unsuitable():
                 return self._forward(job, Forward.PARTIAL)

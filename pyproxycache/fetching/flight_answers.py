@@ -113,7 +113,7 @@ class FlightAnswers:
                 entry = newest([entry for entry in found if entry.part is None])
                 return None if entry is None or job.fetch.plan is not None else self.freshened(job, entry)
             case End.PASSED:
-                return Alone()
+                return Alone("not-storable")
             case End.STALE:
                 stale = job.fetch.stale
                 stand_in = decide.on_error(stale, job.resource.rules, clock.wall(), request)

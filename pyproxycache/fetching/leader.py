@@ -176,7 +176,7 @@ class Leader:
             is_admitted = self.admits(answer.exchange, store)
         except StoreError as error:
             log.warning("%s is served but not stored: %s", without_query(writer.key.cache_key), error)
-            return self._pass(writer, answer.exchange, "", remember=False)
+            return self._pass(writer, answer.exchange, "store-failed", remember=False)
         if not is_admitted:
             return self._pass(writer, answer.exchange, "size", remember=True)
         if answer.exchange.head.status == 200 and "range" in answer.request.headers:
@@ -213,7 +213,7 @@ class Leader:
             except StoreError as error:
                 log.warning("%s is served but not stored: %s", without_query(writer.key.cache_key), error)
                 writer.finish(End.PASSED)
-                return Passed(exchange, "")
+                return Passed(exchange, "store-failed")
         leading.begin(answer.request, Source(exchange, length))
         return Downloading(store.own)
 

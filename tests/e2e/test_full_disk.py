@@ -70,6 +70,25 @@ def test_an_object_larger_than_the_disk(
     assert origin.count("/small") == 1
 
 
+def test_each_answer_that_is_not_stored_says_why(
+    origin: Origin, make_proxy: MakeProxy, small_disk: Path
+) -> None:
+    """Where the index cannot be written, and no room may be made."""
+    proxy = make_proxy(cache_dir=small_disk / "cache", config={"store": {"reserve": 0}, "memory": 0})
+    origin.put("/before", b"x", **FRESH)
+    proxy.get(origin.url("/before"))
+    fill(small_disk / "of-others")
+    for number in range(8):
+        body = Generated((1 << 10) if number % 2 else 300 << 10, seed=number)
+        origin.put(f"/{number}", body, **FRESH)
+        reply = proxy.get(origin.url(f"/{number}"))
+        assert reply.body == body.slice(0, body.size)
+        said = reply.get("cache-status") or ""
+        assert ("; stored" in said) != ("; detail=" in said)
+        again = proxy.get(origin.url(f"/{number}"), [("Cache-Control", "only-if-cached")])
+        assert again.status == (200 if "; stored" in said else 504)
+
+
 def test_the_least_recently_used_makes_room(
     origin: Origin, make_proxy: MakeProxy, small_disk: Path
 ) -> None:

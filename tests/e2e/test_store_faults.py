@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import shutil
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from harness import Proxy, fetch
+from harness import Proxy, clean_environment, fetch
 from origin import Origin
 from waiting import until
 
@@ -253,6 +255,19 @@ def test_a_folder_that_becomes_read_only(tmp_path: Path, origin: Origin, is_rest
 
 
 @needs_setpriv
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_a_command_told_of_another_users_folder(tmp_path: Path) -> None:
+    user = pwd.getpwnam("nobody")
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    command = [*AS_ANY_USER, sys.executable, "-m", "pyproxycache", "ls", "--cache-dir", str(folder)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, env=clean_environment())
+    assert told.returncode == 1
+    assert "Permission denied; run the command as the server's user, perhaps nobody" in told.stderr
+
+
+@needs_setpriv
 @pytest.mark.parametrize(
     "fault", [closed_to_us(), locked_by_sqlite, locked_by_flock], ids=lambda fault: fault.__name__
 )
@@ -271,7 +286,7 @@ def test_workers_that_begin_without_a_store_pass_requests_on(
             for method in ("GET", "POST"):
                 reply = fetch(proxy.address, origin.url("/small/1"), method=method, timeout=60)
                 assert (reply.status, reply.body) == (200, body_of("/small/1"))
-            assert "detail=no-store" in (reply.get("cache-status") or "")
+            assert "detail=store-failed" in (reply.get("cache-status") or "")
             assert "requests are passed on" in proxy.log()
             command = proxy.command[: proxy.command.index("serve")]
             options = ["stats", "--cache-dir", str(proxy.cache_dir)]

@@ -81,7 +81,7 @@ def test_without_a_store_each_is_alone(parts: Parts) -> None:
     parts.lead(KEY).finish(End.PASSED, not_storable_until=1.0)  # so that there is something to be read
     with parts.store.database.write() as db:
         db.execute("DROP TABLE flights")
-    assert parts.dispatcher.decide([KEY], RULES, lambda: False) == Alone()
+    assert parts.dispatcher.decide([KEY], RULES, lambda: False) == Alone("store-failed")
     assert not parts.flights.runs_here(KEY)
 
 
