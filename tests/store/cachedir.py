@@ -17,7 +17,7 @@ from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.bodies.whole_bodies import WholeBodies
-from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
+from pyproxycache.store.files.footprint import LARGEST_IN_INDEX, LARGEST_LOG
 from pyproxycache.store.flights.claims import Claims
 from pyproxycache.store.flights.flight_rows import Claim, Won
 from pyproxycache.store.flights.flights import LocalFlights
@@ -48,11 +48,12 @@ class CacheDir:
         lease: float = LEASE,
         silence: float = LEASE,
         largest_in_index: int = LARGEST_IN_INDEX,
+        most_log: int = LARGEST_LOG,
     ) -> None:
         self.path = path
         self.blobs = Blobs(path)
         self.blobs.create_folders()
-        self.database = Database(path / "index.sqlite")
+        self.database = Database(path / "index.sqlite", most_log)
         self.database.migrate()
         self.index = Index(self.database)
         self.claims = Claims(self.database, self.blobs, largest_in_index)

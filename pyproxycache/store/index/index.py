@@ -172,6 +172,10 @@ class Index:
         """Write SQLite's log back into the file, as far as Database.settle() finds it due."""
         self._database.settle()
 
+    def refuse_endless_reader(self) -> None:
+        """Raise StoreError while another program's long transaction makes the log grow without end."""
+        self._database.refuse_endless_reader()
+
     def footprint(self) -> Footprint:
         """What bodies and rows take of the disk; `arriving` is 0, as the index does not know that."""
         ((allocated,),) = self._database.select("SELECT allocated FROM usage")

@@ -32,6 +32,8 @@ _LOCKED_SECONDS = 10.0
 # Seconds: longer than any transaction of ours, and short beside a client's own patience.
 _PATIENCE = 5.0
 _ROWS_TO_SETTLE = 10_000
+# A purge of all there is makes the log of a small cache five times as long as it may be, for a moment.
+_TIMES_TOO_LONG = 8
 
 _IS_USED = (
     "SELECT EXISTS (SELECT 1 FROM entries) OR EXISTS (SELECT 1 FROM flights)"
@@ -185,6 +187,20 @@ class Database:
             self._sync()
             with self.alone(), self.read() as db:
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def refuse_endless_reader(self) -> None:
+        """Raise StoreError while the log is far longer than it may be: each write makes it longer still.
+
+        Nothing is taken out of it that somebody's transaction may still read.
+        """
+        size = 0
+        with contextlib.suppress(OSError):
+            size = self.log_path.stat().st_size
+        if size > self._most_log * _TIMES_TOO_LONG:
+            raise StoreError(
+                f"a program reads the index {self.path} without end, so that its log, which has "
+                f"{size >> 20} MB, cannot be shortened"
+            )
 
     def _sync(self) -> None:
         """Have what was written back to the file reach the disk."""

@@ -85,6 +85,7 @@ class Space:
         """Whether a body of so many bytes may be stored, if room for it can be made as it arrives."""
         if head_size > self._options.max_head:
             return False
+        self._index.refuse_endless_reader()
         taken, disk = self._lately()
         if size > self._largest_object(taken, disk):
             return False

@@ -2,8 +2,10 @@
 
 import fcntl
 import os
+import sqlite3
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cachedir import CacheDir
@@ -36,6 +38,37 @@ def test_the_least_recently_used_go_down_to_90_percent(cache: CacheDir, count: i
     assert cache.keys() == stored[count - left :]
     assert len(cache.blob_files()) == left
     assert not space.needs_collecting()
+
+
+def test_who_reads_the_index_without_end_does_not_fill_the_disk_with_its_log(tmp_path: Path) -> None:
+    """An operator's shell, or a backup: what it sees has to stay in the log, which goes on growing."""
+    most = 64 << 10
+    cache = CacheDir(tmp_path / "cache", most_log=most)
+    space, log = cache.space(), cache.database.log_path
+    other = sqlite3.connect(cache.database.path, isolation_level=None)
+
+    def store_while_admitted(limit: int) -> int:
+        for number in range(limit):
+            try:
+                assert space.admits(KB)
+            except StoreError as error:
+                assert "without end" in str(error)
+                return number
+            cache.put(f"http://origin.example/{number}", os.urandom(KB))
+        return limit
+
+    assert store_while_admitted(500) == 500
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM entries").fetchone()
+    assert 0 < store_while_admitted(500) < 500
+    assert log.stat().st_size < 20 * most
+    assert cache.keys()
+    other.execute("COMMIT")
+    other.close()
+    cache.index.touch({}, {"requests": 1})  # as each worker does every other second
+    cache.index.touch({}, {"requests": 1})
+    assert store_while_admitted(500) == 500
+    cache.close()
 
 
 def test_a_dry_run_says_the_same_and_removes_nothing(cache: CacheDir) -> None:
