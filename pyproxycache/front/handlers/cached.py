@@ -1,4 +1,4 @@
-"""Answers of the engine to requests for URLs, for all handlers of these."""
+"""The engine's answers to requests for URLs, as all handlers of URLs get them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyproxycache.storeless_engine import StorelessEngine
 
 
 class CachedAnswers:
-    """Has requests answered by the engine; the Resource of each is made here, in one realm."""
+    """Has the engine answer requests for URLs; makes the Resource of each, in one realm."""
 
     def __init__(self, realm: Realm, forwarding: Forwarding, engine: Engine | StorelessEngine) -> None:
         self._realm = realm
@@ -27,13 +27,13 @@ class CachedAnswers:
         self._engine = engine
 
     def request_for(self, received: RawRequest, wanted: Wanted, present: Present) -> Request:
-        """What the origin is asked, told of the client as far as it shall be; raises ProxyError."""
+        """The request for the wanted URL, with Forwarded fields as configured; raises ProxyError."""
         return self._forwarding.told(received.request_for(wanted, present))
 
     def answer(
         self, received: RawRequest, wanted: Wanted, present: Present, facts: Facts
     ) -> Steps[Answered]:
-        """The answer, its head to be shown by `present`."""
+        """The engine's answer, whose head `present` makes for the client; raises ProxyError."""
         request = counted_down(self.request_for(received, wanted, present))
         if isinstance(request, Response):
             facts.note(Attempted(str(wanted.url)), ServedAs(Result.LOCAL))
@@ -42,11 +42,11 @@ class CachedAnswers:
         return self.answered(received, response, present)
 
     def handle(self, request: Request, facts: Facts) -> Steps[Response]:
-        """The engine's answer to the request, whose Resource is made here."""
+        """The engine's answer to a request, by the Resource of its URL in the realm."""
         return self._engine.handle(self._realm.resource(request.url), request, facts)
 
     def answered(self, received: RawRequest, response: Response, present: Present) -> Answered:
-        """An answer of the engine's, to be given again where the same bytes mean the same from everyone."""
+        """The engine's answer; memory may keep it if equal requests mean the same from all clients."""
         if self._forwarding.is_doubtful(received):
             response = replace(response, reuse_terms=None)
         return Answered(response, is_of_cache=True, present=present)

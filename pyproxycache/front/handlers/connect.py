@@ -1,4 +1,4 @@
-"""CONNECT: a way through to a host and port, for bytes that nobody here reads (RFC 9110 section 9.3.6)."""
+"""CONNECT: tunnels to a host and port, whose bytes are not read (RFC 9110 section 9.3.6)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyproxycache.upstream.client import Upstream
 
 
 class Connect:
-    """Opens tunnels to the ports that are allowed."""
+    """Answers CONNECT with tunnels to allowed ports."""
 
     def __init__(self, options: ConnectOptions, upstream: Upstream) -> None:
         self._options = options
@@ -38,12 +38,12 @@ class Connect:
 
 
 def _refuse_content(received: RawRequest) -> None:
-    """Raise BadRequest where some take for content what others take for the tunnel's first bytes."""
+    """Raise BadRequest if a CONNECT announces content: others may take it for the tunnel's first bytes."""
     if received.field("transfer-encoding") or received.field("content-length") not in ("", "0"):
         raise BadRequest("CONNECT has no content: what is behind its head belongs to the tunnel")
 
 
 def _via(received: RawRequest) -> str:
-    """The Via for the next proxy, up to the version; the name of this proxy comes behind that."""
+    """The value of Via for the next proxy, up to the version that this proxy's name follows."""
     major, minor = received.version
     return ", ".join((*received.headers.lines("via"), f"{major}.{minor}"))

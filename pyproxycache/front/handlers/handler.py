@@ -1,4 +1,4 @@
-"""The protocol of handlers of requests, and the answer that they give."""
+"""The protocol of request handlers, and the answer that they give."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _Target = TypeVar("_Target", Wanted, Local, Authority, contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A response, whether it is one of the cache, and how its head is shown to all who ask this way."""
+    """A handler's response: `present` makes the client's head of it.
+
+    `is_of_cache`: it comes from the engine, so that Cache-Status tells what became of the request.
+    """
 
     response: Response
     is_of_cache: bool
@@ -25,14 +28,14 @@ class Answered:
 
 
 class Handler(Protocol[_Target]):
-    """Answers the requests of one kind, those that the router gives it; any number of threads call it.
+    """Answers requests of one kind, which the router chooses; safe to call from any number of threads.
 
-    The target is what the request-target was found to name: a URL that is Wanted, a Local path of the cache
-    itself, or the Authority to which a tunnel is to lead. A handler notes the facts that it knows: under
-    which key it makes an attempt, and what the request is served as. It waits for nothing but by yielding
-    it (see steps), and raises ProxyError for a request that it refuses; the head that it gives is not yet
-    signed, nor shown by `present`.
+    The target is what the request-target names: a URL (Wanted), a path of the cache itself (Local), or the
+    Authority that a tunnel leads to. A handler notes the facts that it knows: the key under which it makes
+    an attempt, and what the request is served as. It waits for something only by yielding it (see steps),
+    and raises ProxyError for a request that it refuses. Its response's head is neither signed yet nor made
+    for the client by `present`.
     """
 
     def answer(self, received: RawRequest, target: _Target, facts: Facts) -> Steps[Answered]:
-        """The one answer to the request."""
+        """The answer to the request; raises ProxyError."""

@@ -37,7 +37,7 @@ PATHS = re.compile(r"/api/v1/(?:health/|status/|fetch(?:/.*)?)", re.DOTALL)
 
 
 class KissCache:
-    """Answers `/api/v1/…`; fetches go to the engine as ordinary requests with a ttl."""
+    """Answers paths below /api/v1/; fetches go to the engine as ordinary requests with a ttl."""
 
     def __init__(
         self, options: KissCacheOptions, figures: Callable[[], Figures], cached: CachedAnswers
@@ -47,7 +47,7 @@ class KissCache:
         self._cached = cached
 
     def answer(self, received: RawRequest, target: Local, facts: Facts) -> Steps[Answered]:
-        """Answer a fetch out of the engine, or give the health or status page."""
+        """Answer a fetch by the engine, or give the health or status page."""
         facts.note(Attempted(without_userinfo(target.path)))
         asked = self.wanted(
             received.method, target, lambda wanted: self._cached.request_for(received, wanted, as_it_is)
@@ -60,7 +60,7 @@ class KissCache:
         return self._cached.answered(received, response, self.present(target, request))
 
     def wanted(self, method: str, local: Local, request: Callable[[Wanted], Request]) -> Request | Response:
-        """The request behind a fetch, or the answer; raises BadRequest and MethodNotAllowed."""
+        """The request that a fetch asks for, or a page's answer; raises BadRequest or MethodNotAllowed."""
         if method not in ("GET", "HEAD"):
             raise MethodNotAllowed(
                 f"{method}: {local.path} takes GET and HEAD", headers=(("Allow", "GET, HEAD"),)
@@ -72,11 +72,11 @@ class KissCache:
         return self._fetch(local, request)
 
     def present(self, local: Local, request: Request) -> Present:
-        """How the answer to the request is shown: as a download under the name in the path.
+        """What makes the answer's head for the client: with a file name, for the client to save it under.
 
-        Without one there it is the origin's name for it, or else the last part of its URL, so that
-        `curl -OJ` and `wget --content-disposition` have a name. What its references lead to is fetched in
-        the same way.
+        The name is that in the path, else the origin's own, else the last part of the URL's path. It is for
+        `curl -OJ` and `wget --content-disposition`. References in the head lead through this interface,
+        too.
         """
         address = through_kisscache(f"{_FETCH}?ttl={int(request.ttl or 0)}s&url=")
         asked = unquote(local.path[len(_FETCH) :])
@@ -96,7 +96,7 @@ class KissCache:
         return shown
 
     def _fetch(self, local: Local, request: Callable[[Wanted], Request]) -> Request:
-        # One character a byte, so that what is no UTF-8 survives.
+        # Latin-1 has one character for each byte, so that bytes that are no UTF-8 survive.
         query = parse_qs(local.query, keep_blank_values=True, encoding="latin-1")
         urls, ttls = query.get("url", []), query.get("ttl", [_DEFAULT_TTL])
         if len(urls) != 1 or not urls[0]:
@@ -104,7 +104,7 @@ class KissCache:
         if not _TTL.fullmatch(ttls[-1]):
             raise BadRequest(f"ttl={ttls[-1]}: a number with d, h, m or s behind it is accepted, as in 10d")
         asked = request(quoted_url(urls[0]))
-        # Its clients wait for the resource alone.
+        # This interface's clients expect no interim heads.
         return replace(asked, ttl=min(parse_age(ttls[-1]), self._options.max_ttl), interim=None)
 
     def _health(self) -> Response:

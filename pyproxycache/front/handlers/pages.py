@@ -1,4 +1,4 @@
-"""The cache's own pages; so far there is none, and who looks for one is told how to ask."""
+"""The cache's own pages: so far a 404 that tells how to ask this cache."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _HELP = """this is a caching proxy. Ways to ask it:
 
 
 class Pages:
-    """Refuses paths that are nothing of the cache's, with the ways to ask it."""
+    """Answers paths at the cache's own address that nothing else answers, by a 404 with help."""
 
     def answer(self, received: RawRequest, target: Local, facts: Facts) -> Steps[Answered]:
-        """Refuse the path, with the ways to ask this cache."""
+        """Raise NotFound, whose text has the ways to ask this cache."""
         return at_once(lambda: self._not_found(received, target, facts))
 
     def _not_found(self, received: RawRequest, target: Local, facts: Facts) -> Answered:

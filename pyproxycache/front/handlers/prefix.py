@@ -1,4 +1,4 @@
-"""Clients that put the URL behind the cache's own address, as a path: http://CACHE/https://HOST/PATH."""
+"""Requests whose URL stands behind the cache's own address, as a path: http://CACHE/https://HOST/PATH."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pyproxycache.steps import Steps
 
 
 class Prefix:
-    """Gives the answer with references and cookies that lead back to the same way in."""
+    """Answers requests by URL prefix; references and cookies in the heads lead back through the prefix."""
 
     def __init__(self, cached: CachedAnswers) -> None:
         self._cached = cached
 
     def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
-        """Answer with what the engine gives, its references leading back through the prefix."""
+        """The engine's answer, its references and cookies leading back through the prefix."""
         base = target.url
         address, cookie = behind_prefix(base, target.userinfo), cookies.behind_prefix(base)
         present = partial(mapped, base=base, address=address, cookie=cookie)

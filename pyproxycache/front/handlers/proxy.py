@@ -1,4 +1,4 @@
-"""Clients that are configured for a proxy: they ask for the URL itself."""
+"""Requests of clients that are configured for a proxy, which ask for the URL itself."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pyproxycache.steps import Steps
 
 
 class Proxy:
-    """Gives the answer as the origin has it."""
+    """Answers a proxy's clients; references in the heads stay as the origin has them."""
 
     def __init__(self, cached: CachedAnswers) -> None:
         self._cached = cached
 
     def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
-        """Answer with what the engine gives for the URL, its references unchanged."""
+        """The engine's answer for the URL, its references unchanged."""
         return self._cached.answer(received, target, as_it_is, facts)

@@ -1,4 +1,4 @@
-"""PURGE: a method of this cache, by which clients that may do so have it forget a URL."""
+"""PURGE: the method by which allowed clients remove a URL's entries from the cache."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pyproxycache.serving.responses import from_text
 from pyproxycache.steps import Steps, at_once
 from pyproxycache.storeless_engine import StorelessEngine
 
-# What proxies say of the client they ask for.
+# Fields in which a proxy tells of the client that it asks for.
 _FORWARDED = ("Via", "Forwarded", "X-Forwarded-For")
 
 
 class Purge:
-    """Forgets what is stored for a URL; the request goes no further. `purgers`: who may ask for that."""
+    """Removes the entries of a URL, without asking its origin; `purgers` decides which clients may."""
 
     def __init__(self, realm: Realm, purgers: Access, engine: Engine | StorelessEngine) -> None:
         self._realm = realm
@@ -28,7 +28,7 @@ class Purge:
         self._engine = engine
 
     def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
-        """Purge the URL's entries, and say whether there were any."""
+        """Purge the URL's entries; answers 200 if there were any, else 404."""
         return at_once(lambda: self._purged(received, target, facts))
 
     def _purged(self, received: RawRequest, target: Wanted, facts: Facts) -> Answered:

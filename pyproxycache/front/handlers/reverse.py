@@ -1,4 +1,4 @@
-"""Clients of a reverse proxy: their paths are those of the one origin that it stands before."""
+"""Requests of a reverse proxy's clients: their paths are those of its one upstream."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pyproxycache.steps import Steps
 
 
 class Reverse:
-    """Gives the answer with references and cookies as paths of the proxy."""
+    """Answers a reverse proxy's clients; references and cookies in the heads are for the proxy's paths."""
 
     def __init__(self, cached: CachedAnswers, upstream: Url) -> None:
         self._cached = cached
         self._upstream = upstream
 
     def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
-        """Answer with what the engine gives, its references as paths of the proxy."""
+        """The engine's answer, its references and cookies as paths of the proxy."""
         return self._cached.answer(received, target, shown_below(self._upstream, target.url), facts)
 
 
 def shown_below(upstream: Url, base: Url) -> Present:
-    """Shows heads of answers for `base` to clients that know the upstream by the proxy's address."""
+    """What makes heads of answers for the URL `base` into those for a reverse proxy's clients."""
     address, cookie = below_upstream(upstream), cookies.below_upstream(upstream)
     return partial(mapped, base=base, address=address, cookie=cookie)

@@ -1,4 +1,4 @@
-"""Upgrade passed through: a connection that goes on in another protocol (RFC 9110 section 7.8)."""
+"""Upgrade: connections that switch to another protocol, passed through (RFC 9110 section 7.8)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pyproxycache.steps import Asks, Steps
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.far_end import Switched
 
-# Another HTTP would carry requests past the cache.
+# Protocols that are not passed through: another version of HTTP would carry requests past the cache.
 _HTTP = {"http", "h2", "h2c"}
 
 
 class Upgrade:
-    """Passes requests for another protocol through to the origin.
+    """Passes requests to switch to another protocol through to the origin.
 
-    `shown` gives what presents the heads of answers for a URL to the clients. An upgraded connection may be
+    `shown` gives, for a URL, what makes the heads of its answers for clients. A switched connection may be
     silent for `patience` seconds.
     """
 
@@ -41,7 +41,7 @@ class Upgrade:
         self._patience = patience
 
     def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
-        """Answer with what the origin says to the switch of protocols; a 101 has a Tunnel as its body."""
+        """The origin's answer to the request to switch; a 101 has a Tunnel as its body."""
         present = self._shown(target.url)
         request = self._cached.request_for(received, target, present)
         yield Asks(target.url.authority)
@@ -68,9 +68,9 @@ class Upgrade:
 
 
 def wanted_protocols(received: RawRequest) -> str:
-    """What Upgrade asks for and can be passed through; "" where there is nothing, and it is ignored.
+    """The protocols in Upgrade that can be passed through; "" if there are none, and Upgrade is ignored.
 
-    A request that changes something goes the way that the cache sees, whatever else it asks for.
+    It is ignored in all requests but GET: others may change something, which the cache has to see.
     """
     if received.method != "GET" or received.version < (1, 1):
         return ""

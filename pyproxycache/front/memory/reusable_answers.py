@@ -98,11 +98,12 @@ class FileBody(Body):
 class Stored:
     """An answer out of the store; may be given from `since` to `until` while its key has the `version`.
 
-    Times are epoch seconds. `slot` is the place of the key's version. `data` is what is sent, `length` bytes
-    in all; it is only the head if the body is in a `file`. It has to be renewed at `renew_at`. `is_inward`:
-    only clients on this machine may see it. `closes`: the connection ends with it. `is_in_memory`: the
-    file, if any, can be sent without waiting for the disk. `hits` counts answers that are not reported yet.
-    `base`, `selecting`, `size`, `uses`, `is_kept` and `line` are kept here for Memory.
+    Times are epoch seconds. `slot` is the place of the key's version. `data` is what is sent; if the body
+    is in a `file`, only the head. `length` is that of both in bytes. `renew_at` is when the head has to be
+    made anew. `is_inward`: only clients on this machine may see it. `closes`: the connection ends with it.
+    `is_in_memory`: the file, if any, can be sent without waiting for the disk. `hits` counts answers that
+    are not reported yet. `base`, `selecting`, `size`, `uses`, `is_kept` and `line` are kept here for
+    Memory.
     """
 
     __slots__ = (

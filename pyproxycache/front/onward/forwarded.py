@@ -1,4 +1,4 @@
-"""What an origin is told of the client and the address it used: Forwarded (RFC 7239), X-Forwarded-…."""
+"""Forwarded (RFC 7239) and X-Forwarded fields, which tell origins of clients and the address they used."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LOWER_NAMES = frozenset(map(str.lower, _NAMES))
 _OF_THE_ADDRESS = (_HOST, _PROTO, _ALL)
 # Each begins where the one before ends: a search from within a name costs its length squared.
 _PARAMETER = re.compile(r"(?:^|;)[ \t]*+([A-Za-z]++)=(?:\"([^\"]*)\"|([^\s;,\"]+))")
-# This cache's own listeners have no TLS: whoever ends it before says so.
+# This cache's listeners have no TLS; a proxy that ends TLS before it says so in these fields.
 _OWN_PROTO = "http"
 
 
 class Forwarding:
-    """Tells origins of clients, or keeps what clients say of themselves from them."""
+    """Adds Forwarded fields to requests, and removes those of clients that are not trusted."""
 
     def __init__(self, options: ForwardedOptions, *, is_reverse: bool) -> None:
         self._sends = is_reverse if options.send is None else options.send
@@ -30,7 +30,7 @@ class Forwarding:
         self._trusts = Access(options.trust).admits if options.trust else None
 
     def told(self, request: Request) -> Request:
-        """The request as it goes on: with these fields if they are sent, without untrusted clients' own.
+        """The request with the cache's own Forwarded fields if they are sent, without untrusted clients'.
 
         A forward proxy that sends none leaves the client's as they are.
         """
@@ -43,7 +43,7 @@ class Forwarding:
         return replace(request, headers=headers, is_forwarded=True)
 
     def is_doubtful(self, received: RawRequest) -> bool:
-        """Whether the same request from a proxy that is trusted would mean something else."""
+        """Whether the same request would mean something else if a trusted proxy had sent it."""
         if self._trusts is None or self._is_trusted(received.client):
             return False
         return any(received.field(name) for name in _OF_THE_ADDRESS)
@@ -53,9 +53,9 @@ class Forwarding:
 
 
 def _without_nominations(headers: Headers) -> Headers:
-    """The fields without those of ours that Connection names, and without their names there.
+    """The fields without the Forwarded fields that Connection names, and Connection without their names.
 
-    They are for this proxy alone (RFC 9110 section 7.6.1), and what it says itself must not go with them.
+    Those are for this proxy alone (RFC 9110 section 7.6.1); its own fields of these names have to go on.
     """
     options = split_list(headers.get("connection") or "")
     ours = [option for option in options if option.lower() in _LOWER_NAMES]
@@ -83,7 +83,7 @@ def _told(headers: Headers, client: str) -> Headers:
 
 
 def _first_element(forwarded: str) -> dict[str, str]:
-    """The parameters that the proxy next to the client wrote, names in lower case."""
+    """The parameters of the first element, by the proxy next to the client; names in lower case."""
     elements = split_list(forwarded)
     found = _PARAMETER.finditer(elements[0] if elements else "")
     return {pair[1].lower(): pair[2] or pair[3] or "" for pair in found}

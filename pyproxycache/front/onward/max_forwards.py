@@ -1,4 +1,4 @@
-"""Max-Forwards: how often a TRACE or OPTIONS request may still be sent on (RFC 9110 section 7.6.2)."""
+"""Max-Forwards: how often a TRACE or OPTIONS request may still be forwarded (RFC 9110 section 7.6.2)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pyproxycache.body import BytesBody
 from pyproxycache.messages import Head, Headers, Request, Response
 from pyproxycache.rules.grammar import delta_seconds
 
-# What a TRACE must not bring to light (RFC 9110 section 9.3.8).
+# Fields that the answer to a TRACE must not repeat (RFC 9110 section 9.3.8).
 _SECRETS = ("Authorization", "Cookie", "Proxy-Authorization")
 
 
 def counted_down(request: Request) -> Request | Response:
-    """The request with one time less to go, or the answer where it was to come no further than here."""
+    """The request with Max-Forwards counted down, or the cache's own answer if that is 0 already."""
     text = request.headers.get("max-forwards")
     left = delta_seconds(text) if text is not None else None
     if request.method not in ("TRACE", "OPTIONS") or left is None:

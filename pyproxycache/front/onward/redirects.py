@@ -1,4 +1,4 @@
-"""Redirects that the cache follows itself, for clients that expect the resource in any case."""
+"""Redirects that the cache follows itself, for clients that expect the resource itself."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ Handle = Callable[[Request, Facts], Steps[Response]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST = 10
-# What a client sent to one origin is no other one's to see.
+# Fields of a request that no other origin may see.
 _FOR_ONE_ORIGIN = ("Authorization", "Cookie")
 
 
 def followed(request: Request, facts: Facts, handle: Handle) -> Steps[tuple[Request, Response]]:
-    """The request for what redirects lead to, and its answer; each step is handled like any request.
+    """The last request that redirects lead to, and its answer; each request on the way goes to `handle`.
 
-    Raises UpstreamError where they lead in a circle, on and on, or to no http URL. GET and HEAD alone.
+    Only for GET and HEAD. Raises UpstreamError if there are too many redirects, if they lead in a circle,
+    or if one leads to no http or https URL.
     """
     seen = {str(request.url)}
     for _ in range(_MOST + 1):
         response = yield from handle(request, facts)
         wanted = _redirected(request, response.head)
         if wanted is None:
-            # A later request has to ask for each step again, which memory does not do.
+            # Memory must not keep it, as the next request has to look at each redirect again.
             return request, response if len(seen) == 1 else replace(response, reuse_terms=None)
         response.body.close()
         if str(wanted.url) in seen:
@@ -42,7 +43,7 @@ def followed(request: Request, facts: Facts, handle: Handle) -> Steps[tuple[Requ
 
 
 def _redirected(request: Request, head: Head) -> Wanted | None:
-    """Where the answer sends the client; None where it is the answer."""
+    """The URL that the answer redirects to; None if it is no redirect."""
     locations = head.headers.lines("location")
     if head.status not in _REDIRECTS or not locations:
         return None

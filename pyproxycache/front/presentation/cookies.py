@@ -1,4 +1,4 @@
-"""Cookies, shown to clients that know the origin by another address (RFC 6265 section 4.1.2)."""
+"""Set-Cookie rewritten for clients that know the origin by the cache's address (RFC 6265 section 4.1.2)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pyproxycache.messages import Url
 
 Shown = Callable[[str], str | None]
-"""A Set-Cookie as the client is to have it; None where it is to have none."""
+"""Takes a Set-Cookie's value; gives the one for the client, None if it is to get none."""
 
 
 def behind_prefix(base: Url) -> Shown:
-    """Cookies of clients that put the URL `base` behind the cache's address: for its origin alone.
+    """Cookies for clients that put the URL `base` behind the cache's address, limited to its origin.
 
-    All origins have the cache's address there: without a path of its own, what one of them sets clients
-    would send to each of the others.
+    As all origins have the cache's address there, clients would send a cookie to the others too, if it had
+    no path that begins with its origin.
     """
 
     def shown(value: str) -> str:
@@ -26,7 +26,7 @@ def behind_prefix(base: Url) -> Shown:
 
 
 def below_upstream(upstream: Url) -> Shown:
-    """Cookies of a reverse proxy's clients: the upstream's own name and path are the proxy's."""
+    """Cookies for a reverse proxy's clients: without the upstream's domain, and with the proxy's paths."""
     base = upstream.target.rstrip("/")
 
     def shown(value: str) -> str:
@@ -43,7 +43,7 @@ def below_upstream(upstream: Url) -> Shown:
 
 
 def none(_value: str) -> None:
-    """Of clients that have one path for all origins."""
+    """No cookies: for clients whose requests have one path for all origins."""
 
 
 def _attributes(value: str) -> tuple[str, list[str]]:
@@ -56,13 +56,13 @@ def _other_than(attributes: list[str], *names: str) -> list[str]:
 
 
 def _path(attributes: list[str]) -> str | None:
-    """The last one counts, where it is one (RFC 6265 sections 5.2.4 and 5.3)."""
+    """The value of the last Path attribute if it begins with "/" (RFC 6265 sections 5.2.4 and 5.3)."""
     paths = [_value(one) for one in attributes if _name(one) == "path"]
     return paths[-1] if paths and paths[-1].startswith("/") else None
 
 
 def _default_path(base: Url) -> str:
-    """Up to the last slash (RFC 6265 section 5.1.4), or that before a semicolon, which would end it."""
+    """The URL's path up to its last slash (RFC 6265 section 5.1.4), or the last one before a semicolon."""
     return f"{base.path.partition(';')[0].rpartition('/')[0]}/"
 
 

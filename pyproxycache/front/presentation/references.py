@@ -1,6 +1,6 @@
-"""References in a response's fields, shown to clients that did not ask for the origin's own URL.
+"""References in a response's fields, rewritten for clients that did not ask for the origin's own URL.
 
-What is stored keeps the origin's words: this is done to each answer on its way out.
+Stored responses keep the origin's references; each answer is rewritten on its way out.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo
 
 Address = Callable[[str], str | None]
-"""The reference that leads a client to an absolute URL through the cache; None where none does."""
+"""Takes an absolute URL; gives the reference that leads clients there by the cache, None if none does."""
 
 _MAPPED = frozenset({"location", "content-location", "refresh", "link", "set-cookie"})
-# More than any page has that is meant well: each costs some time.
+# More than an honest page has; each takes some time.
 _MOST_LINKS = 1000
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 # Seconds, and what to load then (the "shared declarative refresh steps" of HTML).
@@ -31,15 +31,15 @@ _LINK = re.compile(
 
 
 def as_it_is(head: Head) -> Head:
-    """The head for clients that asked for the origin's own URL."""
+    """The head unchanged, for clients that asked for the origin's own URL."""
     return head
 
 
 def mapped(head: Head, base: Url, address: Address, cookie: Callable[[str], str | None]) -> Head:
-    """The head with the references that a client may follow leading it through the cache.
+    """The head with references that lead clients through the cache.
 
-    `base` is the URL that relative ones are resolved against. What has no address stays as it is, and so do
-    links behind the first thousand. `cookie` shows a Set-Cookie, or gives None where it is to be left out.
+    `base` is the URL that relative references are resolved against. Those without an address stay, as do
+    links after the first thousand. `cookie` rewrites a Set-Cookie; None leaves it out.
     """
     if _MAPPED.isdisjoint(head.headers.names()):
         return head
@@ -86,10 +86,10 @@ def _link(found: re.Match[str], shown: Callable[[str], str]) -> str:
 
 
 def behind_prefix(base: Url, userinfo: str) -> Address:
-    """Addresses of clients that put the URL behind the cache's address, as paths of the cache.
+    """Addresses for clients that put the URL behind the cache's address, as paths of the cache.
 
-    A path leads back to whatever name and port the client knows the cache by. The `userinfo` it wrote
-    goes with what is on the same origin, as the client itself would have it.
+    A path works with any name and port that the client knows the cache by. The `userinfo` that the client
+    wrote is added to references to the same origin, as clients themselves do.
     """
 
     def address(url: str) -> str:
@@ -102,7 +102,7 @@ def behind_prefix(base: Url, userinfo: str) -> Address:
 
 
 def below_upstream(upstream: Url) -> Address:
-    """Addresses of a reverse proxy's clients: what is below the upstream, as a path of the proxy."""
+    """Addresses for a reverse proxy's clients: URLs below the upstream, as paths of the proxy."""
     base = upstream.target.rstrip("/")
 
     def address(url: str) -> str | None:
@@ -124,12 +124,12 @@ def below_upstream(upstream: Url) -> Address:
 
 
 def through_kisscache(fetch: str) -> Address:
-    """Addresses of KissCache's clients; `fetch` is the path and query up to the URL in it."""
+    """Addresses for KissCache's clients; `fetch` is the path and query up to the URL in it."""
     return lambda url: f"{fetch}{quote(url.partition('#')[0], safe='')}"
 
 
 def _origin(url: str) -> str | None:
-    """The origin of the URL; None where it is none that can be asked for, or names a user."""
+    """The URL's origin; None if it is no valid http or https URL, or has userinfo."""
     try:
         return parse_url(url).origin
     except BadRequest:
