@@ -1,4 +1,4 @@
-"""The gunicorn application: settings for the proxy's needs, one set of parts for each worker."""
+"""The gunicorn application: its settings, and how each worker gets its parts."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ PARSING: dict[str, Any] = {
     "secure_scheme_headers": {},
     "forwarder_headers": "",
 }
-"""Gunicorn's settings for a proxy, which passes methods and fields on as they are, and believes none."""
+"""Gunicorn's settings for a proxy: all methods and fields pass unchanged, and none is trusted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """All that the server takes from one configuration.
+    """What the server takes from one configuration.
 
-    `begin` is called once it is adopted, `ready` when the server accepts for the first time; `build` makes
-    the parts of a worker, after the fork. The master asks every second whether `workers_are_outdated`.
+    `begin` is called when the setup is adopted, `ready` when the server begins to accept; `build` makes the
+    parts of a worker, after the fork. The master calls `workers_are_outdated` every second.
     """
 
     options: ServerOptions
@@ -44,7 +44,7 @@ class Setup:
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """Runs workers; `load_setup` gives the setup of the configuration as it is now, or raises."""
+    """Runs workers; `load_setup` gives the setup by the configuration as it is now, or raises."""
 
     def __init__(self, load_setup: Callable[[], Setup]) -> None:
         self.load_setup = load_setup
@@ -52,12 +52,12 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def adopt(self, setup: Setup) -> None:
-        """Adopt a setup, by which workers are made from here on."""
+        """Adopt a setup, which new workers are made by from then on."""
         self._setup = setup
         setup.begin()
 
     def workers_are_outdated(self) -> bool:
-        """Whether new workers would have what the present ones have not."""
+        """Whether the workers have to be replaced, as by the setup."""
         return self._setup.workers_are_outdated()
 
     def load_config(self) -> None:
@@ -93,6 +93,6 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 def _allow_many_files() -> None:
-    """Each client and each growing file is a descriptor: take what the system lets us have."""
+    """Raise the limit of open files as far as is allowed: each client and growing file takes one."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""The gunicorn worker: a poller, threads beside it, and an end that waits for downloads."""
+"""The gunicorn worker: runs a poller and request threads, and waits for downloads at its end."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _OBJECTS_A_COLLECTION = 10_000
 
 
 class Worker(base.Worker):  # type: ignore[misc]
-    """The main thread polls, answers from memory and sends; threads do what may have to be waited for."""
+    """A worker process: its main thread runs the poller, request threads do what may have to wait."""
 
     def init_process(self) -> None:
         keep_few_arenas()
         self._drain = max(0.0, self.cfg.graceful_timeout - _GRACE)
         self._stop_at = float("inf")
-        # The configured limit would be cut down to this constant.
+        # gunicorn cuts the configured limit down to this constant.
         message.MAX_REQUEST_LINE = max(message.MAX_REQUEST_LINE, self.cfg.limit_request_line)
         self._poller: Poller | None = None
         super().init_process()
@@ -50,7 +50,7 @@ class Worker(base.Worker):  # type: ignore[misc]
                 self._poller.wake_up()
 
     def handle_quit(self, _sig: int, _frame: object) -> None:
-        # Threads may be anywhere, and every unfinished download is fit to be resumed: just go.
+        # Threads may be anywhere, and unfinished downloads can be resumed: exit at once.
         if self._poller is not None:
             self._poller.write_lines()
             self.wsgi.hooks.finish_logs()
@@ -63,7 +63,7 @@ class Worker(base.Worker):  # type: ignore[misc]
             self._poller.post(self.wsgi.hooks.reopen_logs)
 
     def run(self) -> None:
-        # A hit shall not wait for Python's usual 5 ms while a thread works on a miss.
+        # By default the poller could wait 5 ms for the interpreter while a thread works on a miss.
         sys.setswitchinterval(_TURN_SECONDS)
         parts: WorkerParts = self.wsgi
         threads = AdaptivePool(self.cfg.threads, parts.shares)
@@ -81,15 +81,15 @@ class Worker(base.Worker):  # type: ignore[misc]
         os._exit(0)
 
     def _beat(self) -> bool:
-        """Tell the master that this worker lives; false once it is to end."""
+        """Tell the master that this worker lives; returns false once the worker is to end."""
         self.notify()
         if self.alive and self.ppid != os.getppid():
             self.log.info("Parent changed, shutting down: %s", self)
-            self.handle_exit(signal.SIGTERM, None)  # as nobody else would have it end
+            self.handle_exit(signal.SIGTERM, None)  # no master is left to end this worker
         return bool(self.alive)
 
 
 def _most_connections() -> int:
-    """A connection may need descriptors for a file and an origin, too, and the worker some for itself."""
+    """How many clients may be connected: each may take descriptors for a file and an origin, too."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(_LEAST_CONNECTIONS, (soft - min(_OWN_FILES, soft // 4)) // 3)

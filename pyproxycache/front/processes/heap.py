@@ -1,4 +1,4 @@
-"""The C library's heap: few arenas, for each of many would keep the most its threads ever had at a time."""
+"""The C library's heap: limits its arenas, and gives free pages back."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _TRIM_SECONDS = 30.0
 
 
 def keep_few_arenas() -> None:
-    """To be called before there are threads; has no effect with another C library than glibc.
+    """Limit the heap to two arenas; to be called before there are threads. Has no effect without glibc.
 
-    Threads here take turns at the interpreter, so that arenas of their own gain them nothing. What they
-    leave in theirs is of no use to others: a worker grew by half in some minutes of mixed load.
+    Threads take turns at the interpreter, so arenas of their own gain nothing, and no thread can use the
+    free memory in another's: without the limit, a worker grew by half in some minutes of mixed load.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
@@ -29,7 +29,7 @@ class HeapTrim:
         self._due = clock.steady() + _TRIM_SECONDS
 
     def trim(self) -> None:
-        """Do it where it is due; has no effect with another C library than glibc."""
+        """Give free pages back if that is due; has no effect without glibc."""
         if clock.steady() >= self._due:
             self._due = clock.steady() + _TRIM_SECONDS
             with contextlib.suppress(OSError, AttributeError):

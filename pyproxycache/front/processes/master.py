@@ -1,4 +1,4 @@
-"""gunicorn's master, which tries a new configuration before it gives up the old one."""
+"""gunicorn's master process, which keeps the old configuration until a new one has been tried."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Master(Arbiter):  # type: ignore[misc]
     LISTENERS: list[Listener]
 
     def reload(self) -> None:
-        """Adopt the configuration as it is now, with new workers; with an error, nothing changes."""
+        """Read and adopt the configuration, with new workers; after an error nothing has changed."""
         try:
             setup = self.app.load_setup()
             listeners = self._listeners(setup.options.listen)
@@ -43,22 +43,21 @@ class Master(Arbiter):  # type: ignore[misc]
         super().reload()
 
     def stop(self, graceful: bool = True) -> None:
-        """End the workers and the listeners; a Unix socket's file may have gone before."""
+        """End the workers and the listeners, even if a Unix socket's file is gone already."""
         self.LISTENERS = _with_files(self.LISTENERS)
         super().stop(graceful)
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        """End all, and this process; a signal that comes again does not change its exit status."""
+        """End the workers and this process; further signals do not change its exit status."""
         try:
             super().halt(reason, exit_status)
         finally:
-            for (
-                number
-            ) in self.SIGNALS:  # the interpreter's end would restore what the system does by default
+            # At its end the interpreter restores default handlers, by which a signal would kill it.
+            for number in self.SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
 
     def spawn_worker(self) -> Any:
-        """Fork a worker; signals wait until it has handlers of its own: the master's would lose them."""
+        """Fork a worker, with signals blocked until it has its own handlers, so that none is lost."""
         signal.pthread_sigmask(signal.SIG_BLOCK, self.worker_class.SIGNALS)
         try:
             return super().spawn_worker()
@@ -66,7 +65,7 @@ class Master(Arbiter):  # type: ignore[misc]
             signal.pthread_sigmask(signal.SIG_UNBLOCK, self.worker_class.SIGNALS)
 
     def murder_workers(self) -> None:
-        """What the master does every second; also has workers replaced that are outdated."""
+        """End workers that hang, and replace outdated ones; the master calls this every second."""
         super().murder_workers()
         try:
             outdated = self.app.workers_are_outdated()
@@ -79,9 +78,9 @@ class Master(Arbiter):  # type: ignore[misc]
             self.manage_workers()  # which ends those that are too many, the oldest first
 
     def _listeners(self, listen: tuple[str, ...]) -> list[Listener]:
-        """Those that there are, as far as they are wanted, and new ones; raises ConfigError.
+        """The listeners for these addresses, existing or new; raises ConfigError.
 
-        Under socket activation they are the service manager's, whatever is configured.
+        Under socket activation they are those of the service manager, whatever is configured.
         """
         if self.systemd:
             return list(self.LISTENERS)
@@ -104,7 +103,7 @@ class Master(Arbiter):  # type: ignore[misc]
         return found
 
     def _adopt_listeners(self, listeners: list[Listener], listen: list[str]) -> None:
-        """Close those that are not wanted any more; for gunicorn nothing has changed then."""
+        """Replace the listeners, closing those left out; gunicorn does not bind anything anew then."""
         dropped = [listener for listener in self.LISTENERS if listener not in listeners]
         sock.close_sockets(_with_files(dropped))
         if listeners != self.LISTENERS:
@@ -114,7 +113,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
 
 def _with_files(listeners: list[Listener]) -> list[Listener]:
-    """All but Unix sockets whose file is gone, which are closed: gunicorn would fail to remove it."""
+    """The listeners without Unix sockets whose file is gone, which are closed: gunicorn would fail to."""
     found = []
     for listener in listeners:
         name = listener.getsockname()
@@ -126,7 +125,7 @@ def _with_files(listeners: list[Listener]) -> list[Listener]:
 
 
 def _bound(address: str | tuple[str, int], master: Master) -> Listener:
-    """A new listener; raises OSError, or ValueError where a file of that name is no socket."""
+    """A new listener; raises OSError, or ValueError if a file of that name is no socket."""
     if isinstance(address, str):
         check_is_free(address)
         return sock.UnixSocket(address, master.cfg, master.log)

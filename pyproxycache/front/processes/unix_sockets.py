@@ -1,4 +1,4 @@
-"""Checks that the file of a Unix socket to listen on is not another server's."""
+"""Checks that the file of a Unix socket to listen on is free."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def check_is_free(path: str) -> None:
-    """Raises OSError where the file is no socket, or one that another server listens on.
+    """Raise OSError if the file is no socket, or if another server listens on it.
 
-    gunicorn would take its place: that server would go on, and have no clients any more.
+    gunicorn would replace the file, and that server would go on without clients.
     """
     try:
         mode = Path(path).lstat().st_mode

@@ -1,4 +1,4 @@
-"""Interim answers: heads that a client gets before the final one (RFC 9110 section 15.2)."""
+"""Sends interim responses, which a client gets before the final one (RFC 9110 section 15.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 16 << 10
 
 
 class Client(Protocol):
-    """A client's stream, and what waits for it."""
+    """The protocol of a client's stream whose methods may wait for the client."""
 
     def fileno(self) -> int: ...
 
@@ -26,9 +26,10 @@ class Client(Protocol):
 
 
 class InterimHeads:
-    """Sends interim heads to one client of HTTP/1.1 until its final head begins.
+    """Sends interim heads to one HTTP/1.1 client until its final head begins.
 
-    Only in the thread that answers the client: what others fetch at its request is not its answer.
+    Heads that come in another thread than the one that answers the client are dropped, as they belong to
+    another exchange.
     """
 
     def __init__(self, client: Client) -> None:
@@ -38,7 +39,7 @@ class InterimHeads:
         self._over = False
 
     def forward(self, head: Head) -> None:
-        """Send an origin's; dropped where there are too many, or the client is not reading."""
+        """Send an origin's interim head; drop it if there were too many, or the client does not read."""
         if not self._is_awaited():
             return
         fields = end_to_end(head.headers).without("Content-Length")
@@ -49,23 +50,23 @@ class InterimHeads:
             self._send(data)
 
     def belong_here(self) -> None:
-        """This thread is the one that answers the client, from here on."""
+        """Make the calling thread the one that answers the client."""
         self._thread = threading.get_ident()
 
     def proceed(self) -> None:
-        """Ask for the request's body, which a client holds back that expects this."""
+        """Send 100 Continue, for which the client holds its request's body back."""
         if self._is_awaited():
             self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def end(self) -> None:
-        """The final head comes: nothing may come before it any more."""
+        """Send no more interim heads, as the final one follows."""
         self._over = True
 
     def _is_awaited(self) -> bool:
         return not self._over and threading.get_ident() == self._thread
 
     def _has_room(self) -> bool:
-        # Others may wait for the same origin: this client does not hold them up.
+        # A client that does not read must not hold up others that wait for the same origin.
         poll = select.poll()
         poll.register(self._client, select.POLLOUT)
         return bool(poll.poll(0))
@@ -74,7 +75,7 @@ class InterimHeads:
         try:
             self._client.sendall(data)
         except OSError:
-            # Nothing may follow half a head: the final one shall fail as well.
+            # Half a head may have been sent: the final one has to fail as well.
             self._over = True
             with contextlib.suppress(OSError):
                 self._client.half_close()

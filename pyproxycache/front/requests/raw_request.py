@@ -1,4 +1,4 @@
-"""A request as it was read from a client, and what is asked of the engine for it."""
+"""A request as it was read from a client, and the Request that it becomes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pyproxycache.rules.grammar import split_list
 from pyproxycache.rules.userinfo import basic_credentials
 
 Present = Callable[[Head], Head]
-"""Makes the head that a client is shown out of the one that the cache has."""
+"""Makes the head for the client out of the cache's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
-    """A request as it was read from a client at the address `client`.
+    """A request as it was read from a client, whose IP address is `client`.
 
-    `interim` takes heads that go before the answer's, if the version has such. What is done for the request
-    ends by `cancellation` if the client leaves; `login` is what its connection has at an origin.
+    `interim` sends interim heads, if the version has such. `cancellation` breaks off what is done for the
+    request when the client leaves. `login` is its connection's login at an origin.
     """
 
     method: str
@@ -38,11 +38,11 @@ class RawRequest:
     login: ConnectionLogin | None = None
 
     def check_fields(self, *, names_cache: bool) -> None:
-        """Raises BadRequest where they are not fit for a request of this version; see well_formed."""
+        """Raise BadRequest if the fields are not valid in a request of this version; see well_formed."""
         check_fields(self.headers, self.version, names_cache=names_cache)
 
     def field(self, name: str) -> str:
-        """The last line of the field, "" where there is none."""
+        """The value of the field's last line, "" if it is absent."""
         lines = self.headers.lines(name)
         return lines[-1] if lines else ""
 
@@ -52,11 +52,11 @@ class RawRequest:
         return frozenset(map(str.lower, split_list(self.headers.get("connection") or "")))
 
     def request_for(self, wanted: Wanted, present: Present) -> Request:
-        """The request for what is wanted; `present` shows the client each head of the answer."""
+        """The Request for the wanted URL; `present` makes the interim heads for the client."""
         headers = self.headers
         coding = headers.get("transfer-encoding")
         if coding is not None and coding.lower() != "chunked":
-            # What is coded twice would go on with one coding taken off and none announced.
+            # The parser removes chunked alone: the other coding would be forwarded unannounced.
             raise NotImplementedHere(f"Transfer-Encoding {coding}: only chunked is understood")
         if wanted.userinfo and "authorization" not in headers:
             headers = headers.with_field("Authorization", basic_credentials(wanted.userinfo))

@@ -1,4 +1,4 @@
-"""What is said of a request that is no HTTP, or of a kind that is not spoken here."""
+"""Answers to requests that are not valid HTTP, or that need what this cache does not support."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OTHER_PROTOCOLS = {
 
 
 def refused_with(error: http_errors.ParseException) -> str:
-    """The status line's status and reason."""
+    """The status and reason phrase of the answer to a request that gunicorn refuses."""
     if isinstance(error, http_errors.UnsupportedTransferCoding):
         return "501 Not Implemented"
     if isinstance(error, http_errors.ExpectationFailed):
@@ -23,17 +23,17 @@ def refused_with(error: http_errors.ParseException) -> str:
 
 
 def refusal(error: http_errors.ParseException) -> str:
-    """What is wrong, for the one who sent it; may quote the request."""
+    """The reason of the refusal for the client; may quote the request."""
     return _other_protocol(error) or without_userinfo(str(error))
 
 
 def reason_of_refusal(error: http_errors.ParseException) -> str:
-    """What is wrong, for the log; quotes nothing of the request, which may hold secrets."""
+    """The reason of the refusal for the log; quotes nothing of the request, which may hold secrets."""
     return _other_protocol(error) or type(error).__name__
 
 
 def as_ours(error: BaseException) -> ProxyError:
-    """The error as one of our own, for what is said of it; quotes nothing."""
+    """The error as the matching ProxyError, for Proxy-Status; quotes nothing of the request."""
     if isinstance(error, http_errors.UnsupportedTransferCoding):
         return NotImplementedHere(type(error).__name__)
     if isinstance(error, http_errors.ParseException):

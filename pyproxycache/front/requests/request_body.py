@@ -1,4 +1,4 @@
-"""A request's content as gunicorn reads it, with the reader's errors in our own terms."""
+"""A request's content as gunicorn reads it, with its errors as BadRequest."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pyproxycache.messages import Headers
 
 _DISCARDABLE = 64 << 10
 _STEP = 256 << 10
-# What content would mean with them is not defined, and many origins leave it unread, to be taken for the
-# next request (RFC 9110 sections 9.3.1, 9.3.2 and 9.3.8).
+# Content has no defined meaning in these, and many origins leave it unread and take it for the next request
+# (RFC 9110 sections 9.3.1, 9.3.2 and 9.3.8).
 _WITHOUT_CONTENT = {"GET", "HEAD", "TRACE"}
 
 
 class Input(Protocol):
-    """A request's body; a read raises BadRequest where it broke off."""
+    """The protocol of a request's body; read() raises BadRequest if the body breaks off."""
 
     def read(self, size: int) -> bytes: ...
 
 
 def content(method: str, headers: Headers, body: Input) -> Iterator[bytes] | None:
-    """The request's content in pieces, None where it has none; raises BadRequest where it must have none.
+    """The request's content in pieces, None if it has none; raises BadRequest if it must have none.
 
-    That chunked content is empty shows when it is read, so that of GET, HEAD and TRACE is read here.
+    Of GET, HEAD and TRACE with chunked content the first piece is read here, as it may be empty.
     """
     is_chunked = "transfer-encoding" in headers
     if not is_chunked and (headers.get("content-length") or "0") == "0":
@@ -44,10 +44,10 @@ def content(method: str, headers: Headers, body: Input) -> Iterator[bytes] | Non
 
 
 class RequestBody:
-    """A request's body; what breaks off or is not framed as it says is the client's fault.
+    """A request's body, whose reading errors are raised as BadRequest.
 
-    `left` bytes of it are still to be read, as far as that is known; it `is_untouched` if none was.
-    A client that expects to be asked for it (RFC 9110 section 10.1.1) is asked at the first read.
+    `left` is how many bytes by Content-Length are still to be read; `is_untouched`: none was read. A client
+    that waits for 100 Continue (RFC 9110 section 10.1.1) is sent that at the first read.
     """
 
     def __init__(self, req: Any, interim: InterimHeads) -> None:
@@ -59,7 +59,7 @@ class RequestBody:
         self._is_held_back = req._expected_100_continue and (is_coded or self.left > 0)
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, b"" at the end of a whole body; raises BadRequest."""
+        """Read up to `size` bytes; b"" at the end. Raises BadRequest if the body is broken or invalid."""
         self.is_untouched = False
         if self._is_held_back:
             self._is_held_back = False
@@ -75,5 +75,5 @@ class RequestBody:
 
     @property
     def bars_the_way(self) -> bool:
-        """Whether the next request is out of reach: much of the body is unread, or may never come."""
+        """Whether the next request cannot be reached: too much of the body is unread, or may never come."""
         return self._is_held_back or (self._is_coded and self.is_untouched) or self.left > _DISCARDABLE

@@ -1,4 +1,4 @@
-"""Heads as nearly all are: well formed, with no content behind them; all others are gunicorn's to parse."""
+"""Parses simple request heads by a pattern: most are such; gunicorn parses the others."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pyproxycache.messages import Headers
 
 _LINE = re.compile(rb"(GET|HEAD) ((?:/|https?://)[!-~]*) HTTP/1\.([01])")
 _FIELDS = re.compile(rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*)+\r\n\r\n")
-"""What follows the line of a request in which nothing is open to interpretation (RFC 9112 section 5)."""
+"""All behind the request line of an unambiguous head (RFC 9112 section 5)."""
 
 _OF_CONTENT = re.compile(
     rb"\n(?:content[^:a-z0-9]length|transfer[^:a-z0-9]encoding|expect):", re.IGNORECASE
 )
-"""A field of content, or what another server may take for one."""
+"""A field that announces content, or a name that another server may take for one."""
 
 _LONGEST_REMEMBERED = 4 << 10
 _MOST_REMEMBERED = 256
@@ -38,15 +38,15 @@ class _Fields(NamedTuple):
 
 
 def is_simple(head: bytes) -> bool:
-    """Whether it is the whole head of a GET or HEAD, and nothing that belongs to it comes behind it."""
+    """Whether it is the whole, unambiguous head of a GET or HEAD request without content."""
     end = head.find(b"\r\n")
     return end > 0 and _LINE.fullmatch(head, 0, end) is not None and _fields(head[end:]) is not None
 
 
 def simple_head(head: bytes, cfg: Any) -> SimpleHead | None:
-    """The head, parsed; None where it is not simple.
+    """The head, parsed; None if gunicorn has to parse it.
 
-    The limits are those of gunicorn's `cfg`, which refuses what exceeds them.
+    That is also so if the head exceeds a limit in `cfg`, gunicorn's configuration.
     """
     end = head.find(b"\r\n")
     line = _LINE.fullmatch(head, 0, end) if end > 0 else None
@@ -59,19 +59,19 @@ def simple_head(head: bytes, cfg: Any) -> SimpleHead | None:
     if fields.longest > cfg.limit_request_field_size:
         return None
     if len(headers.names()) < len(headers):
-        return None  # which of them may come twice is gunicorn's to say
+        return None  # gunicorn decides which fields may be repeated
     method, target, minor = line.groups()
     return SimpleHead(method.decode(), target.decode(), (1, int(minor)), headers)
 
 
 def names_as_sent(head: bytes) -> dict[str, str]:
-    """The names of a head's fields by the same in upper case, which is all that gunicorn keeps of them."""
+    """The names of a head's fields as sent, by those in upper case, which is all that gunicorn keeps."""
     lines = head.decode("latin-1").split("\r\n")[1:]
     return {name.upper(): name for name, _colon, _value in map(_parts, lines)}
 
 
 def _fields(behind: bytes) -> _Fields | None:
-    """What is behind the line of a request; None where it is not simple."""
+    """The fields behind a request line; None if they are not simple."""
     return _parsed(behind) if len(behind) > _LONGEST_REMEMBERED else _remembered(behind)
 
 

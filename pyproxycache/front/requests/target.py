@@ -1,4 +1,4 @@
-"""The ways in: what a request-target asks for (RFC 9112 section 3.2)."""
+"""Request targets: the URL or the path of the cache that they mean (RFC 9112 section 3.2)."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _ASCII = "".join(map(chr, range(128)))
 
 
 class Way(Enum):
-    """The form in which a client names what it wants."""
+    """The form in which a client names the URL that it wants."""
 
     PROXY = "proxy"
-    """The URL itself, as clients of a proxy do."""
+    """The absolute URL, as clients of a proxy send it."""
     PREFIX = "prefix"
-    """The URL behind the cache's own address."""
+    """The URL as a path behind the cache's own address."""
     REVERSE = "reverse"
-    """A path of the one origin that the cache stands before."""
+    """A path below the upstream of a reverse proxy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The URL that a client wants; `userinfo` is what it wrote before the host, "" for nothing."""
+    """The URL that a client wants; `userinfo` is the user and password in it, "" for none."""
 
     url: Url
     userinfo: str = ""
@@ -50,10 +50,9 @@ class Local:
 
 
 def with_ascii_target(data: bytes) -> bytes:
-    """What begins with a request line, each byte of its target that is none of ASCII's percent-encoded.
+    """The data, which begins with a request line, with non-ASCII bytes of its target percent-encoded.
 
-    Some clients send the bytes of a URL as they were typed, and servers take them for the same
-    (RFC 3986 section 2.1).
+    Some clients send such bytes of a URL as they are; they mean the same (RFC 3986 section 2.1).
     """
     line, end, rest = data.partition(b"\n")
     words = line.split(b" ")
@@ -64,9 +63,10 @@ def with_ascii_target(data: bytes) -> bytes:
 
 
 def locate(target: str, upstream: Url | None, method: str = "GET") -> Wanted | Local:
-    """The URL that is wanted, or what is wanted of the cache itself; raises BadRequest.
+    """The wanted URL, or the path of the cache itself, that a request target means.
 
-    With an `upstream` (reverse proxy) everything is below it, and there are no other ways in.
+    With an `upstream` (reverse proxy) each target means a URL below it. Raises BadRequest, and
+    NotImplementedHere for a URL that is neither http nor https.
     """
     if method == "OPTIONS" and upstream is None and _SERVER.fullmatch(target):
         # The server as a whole is meant (RFC 9112 section 3.2.4).
@@ -92,7 +92,7 @@ def locate(target: str, upstream: Url | None, method: str = "GET") -> Wanted | L
 
 
 def tunnel_end(target: str) -> Authority:
-    """Where a CONNECT leads to (RFC 9112 section 3.2.3); raises BadRequest."""
+    """The host and port of a CONNECT's target (RFC 9112 section 3.2.3); raises BadRequest."""
     try:
         return parse_authority(target)
     except BadRequest as error:
@@ -100,18 +100,18 @@ def tunnel_end(target: str) -> Authority:
 
 
 def wanted_url(text: str, way: Way = Way.PROXY) -> Wanted:
-    """What an absolute URL asks for; raises BadRequest where it is none."""
+    """The wanted URL by its text, which may have userinfo; raises BadRequest if it is invalid."""
     url, userinfo = split_userinfo(text)
     return Wanted(parse_url(url), userinfo, way)
 
 
 def decoded_url(text: str, rest: str = "") -> Wanted:
-    """The URL that was percent-encoded as a whole; what cannot stand in a URL stays encoded."""
+    """The wanted URL that is percent-encoded as a whole; characters that no URL has stay encoded."""
     return wanted_url(sendable(unquote_to_bytes(text)) + rest, Way.PREFIX)
 
 
 def quoted_url(text: str) -> Wanted:
-    """The URL in a field decoded as Latin-1; what cannot stand in a URL is encoded."""
+    """The wanted URL in a field decoded as Latin-1; characters that no URL has are encoded."""
     return wanted_url(sendable(text))
 
 

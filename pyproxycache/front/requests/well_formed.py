@@ -1,4 +1,4 @@
-"""What a request's fields have to be like, beyond what the parsers see to."""
+"""Checks of a request's fields, beyond those of the parsers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ LOOK_ALIKES = {
     for first, second in (("content", "length"), ("transfer", "encoding"))
     for mark in "!#$%&'*+.^_`|~"
 }
-"""What servers that make variables of fields (RFC 3875 section 4.1.18) may take for a field of framing."""
+"""Names that look like framing fields to servers that make variables of them (RFC 3875 section 4.1.18)."""
 _LOOK_ALIKE_NAMES = frozenset(LOOK_ALIKES)
 
 
 def check_fields(headers: Headers, version: tuple[int, int], *, names_cache: bool) -> None:
-    """Raises BadRequest where another server may see another host, or another end of the request.
+    """Raise BadRequest if another server might see another host, or another end of the request.
 
-    RFC 9112 sections 3.2 and 6.3. `names_cache`: the Host is only another name of this cache, which simple
-    clients of a URL prefix do not write as they should; anything that is one value will do.
+    RFC 9112 sections 3.2 and 6.3. `names_cache`: the Host names only this cache, which simple clients of a
+    URL prefix do not always write correctly, so any single value is accepted.
     """
     _check_host(headers.lines("host"), version, _ONE_VALUE if names_cache else _HOST)
     for name in headers.among(_LOOK_ALIKE_NAMES):
