@@ -26,8 +26,7 @@ from pyproxycache.messages import Entry, Headers, Part, Request
 from pyproxycache.report.counters import hit_ratio
 from pyproxycache.rules.reuse import freshness_left
 from pyproxycache.rules.urls import parse_url
-from pyproxycache.store.index.index import AccessNote
-from pyproxycache.store.index.listing import Listed
+from pyproxycache.store.index.listing import AccessNote, Listed
 from pyproxycache.store.upkeep.verifying import present_round
 from pyproxycache.units import format_age, format_count, format_duration, format_size
 
@@ -46,10 +45,10 @@ def ls(cache: Cache, pattern: str, as_json: bool) -> None:
     """
     with errors_for_people():
         if as_json:
-            print_json_list(_summary(access) for access in cache.store.index.walk(pattern))
+            print_json_list(_summary(access) for access in cache.store.listing.walk(pattern))
             return
         now, listed = clock.wall(), 0
-        for url in cache.store.index.urls(pattern):
+        for url in cache.store.listing.urls(pattern):
             if not listed and sys.stdout.isatty():
                 click.echo(f"HTTP {'SIZE':>9} {'USED':>5} {'HITS':>6} URL", err=True)
             listed += 1
@@ -92,7 +91,7 @@ def show(cache: Cache, url: str, as_json: bool) -> None:
     """
     store, key = cache.store, cache.key(url)
     with errors_for_people():
-        found = store.index.accesses(key)
+        found = store.listing.accesses(key)
     if not found:
         fail(f"nothing is stored for {key}", PROBLEMS)
     now = clock.wall()

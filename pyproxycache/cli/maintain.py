@@ -73,16 +73,17 @@ def purge(
         )
     if prefix:
         _refuse_no_prefix(urls)
-    index, blobs, space = cache.store.index, cache.store.blobs, cache.store.space
+    store = cache.store
+    index, removals, blobs, space = store.index, store.removals, store.blobs, store.space
     with errors_for_people():
         if group is not None:
             of_group = partial(index.purge_group, group, None if origin is None else _origin(origin))
             count = space.on_full_disk(of_group)
         else:
             chosen_ones = partial(_purge, cache, urls, prefix, pattern, everything)
-            unlink = partial(index.unlink_all, blobs) if everything else None
+            unlink = partial(removals.unlink_all, blobs) if everything else None
             count = space.on_full_disk(chosen_ones, unlink)
-        space.on_full_disk(partial(index.drop_unnamed, blobs))
+        space.on_full_disk(partial(removals.drop_unnamed, blobs))
     if as_json:
         print_json({"purged": count})
     else:
@@ -182,7 +183,9 @@ def fsck(cache: Cache, fix: bool, as_json: bool) -> None:
         for finding in store.fsck.check():
             bar.advance(task)
             if finding is not None:
-                urls = store.index.urls_of(finding.digest) if finding.entry is None else [finding.entry.key]
+                urls = (
+                    store.listing.urls_of(finding.digest) if finding.entry is None else [finding.entry.key]
+                )
                 found.append(_Damage(finding, tuple(urls)))
                 if fix:
                     store.fsck.fix(finding)

@@ -12,7 +12,10 @@ from pyproxycache.store.bodies.stored_bodies import StoredBodies
 from pyproxycache.store.bodies.whole_bodies import WholeBodies
 from pyproxycache.store.files.footprint import largest_log
 from pyproxycache.store.flights.claims import Claims
+from pyproxycache.store.index.blob_rows import BlobRows
 from pyproxycache.store.index.index import Index
+from pyproxycache.store.index.listing import Listing
+from pyproxycache.store.index.removals import Removals
 from pyproxycache.store.sqlite.database import Database
 from pyproxycache.store.upkeep.ballast import Ballast
 from pyproxycache.store.upkeep.clock_changes import ClockChanges
@@ -30,6 +33,9 @@ class OpenStore:
     bodies: StoredBodies
     whole_bodies: WholeBodies
     index: Index
+    listing: Listing
+    removals: Removals
+    blob_rows: BlobRows
     claims: Claims
     space: Space
     fsck: Fsck
@@ -55,18 +61,22 @@ def open_store(options: StoreOptions) -> OpenStore:
         is_new = database.migrate()
     if is_new:
         blobs.discard()  # a new index has no entry for them
-    index = Index(database)
+    index, removals, blob_rows = Index(database), Removals(database), BlobRows(database)
     claims = Claims(database, blobs)
     whole_bodies = WholeBodies(database, blobs)
-    space, fsck = Space(options, index, claims, blobs), Fsck(index, blobs, whole_bodies)
+    space = Space(options, index, removals, claims, blobs)
     space.restock()
-    recovery = Recovery(space, index, blobs, fsck)
+    fsck = Fsck(index, blob_rows, blobs, whole_bodies)
+    recovery = Recovery(space, index, blob_rows, blobs, fsck)
     return OpenStore(
         database=database,
         blobs=blobs,
-        bodies=StoredBodies(index, blobs, whole_bodies),
+        bodies=StoredBodies(blob_rows, blobs, whole_bodies),
         whole_bodies=whole_bodies,
         index=index,
+        listing=Listing(database),
+        removals=removals,
+        blob_rows=blob_rows,
         claims=claims,
         space=space,
         fsck=fsck,

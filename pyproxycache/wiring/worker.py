@@ -73,7 +73,9 @@ def _with_store(config: Config, make_reporter: MakeReporter) -> WorkerParts:
     leading = build_leading(config, store, upstream, guard.admit_peer, count_received)
     components = build_components(config.fetch, store, leading, guard.admit_peer, housekeeper.note_access)
     access_log = build_access_log(config.log, housekeeper.count)
-    verifier = Verifier(config.store.verify, store.index, store.blobs, store.fsck, housekeeper.count)
+    verifier = Verifier(
+        config.store.verify, store.index, store.blob_rows, store.blobs, store.fsck, housekeeper.count
+    )
     finish_logs = _finishing(access_log)
 
     def close(seconds: float) -> None:

@@ -110,7 +110,7 @@ def measure(cache: CacheDir, size: int, figures: Figures) -> None:
 
 def full(cache: CacheDir) -> int:
     """The `--max-size` that the cache has just reached, so that a tenth has to go."""
-    taken = cache.index.footprint().total
+    taken = cache.removals.footprint().total
     sizes = (taken, taken * 32 // 31 + 1, taken + LARGEST_LOG)
     return min(size for size in sizes if room_beside_log(size) >= taken)
 

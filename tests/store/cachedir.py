@@ -22,8 +22,11 @@ from pyproxycache.store.flights.claims import Claims
 from pyproxycache.store.flights.flight_rows import Claim, Won
 from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
+from pyproxycache.store.index.blob_rows import BlobRows
 from pyproxycache.store.index.eviction import Candidate
 from pyproxycache.store.index.index import Index
+from pyproxycache.store.index.listing import Listing
+from pyproxycache.store.index.removals import Removals
 from pyproxycache.store.index.rows import insert_entry
 from pyproxycache.store.ports import DownloadWriter, JoinFlight, LeadFlight
 from pyproxycache.store.sqlite.database import Database
@@ -56,9 +59,12 @@ class CacheDir:
         self.database = Database(path / "index.sqlite", most_log)
         self.database.migrate()
         self.index = Index(self.database)
+        self.listing = Listing(self.database)
+        self.removals = Removals(self.database)
+        self.blob_rows = BlobRows(self.database)
         self.claims = Claims(self.database, self.blobs, largest_in_index)
         self.bodies = WholeBodies(self.database, self.blobs)
-        self.fsck = Fsck(self.index, self.blobs, self.bodies)
+        self.fsck = Fsck(self.index, self.blob_rows, self.blobs, self.bodies)
         self._terms = Terms(silence, lease)
         self._flights: LocalFlights | None = None
 
@@ -70,7 +76,7 @@ class CacheDir:
     def space(self, max_size: int | None = None, unused: float | None = None) -> Space:
         """Keeps no disk reserve: the machine's disk is not the tests' business."""
         options = StoreOptions(path=self.path, max_size=max_size, unused=unused, reserve=Share())
-        return Space(options, self.index, self.claims, self.blobs)
+        return Space(options, self.index, self.removals, self.claims, self.blobs)
 
     def close(self) -> None:
         if self._flights is not None:
@@ -118,8 +124,8 @@ class CacheDir:
     def evict(self, *stored: Entry) -> None:
         """Have these entries make room."""
         candidates = [Candidate(one.id, 0.0, 0.0, one.size) for one in stored]
-        self.index.add_ghosts(self.index.evict(candidates))
-        self.index.drop_unnamed(self.blobs)
+        self.removals.add_ghosts(self.removals.evict(candidates))
+        self.removals.drop_unnamed(self.blobs)
 
     def stored(self, key: str = URL) -> list[Entry]:
         """Every whole response of the key, the newest first."""
@@ -127,7 +133,7 @@ class CacheDir:
 
     def keys(self) -> list[str]:
         """Of all entries, least recently used first."""
-        return [access.entry.key for access in self.index.walk()]
+        return [access.entry.key for access in self.listing.walk()]
 
     def refused(self) -> list[str]:
         """The cache keys of what is known as not storable."""

@@ -192,7 +192,7 @@ class Commands:
     def die_evicting(self) -> None:
         """Evict everything, and be killed between the rows and the files."""
         self._cache.blobs.remove = _killed  # type: ignore[method-assign]
-        self._cache.evict(*(access.entry for access in self._cache.index.walk()))
+        self._cache.evict(*(access.entry for access in self._cache.listing.walk()))
 
     def settle(self) -> None:
         self._cache.index.settle()

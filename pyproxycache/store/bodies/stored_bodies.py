@@ -9,7 +9,7 @@ from pyproxycache.body import Body
 from pyproxycache.errors import StoreError
 from pyproxycache.store.bodies.blobs import Blobs, Damaged
 from pyproxycache.store.bodies.whole_bodies import WholeBodies
-from pyproxycache.store.index.index import Index
+from pyproxycache.store.index.blob_rows import BlobRows
 from pyproxycache.store.values import BodyGone
 
 log = logging.getLogger("pyproxycache.store")
@@ -20,8 +20,8 @@ _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 class StoredBodies:
     """The whole bodies of a cache folder, by digest and size."""
 
-    def __init__(self, index: Index, blobs: Blobs, bodies: WholeBodies) -> None:
-        self._index = index
+    def __init__(self, blob_rows: BlobRows, blobs: Blobs, bodies: WholeBodies) -> None:
+        self._blob_rows = blob_rows
         self._blobs = blobs
         self._bodies = bodies
 
@@ -47,6 +47,6 @@ class StoredBodies:
     def _forget(self, digest: str) -> None:
         # An evicted one is named by nothing; a lost one must not be named any more.
         try:
-            self._index.drop_blob(digest, self._blobs)
+            self._blob_rows.drop_blob(digest, self._blobs)
         except StoreError as error:
             log.warning("what names the body %s cannot be forgotten: %s", digest, error)

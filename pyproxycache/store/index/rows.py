@@ -36,6 +36,8 @@ COLUMNS = (
 _HEADERS = COLUMNS.index("headers")
 FIELDS = ", ".join(COLUMNS)
 SELECT = f"SELECT {FIELDS}, id FROM entries"
+NAMING = "(SELECT entry FROM naming WHERE digest = ?)"
+"""The ids of the entries that name a blob."""
 
 _FIELDS_TO_TEXT = msgspec.json.Encoder()
 _FIELDS_FROM_TEXT = msgspec.json.Decoder(tuple[tuple[str, str], ...])

@@ -10,6 +10,7 @@ from enum import Enum
 from pyproxycache.messages import Entry
 from pyproxycache.store.bodies.blobs import Blobs, Damaged
 from pyproxycache.store.bodies.whole_bodies import WholeBodies
+from pyproxycache.store.index.blob_rows import BlobRows
 from pyproxycache.store.index.index import Index
 
 # Errors that say nothing of the blob: this process may not, or cannot, open anything more.
@@ -42,22 +43,23 @@ class Finding:
 class Fsck:
     """Finds and removes damage, in a running cache too: a transaction looks again before a removal."""
 
-    def __init__(self, index: Index, blobs: Blobs, bodies: WholeBodies) -> None:
+    def __init__(self, index: Index, blob_rows: BlobRows, blobs: Blobs, bodies: WholeBodies) -> None:
         self._index = index
+        self._blob_rows = blob_rows
         self._blobs = blobs
         self._bodies = bodies
 
     def check(self) -> Iterator[Finding | None]:
         """Check every blob row and file; gives what is wrong with each, or None."""
-        yield from self.check_bodies(self._index.blobs())
-        for entry in self._index.unbacked():
+        yield from self.check_bodies(self._blob_rows.blobs())
+        for entry in self._blob_rows.unbacked():
             yield Finding(Problem.UNBACKED, entry.digest, entry)
         for digest, names in self._blobs.digests():
             # A second name is that of a download's file: its writer, or the sweep, deals with both. What is
             # noted is being written, or its writer died in it: the next writer looks after that.
             if names > 1 or digest in self._blobs.intent.noted():
                 continue
-            if not self._index.has_file(digest):
+            if not self._blob_rows.has_file(digest):
                 yield Finding(Problem.STRAY, digest)
 
     def check_bodies(self, blobs: Iterable[tuple[str, int]]) -> Iterator[Finding | None]:
@@ -68,18 +70,18 @@ class Fsck:
     def fix(self, finding: Finding) -> None:
         """Remove the damaged: the rows first, then the file. The next request fetches it again."""
         if finding.problem is Problem.STRAY:
-            self._index.drop_strays([finding.digest], self._blobs)
+            self._blob_rows.drop_strays([finding.digest], self._blobs)
         elif finding.entry is not None:
             self._index.forget(finding.entry)
         else:
-            self._index.drop_blob(finding.digest, self._blobs)
+            self._blob_rows.drop_blob(finding.digest, self._blobs)
 
     def _check_blob(self, digest: str, size: int) -> Finding | None:
         try:
             return None if self._bodies.check(digest, size) else Finding(Problem.DIGEST, digest)
         except FileNotFoundError:
             # Evicted since the rows were read, or really missing.
-            return Finding(Problem.MISSING, digest) if self._index.has_blob(digest) else None
+            return Finding(Problem.MISSING, digest) if self._blob_rows.has_blob(digest) else None
         except Damaged:
             return Finding(Problem.SIZE, digest)
         except OSError as error:

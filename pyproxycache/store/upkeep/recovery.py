@@ -6,6 +6,7 @@ import logging
 
 from pyproxycache import clock
 from pyproxycache.store.bodies.blobs import Blobs
+from pyproxycache.store.index.blob_rows import BlobRows
 from pyproxycache.store.index.index import Index
 from pyproxycache.store.upkeep.clock_changes import boot_id
 from pyproxycache.store.upkeep.fsck import Fsck
@@ -20,9 +21,10 @@ _UNSETTLED_SECONDS = 180.0
 class Recovery:
     """Removes the files that dead writers left; after a reboot also checks the last bodies."""
 
-    def __init__(self, space: Space, index: Index, blobs: Blobs, fsck: Fsck) -> None:
+    def __init__(self, space: Space, index: Index, blob_rows: BlobRows, blobs: Blobs, fsck: Fsck) -> None:
         self._space = space
         self._index = index
+        self._blob_rows = blob_rows
         self._blobs = blobs
         self._fsck = fsck
 
@@ -42,7 +44,7 @@ class Recovery:
 
     def _check_last_written(self, now: float) -> None:
         """Read the bodies whose bytes may not have reached the disk when the power went."""
-        sizes = self._index.last_used(_UNSETTLED_SECONDS, now)
+        sizes = self._blob_rows.last_used(_UNSETTLED_SECONDS, now)
         written = {digest: self._blobs.written(digest) for digest in sizes}
         # What a wrong clock has dated later than now says nothing of when the others were written.
         past = (when for when in written.values() if when is not None and when <= now)

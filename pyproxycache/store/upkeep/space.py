@@ -15,6 +15,7 @@ from pyproxycache.store.files.footprint import Disk, Footprint, room_beside_log
 from pyproxycache.store.flights.claims import Claims
 from pyproxycache.store.index.eviction import Candidate
 from pyproxycache.store.index.index import Index
+from pyproxycache.store.index.removals import Removals
 from pyproxycache.store.upkeep.ballast import Ballast
 
 _HIGH_WATER = 0.95
@@ -68,9 +69,12 @@ class Space:
     `_last` is replaced as a whole, and needs no lock.
     """
 
-    def __init__(self, options: StoreOptions, index: Index, claims: Claims, blobs: Blobs) -> None:
+    def __init__(
+        self, options: StoreOptions, index: Index, removals: Removals, claims: Claims, blobs: Blobs
+    ) -> None:
         self._options = options
         self._index = index
+        self._removals = removals
         self._claims = claims
         self._blobs = blobs
         self._last: tuple[float, tuple[Footprint, Disk] | None] = 0.0, None
@@ -111,7 +115,7 @@ class Space:
         ahead = max(count, min(_MOST_STEP, max(_LEAST_STEP, capacity // _STEP)))
         if self._missing(taken, disk, 1.0, ahead):
             is_judged = size > capacity // _UNJUDGED or taken.arriving > capacity // _ARRIVING // 2
-            below = self._index.priority_of_new(size + count) if is_judged else None
+            below = self._removals.priority_of_new(size + count) if is_judged else None
             self.collect(wait=_FOR_A_CLIENT, extra=ahead, below=below)
             if self._missing(*self._measured(), 1.0, count):
                 raise NoSpace("what would have to go for it is worth more, or the disk is full otherwise")
@@ -130,7 +134,7 @@ class Space:
         return measured
 
     def _measured(self) -> tuple[Footprint, Disk]:
-        taken = replace(self._index.footprint(), arriving=self._blobs.arriving_bytes())
+        taken = replace(self._removals.footprint(), arriving=self._blobs.arriving_bytes())
         return taken, self._blobs.disk().with_more(taken.spare)
 
     def _capacity(self, taken: Footprint, disk: Disk) -> int:
@@ -170,7 +174,7 @@ class Space:
             if not dry_run:
                 # First what no entry names, for nothing is lost with it.
                 self.on_full_disk(self._drop_unnamed)
-            evicted, eviction = Collected(), _Eviction(self, self._index, self._blobs)
+            evicted, eviction = Collected(), _Eviction(self, self._removals, self._blobs)
             finish = None if dry_run else eviction.finish
             for batch in self._victims(extra, below, finish):
                 if not dry_run:
@@ -182,7 +186,7 @@ class Space:
                     progress(evicted)
             eviction.finish()
             if extra and evicted.entries and self._blobs.disk().missing(self._options.reserve) + extra > 0:
-                self._index.compact()  # what is to come into a file takes its room of the disk
+                self._removals.compact()  # what is to come into a file takes its room of the disk
             leftovers = 0 if dry_run or extra else self._tidy()
             return Collected(evicted.entries, evicted.bytes, leftovers)
 
@@ -203,10 +207,10 @@ class Space:
         StoreError.
         """
         before, is_short = self._index.usage().entries, self._blobs.disk().free < _LOG_HAS_ROOM
-        with contextlib.suppress(NoSpace), self._index.settling_at_once(is_short):
+        with contextlib.suppress(NoSpace), self._removals.settling_at_once(is_short):
             return forget()
         self._ballast.release()
-        with self._index.settling_at_once():
+        with self._removals.settling_at_once():
             while True:
                 held = self._index.usage()
                 try:
@@ -222,21 +226,21 @@ class Space:
                     unlink = None
 
     def _tidy(self) -> int:
-        self._index.drop_ghosts()
+        self._removals.drop_ghosts()
         self._claims.forget_expired(clock.wall())
         swept = self._sweep()
         try:
-            self._index.compact()
+            self._removals.compact()
         except NoSpace:
             self._ballast.release()  # its room is for the log; the housekeeper puts it back
-            self._index.compact()
+            self._removals.compact()
         return swept
 
     def _sweep(self) -> int:
         return self._claims.sweep(unused_since=clock.wall() - _PARTIAL_KEPT)
 
     def _drop_unnamed(self) -> int:
-        return self._index.drop_unnamed(self._blobs)
+        return self._removals.drop_unnamed(self._blobs)
 
     def _victims(
         self, extra: int, below: float | None, finish: Callable[[], None] | None
@@ -252,13 +256,13 @@ class Space:
         unused, since, found = self._options.unused, 0.0, None
         if unused is not None:
             since = clock.wall() - unused
-            while batch := self._index.unused(since, found, _BATCH):
+            while batch := self._removals.unused(since, found, _BATCH):
                 yield batch
                 for one in batch:
                     excess = excess.without(one)
                 found = batch[-1]
         found = None
-        while excess and (batch := self._index.least_worth(since, found, _BATCH)):
+        while excess and (batch := self._removals.least_worth(since, found, _BATCH)):
             batch, excess = _up_to(batch, excess, below)
             if not batch:
                 return
@@ -293,19 +297,19 @@ class Space:
 class _Eviction:
     """Rows go at once; files and ghosts by the thousand, sorted: so they are neighbours on the disk."""
 
-    def __init__(self, space: Space, index: Index, blobs: Blobs) -> None:
+    def __init__(self, space: Space, removals: Removals, blobs: Blobs) -> None:
         self._space = space
-        self._index = index
+        self._removals = removals
         self._blobs = blobs
         self._ghosts: dict[int, int] = {}
         self._unfinished = 0  # entries
 
     def evict(self, batch: list[Candidate]) -> None:
         def forget() -> int:
-            self._ghosts |= self._index.evict(batch)
+            self._ghosts |= self._removals.evict(batch)
             return len(batch)
 
-        self._space.on_full_disk(forget, lambda: self._index.unlink_first(batch, self._blobs))
+        self._space.on_full_disk(forget, lambda: self._removals.unlink_first(batch, self._blobs))
         self._unfinished += len(batch)
         if self._unfinished >= _FINISHED_AT_ONCE:
             self.finish()
@@ -318,8 +322,8 @@ class _Eviction:
 
     def _finish(self) -> int:
         ghosts, self._ghosts = self._ghosts, {}  # on a full disk they are lost
-        count = self._index.drop_unnamed(self._blobs)
-        self._index.add_ghosts(ghosts)
+        count = self._removals.drop_unnamed(self._blobs)
+        self._removals.add_ghosts(ghosts)
         return count
 
 

@@ -18,6 +18,7 @@ from pyproxycache.errors import StoreError
 from pyproxycache.options import Share
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.files.private import open_private
+from pyproxycache.store.index.blob_rows import BlobRows
 from pyproxycache.store.index.index import Index
 from pyproxycache.store.upkeep.fsck import Finding, Fsck
 
@@ -60,9 +61,12 @@ class Verifier:
     `start` begins one for it, at idle priority for disk and processor.
     """
 
-    def __init__(self, each_day: Share, index: Index, blobs: Blobs, fsck: Fsck, count: Count) -> None:
+    def __init__(
+        self, each_day: Share, index: Index, blob_rows: BlobRows, blobs: Blobs, fsck: Fsck, count: Count
+    ) -> None:
         self._each_day = each_day
         self._index = index
+        self._blob_rows = blob_rows
         self._blobs = blobs
         self._fsck = fsck
         self._count = count
@@ -117,7 +121,7 @@ class Verifier:
 
     def verify_next(self) -> int | None:
         """Verify one body, and give its size; None at the end of a round. Raises StoreError or OSError."""
-        found = self._index.next_blob(self._after)
+        found = self._blob_rows.next_blob(self._after)
         if found is None:
             self._after = ""
             return None

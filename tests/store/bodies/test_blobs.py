@@ -114,12 +114,12 @@ def test_the_bytes_of_large_files_are_freed_outside_of_transactions(
     monkeypatch.setattr(cache.blobs, "free_removed", look_then_free)
     if by == "drop_unnamed":
         cache.index.purge([URL])
-        cache.index.drop_unnamed(cache.blobs)
+        cache.removals.drop_unnamed(cache.blobs)
     elif by == "drop_blob":
-        cache.index.drop_blob(stored.digest, cache.blobs)
+        cache.blob_rows.drop_blob(stored.digest, cache.blobs)
     else:
         cache.blobs.keep(grow_large(cache, "1"), DIGEST)
-        cache.index.drop_strays([DIGEST], cache.blobs)
+        cache.blob_rows.drop_strays([DIGEST], cache.blobs)
     assert seen == [1]
     assert cache.open_files() == set()
 

@@ -113,24 +113,24 @@ def test_killed_before_the_commit_nothing_is_left(
     process.send("die_at_once", BODY.decode())
     process.wait_killed()
     digest = hashlib.sha256(BODY).hexdigest()
-    assert not cache.index.has_blob(digest)
+    assert not cache.blob_rows.has_blob(digest)
     assert cache.put(f"{URL}2", BODY).digest == digest
     assert list(cache.fsck.check()) == [None]
 
 
 def test_their_room_is_that_of_their_pages_and_comes_back(cache: CacheDir) -> None:
     space = cache.space()
-    empty = cache.index.footprint()
+    empty = cache.removals.footprint()
     stored = [cache.put(f"{URL}/{n}", b"%04d" % n * 2000) for n in range(300)]
-    taken = cache.index.footprint()
+    taken = cache.removals.footprint()
     assert taken.bodies == 0
     assert taken.index - empty.index >= 300 * 8000
     cache.evict(*stored)
-    left = cache.index.footprint()
+    left = cache.removals.footprint()
     assert left.spare >= 300 * 8000
     assert left.index - empty.index < 300 * 1000
     space.collect()
-    left = cache.index.footprint()
+    left = cache.removals.footprint()
     assert left.index + left.spare < taken.index // 2
 
 
@@ -140,7 +140,7 @@ def test_the_cache_keeps_its_size(cache: CacheDir) -> None:
         cache.put(f"{URL}/{number}", b"%04d" % number * 4000)
         if number % 10 == 0:
             space.collect()
-            assert cache.index.footprint().total <= 4 << 20
+            assert cache.removals.footprint().total <= 4 << 20
     # No more goes than has to.
     assert cache.index.used_bytes() > 3 << 20
 
@@ -162,13 +162,13 @@ def test_an_index_from_before_small_bodies_keeps_what_it_names(cache: CacheDir) 
     after = CacheDir(cache.path)
     assert after.database.select("PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert [after.body(one) for one in (small, large)] == [BODY, cache.body(large)]
-    assert after.index.footprint().bodies == 6 * 4096
+    assert after.removals.footprint().bodies == 6 * 4096
     # What comes again comes into the index.
     again = after.put(f"{URL}/again", BODY)
-    assert after.index.footprint().bodies == 5 * 4096
+    assert after.removals.footprint().bodies == 5 * 4096
     assert after.body(again) == BODY
     assert [one.problem for one in after.fsck.check() if one is not None] == [Problem.STRAY]
     after.index.purge([URL, again.key, large.key])
-    after.index.drop_unnamed(after.blobs)
-    assert after.index.footprint().bodies == 0
+    after.removals.drop_unnamed(after.blobs)
+    assert after.removals.footprint().bodies == 0
     after.close()

@@ -51,7 +51,7 @@ def evict(cache: CacheDir) -> None:
 
 
 def drop_blob(cache: CacheDir) -> None:
-    assert cache.index.drop_blob(stored(cache).digest, cache.blobs) == 1
+    assert cache.blob_rows.drop_blob(stored(cache).digest, cache.blobs) == 1
 
 
 def stored(cache: CacheDir) -> Entry:

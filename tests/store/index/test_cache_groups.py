@@ -66,7 +66,7 @@ REMOVALS: dict[str, Callable[[CacheDir, Entry], object]] = {
     "evicted": lambda cache, stored: cache.evict(stored),
     "purged": lambda cache, stored: cache.index.purge([stored.key]),
     "its group purged": lambda cache, stored: cache.index.purge_group("b", None),
-    "damaged": lambda cache, stored: cache.index.drop_blob(stored.digest, cache.blobs),
+    "damaged": lambda cache, stored: cache.blob_rows.drop_blob(stored.digest, cache.blobs),
     "forgotten": lambda cache, stored: cache.index.forget(stored),
     "replaced": lambda cache, stored: cache.put(stored.key, b"another"),
     "validated": lambda cache, stored: cache.index.freshen(replace(stored, groups=())),

@@ -80,7 +80,7 @@ def test_the_order(cache: CacheDir, first: dict[str, float], second: dict[str, f
         stored = put(cache, name, int(given.get("size", KB)), at)
         if given.get("hits"):
             hit(cache, stored, int(given["hits"]), at)
-    (gone,) = cache.index.least_worth(0.0, None, 1)
+    (gone,) = cache.removals.least_worth(0.0, None, 1)
     assert gone.id == cache.stored(f"{ORIGIN}/first")[0].id
 
 
@@ -90,7 +90,7 @@ def test_what_comes_back_is_worth_more_than_what_is_new(cache: CacheDir) -> None
     cache.space(max_size=2 * KB).collect()
     assert names(cache) == ["other"]
     back, new = put(cache, "back", at=1000.0), put(cache, "new", at=2000.0)
-    assert [one.id for one in cache.index.least_worth(0.0, None, 3)] == [other.id, new.id, back.id]
+    assert [one.id for one in cache.removals.least_worth(0.0, None, 3)] == [other.id, new.id, back.id]
 
 
 def test_a_new_body_has_the_uses_of_the_one_before_and_one_more(cache: CacheDir) -> None:
@@ -99,7 +99,7 @@ def test_a_new_body_has_the_uses_of_the_one_before_and_one_more(cache: CacheDir)
     other = put(cache, "other")
     hit(cache, other, at=9000.0)
     stored = put(cache, "changes", at=3000.0)
-    assert [one.id for one in cache.index.least_worth(0.0, None, 2)] == [other.id, stored.id]
+    assert [one.id for one in cache.removals.least_worth(0.0, None, 2)] == [other.id, stored.id]
 
 
 def test_the_age_of_the_cache_is_the_highest_priority_that_went(cache: CacheDir) -> None:
@@ -109,7 +109,7 @@ def test_the_age_of_the_cache_is_the_highest_priority_that_went(cache: CacheDir)
     ((age,),) = cache.database.select("SELECT age FROM usage")
     assert age == pytest.approx(worth(2, KB), rel=0.01)
     put(cache, "next")
-    (candidate,) = cache.index.least_worth(0.0, None, 1)
+    (candidate,) = cache.removals.least_worth(0.0, None, 1)
     assert candidate.priority == pytest.approx(age + worth(0, KB), rel=0.01)
 
 

@@ -81,7 +81,7 @@ def test_accesses_and_counters_add_up(cache: CacheDir) -> None:
     stored = cache.put(URL, b"body")
     cache.index.touch({stored.id: (5e9, 2), 4711: (5e9, 1)}, {"hit": 2})
     cache.index.touch({stored.id: (4e9, 1)}, {"hit": 1, "miss": 1})
-    (access,) = cache.index.walk()
+    (access,) = cache.listing.walk()
     assert (access.entry, access.accessed, access.hits) == (stored, 5e9, 3)
     assert cache.index.counters() == {"hit": 3, "miss": 1}
 
@@ -97,7 +97,7 @@ def test_usage_counts_blobs_once(cache: CacheDir) -> None:
 def test_a_damaged_blob_goes_with_all_that_names_it(cache: CacheDir) -> None:
     cache.put(URL, b"body")
     stored = cache.put(f"{URL}2", b"body")
-    assert cache.index.drop_blob(stored.digest, cache.blobs) == 2
+    assert cache.blob_rows.drop_blob(stored.digest, cache.blobs) == 2
     assert cache.index.usage().blobs == 0
     assert cache.blob_files() == []
 

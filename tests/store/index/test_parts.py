@@ -113,7 +113,7 @@ def test_parts_are_counted_checked_and_collected_as_whole_ones_are(cache: CacheD
         put(cache, start, start + 9)
     cache.keep(part(0, 9, key=f"{URL}/same"), body(0, 9))
     put(cache, 0, 29)
-    cache.index.drop_unnamed(cache.blobs)
+    cache.removals.drop_unnamed(cache.blobs)
     # The first ten bytes are named by the other key; those of the second and third part are gone.
     usage = cache.index.usage()
     assert (usage.entries, usage.blobs, usage.bytes) == (9, 9, 7 * 10 + 10 + 30)

@@ -39,14 +39,14 @@ OPERATIONS: dict[str, Callable[[CacheDir, Entry], object]] = {
     "purge by pattern": lambda cache, stored: cache.index.purge_matching(pattern=f"{URL}/[a-c]*"),
     "purge by group": lambda cache, stored: cache.index.purge_group("g", "http://origin.example"),
     "collect": lambda cache, stored: cache.space(max_size=0, unused=1.0).collect(),
-    "recover": lambda cache, stored: Recovery(cache.space(), cache.index, cache.blobs, cache.fsck).run(
-        "boot"
-    ),
-    "drop a damaged blob": lambda cache, stored: cache.index.drop_blob(stored.digest, cache.blobs),
-    "show": lambda cache, stored: cache.index.accesses(stored.key),
-    "list": lambda cache, stored: list(cache.index.urls("*")),
-    "list entries": lambda cache, stored: list(cache.index.walk("*")),
-    "list blobs": lambda cache, stored: list(cache.index.blobs()),
+    "recover": lambda cache, stored: Recovery(
+        cache.space(), cache.index, cache.blob_rows, cache.blobs, cache.fsck
+    ).run("boot"),
+    "drop a damaged blob": lambda cache, stored: cache.blob_rows.drop_blob(stored.digest, cache.blobs),
+    "show": lambda cache, stored: cache.listing.accesses(stored.key),
+    "list": lambda cache, stored: list(cache.listing.urls("*")),
+    "list entries": lambda cache, stored: list(cache.listing.walk("*")),
+    "list blobs": lambda cache, stored: list(cache.blob_rows.blobs()),
     "usage": lambda cache, stored: (cache.index.usage(), cache.index.counters()),
 }
 

@@ -35,7 +35,7 @@ def put_many(cache: CacheDir) -> None:
 
 
 def drop_unnamed(cache: CacheDir) -> int:
-    return cache.index.drop_unnamed(cache.blobs)
+    return cache.removals.drop_unnamed(cache.blobs)
 
 
 def test_all_of_many_go_and_what_others_name_stays(cache: CacheDir) -> None:
@@ -92,9 +92,9 @@ def test_places_of_what_was_removed_go_with_the_blobs(cache: CacheDir) -> None:
     # Nobody finds them meanwhile.
     left = [f"{URL}/{number}" for number in (0, 2, 3, 4)]
     assert cache.keys() == left
-    assert [one.key for one in cache.index.urls()] == left
-    assert len(cache.index.unused(1e10, None, 10)) == len(cache.index.least_worth(0.0, None, 10)) == 4
-    assert cache.index.last_used(1.0, 3e9).keys() == {
+    assert [one.key for one in cache.listing.urls()] == left
+    assert len(cache.removals.unused(1e10, None, 10)) == len(cache.removals.least_worth(0.0, None, 10)) == 4
+    assert cache.blob_rows.last_used(1.0, 3e9).keys() == {
         stored.digest for key in left for stored in cache.stored(key)
     }
     drop_unnamed(cache)
@@ -137,7 +137,7 @@ def test_a_blob_stays_as_long_as_an_entry_names_it(
     drop_unnamed(cache)
     assert cache.body(stored) == (b"another" if change is _replaced else b"body")
     for number in range(others):
-        assert cache.index.urls_of(cache.stored(f"{URL}/{number}")[0].digest)
+        assert cache.listing.urls_of(cache.stored(f"{URL}/{number}")[0].digest)
         (one,) = cache.stored(f"{URL}/{number}")
         assert cache.body(one) == b"body"
         cache.index.forget(one)
@@ -157,7 +157,7 @@ def test_an_index_with_other_indexes_keeps_what_it_has(cache: CacheDir) -> None:
     bring_back_to_5(cache)
     after = CacheDir(cache.path)
     assert after.keys() == [f"{URL}/{number}" for number in (0, 1, 3, 4)]
-    assert [len(after.index.urls_of(digest)) for digest, _size in after.index.blobs()].count(2) == 2
+    assert [len(after.listing.urls_of(digest)) for digest, _size in after.blob_rows.blobs()].count(2) == 2
     assert after.database.select(_SHARERS) == [(4,)]
     assert drop_unnamed(after) == 1
     after.evict(*after.stored(f"{URL}/0"), *after.stored(f"{URL}/3"))

@@ -168,8 +168,8 @@ def test_of_a_crowded_key_the_least_recently_used_go(cache: CacheDir) -> None:
             )
             for number in numbers
         )
-        cache.index.touch({access.entry.id: (1e6, 1) for access in islice(cache.index.walk(URL), 50)}, {})
-    left = {int(access.entry.vary[0][1] or "") for access in cache.index.walk(URL)}
+        cache.index.touch({access.entry.id: (1e6, 1) for access in islice(cache.listing.walk(URL), 50)}, {})
+    left = {int(access.entry.vary[0][1] or "") for access in cache.listing.walk(URL)}
     # It is looked at with every 64th row.
     assert 10_000 <= len(left) < 10_064
     assert left == {*range(50), *range(10_300 - len(left) + 50, 10_300)}

@@ -78,7 +78,7 @@ def test_a_row_that_is_none_of_ours_is_damage(cache: CacheDir, column: str) -> N
         db.execute("UPDATE entries SET vary = 'x', variant = '[]' WHERE id = ?", (stored.id,))
         db.execute(f"UPDATE entries SET {column} = 'gar\x01bage' WHERE id = ?", (stored.id,))
     with pytest.raises(StoreError):
-        cache.index.accesses(URL)
+        cache.listing.accesses(URL)
     with pytest.raises(StoreError):
         cache.index.lookup(URL, lambda names: tuple((name, None) for name in names))
     assert "damaged" in cache.database.damage

@@ -67,7 +67,7 @@ def test_an_error_rolls_back(cache: CacheDir, monkeypatch: pytest.MonkeyPatch) -
     stored = cache.put(URL, b"body")
     monkeypatch.setattr(cache.blobs, "remove", fail)
     with pytest.raises(ZeroDivisionError):
-        cache.index.drop_blob(stored.digest, cache.blobs)
+        cache.blob_rows.drop_blob(stored.digest, cache.blobs)
     assert cache.stored(URL) == [stored]
     assert cache.body(stored) == b"body"
 

@@ -29,7 +29,7 @@ def put(cache: CacheDir, name: str, came: float) -> None:
 def times(cache: CacheDir) -> dict[str, tuple[float, float]]:
     """When each came, and when it was accessed, in seconds from NOW; None for the beginning of time."""
     found = {}
-    for access in cache.index.walk():
+    for access in cache.listing.walk():
         came = access.entry.response_time
         found[access.entry.key.rpartition("/")[2]] = (came and came - NOW, access.accessed - NOW)
     return found

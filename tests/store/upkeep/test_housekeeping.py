@@ -31,7 +31,7 @@ def test_noting_writes_nothing_and_flushing_writes_once(cache: CacheDir, houseke
             housekeeper.note_access(stored.id, 5e9 + number)
             housekeeper.count({"hit": 1, "bytes": 4})
     housekeeper.flush()
-    (access,) = cache.index.walk()
+    (access,) = cache.listing.walk()
     assert (access.accessed, access.hits) == (5e9 + 999, 1000)
     assert cache.index.counters() == {"hit": 1000, "bytes": 4000}
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.in_files
 
 def recover(cache: CacheDir, boot: str) -> None:
     space = cache.space()
-    Recovery(space, cache.index, cache.blobs, cache.fsck).run(boot)
+    Recovery(space, cache.index, cache.blob_rows, cache.blobs, cache.fsck).run(boot)
 
 
 @pytest.mark.parametrize(

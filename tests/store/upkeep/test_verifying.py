@@ -18,7 +18,9 @@ SMALL, MIDDLE, LARGE = b"small body", b"middle body " * 2000, b"large body " * 2
 
 
 def verifier(cache: CacheDir, counters: Counter[str]) -> Verifier:
-    return Verifier(Share(percent=10), cache.index, cache.blobs, cache.fsck, counters.update)
+    return Verifier(
+        Share(percent=10), cache.index, cache.blob_rows, cache.blobs, cache.fsck, counters.update
+    )
 
 
 def test_a_round_finds_what_is_damaged(cache: CacheDir) -> None:
@@ -82,7 +84,7 @@ def test_one_process_verifies_and_goes_on_where_it_was(cache: CacheDir) -> None:
 
 def test_none_is_read_where_none_is_wanted(cache: CacheDir) -> None:
     cache.put(URL, SMALL)
-    Verifier(Share(), cache.index, cache.blobs, cache.fsck, pytest.fail).start()
+    Verifier(Share(), cache.index, cache.blob_rows, cache.blobs, cache.fsck, pytest.fail).start()
     assert not (cache.path / "verify.lock").exists()
 
 
