@@ -42,7 +42,8 @@ def _result(outcome: Outcome) -> tuple[str, str]:
 def _hit(outcome: Outcome) -> str:
     if outcome.status == 304:
         return "IMS_HIT"
-    return "NEGATIVE_HIT" if outcome.status >= 400 else "HIT"
+    # 412 and 416 are about the client's own conditions and ranges: what is stored is no error.
+    return "NEGATIVE_HIT" if outcome.status >= 400 and outcome.status not in (412, 416) else "HIT"
 
 
 def _miss(outcome: Outcome) -> str:

@@ -16,6 +16,7 @@ from pyproxycache.report.squid_codes import hierarchy, result_code
         ("TCP_HIT_ABORTED", {"result": Result.HIT, "status": 200, "aborted": True}),
         ("TCP_IMS_HIT", {"result": Result.HIT, "status": 304}),
         ("TCP_NEGATIVE_HIT", {"result": Result.HIT, "status": 404}),
+        ("TCP_HIT", {"result": Result.HIT, "status": 416}),
         ("TCP_HIT", {"result": Result.STALE, "status": 200}),
         ("TCP_REFRESH_FAIL_OLD", {"result": Result.STALE, "status": 200, "forward": Forward.STALE}),
         ("TCP_CF_REFRESH_FAIL_OLD", {"result": Result.STALE, "forward": Forward.STALE, "collapsed": True}),
