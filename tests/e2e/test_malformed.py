@@ -1,5 +1,7 @@
 """What is no proper HTTP is refused with a reason, the connection closed, and no origin sees it."""
 
+import contextlib
+import ssl
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -170,6 +172,35 @@ def test_short_body_does_not_spoil_the_connection_to_the_origin(cache: Proxy, or
     assert b"50 bytes" in reply.body
     assert cache.get(origin.url("/ok")).body == b"fine"
     assert [asked.body for asked in origin.asked("/ok")] == [b"", b""]
+
+
+def client_hello() -> bytes:
+    """What a client sends that takes the port for one of https."""
+    context, sent = ssl.create_default_context(), ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="cache.example.org")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return sent.read()
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (client_hello(), "it begins TLS, and this port speaks plain HTTP"),
+        (client_hello().replace(b"\n", b"\r"), "it begins TLS, and this port speaks plain HTTP"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "it begins HTTP/2, and this port speaks HTTP/1.1"),
+    ],
+    ids=["TLS", "TLS without a line", "HTTP/2"],
+)
+@pytest.mark.parametrize("step", [1, 1000])
+def test_another_protocol_is_named(cache: Proxy, data: bytes, told: str, step: int) -> None:
+    with Conversation(cache.address) as client:
+        with contextlib.suppress(OSError):  # it is refused by its first bytes
+            for start in range(0, len(data), step):
+                client.send(data[start : start + step])
+        reply = client.reply()
+    assert (reply.status, told in reply.body.decode()) == (400, True)
+    assert f"refused a request of 127.0.0.1: {told}" in cache.log()
 
 
 def test_long_request_line_within_the_limit(cache: Proxy, origin: Origin) -> None:

@@ -26,7 +26,13 @@ from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.memory.reusable_answers import ReusableAnswer, reusable_answer_of
 from pyproxycache.front.requests.interim import InterimHeads
 from pyproxycache.front.requests.raw_request import RawRequest
-from pyproxycache.front.requests.refusals import as_ours, reason_of_refusal, refusal, refused_with
+from pyproxycache.front.requests.refusals import (
+    as_ours,
+    check_protocol,
+    reason_of_refusal,
+    refusal,
+    refused_with,
+)
 from pyproxycache.front.requests.request_body import RequestBody
 from pyproxycache.front.requests.simple import names_as_sent, simple_head
 from pyproxycache.front.requests.target import with_ascii_target
@@ -117,6 +123,7 @@ class RequestRunner:
     def _parsed(self, transaction: Transaction) -> tuple[RawRequest, InterimHeads, Parsed]:
         """The request in the buffer, by gunicorn's parser: it may have content behind its head."""
         connection = transaction.connection
+        check_protocol(connection.buffer)
         connection.buffer = with_ascii_target(connection.buffer)
         head, _end, _behind = connection.buffer.partition(b"\r\n\r\n")
         sent = names_as_sent(head)

@@ -8,9 +8,25 @@ from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
 from pyproxycache.rules.userinfo import without_userinfo
 
 _OTHER_PROTOCOLS = {
-    "\x16\x03": "it begins TLS, and this port speaks plain HTTP: ask it with http://",
-    "PRI * HTTP/2": "it begins HTTP/2, and this port speaks HTTP/1.1",
+    b"\x16\x03": "it begins TLS, and this port speaks plain HTTP: ask it with http://",
+    b"PRI * HTTP/2": "it begins HTTP/2, and this port speaks HTTP/1.1",
 }
+
+
+class OtherProtocol(http_errors.ParseException):  # type: ignore[misc]
+    """What came is no HTTP/1.1; the message says what it is, and quotes nothing."""
+
+
+def check_protocol(data: bytes) -> None:
+    """Raises OtherProtocol if this, the first that came, begins another protocol."""
+    for begin, text in _OTHER_PROTOCOLS.items():
+        if data.startswith(begin):
+            raise OtherProtocol(text)
+
+
+def is_tls(data: bytes) -> bool:
+    """Whether this begins TLS, which has no lines to wait for."""
+    return data.startswith(b"\x16\x03")
 
 
 def refused_with(error: http_errors.ParseException) -> str:
@@ -24,12 +40,12 @@ def refused_with(error: http_errors.ParseException) -> str:
 
 def refusal(error: http_errors.ParseException) -> str:
     """The reason of the refusal for the client; may quote the request."""
-    return _other_protocol(error) or without_userinfo(str(error))
+    return without_userinfo(str(error))
 
 
 def reason_of_refusal(error: http_errors.ParseException) -> str:
     """The reason of the refusal for the log; quotes nothing of the request, which may hold secrets."""
-    return _other_protocol(error) or type(error).__name__
+    return str(error) if isinstance(error, OtherProtocol) else type(error).__name__
 
 
 def as_ours(error: BaseException) -> ProxyError:
@@ -39,12 +55,3 @@ def as_ours(error: BaseException) -> ProxyError:
     if isinstance(error, http_errors.ParseException):
         return BadRequest(reason_of_refusal(error))
     return ProxyError(type(error).__name__)
-
-
-def _other_protocol(error: http_errors.ParseException) -> str:
-    if isinstance(error, http_errors.InvalidRequestLine | http_errors.InvalidRequestMethod):
-        line = str(getattr(error, "req", "") or getattr(error, "method", ""))
-        for begin, text in _OTHER_PROTOCOLS.items():
-            if line.startswith(begin):
-                return text
-    return ""

@@ -3,16 +3,20 @@
 import pytest
 from gunicorn.http import errors
 
-from pyproxycache.front.requests.refusals import as_ours, reason_of_refusal, refusal, refused_with
+from pyproxycache.front.requests.refusals import (
+    OtherProtocol,
+    as_ours,
+    reason_of_refusal,
+    refusal,
+    refused_with,
+)
 
 
 @pytest.mark.parametrize(
     ("error", "status", "told", "logged"),
     [
         (errors.InvalidRequestLine("secret"), "400", "request line: 'secret'", "InvalidRequestLine"),
-        (errors.InvalidRequestLine("\x16\x03\x01\x02"), "400", "http://", "begins TLS"),
-        (errors.InvalidRequestLine("PRI * HTTP/2.0"), "400", "HTTP/1.1", "begins HTTP/2"),
-        (errors.InvalidRequestMethod("\x16\x03\x01"), "400", "http://", "begins TLS"),
+        (OtherProtocol("it begins TLS"), "400", "begins TLS", "begins TLS"),
         (errors.UnsupportedTransferCoding("x"), "501", "coding", "UnsupportedTransferCoding"),
         (errors.InvalidRequestLine("x http://u:p@h/"), "400", "h/", "InvalidRequestLine"),
     ],
