@@ -1,4 +1,4 @@
-"""The protocol of bodies: how an answer's bytes are taken, wherever they come from."""
+"""The protocol of bodies: how an answer's bytes are read, wherever they come from."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ class Body(Protocol):
         raise WouldBlock
 
     def ready_piece(self) -> Piece | None:
-        """The rest of the body, if it is here as one piece that will not change; else None."""
+        """The rest of the body if it is there as one piece that does not change; else None."""
         return None
 
     @abstractmethod
     def close(self) -> None:
-        """Release the source; may be called at any time, and more than once."""
+        """Release the source; may be called at any time, also more than once."""
 
 
 class BytesBody(Body):

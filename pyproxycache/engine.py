@@ -49,30 +49,30 @@ class Engine:
         self._components = components
 
     def handle(self, resource: Resource, request: Request, facts: Facts) -> Steps[Response]:
-        """The answer, whatever happens."""
+        """The answer to the request; a ProxyError becomes an answer, too."""
         try:
             self._components.upstream.refuse_loop(request)
-            if request.body is not None:  # which may have to be waited for
+            if request.body is not None:  # the client may be slow to send it
                 yield Asks(request.url.authority)
             return (yield from self._answer(Inquiry(resource, with_content_key(request), facts)))
         except ProxyError as error:
             return failed(error, facts)
 
     def purge(self, resource: Resource) -> bool:
-        """Purge what is stored for the resource; tells whether there was anything. Raises StoreError."""
+        """Purge the resource's entries; returns whether there were any. Raises StoreError."""
         return self._components.index.purge([resource.key]) > 0
 
     def _answer(self, inquiry: Inquiry) -> Steps[Response]:
         components = self._components
         resource, request, facts = inquiry.resource, inquiry.request, inquiry.facts
         varies: tuple[str, ...] = ()
-        lost: list[Entry] = []  # what was found, and could not be served
-        # A follower whose flight turns out not to be for it asks again: the one bounded loop.
+        lost: list[Entry] = []  # entries found in the last attempt, which could not be served
+        # A follower whose flight does not fit its request looks again: the only loop, which is bounded.
         for _ in range(_ATTEMPTS):
             looked_up = components.lookup.find(resource, request)
             found = looked_up.entries
             if lost and found == lost:
-                break  # nor can it be forgotten now
+                break  # the index still has them, and a further attempt would end the same
             facts.note(Attempted(resource.key))
             match decide.on_request(request, found, resource.rules, clock.wall()):
                 case decisions.Refuse(status, text):
@@ -114,7 +114,7 @@ class Engine:
 
     def _refresh(self, resource: Resource, request: Request, looked_up: LookupResult, entry: Entry) -> None:
         plain = replace(request, interim=None, cancellation=None, login=None)
-        if request.method == "HEAD":  # whose answer would have nothing to store
+        if request.method == "HEAD":  # its answer would have no body to store
             plain = replace(plain, method="GET")
         fetch = decide.validating(plain, entry, Forward.STALE)
         varies = tuple(name for name, _value in entry.vary)
@@ -122,7 +122,7 @@ class Engine:
         self._components.refresher.start(resource.key, lambda: self._components.fetcher.refresh(job))
 
     def _fetch(self, job: FetchJob) -> Steps[Fetched]:
-        """Fetch, with what is known of other variants of the response."""
+        """Fetch, with validators and Vary of other stored variants of the response."""
         known = job.fetch.stale or next(iter(job.looked_up.entries), None)
         if known is None and job.looked_up.is_known:
             variants = self._components.index.variants(job.resource.key, _VARIANTS)
@@ -135,7 +135,7 @@ class Engine:
 
 
 def failed(error: ProxyError, facts: Facts) -> Response:
-    """The answer in place of one that the error prevented."""
+    """The answer that tells of the error, which is noted."""
     facts.note(AttemptFailed(type(error).__name__, error.fault))
     if isinstance(error, ClientGone):
         facts.note(ClientLeft())

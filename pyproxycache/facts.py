@@ -1,4 +1,4 @@
-"""What the steps of one request say of it: small facts, in order, of which nothing is ever taken back."""
+"""Facts that the steps of one request note of it, in order; none is ever taken back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """An attempt to answer begins, under this key; what was said of the one before is of that alone."""
+    """An attempt to answer begins, under this cache key; facts noted before are of earlier attempts."""
 
     key: str
 
@@ -32,7 +32,7 @@ class Forwarded:
 
 @dataclass(frozen=True, slots=True)
 class ForwardedAlone:
-    """The request goes to the origin for its client alone: neither another's answer nor, so far, stored."""
+    """The request goes to the origin for this client alone; its answer is not shared or, so far, stored."""
 
     reason: Forward
 
@@ -64,14 +64,14 @@ class BeingStored:
 
 @dataclass(frozen=True, slots=True)
 class NotStored:
-    """The origin's answer is not stored, and why; overruled where it is stored after all."""
+    """The origin's answer is not stored, and why; a later BeingStored overrules it."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class ServedAs:
-    """The answer is of this kind; `ttl`: for how long a stored one is fresh (seconds), `detail`: why."""
+    """The answer is of this kind; `ttl` is how long a stored one is still fresh (seconds), `detail` why."""
 
     result: Result
     ttl: int | None = None
@@ -80,7 +80,7 @@ class ServedAs:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """An error of this kind (its class) took the place of the answer, by this side's fault."""
+    """An error of this kind (the name of its class) took the answer's place; `fault` tells whose it is."""
 
     kind: str
     fault: Fault
@@ -96,7 +96,7 @@ class HeadMade:
 
 @dataclass(frozen=True, slots=True)
 class AnswerSent:
-    """So many bytes of the answer's head and body were sent."""
+    """How many bytes of the answer's head and body were sent."""
 
     head_bytes: int
     body_bytes: int
@@ -109,12 +109,12 @@ class ClientLeft:
 
 @dataclass(frozen=True, slots=True)
 class AnswerBroken:
-    """The answer ended short, which the client was told by breaking its connection."""
+    """The answer ended too early, which the client sees by its connection being reset."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestEnded:
-    """The request is over, `at` a time by the monotonic clock (seconds)."""
+    """The request ended at this time of the monotonic clock (seconds)."""
 
     at: float
 
@@ -140,7 +140,7 @@ Fact = (
 
 
 class ByteCount:
-    """Counts bytes, of which there are ever more."""
+    """A count of bytes, which only grows."""
 
     __slots__ = ("total",)
 
@@ -155,10 +155,10 @@ _NOTHING = Outcome()
 
 
 class Facts:
-    """The facts of one request, and the bytes `received` of origins for it, and `uploaded` by a tunnel.
+    """The facts of one request, and its bytes `received` from origins and `uploaded` through a tunnel.
 
-    `known` is what was known before the first fact. It belongs to the request's steps and to its body,
-    of which one thread at a time has the turn.
+    `known` is what was known before the first fact. Used by one thread at a time: the one that runs the
+    request's steps, or reads its body.
     """
 
     __slots__ = ("_noted", "known", "received", "uploaded")
@@ -169,9 +169,9 @@ class Facts:
         self._noted: list[Fact] = []
 
     def note(self, *facts: Fact) -> None:
-        """Add what has become known, in this order."""
+        """Add facts, in this order."""
         self._noted += facts
 
     def noted(self) -> tuple[Fact, ...]:
-        """The facts so far, the oldest first."""
+        """All facts noted so far, the oldest first."""
         return tuple(self._noted)

@@ -72,7 +72,7 @@ class Headers:
         return frozenset(self._index)
 
     def without(self, *names: str) -> Headers:
-        """The fields without those of these names, in any case."""
+        """The fields without those of these names, which may be in any case."""
         return self.lacking({name.lower() for name in names})
 
     def lacking(self, names: AbstractSet[str]) -> Headers:
@@ -106,7 +106,7 @@ def _indexed(fields: tuple[tuple[str, str], ...]) -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A host and a port; an IPv6 address has no brackets here, and has them in the text."""
+    """A host and a port; an IPv6 address has brackets only in the text."""
 
     host: str
     port: int
@@ -180,7 +180,7 @@ class Request:
     cancellation: Cancellation | None = field(default=None, compare=False)
     """Breaks off what is done for the client if it leaves; None if no client waits for the answer."""
     login: ConnectionLogin | None = field(default=None, compare=False)
-    """The connection at which the client has logged in; None if no client's connection asks."""
+    """The connection at which the client has logged in; None if the request comes from no connection."""
 
     def with_headers(self, headers: Headers) -> Self:
         """The request with these headers in place of its own."""
@@ -188,7 +188,7 @@ class Request:
 
     @property
     def logs_in(self) -> bool:
-        """Whether it needs a connection to the origin that is logged in, or logs one in."""
+        """Whether the request needs a logged-in connection to the origin, or logs one in (RFC 4559)."""
         is_logged_in = self.login is not None and self.login.is_at(self.url.origin)
         return is_logged_in or _logs_in(self.headers, "authorization")
 
@@ -203,12 +203,12 @@ class Head:
 
     @property
     def logs_in(self) -> bool:
-        """Whether it is a step in authenticating its connection (RFC 4559)."""
+        """Whether the response is a step in authenticating its connection (RFC 4559)."""
         return _logs_in(self.headers, "www-authenticate") or _logs_in(self.headers, "proxy-authenticate")
 
     @property
     def size(self) -> int:
-        """The size of its fields in HTTP/1.1 (bytes)."""
+        """The size of the fields in HTTP/1.1 (bytes)."""
         return sum(len(name) + len(value) + 4 for name, value in self.headers)
 
 

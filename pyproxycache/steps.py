@@ -1,4 +1,4 @@
-"""Requests are answered in steps, between which they wait without holding a thread."""
+"""Steps: requests are answered in steps, between which they wait without holding a thread."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ T = TypeVar("T")
 
 
 class Awaited(Protocol):
-    """Something that a request may have to wait for, such as the head of a flight."""
+    """The protocol of what a request may have to wait for, such as the head of a flight."""
 
     def is_there(self) -> bool:
-        """Whether it has come, so that no wait is needed."""
+        """Whether it has come, so that nobody needs to wait."""
 
     def when_there(self, wake: Callable[[], None]) -> bool:
-        """Have `wake` called once, by any thread, when it may have come; false if it has come already."""
+        """Have `wake` called once, by any thread, when it may have come.
+
+        Returns false if it has come already; then `wake` is not called.
+        """
 
     def forget(self, wake: Callable[[], None]) -> None:
-        """Take back a `wake` that was given to when_there()."""
+        """Do not call a `wake` that was given to when_there() any more."""
 
     def wait(self) -> None:
         """Block until it has come."""
@@ -27,7 +30,10 @@ class Awaited(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """Says that the next step asks this origin (host, and port unless default), which may take long."""
+    """Tells that the next step asks this origin, which may take long.
+
+    `origin` is the authority: host, and port unless it is the default.
+    """
 
     origin: str
 
@@ -43,7 +49,7 @@ def until_there(awaited: Awaited) -> Steps[None]:
 
 
 def at_once(work: Callable[[], T]) -> Steps[T]:
-    """What comes to its end without waiting for anything."""
+    """Steps that do the work without waiting for anything, and return its result."""
     yield from ()
     return work()
 

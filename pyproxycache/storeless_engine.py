@@ -17,14 +17,14 @@ from pyproxycache.upstream.client import Upstream
 
 
 class StorelessEngine:
-    """Takes the place of Engine without a store: passes each answer on; `why` says why there is none."""
+    """Takes the Engine's place without a store, and passes requests on; `why` tells why there is none."""
 
     def __init__(self, upstream: Upstream, why: str) -> None:
         self._upstream = upstream
         self._why = why
 
     def handle(self, resource: Resource, request: Request, facts: Facts) -> Steps[Response]:
-        """The answer, whatever happens."""
+        """The answer to the request; a ProxyError becomes an answer, too."""
         try:
             self._upstream.refuse_loop(request)
             if request_directives(request.headers).only_if_cached:
@@ -45,5 +45,5 @@ class StorelessEngine:
         return relayed(exchange, request)
 
     def purge(self, _resource: Resource) -> bool:
-        """Raises StoreError: what lies in the folder cannot be forgotten now."""
+        """Raise StoreError, as entries in the folder cannot be removed without opening the store."""
         raise StoreError(self._why)

@@ -6,8 +6,12 @@ import re
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
-_SIZE_FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_AGE_FACTORS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+SIZE_UNITS = {"T": 1 << 40, "G": 1 << 30, "M": 1 << 20, "K": 1 << 10}
+"""The bytes of each unit of sizes, the largest first."""
+
+AGE_UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+"""The seconds of each unit of ages, the largest first."""
 
 
 def parse_size(text: str) -> int:
@@ -17,7 +21,7 @@ def parse_size(text: str) -> int:
         raise ValueError(
             f"{text!r} is not a size: a number, alone or with K, M, G or T behind it, as in 200G"
         )
-    return int(float(match[1]) * _SIZE_FACTORS[match[2].upper()])
+    return int(float(match[1]) * SIZE_UNITS.get(match[2].upper(), 1))
 
 
 def parse_age(text: str) -> float:
@@ -27,7 +31,7 @@ def parse_age(text: str) -> float:
         raise ValueError(
             f"{text!r} is not an age: a number, alone or with s, m, h, d or w behind it, as in 30d"
         )
-    return float(match[1]) * _AGE_FACTORS[match[2]]
+    return float(match[1]) * AGE_UNITS.get(match[2], 1)
 
 
 def format_size(size: float) -> str:
@@ -46,10 +50,8 @@ def format_count(count: int, noun: str) -> str:
 
 def format_age(seconds: float) -> str:
     """The age (seconds) in its largest whole unit: "3d"."""
-    for unit, factor in (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= factor:
-            return f"{seconds / factor:.0f}{unit}"
-    return f"{seconds:.0f}s"
+    unit, factor = next(((u, f) for u, f in AGE_UNITS.items() if seconds >= f), ("s", 1))
+    return f"{seconds / factor:.0f}{unit}"
 
 
 def format_duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Url
 from pyproxycache.options import Share
 from pyproxycache.rules.urls import parse_url
-from pyproxycache.units import parse_age, parse_size
+from pyproxycache.units import AGE_UNITS, SIZE_UNITS, parse_age, parse_size
 
 _HOST = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 _EXCEPTION = re.compile(rf"\.?{_HOST}")
@@ -21,9 +21,6 @@ _ADDRESS = re.compile(rf"(?P<host>{_HOST}|\[(?P<six>[^\]]*)\]|):(?P<port>\d{{1,5
 _STATUS = re.compile(r"[1-5](?:\d\d|xx)")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-_SIZE_UNITS = (("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10))
-_AGE_UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 class Notation(NamedTuple):
@@ -275,14 +272,14 @@ def _write_share(share: Share) -> Any:
 
 
 def _write_size(size: int) -> int | str:
-    for unit, factor in _SIZE_UNITS:
+    for unit, factor in SIZE_UNITS.items():
         if size and size % factor == 0:
             return f"{size // factor}{unit}"
     return size
 
 
 def _write_age(age: float) -> float | str:
-    for unit, factor in _AGE_UNITS:
+    for unit, factor in AGE_UNITS.items():
         if age and age % factor == 0:
             return f"{age / factor:.0f}{unit}"
     return age

@@ -113,7 +113,7 @@ class Names:
         host, port = key
         try:
             addresses, error = _resolved(host, port), None
-        except Exception as failure:  # any at all, also MemoryError: those who wait have to learn of it
+        except Exception as failure:  # also a MemoryError: those who wait have to learn of it
             addresses, error = [], failure
         with self._changed:
             self._learn(key, addresses, error)

@@ -51,7 +51,7 @@ class Stream(Protocol):
         """Tell the peer that no more will be sent; raises OSError if it is gone."""
 
     def reset(self) -> None:
-        """Have `close` reset the connection, so that the peer does not take it for a proper end."""
+        """Have close() reset the connection, so that the peer does not take it for a proper end."""
 
     def close(self) -> None:
         """Close the connection."""

@@ -47,8 +47,8 @@ def _default_silence(_url: Url, _head: Head | None) -> None:
 class Upstream:
     """Sends requests to origins; connections are made only to addresses that `admit` allows.
 
-    `name` is that of this proxy in Via, `authorization` the Proxy-Authorization for the parent, if any.
-    Safe to use from any thread.
+    `name` is this proxy's in Via, `authorization` the Proxy-Authorization for the parent, "" for none. Safe
+    to use from any thread.
     """
 
     def __init__(
@@ -109,10 +109,10 @@ class Upstream:
             return self._received(connection, received, request, facts, literal)
 
     def tunnel(self, end: Authority, via: str, client: str, facts: Facts) -> FarEnd:
-        """Open a way through to a host and port for the client (its IP address), which is to be closed.
+        """Open a tunnel to a host and port for the client (its IP address), which the caller has to close.
 
-        `via` is what the next proxy is told of those that the request came through (RFC 9110 section
-        7.6.3), up to the version in which it came. Raises UpstreamUnreachable, UpstreamTimeout,
+        `via` is the value of Via for the next proxy, up to the version that this proxy's name follows (RFC
+        9110 section 7.6.3). Raises UpstreamUnreachable, UpstreamTimeout,
         RefusedByParent, Forbidden or LoopDetected.
         """
         self._refuse_loop(via, str(end))
@@ -158,7 +158,7 @@ class Upstream:
         return self._route_to(origin)
 
     def _tunnel_route(self, end: Authority) -> Route:
-        """The way to where the connection's bytes are nobody's business on the way."""
+        """The route to a host and port, by a tunnel if it leads through the parent."""
         route = self._route_to(end)
         return replace(route, tunnelled=end) if route.through_parent else route
 

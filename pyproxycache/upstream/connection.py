@@ -52,9 +52,10 @@ class OriginConnection:
     """One connection to an origin or the parent; `peer` is the IP address at its other end.
 
     A wait for a byte ends after `silence` seconds; a head has to be complete `head_seconds` after its first
-    byte. `early` is what was read of it already. `authorization` is what the parent is told that reads the
-    requests; "" for none. `used`: it has carried a request. `has_sent_content`: so that it cannot be kept,
-    as the origin may read unread content as the next request. It closes when it is garbage collected.
+    byte. `early` was read from the socket already. `authorization` is the Proxy-Authorization for a parent
+    that reads the requests, "" for none. `used`: it has carried a request. `has_sent_content`: it cannot be
+    kept, as the origin may take unread content for the next request. It closes when it is garbage
+    collected.
     """
 
     def __init__(
@@ -180,7 +181,7 @@ class OriginConnection:
         return clock.steady() - self.idle_since <= IDLE_SECONDS and not self.reader.is_ready()
 
     def raw(self) -> tuple[Stream, bytes]:
-        """The stream, for another protocol than HTTP, and the bytes of it that were read already."""
+        """The stream for another protocol than HTTP, and its bytes that were read already."""
         return stream_over(self._sock), self.reader.take_buffered()
 
     def break_off(self) -> None:

@@ -44,7 +44,7 @@ _FOR_A_CONNECTION = 2  # descriptors: addresses may be raced
 class Dialler:
     """Makes connections to origins; each goes to an address of its host that `admit` allows.
 
-    `name` is that of this proxy in Via, `authorization` what the parent wants to see, "" for nothing.
+    `name` is this proxy's in Via, `authorization` the Proxy-Authorization for the parent, "" for none.
     Raises ConfigError if the CA file cannot be used.
     """
 
@@ -68,7 +68,7 @@ class Dialler:
     ) -> OriginConnection:
         """Make a connection for the client (its IP address), before the deadline (monotonic) if any.
 
-        `via` is what stands before this proxy's name in the Via of a CONNECT to the parent. Raises
+        `via` is the value of Via in a CONNECT to the parent, up to this proxy's name. Raises
         UpstreamUnreachable, UpstreamTimeout, RefusedByParent, Forbidden or LoopDetected.
         """
         make_sure_of(_FOR_A_CONNECTION)
@@ -142,9 +142,9 @@ class Dialler:
     def _opened(
         self, sock: socket.socket, route: Route, deadline: float, via: str
     ) -> tuple[socket.socket, bytes]:
-        """The connected socket, after opening the parent's tunnel and TLS where the route has them.
+        """The connected socket, after opening the parent's tunnel and TLS if the route has them.
 
-        With it come the bytes that were read of it.
+        Returns the socket and the bytes that were read from it already.
         """
         sock.settimeout(max(0.001, deadline - clock.steady()))
         early = b""
@@ -172,7 +172,7 @@ class Dialler:
             raise
 
     def _open_tunnel(self, sock: socket.socket, end: Authority, deadline: float, via: str) -> bytes:
-        """Have the parent open a tunnel (RFC 9110 section 9.3.6); what has come through it is returned."""
+        """Have the parent open a tunnel (RFC 9110 section 9.3.6); returns bytes that came by it already."""
         lines = [f"CONNECT {end} HTTP/1.1", f"Host: {end}", f"Via: {via} {self._name}"]
         if self._authorization:
             lines.append(f"Proxy-Authorization: {self._authorization}")
@@ -200,7 +200,7 @@ def _far_end(route: Route) -> Authority:
 
 
 def _refusal(end: Authority, head: Head) -> ProxyError:
-    """What a client is told when the parent has answered a CONNECT like this."""
+    """The error for a CONNECT that the parent has answered with this head."""
     text = f"the parent opens no tunnel to {end}: {head.status} {head.reason}".rstrip()
     if head.status == 403:
         return RefusedByParent(text)

@@ -17,7 +17,7 @@ class Exchange(Body):
     """One answer being received, which has to be read to its end or closed.
 
     `length` is the body's in bytes, None if it is not known before its end. `peer` is the origin's IP
-    address, "" if only the parent knows it. Bytes that are read are counted as `received`. `keep` is
+    address, "" if only the parent knows it. Bytes read are counted in the facts' `received`. `keep` is
     called with the connection if it can carry another request; None: it is closed. Raises
     UpstreamMalformed.
     """
@@ -39,7 +39,7 @@ class Exchange(Body):
         is_last = connection.has_sent_content or not may_persist(received, method, self._body)
         self._keep = None if is_last else keep
         self._received = facts.received
-        # Reentrant: a reader that the collector of cycles closes may end the answer from within.
+        # Reentrant: the garbage collector may close a reader, and this with it, while the lock is held.
         self._lock = threading.RLock()
         self._open = True  # guarded by _lock: once false, the connection may serve another request
         self._missing: int | None = None

@@ -1,4 +1,4 @@
-"""The other end of a connection that carries no HTTP any more, or never did."""
+"""The far end of a tunnel, or of a connection that has switched to another protocol."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pyproxycache.upstream.connection import OriginConnection
 
 
 class FarEnd:
-    """The stream to the other end, and its bytes that came already (`early`)."""
+    """The stream to the far end, and its bytes that were read already (`early`)."""
 
     def __init__(self, connection: OriginConnection) -> None:
         self.stream, self.early = connection.raw()
