@@ -74,16 +74,16 @@ def purge(
     if prefix:
         _refuse_no_prefix(urls)
     store = cache.store
-    index, removals, blobs, space = store.index, store.removals, store.blobs, store.space
+    index, removals, blobs, full_disk = store.index, store.removals, store.blobs, store.full_disk
     with errors_for_people():
         if group is not None:
             of_group = partial(index.purge_group, group, None if origin is None else _origin(origin))
-            count = space.on_full_disk(of_group)
+            count = full_disk.forget(of_group)
         else:
             chosen_ones = partial(_purge, cache, urls, prefix, pattern, everything)
             unlink = partial(removals.unlink_all, blobs) if everything else None
-            count = space.on_full_disk(chosen_ones, unlink)
-        space.on_full_disk(partial(removals.drop_unnamed, blobs))
+            count = full_disk.forget(chosen_ones, unlink)
+        full_disk.forget(partial(removals.drop_unnamed, blobs))
     if as_json:
         print_json({"purged": count})
     else:

@@ -20,6 +20,7 @@ from pyproxycache.store.sqlite.database import Database
 from pyproxycache.store.upkeep.ballast import Ballast
 from pyproxycache.store.upkeep.clock_changes import ClockChanges
 from pyproxycache.store.upkeep.fsck import Fsck
+from pyproxycache.store.upkeep.full_disk import FullDisk
 from pyproxycache.store.upkeep.recovery import Recovery
 from pyproxycache.store.upkeep.space import Space
 
@@ -38,6 +39,7 @@ class OpenStore:
     blob_rows: BlobRows
     claims: Claims
     space: Space
+    full_disk: FullDisk
     fsck: Fsck
     recovery: Recovery
     clock_changes: ClockChanges
@@ -64,7 +66,8 @@ def open_store(options: StoreOptions) -> OpenStore:
     index, removals, blob_rows = Index(database), Removals(database), BlobRows(database)
     claims = Claims(database, blobs)
     whole_bodies = WholeBodies(database, blobs)
-    space = Space(options, index, removals, claims, blobs)
+    full_disk = FullDisk(index, removals, blobs, Ballast(options.path))
+    space = Space(options, removals, claims, blobs, full_disk)
     space.restock()
     fsck = Fsck(index, blob_rows, blobs, whole_bodies)
     recovery = Recovery(space, index, blob_rows, blobs, fsck)
@@ -79,6 +82,7 @@ def open_store(options: StoreOptions) -> OpenStore:
         blob_rows=blob_rows,
         claims=claims,
         space=space,
+        full_disk=full_disk,
         fsck=fsck,
         recovery=recovery,
         clock_changes=ClockChanges(database),

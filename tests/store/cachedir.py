@@ -30,7 +30,9 @@ from pyproxycache.store.index.removals import Removals
 from pyproxycache.store.index.rows import insert_entry
 from pyproxycache.store.ports import DownloadWriter, JoinFlight, LeadFlight
 from pyproxycache.store.sqlite.database import Database
+from pyproxycache.store.upkeep.ballast import Ballast
 from pyproxycache.store.upkeep.fsck import Fsck
+from pyproxycache.store.upkeep.full_disk import FullDisk
 from pyproxycache.store.upkeep.space import Space
 from pyproxycache.store.values import VaryValues
 
@@ -76,7 +78,11 @@ class CacheDir:
     def space(self, max_size: int | None = None, unused: float | None = None) -> Space:
         """Keeps no disk reserve: the machine's disk is not the tests' business."""
         options = StoreOptions(path=self.path, max_size=max_size, unused=unused, reserve=Share())
-        return Space(options, self.index, self.removals, self.claims, self.blobs)
+        return self.space_by(options)
+
+    def space_by(self, options: StoreOptions) -> Space:
+        full_disk = FullDisk(self.index, self.removals, self.blobs, Ballast(self.path))
+        return Space(options, self.removals, self.claims, self.blobs, full_disk)
 
     def close(self) -> None:
         if self._flights is not None:

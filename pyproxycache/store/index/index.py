@@ -127,10 +127,6 @@ class Index:
         """Write SQLite's log back into the file, as far as Database.settle() finds it due."""
         self._database.settle()
 
-    def refuse_endless_reader(self) -> None:
-        """Raise StoreError while another program's long transaction makes the log grow without end."""
-        self._database.refuse_endless_reader()
-
     def usage(self) -> Usage:
         """What is stored now, in sum."""
         ((size, blobs, entries),) = self._database.select("SELECT bytes, blobs, entries FROM usage")

@@ -34,6 +34,10 @@ class Removals:
         """Give the index's empty pages back to the disk, and cut its log short."""
         compact(self._database)
 
+    def refuse_endless_reader(self) -> None:
+        """Raise StoreError while another program's long transaction makes the log grow without end."""
+        self._database.refuse_endless_reader()
+
     def settling_at_once(self, at_once: bool = True) -> contextlib.AbstractContextManager[None]:
         """Have each settle() in the block write the log back: for a disk that has no room for a log."""
         return self._database.settling_at_once(at_once)

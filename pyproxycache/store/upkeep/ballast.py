@@ -11,13 +11,13 @@ _SHARE = 100
 
 
 class Ballast:
-    """A file whose room is given back on a full disk, where the index needs some to forget anything."""
+    """A file whose room is given back on a full disk, as the index needs some to remove an entry."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "ballast"
 
     def release(self) -> bool:
-        """Give the file's room to the disk; false where that was done before."""
+        """Give the file's room to the disk; false if the file was not there."""
         try:
             self._path.unlink()
         except OSError:
@@ -25,11 +25,11 @@ class Ballast:
         return True
 
     def restock(self, spare: int, capacity: int) -> None:
-        """Have it in a cache that may take so many bytes, where that many are spare on the disk."""
+        """Make the file, if it is not there: a hundredth of `capacity`, if `spare` is twice that."""
         size = min(_MOST, max(_LEAST, capacity // _SHARE))
         if spare < 2 * size or self._path.exists():
             return
-        # What goes wrong here is none's concern: there is no ballast then.
+        # An error is of no consequence: there is no ballast then.
         with contextlib.suppress(OSError):
             fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:

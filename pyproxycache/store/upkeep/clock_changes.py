@@ -53,7 +53,7 @@ def boot_id(told: Path = _BOOT_ID) -> str:
 class ClockChanges:
     """Notices that the clock was set, once for all processes, and mends the times that are stored.
 
-    The one that the last mending went by is in the table of facts. Belongs to one thread.
+    The clock reading that the stored times go by is in the table `facts`. Belongs to one thread.
     """
 
     def __init__(self, database: Database) -> None:
@@ -61,7 +61,10 @@ class ClockChanges:
         self._known: ClockReading | None = None
 
     def look(self, now: ClockReading | None = None) -> None:
-        """Mend what a change since the last look asks for (None: look now). Raises StoreError."""
+        """Correct the stored times if the clock was set since the last look; raises StoreError.
+
+        `now`: the clock reading to go by (None: the present one).
+        """
         now = now or reading()
         if self._known is not None and abs(now.booted - self._known.booted) < _LEAST:
             return
@@ -76,7 +79,7 @@ class ClockChanges:
             self._mend(now.wall, change)
 
     def _take_over(self, now: ClockReading) -> float | None:
-        """By how much the clock was set since anyone looked; None where a start may lie between."""
+        """Seconds by which the clock was set since a process looked; None if the machine started since."""
         with self._database.write() as db:
             found = db.execute("SELECT value FROM facts WHERE name = ?", (_FACT,)).fetchone()
             boot, _, booted = found[0].partition(" ") if found else ("", "", "")
@@ -87,15 +90,16 @@ class ClockChanges:
         return change
 
     def _let_access_end(self, now: float) -> None:
-        """Nothing was accessed after this moment: it would never count as unused."""
+        """Set access times later than `now` to it, as those entries would never count as unused."""
         if self._database.select(_LATER, (now + _LEAST,)):
             self._mend(now, 0.0)
 
     def _mend(self, now: float, change: float) -> None:
-        """Access times go with a clock that was set forward, and end at this moment.
+        """Correct access times and, after a step back, the times of responses.
 
-        With one that was set back, a response that came later than now is of unknown age, and has to stay
-        so when that moment comes again.
+        Access times go forward with the clock, but not beyond `now`. A response that was received later
+        than `now` has an unknown age, and gets 0 for its times so that it stays unknown when that time
+        comes.
         """
         forward, came_too_late = max(0.0, change), change < 0
 

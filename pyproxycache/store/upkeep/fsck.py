@@ -32,7 +32,7 @@ class Problem(Enum):
 class Finding:
     """One problem that a check found, and the digest of the body it is about.
 
-    `entry` is the one that names it, where the body is not known.
+    `entry` is the one that names the body, if the index has no row of that.
     """
 
     problem: Problem
@@ -50,7 +50,7 @@ class Fsck:
         self._bodies = bodies
 
     def check(self) -> Iterator[Finding | None]:
-        """Check every blob row and file; gives what is wrong with each, or None."""
+        """Check every blob and file, and give what is wrong with each, None if nothing is."""
         yield from self.check_bodies(self._blob_rows.blobs())
         for entry in self._blob_rows.unbacked():
             yield Finding(Problem.UNBACKED, entry.digest, entry)
@@ -63,12 +63,12 @@ class Fsck:
                 yield Finding(Problem.STRAY, digest)
 
     def check_bodies(self, blobs: Iterable[tuple[str, int]]) -> Iterator[Finding | None]:
-        """Compare these blobs (digests and sizes) with their digests; gives what check() does."""
+        """Check these blobs (digests and sizes), and give what is wrong with each, None if nothing is."""
         for digest, size in blobs:
             yield self._check_blob(digest, size)
 
     def fix(self, finding: Finding) -> None:
-        """Remove the damaged: the rows first, then the file. The next request fetches it again."""
+        """Remove what is damaged, the rows first, then the file; the next request fetches it again."""
         if finding.problem is Problem.STRAY:
             self._blob_rows.drop_strays([finding.digest], self._blobs)
         elif finding.entry is not None:

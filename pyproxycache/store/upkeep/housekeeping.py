@@ -23,8 +23,8 @@ class Housekeeper:
     """Gathers what requests note in memory; one thread a process, begun by `start`, writes it in batches.
 
     `_accesses` and `_counters` are guarded by `_lock`. A crash loses at most what came in since the last
-    flush. `chores` are done in each of its rounds, before anything is collected. `_collected` (monotonic)
-    is the thread's.
+    flush. `chores` are done in each of its rounds, before anything is collected. `_collected` (steady
+    seconds) belongs to the thread.
     """
 
     def __init__(self, index: Index, space: Space, chores: Sequence[Chore] = ()) -> None:
@@ -38,6 +38,7 @@ class Housekeeper:
         self._rounds = Rounds(every, Background("housekeeping", log, self.count))
 
     def start(self) -> None:
+        """Begin the rounds, on a thread of their own."""
         self._rounds.start()
 
     def note_access(self, entry_id: int, now: float, times: int = 1) -> None:
@@ -47,6 +48,7 @@ class Housekeeper:
             self._accesses[entry_id] = (now, hits + times)
 
     def count(self, increments: dict[str, int]) -> None:
+        """Add to the counters, by name."""
         with self._lock:
             self._counters.update(increments)
 
@@ -62,6 +64,7 @@ class Housekeeper:
                 log.warning("access times and counters of the last seconds are lost: %s", error)
 
     def close(self) -> None:
+        """End the rounds, and write what was gathered."""
         self._rounds.close()
         self.flush()
 

@@ -31,7 +31,7 @@ class Recovery:
     def run(self, boot: str | None = None) -> None:
         """Mend the store; `boot` names this run of the machine (None: ask the kernel).
 
-        Where that is unknown (""), each start may be the first one after the power went.
+        If that is unknown (""), each start is taken for the first one after a power failure.
         """
         boot = boot_id() if boot is None else boot
         self._space.recover()
@@ -43,7 +43,7 @@ class Recovery:
             self._index.set_fact("boot", boot)
 
     def _check_last_written(self, now: float) -> None:
-        """Read the bodies whose bytes may not have reached the disk when the power went."""
+        """Check the bodies whose bytes may not have reached the disk before a power failure."""
         sizes = self._blob_rows.last_used(_UNSETTLED_SECONDS, now)
         written = {digest: self._blobs.written(digest) for digest in sizes}
         # What a wrong clock has dated later than now says nothing of when the others were written.

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pyproxycache import clock
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.options import StoreOptions
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.files.file_lock import FileLock, LockBusy
-from pyproxycache.store.files.footprint import Disk, Footprint, room_beside_log
 from pyproxycache.store.flights.claims import Claims
 from pyproxycache.store.index.eviction import Candidate
-from pyproxycache.store.index.index import Index
 from pyproxycache.store.index.removals import Removals
-from pyproxycache.store.upkeep.ballast import Ballast
+from pyproxycache.store.upkeep.full_disk import FullDisk
+from pyproxycache.store.upkeep.gauge import LOW_WATER, Excess, Gauge
 
 _HIGH_WATER = 0.95
-_LOW_WATER = 0.90
 _PARTIAL_KEPT = 86400.0
 _BATCH = 1000
 _FINISHED_AT_ONCE = 50_000
-# Shares of the cache (one in so many): what takes its room whatever goes for it, what may be arriving at a
-# time, of which half is judged as one, and how far ahead of its bytes a body gets room.
-_UNJUDGED = 8
-_ARRIVING = 2
-_STEP = 64
-_MOMENT = 0.25
-# Bytes free on the disk with which nothing else is to be thought of when rows go.
-_LOG_HAS_ROOM = 256 << 20
+# Shares of the cache, one in so many.
+_UNJUDGED = 8  # a body of up to this size evicts entries of any priority
+_ARRIVING = 2  # may be arriving at a time; beyond half of that no body evicts entries of a higher priority
+_STEP = 64  # a body gets room so far ahead of its bytes
 _LEAST_STEP, _MOST_STEP = 64 << 10, 8 << 20
-# Seconds that a download waits for another one's collecting, before its body is not stored.
+# Seconds that a download waits for another collection's end; then its body is not stored.
 _FOR_A_CLIENT = 10.0
 
 
@@ -45,113 +39,72 @@ class Collected:
     leftovers: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Excess:
-    """Bytes and files to be freed; at most `index_bytes` of them can come from the index."""
-
-    bytes: int = 0
-    files: int = 0
-    index_bytes: int = 0
-
-    def __bool__(self) -> bool:
-        return self.bytes > 0 or self.files > 0
-
-    def without(self, gone: Candidate) -> _Excess:
-        """What is still to be freed after the eviction of a candidate, by estimate."""
-        of_index = min(self.index_bytes, gone.index_bytes)
-        freed = gone.file_bytes + of_index
-        return _Excess(self.bytes - freed, self.files - gone.files, self.index_bytes - of_index)
-
-
 class Space:
-    """Evicts what is unused or worth least; one collector at a time over all processes (a file lock).
+    """Decides which bodies may be stored, and evicts what is unused or has the lowest priority for them.
 
-    `_last` is replaced as a whole, and needs no lock.
+    One thread of all processes collects at a time (a file lock). Each method raises StoreError.
     """
 
     def __init__(
-        self, options: StoreOptions, index: Index, removals: Removals, claims: Claims, blobs: Blobs
+        self, options: StoreOptions, removals: Removals, claims: Claims, blobs: Blobs, full_disk: FullDisk
     ) -> None:
         self._options = options
-        self._index = index
         self._removals = removals
         self._claims = claims
         self._blobs = blobs
-        self._last: tuple[float, tuple[Footprint, Disk] | None] = 0.0, None
-        most = options.max_size
-        self._max_size = None if most is None else room_beside_log(most)
-        self._ballast = Ballast(options.path)
+        self._full_disk = full_disk
+        self._gauge = Gauge(options, removals, blobs)
         self._lock = FileLock(blobs.root / "collect.lock")
 
     # Whether and how far a body may be stored.
 
     def admits(self, size: int, head_size: int = 0) -> bool:
-        """Whether a body of so many bytes may be stored, if room for it can be made as it arrives."""
+        """Whether a body of `size` bytes may be stored, if room can be made as it arrives.
+
+        Collects where the cache is over its size.
+        """
         if head_size > self._options.max_head:
             return False
-        self._index.refuse_endless_reader()
-        taken, disk = self._lately()
-        if size > self._largest_object(taken, disk):
+        self._removals.refuse_endless_reader()
+        measured = self._gauge.lately()
+        if size > measured.largest_object:
             return False
-        if self._missing(taken, disk, 1.0):
-            # More is stored than the housekeeper gets away: whoever stores is to help.
+        if measured.excess(1.0):
+            # More is stored than the housekeeper removes: those who store have to help.
             with contextlib.suppress(StoreError):
-                self.collect(wait=_FOR_A_CLIENT, extra=self._capacity(taken, disk) // _STEP)
+                self.collect(wait=_FOR_A_CLIENT, extra=measured.capacity // _STEP)
         return True
 
     def allow(self, size: int, count: int) -> int:
-        """How large a growing body of `size` bytes may become, so many bytes more at least.
+        """Make room for `count` more bytes of a body that has `size`; gives up to which size it may grow.
 
-        Makes room for them, at the cost of what is worth less where the body is a large one. Raises
-        NoSpace, with a text for the log, where there is none to be made.
+        A large body gets only the room of entries with a lower priority. Raises NoSpace, with a text for
+        the log, if no room can be made.
         """
-        taken, disk = self._measured()
-        capacity = self._capacity(taken, disk)
-        largest = self._largest_object(taken, disk)
-        if size + count > largest:
+        measured = self._gauge.now()
+        capacity, arriving = measured.capacity, measured.taken.arriving
+        if size + count > measured.largest_object:
             raise NoSpace("it is larger than what may be stored")
-        if taken.arriving + count > capacity // _ARRIVING:
+        if arriving + count > capacity // _ARRIVING:
             raise NoSpace("as much as may be on its way at a time is arriving already")
         ahead = max(count, min(_MOST_STEP, max(_LEAST_STEP, capacity // _STEP)))
-        if self._missing(taken, disk, 1.0, ahead):
-            is_judged = size > capacity // _UNJUDGED or taken.arriving > capacity // _ARRIVING // 2
+        if measured.excess(1.0, ahead):
+            is_judged = size > capacity // _UNJUDGED or arriving > capacity // _ARRIVING // 2
             below = self._removals.priority_of_new(size + count) if is_judged else None
             self.collect(wait=_FOR_A_CLIENT, extra=ahead, below=below)
-            if self._missing(*self._measured(), 1.0, count):
+            if self._gauge.now().excess(1.0, count):
                 raise NoSpace("what would have to go for it is worth more, or the disk is full otherwise")
-        return min(size + ahead, largest)
+        return min(size + ahead, measured.largest_object)
 
     def make_room(self, count: int) -> None:
         """Evict so much that `count` more bytes fit, after a write that found none. Raises StoreError."""
         self.collect(wait=_FOR_A_CLIENT, extra=count)
 
-    def _lately(self) -> tuple[Footprint, Disk]:
-        """What was measured a moment ago."""
-        at, measured = self._last
-        if measured is None or clock.steady() - at > _MOMENT:
-            measured = self._measured()
-            self._last = clock.steady(), measured
-        return measured
-
-    def _measured(self) -> tuple[Footprint, Disk]:
-        taken = replace(self._removals.footprint(), arriving=self._blobs.arriving_bytes())
-        return taken, self._blobs.disk().with_more(taken.spare)
-
-    def _capacity(self, taken: Footprint, disk: Disk) -> int:
-        """Bytes that the cache may take, the disk being as full with other things as it is."""
-        capacity = max(0, taken.total - disk.missing(self._options.reserve))
-        return capacity if self._max_size is None else min(capacity, self._max_size)
-
-    def _largest_object(self, taken: Footprint, disk: Disk) -> int:
-        capacity = self._capacity(taken, disk)
-        most, share = int(capacity * _LOW_WATER), self._options.max_object
-        return most if share is None else min(most, share.of(capacity))
-
     # Making room.
 
     def needs_collecting(self) -> bool:
         """Whether the cache is over 95 % of its size, or the disk below the reserve."""
-        return bool(self._missing(*self._measured(), _HIGH_WATER))
+        return bool(self._gauge.now().excess(_HIGH_WATER))
 
     def collect(
         self,
@@ -162,19 +115,19 @@ class Space:
         below: float | None = None,
         progress: Callable[[Collected], None] | None = None,
     ) -> Collected | None:
-        """Remove what is unused for too long, then what is worth least, down to 90 % of the size.
+        """Remove what is unused for too long, then what has the lowest priority, down to 90 % of the size.
 
-        With `extra`, only so that so many more bytes fit; with `below`, only what has a lower priority.
-        None when another one is collecting. With `wait`, its end is waited for, so many seconds: raises
-        StoreError after them.
+        With `extra`, only until so many more bytes fit; with `below`, only entries of a lower priority than
+        that. `progress` is called with what was removed so far. If another thread is collecting, waits for
+        its end: raises StoreError after `wait` seconds, but gives None at once if that is 0.
         """
         with self._only_collector(wait) as alone:
             if not alone:
                 return None
             if not dry_run:
-                # First what no entry names, for nothing is lost with it.
-                self.on_full_disk(self._drop_unnamed)
-            evicted, eviction = Collected(), _Eviction(self, self._removals, self._blobs)
+                # First what no entry names, because nothing is lost by that.
+                self._full_disk.forget(self._drop_unnamed)
+            evicted, eviction = Collected(), _Eviction(self._full_disk, self._removals, self._blobs)
             finish = None if dry_run else eviction.finish
             for batch in self._victims(extra, below, finish):
                 if not dry_run:
@@ -186,54 +139,25 @@ class Space:
                     progress(evicted)
             eviction.finish()
             if extra and evicted.entries and self._blobs.disk().missing(self._options.reserve) + extra > 0:
-                self._removals.compact()  # what is to come into a file takes its room of the disk
+                self._removals.compact()  # a file cannot use the index's empty pages
             leftovers = 0 if dry_run or extra else self._tidy()
             return Collected(evicted.entries, evicted.bytes, leftovers)
 
     def restock(self) -> None:
-        """Make the ballast that a full disk needs, where there is room for it now."""
-        taken, disk = self._lately()
-        self._ballast.restock(-disk.missing(self._options.reserve), self._capacity(taken, disk))
+        """Make the ballast, if it is not there and there is room for it."""
+        measured = self._gauge.lately()
+        self._full_disk.restock(measured.spare, measured.capacity)
 
     def recover(self) -> int:
-        """After an unclean stop: remove what dead writers left behind; gives how many files."""
+        """Remove what dead writers left, after an unclean stop; gives the number of files."""
         self._drop_unnamed()
         return self._sweep()
-
-    def on_full_disk(self, forget: Callable[[], int], unlink: Callable[[], None] | None = None) -> int:
-        """Evict entries, also where the disk has no byte left for the index to note that.
-
-        `forget` gives how many it were, `unlink` removes their blobs, whatever names them. Raises
-        StoreError.
-        """
-        before, is_short = self._index.usage().entries, self._blobs.disk().free < _LOG_HAS_ROOM
-        with contextlib.suppress(NoSpace), self._removals.settling_at_once(is_short):
-            return forget()
-        self._ballast.release()
-        with self._removals.settling_at_once():
-            while True:
-                held = self._index.usage()
-                try:
-                    self._drop_unnamed()
-                    forget()
-                    return before - self._index.usage().entries
-                except NoSpace:
-                    if self._index.usage() != held:
-                        continue  # some went, and others can go by the same room
-                    if unlink is None:
-                        raise
-                    unlink()
-                    unlink = None
 
     def _tidy(self) -> int:
         self._removals.drop_ghosts()
         self._claims.forget_expired(clock.wall())
         swept = self._sweep()
-        try:
-            self._removals.compact()
-        except NoSpace:
-            self._ballast.release()  # its room is for the log; the housekeeper puts it back
-            self._removals.compact()
+        self._full_disk.compact()
         return swept
 
     def _sweep(self) -> int:
@@ -245,14 +169,14 @@ class Space:
     def _victims(
         self, extra: int, below: float | None, finish: Callable[[], None] | None
     ) -> Iterator[list[Candidate]]:
-        """Batches of entries to evict: all that is unused, then what is worth least until there is room.
+        """Batches of entries to evict: all unused ones, then the lowest priorities until there is room.
 
-        What the disk gets back of a row is estimated, and measured in the end, once they and their blobs
-        are gone: `finish` sees to that. None: they stay.
+        How much the eviction of a row frees is estimated, and measured in the end, after `finish` has
+        removed the blobs (None: nothing is removed).
         """
-        high, low = (1.0, 1.0) if extra else (_HIGH_WATER, _LOW_WATER)
-        is_over = bool(self._missing(*self._measured(), high, extra))
-        excess = self._missing(*self._measured(), low, extra) if is_over else _Excess()
+        high, low = (1.0, 1.0) if extra else (_HIGH_WATER, LOW_WATER)
+        is_over = bool(self._gauge.now().excess(high, extra))
+        excess = self._gauge.now().excess(low, extra) if is_over else Excess()
         unused, since, found = self._options.unused, 0.0, None
         if unused is not None:
             since = clock.wall() - unused
@@ -270,16 +194,7 @@ class Space:
             yield batch
             if not excess and finish is not None:
                 finish()
-                excess = self._missing(*self._measured(), low, extra)
-
-    def _missing(self, taken: Footprint, disk: Disk, water: float, extra: int = 0) -> _Excess:
-        """What is to go until the cache is at `water` of its size and the disk keeps its reserve."""
-        missing, reserve = 0, self._options.reserve
-        if self._max_size is not None:
-            missing = taken.total + extra - int(self._max_size * water)
-        return _Excess(
-            max(missing, disk.missing(reserve) + extra), disk.missing_files(reserve), taken.counted_index
-        )
+                excess = self._gauge.now().excess(low, extra)
 
     @contextlib.contextmanager
     def _only_collector(self, wait: float) -> Iterator[bool]:
@@ -295,10 +210,13 @@ class Space:
 
 
 class _Eviction:
-    """Rows go at once; files and ghosts by the thousand, sorted: so they are neighbours on the disk."""
+    """Evicts batch by batch: rows at once, but files and ghosts later, by 50,000 and sorted.
 
-    def __init__(self, space: Space, removals: Removals, blobs: Blobs) -> None:
-        self._space = space
+    So those that are neighbours on the disk are removed together.
+    """
+
+    def __init__(self, full_disk: FullDisk, removals: Removals, blobs: Blobs) -> None:
+        self._full_disk = full_disk
         self._removals = removals
         self._blobs = blobs
         self._ghosts: dict[int, int] = {}
@@ -309,7 +227,7 @@ class _Eviction:
             self._ghosts |= self._removals.evict(batch)
             return len(batch)
 
-        self._space.on_full_disk(forget, lambda: self._removals.unlink_first(batch, self._blobs))
+        self._full_disk.forget(forget, lambda: self._removals.unlink_first(batch, self._blobs))
         self._unfinished += len(batch)
         if self._unfinished >= _FINISHED_AT_ONCE:
             self.finish()
@@ -317,7 +235,7 @@ class _Eviction:
     def finish(self) -> None:
         """Remove the files of what was evicted, and keep its ghosts, as far as that was put off."""
         if self._unfinished:
-            self._space.on_full_disk(self._finish)
+            self._full_disk.forget(self._finish)
         self._unfinished = 0
 
     def _finish(self) -> int:
@@ -328,9 +246,9 @@ class _Eviction:
 
 
 def _up_to(
-    batch: Iterable[Candidate], excess: _Excess, below: float | None
-) -> tuple[list[Candidate], _Excess]:
-    """So many of them that this much goes, and only those of a lower priority; and what is left to go."""
+    batch: Iterable[Candidate], excess: Excess, below: float | None
+) -> tuple[list[Candidate], Excess]:
+    """The first candidates, until they free the excess or one is not `below`; and the excess left."""
     some = []
     for one in batch:
         if not excess or (below is not None and one.priority is not None and one.priority >= below):

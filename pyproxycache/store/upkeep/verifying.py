@@ -39,13 +39,13 @@ _IDLE = 3 << 13
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How far the present round through all bodies is: they go by digest, which are spread evenly."""
+    """The present round through all bodies, by digest, which has come to the digest `after`."""
 
     after: str = ""
 
     @property
     def share(self) -> float:
-        """Of all bodies, those that were verified in it (0 to 1)."""
+        """The share of all bodies that was verified in the round (0 to 1), as digests are spread evenly."""
         return int(self.after[:8] or "0", 16) / (1 << 32)
 
 
@@ -80,7 +80,7 @@ class Verifier:
             threading.Thread(target=self._run, name="verify", daemon=True).start()
 
     def close(self) -> None:
-        """Ends the thread after the body it is at."""
+        """End the thread after the present body."""
         self._stopped.set()
 
     def _run(self) -> None:
@@ -106,7 +106,7 @@ class Verifier:
             self._stopped.wait(self._pause(size) if size is not None else _TRY_AGAIN)
 
     def _verified(self) -> int | None:
-        """As verify_next; one that cannot be read now is left to the next round."""
+        """What verify_next() gives; 0 for a body that cannot be read now, left to the next round."""
         try:
             return self.verify_next()
         except OSError as error:
@@ -142,7 +142,7 @@ class Verifier:
             self._count({"verified.damaged": 1})
 
     def _is_cached(self, digest: str) -> bool:
-        """Whether the system has the body's beginning in memory, so that somebody may use it."""
+        """Whether the kernel has the body's beginning in memory, so that somebody may be using it."""
         with contextlib.suppress(OSError):
             fd = os.open(self._blobs.path(digest), os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -154,7 +154,7 @@ class Verifier:
         return True
 
     def _let_go(self, digest: str) -> None:
-        """Have the system use the memory for what somebody reads."""
+        """Have the kernel drop the body from memory, which others can use."""
         with contextlib.suppress(OSError):
             fd = os.open(self._blobs.path(digest), os.O_RDONLY | os.O_CLOEXEC)
             try:

@@ -13,7 +13,7 @@ from storeprocess import StoreProcess
 
 from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.options import Share, StoreOptions
-from pyproxycache.store.upkeep.space import Collected, Space
+from pyproxycache.store.upkeep.space import Collected
 
 pytestmark = pytest.mark.in_files
 
@@ -160,14 +160,14 @@ def test_how_large_an_object_may_be(
 ) -> None:
     share = None if max_object is None else Share(size=max_object)
     options = StoreOptions(path=cache.path, max_size=100, max_object=share, reserve=Share())
-    assert Space(options, cache.index, cache.removals, cache.claims, cache.blobs).admits(size) is admitted
+    assert cache.space_by(options).admits(size) is admitted
 
 
 def test_the_disks_reserve_is_kept(cache: CacheDir) -> None:
     cache.put("http://origin.example/a", b"body")
     disk = cache.blobs.disk().size
     options = StoreOptions(path=cache.path, max_size=None, reserve=Share(size=disk))
-    space = Space(options, cache.index, cache.removals, cache.claims, cache.blobs)
+    space = cache.space_by(options)
     assert space.needs_collecting()
     assert not space.admits(1)
     assert cache.keys() == ["http://origin.example/a"]  # nothing goes for what would not fit then either
