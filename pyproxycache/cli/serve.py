@@ -67,10 +67,11 @@ def greeting(config: Config) -> list[str]:
     if address is None:
         path = config.listen[0].removeprefix("unix:")
         return [*lines, f"use it:  curl --unix-socket {path} http://cache/https://HOST/PATH"]
-    url = f"http://{address}"
+    url, host = f"http://{address}", address.rpartition(":")[0].strip("[]")
+    direct = ",".join(dict.fromkeys(("localhost", "127.0.0.1", host)))
     return [
         *lines,
-        f"use it in a shell:  export http_proxy={url} https_proxy={url} no_proxy=localhost,127.0.0.1",
+        f"use it in a shell:  export http_proxy={url} https_proxy={url} no_proxy={direct}",
         f"https, cached:      curl {url}/https://HOST/PATH  (by https_proxy it passes in a tunnel, unseen)",
     ]
 

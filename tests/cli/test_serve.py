@@ -28,3 +28,20 @@ def test_the_greeting_names_the_proxy_for_both_schemes() -> None:
     told = "\n".join(greeting(parse("listen: ['127.0.0.1:3128']", "proxy.yaml")))
     assert "http_proxy=http://127.0.0.1:3128" in told
     assert "https_proxy=http://127.0.0.1:3128" in told
+
+
+@pytest.mark.parametrize(
+    ("listen", "direct"),
+    [
+        ("127.0.0.1:1", "localhost,127.0.0.1"),
+        ("0.0.0.0:1", "localhost,127.0.0.1"),
+        ("192.0.2.7:1", "localhost,127.0.0.1,192.0.2.7"),
+        ("'[::1]:1'", "localhost,127.0.0.1,::1"),
+        ("':1'", "localhost,127.0.0.1,::1"),
+        ("cache:1", "localhost,127.0.0.1,cache"),
+    ],
+)
+def test_the_greeting_has_clients_ask_the_cache_itself_directly(listen: str, direct: str) -> None:
+    """Else the next line of it is answered with 508."""
+    told = "\n".join(greeting(parse(f"listen: {listen}", "proxy.yaml")))
+    assert f" no_proxy={direct}\n" in told

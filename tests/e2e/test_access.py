@@ -77,6 +77,16 @@ def test_loopback_is_no_exception_where_it_is_not_allowed(
     assert proxy.get(inner.url("/secret")).status == 403
 
 
+def test_a_client_is_named_by_the_address_that_allow_takes(tmp_path: Path, inner: Origin) -> None:
+    """On a socket for both, an IPv4 client has an IPv6 address."""
+    config = {"allow": "192.0.2.0/24", "log": {"access": str(tmp_path / "log")}}
+    with Proxy(tmp_path / "proxy", host="::", config=config) as proxy:
+        reply = fetch(("127.0.0.1", proxy.address[1]), inner.url("/secret"))
+        assert reply.body.startswith(b"127.0.0.1 is not among the networks")
+        proxy.terminate()
+    assert (tmp_path / "log").read_text().split()[2] == "127.0.0.1"
+
+
 @pytest.mark.parametrize("host", [HERE, HERE6])
 def test_allowed_network_is_answered(ask: Callable[..., Reply], outer: Origin, host: str) -> None:
     assert ask(outer.url("/page"), host).body == b"outer"

@@ -49,8 +49,9 @@ class ClientConnection:
         self.recv = stream.recv
         self.send = stream.send
         self.address = address
-        # A peer on a Unix socket is on this machine.
-        self.client = str(address[0]) if isinstance(address, tuple) else "127.0.0.1"
+        # A peer on a Unix socket is on this machine; a dual-stack one shows IPv4 peers as ::ffff:192.0.2.7.
+        text = str(address[0]) if isinstance(address, tuple) else "127.0.0.1"
+        self.client = text.removeprefix("::ffff:") if "." in text else text
         self.who = who(self.client)
         self.is_admitted = self.is_local = False
         self.buffer = b""

@@ -162,9 +162,11 @@ class Blobs:
             yield from (item.name for item in _listed(self._partial))
 
     def digests(self) -> Iterator[tuple[str, int]]:
-        """Digest and number of names of every blob on the disk."""
+        """Digest and number of names of every blob on the disk; what else lies there is left alone."""
         for folder in _listed(self._blobs):
             for item in _listed(folder):
+                if item.name[:_PREFIX] != folder.name or item.is_dir(follow_symlinks=False):
+                    continue
                 with contextlib.suppress(FileNotFoundError):
                     yield item.name, item.stat(follow_symlinks=False).st_nlink
 
@@ -236,10 +238,10 @@ class BlobReader(Body):
 
 
 def _listed(folder: Path | os.DirEntry[str]) -> Iterator[os.DirEntry[str]]:
-    """What is in the folder; nothing where it is gone, for the next body makes it anew."""
+    """What is in the folder; nothing where it is gone, for the next body makes it anew, or is none."""
     try:
         found = os.scandir(folder)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     with found:
         yield from found

@@ -77,6 +77,22 @@ def test_a_stray_file_is_found_and_fixed(cache: CacheDir) -> None:
     assert not stray.exists()
 
 
+def test_what_is_no_blob_is_left_alone(cache: CacheDir) -> None:
+    """As a file manager or a file system of its own leaves such things in each folder."""
+    cache.put(URL, b"x" * 100_000)
+    folder = cache.blobs.path("ab" * 32).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder.parent / "note").write_text("mine")
+    (folder.parent / "lost+found").mkdir()
+    (folder.parent / "lost+found" / "ab").write_text("mine")
+    (folder / "note").write_text("mine")
+    (folder / ("ab" * 32)).mkdir()
+    assert list(cache.fsck.check()) == [None]
+    cache.blobs.remove_all()
+    assert (folder.parent / "note").exists()
+    assert (folder / "note").exists()
+
+
 def test_what_was_evicted_meanwhile_is_no_damage(cache: CacheDir) -> None:
     for number in range(3):
         cache.put(f"{URL}{number}", str(number).encode())
