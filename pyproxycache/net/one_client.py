@@ -8,8 +8,8 @@ _NETWORK_OF_ONE = 64
 """Bits of the IPv6 prefix that one customer is given: all addresses in it count as one client."""
 
 
-def who(address: str) -> str:
-    """The client that the IP address belongs to: itself or, for IPv6, its /64 prefix as a number."""
+def client_of(address: str) -> str:
+    """The client that an IP address belongs to: the address or, for IPv6, its /64 prefix as a number."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:

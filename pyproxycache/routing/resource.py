@@ -13,14 +13,11 @@ from pyproxycache.rules.policy import Policies, UrlRules
 class Realm:
     """A set of requests that may share answers: within a realm, a URL names one resource.
 
-    `policies` are the operator's rules for it. `upstream` is the URL below which all its resources are, and
-    from which they are fetched; None: they are fetched from the origins of their URLs, if the guard admits
-    that.
+    `policies` are the operator's rules for its resources.
     """
 
     name: str
     policies: Policies
-    upstream: Url | None = None
 
     def resource(self, url: Url) -> Resource:
         """The resource that the URL names in this realm."""
@@ -31,9 +28,9 @@ class Realm:
 class Resource:
     """What a request asks for; made once when the request comes in.
 
-    `realm` says which requests may share answers and where these are fetched from, `url` is what the origin
-    is asked for, `rules` are the operator's rules for that URL. Code that has a Resource never looks up a
-    rule or makes a cache key itself; flight keys are made from `key`.
+    `realm` is the set of requests that may share answers, `url` what the origin is asked for, and `rules`
+    are the operator's rules for that URL. Code that has a Resource never looks up a rule or makes a cache
+    key itself; flight keys are made from `key`.
     """
 
     realm: Realm

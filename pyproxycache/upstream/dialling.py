@@ -22,7 +22,7 @@ from pyproxycache.http1.response_heads import Heads
 from pyproxycache.messages import Authority, Head
 from pyproxycache.net.descriptors import make_sure_of
 from pyproxycache.net.names import Address, Names
-from pyproxycache.net.one_client import who
+from pyproxycache.net.one_client import client_of
 from pyproxycache.net.racing import Suspects, race
 from pyproxycache.net.reader import Reader
 from pyproxycache.options import FetchOptions
@@ -105,7 +105,7 @@ class Dialler:
 
         Raises Forbidden or LoopDetected if there are none.
         """
-        found = self._names.addresses(route.host, route.port, deadline, who(client))
+        found = self._names.addresses(route.host, route.port, deadline, client_of(client))
         if route.through_parent:  # the operator chose it
             return self._suspects.last(found)
         admitted: list[Address] = []

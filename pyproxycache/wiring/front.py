@@ -74,7 +74,7 @@ def build_router(
 ) -> Router:
     """Build all handlers and the router that chooses among them: a new handler is a line here."""
     below = config.upstream
-    realm = Realm("forward" if below is None else "reverse", config.policies(), below)
+    realm = Realm("forward" if below is None else "reverse", config.policies())
     forwarding = Forwarding(config.forwarded, is_reverse=below is not None)
     cached = CachedAnswers(realm, forwarding, engine)
     by_way: dict[Way, Handler[Wanted]] = {Way.PROXY: Proxy(cached), Way.PREFIX: Prefix(cached)}

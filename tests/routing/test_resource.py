@@ -52,4 +52,4 @@ def test_the_same_is_equal() -> None:
     url = parse_url("http://a/x")
     assert REALM.resource(url) == REALM.resource(url)
     assert len({REALM.resource(url), REALM.resource(url)}) == 1
-    assert Realm("reverse", RULES, url).resource(url) != REALM.resource(url)
+    assert Realm("reverse", RULES).resource(url) != REALM.resource(url)

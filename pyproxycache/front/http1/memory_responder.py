@@ -10,7 +10,7 @@ from pyproxycache.front.http1.activity_context import ActivityContext
 from pyproxycache.front.http1.request_activities import after
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.activity import NEVER, Activity
-from pyproxycache.front.loop.answer_writer import A_TURN
+from pyproxycache.front.loop.answer_writer import TURN_BYTES
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.lingering import Lingering
 from pyproxycache.front.memory.memory import Known, Memory
@@ -150,7 +150,7 @@ def _sent(connection: ClientConnection, stored: Stored) -> int:
         taken = connection.send(stored.data)
         # The head is not held back for the file: its pages go faster in packets of their own.
         if file is not None and stored.is_in_memory and taken == len(stored.data):
-            taken += connection.stream.sendfile(file.fd, file.offset, min(file.count, A_TURN))
+            taken += connection.stream.sendfile(file.fd, file.offset, min(file.count, TURN_BYTES))
     except OSError:
         pass
     return taken

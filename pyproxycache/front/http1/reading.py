@@ -11,7 +11,7 @@ from pyproxycache.front.http1.request_activities import Parked, Working
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.activity import CLOSED, Activity
 from pyproxycache.front.loop.connection import ClientConnection
-from pyproxycache.front.loop.lingering import SECONDS
+from pyproxycache.front.loop.lingering import LINGER_SECONDS
 from pyproxycache.front.memory.memory import Memory
 from pyproxycache.front.requests.refusals import is_tls
 
@@ -89,7 +89,7 @@ class Reading(Activity):
         return self.on_event(0) if following is self and self._connection.readable else following
 
     def stop(self) -> Activity:
-        self.deadline = min(self.deadline, self._loop.now + SECONDS)
+        self.deadline = min(self.deadline, self._loop.now + LINGER_SECONDS)
         return self
 
     def _parse(self) -> Activity:

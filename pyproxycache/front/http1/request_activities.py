@@ -135,7 +135,7 @@ class Working(_Answering):
 
     def begin(self) -> Activity:
         transaction, threads = self._transaction, self._context.threads
-        task = Task(self._run, transaction.connection.who, self._origin)
+        task = Task(self._run, transaction.connection.limited_client, self._origin)
         transaction.task, transaction.aside = task, partial(threads.aside, task)
         threads.submit(task)
         return self

@@ -12,7 +12,7 @@ from pyproxycache.errors import BrokenOff
 from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.net.stream import Stream
 
-A_TURN = 512 << 10
+TURN_BYTES = 512 << 10
 """Bytes that are sent to one client before others have their turn."""
 _JOINED = 64 << 10
 _BYTE = bytearray(1)
@@ -53,12 +53,12 @@ class _Slice:
 
 
 def is_in_memory(fd: int, offset: int, stop: int) -> bool:
-    """Whether the next A_TURN bytes can be read without waiting for the disk, as far as the system tells.
+    """Whether the next TURN_BYTES bytes can be read without waiting for the disk, as far as can be told.
 
     Only the last of them is tried, since the system reads files ahead, and drops their pages, in order.
     """
     try:
-        os.preadv(fd, (_BYTE,), min(stop, offset + A_TURN) - 1, os.RWF_NOWAIT)
+        os.preadv(fd, (_BYTE,), min(stop, offset + TURN_BYTES) - 1, os.RWF_NOWAIT)
     except BlockingIOError:
         return False
     except OSError:
@@ -120,7 +120,7 @@ class AnswerWriter:
         It never waits for the client. Raises OSError if the client has gone, BrokenOff or another
         ProxyError if the body breaks off.
         """
-        turn = A_TURN
+        turn = TURN_BYTES
         if not self._taken:
             self._fetch(waits=False)  # so that the head leaves together with what there is
         while True:
@@ -160,7 +160,7 @@ class AnswerWriter:
         return count
 
     def _send_file(self, item: _Slice) -> int:
-        count = self._stream.sendfile(item.fd, item.offset, min(item.stop - item.offset, A_TURN))
+        count = self._stream.sendfile(item.fd, item.offset, min(item.stop - item.offset, TURN_BYTES))
         if count == 0:
             raise BrokenOff(f"the stored body ends at {item.offset}")
         return count

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyproxycache.connection_login import ConnectionLogin
 from pyproxycache.front.loop.activity import CLOSED, Activity
-from pyproxycache.net.one_client import who
+from pyproxycache.net.one_client import client_of
 from pyproxycache.net.stream import Stream
 
 
@@ -17,9 +17,9 @@ class ClientConnection:
 
     `buffer` has bytes that were read and not used yet. `readable`: the socket may have more to read.
     `ends`: the client has closed its sending side. `unread` counts bytes still to come of a request body
-    that is passed over. `has_turn`: it is in line to go on without an event. `who` identifies the client,
-    for limits that hold for each client. `reading` is the activity that waits for the next request; `wake`
-    has the present activity go on, and may be called by any thread.
+    that is passed over. `has_turn`: it is in line to go on without an event. `limited_client` is the client
+    as limits count it, by one_client. `reading` is the activity that waits for the next request; `wake` has
+    the present activity go on, and may be called by any thread.
     """
 
     __slots__ = (
@@ -32,6 +32,7 @@ class ClientConnection:
         "has_turn",
         "is_admitted",
         "is_local",
+        "limited_client",
         "login",
         "readable",
         "reading",
@@ -40,7 +41,6 @@ class ClientConnection:
         "stream",
         "unread",
         "wake",
-        "who",
     )
 
     def __init__(self, stream: Stream, address: Any) -> None:
@@ -52,7 +52,7 @@ class ClientConnection:
         # A peer on a Unix socket is on this machine; a dual-stack one shows IPv4 peers as ::ffff:192.0.2.7.
         text = str(address[0]) if isinstance(address, tuple) else "127.0.0.1"
         self.client = text.removeprefix("::ffff:") if "." in text else text
-        self.who = who(self.client)
+        self.limited_client = client_of(self.client)
         self.is_admitted = self.is_local = False
         self.buffer = b""
         self.unread = 0

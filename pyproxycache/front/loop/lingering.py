@@ -6,7 +6,7 @@ from pyproxycache.front.loop.activity import CLOSED, Activity
 from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.connection import ClientConnection
 
-SECONDS = 2.0
+LINGER_SECONDS = 2.0
 """How long a connection may stay open after its last answer (seconds)."""
 _READ = 16 << 10
 _READS = 16
@@ -22,7 +22,7 @@ class Lingering(Activity):
     __slots__ = ("_connection", "_is_due", "_loop")
 
     def __init__(self, connection: ClientConnection, loop: ClientLoop, *, is_due: bool) -> None:
-        super().__init__(loop.now + SECONDS)
+        super().__init__(loop.now + LINGER_SECONDS)
         self._connection = connection
         self._loop = loop
         self._is_due = is_due

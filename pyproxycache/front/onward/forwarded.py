@@ -29,7 +29,7 @@ class Forwarding:
         self._is_reverse = is_reverse
         self._trusts = Access(options.trust).admits if options.trust else None
 
-    def told(self, request: Request) -> Request:
+    def with_fields(self, request: Request) -> Request:
         """The request with the cache's own Forwarded fields if they are sent, without untrusted clients'.
 
         A forward proxy that sends none leaves the client's as they are.

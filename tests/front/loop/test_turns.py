@@ -8,7 +8,7 @@ import pytest
 
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.turns import Queue, Shares, Task, Turns, shares_of
-from pyproxycache.net.one_client import who
+from pyproxycache.net.one_client import client_of
 
 
 def task(name: str) -> Task:
@@ -127,7 +127,7 @@ def test_given_shares_leave_room_for_others() -> None:
     ],
 )
 def test_who_is_one_client(one: str, other: str, same: bool) -> None:
-    assert (who(one) == who(other)) is same
+    assert (client_of(one) == client_of(other)) is same
 
 
 def test_a_task_that_finds_no_room_comes_in_its_turn() -> None:

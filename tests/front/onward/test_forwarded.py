@@ -28,7 +28,7 @@ def told(
     options = ForwardedOptions(send=send, trust=(ip_network(trust),) if trust else ())
     headers = Headers((("Host", "front:80"), *fields))
     request = Request("GET", parse_url("http://h/p"), headers, client)
-    passed = Forwarding(options, is_reverse=is_reverse).told(request)
+    passed = Forwarding(options, is_reverse=is_reverse).with_fields(request)
     assert passed.headers.get("host") == "front:80"
     sent = end_to_end(passed.headers)
     return tuple(sent.get(name) for name in NAMES)
