@@ -49,7 +49,7 @@ class Upgrade:
         return Answered(response, is_of_cache=False, present=present)
 
     def _passed(self, request: Request, protocols: str, facts: Facts) -> Response:
-        """The origin's answer: a 101 with a Tunnel for its body, or what it says in place of it.
+        """The origin's answer: a 101 with a Tunnel for its body, or another response.
 
         Raises ProxyError.
         """

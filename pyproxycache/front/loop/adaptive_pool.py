@@ -1,4 +1,4 @@
-"""The threads that answer the requests which memory does not answer."""
+"""The request threads: as few run at a time as keep the processor busy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BUSY = 0.8
 
 @dataclass(frozen=True, slots=True)
 class _ProcessUse:
-    """What this process had so far: CPU seconds, and how often a core was taken from it."""
+    """What this process has used so far: seconds of CPU time, and how often a core was taken from it."""
 
     computed: float
     taken_away: int
@@ -34,18 +34,17 @@ class _ProcessUse:
         return cls(used.ru_utime + used.ru_stime, used.ru_nivcsw)
 
     def is_busy_since(self, before: _ProcessUse, seconds: float) -> bool:
-        """Whether it computed for nearly all of these seconds, or would have if others had let it."""
+        """Whether the process computed for nearly all of these seconds, or others kept it from that."""
         return self.computed - before.computed > _BUSY * seconds or self.taken_away > before.taken_away
 
 
 class AdaptivePool:
-    """Up to `most` threads; as few of them at a time as keep the processor busy.
+    """Runs tasks in up to `most` threads, as few at a time as keep the processor busy.
 
-    More would only take the interpreter from one another. Where tasks wait although there is time to
-    compute, or none of those that run gets on, they must be waiting for something else, and more are let
-    run. Those that wait for
-    origins have a share of them (`shares`; None: the usual ones), and come in turn where that is used up.
-    All fields are guarded by `_lock`.
+    More would only take the interpreter from one another. If tasks are queued while the processor is idle,
+    or while none gets a thread, the running ones must be waiting for something, and more may run. Tasks
+    that wait for origins are limited by `shares` (None: the usual ones), and take turns when these are used
+    up. All fields are guarded by `_lock`.
     """
 
     def __init__(self, most: int, shares: Shares | None = None) -> None:
@@ -57,16 +56,16 @@ class AdaptivePool:
         self._running = 0
         self._aside = 0  # threads that wait for their clients, beside those that run
         self._at_once = min(_AT_ONCE, most)
-        self._taken = clock.steady()  # when a task got a thread, the last time
+        self._taken = clock.steady()  # when a task last got a thread
         self._looked, self._usage = self._taken, _ProcessUse.now()
 
     @property
     def is_behind(self) -> bool:
-        """Whether tasks wait, and `relieve` is to be called every few milliseconds."""
+        """Whether tasks are queued, so that relieve() is to be called every few milliseconds."""
         return len(self._tasks) > 0
 
     def submit(self, task: Task) -> None:
-        """Have the task run soon, if it has an origin in its turn; it is to raise nothing."""
+        """Have a thread run the task soon, in its turn if it has an origin; it must not raise."""
         with self._lock:
             if task.origin and not self._turns.take(task):
                 self._turns.wait(task)
@@ -78,7 +77,7 @@ class AdaptivePool:
         self._give(task)
 
     def enter(self, task: Task, origin: str) -> bool:
-        """Whether the task, which runs, may go on to wait for this origin; if not, nothing has changed."""
+        """Whether the running task may wait for this origin from now on; if not, nothing changes."""
         if task.origin == origin:
             return True
         turn = Task(task.run, task.client, origin)
@@ -91,9 +90,9 @@ class AdaptivePool:
 
     @contextlib.contextmanager
     def aside(self, task: Task) -> Iterator[None]:
-        """While the task waits for its client, another one has its place, and its turn at its origin.
+        """A context in which the task waits for its client: others get its place, and its origin's turn.
 
-        There are as many such threads at most as there are others.
+        At most `most` tasks are in it at a time; for further ones it has no effect.
         """
         more: list[Task] = []
         with self._lock:
@@ -116,18 +115,18 @@ class AdaptivePool:
                         self._turns.come_back(task)
 
     def withdraw(self, task: Task) -> bool:
-        """Whether the task was waiting for its turn; then it will not run."""
+        """Withdraw the task if it waits for its turn at an origin; returns whether it did."""
         with self._lock:
             return self._turns.withdraw(task)
 
     def _give_back(self, task: Task) -> None:
-        """Let those whose turn it is queue for a thread, with the lock held."""
+        """End the task's turn at its origin, and queue the tasks that get theirs; with the lock held."""
         if task.origin:
             for following in self._turns.give_back(task):
                 self._tasks.append(following, clock.steady())
 
     def _next_ones(self) -> list[Task]:
-        """Those for which there are threads now, with the lock held."""
+        """Take the queued tasks that may run now; with the lock held."""
         tasks = []
         while self._tasks and self._running < self._at_once:
             self._running += 1
@@ -135,14 +134,14 @@ class AdaptivePool:
         return tasks
 
     def _take(self) -> Task:
-        """The task whose turn it is, for a thread, with the lock held."""
+        """Take the next queued task; with the lock held."""
         self._taken = clock.steady()
         return self._tasks.popleft()
 
     def relieve(self, now: float) -> None:
-        """Let more tasks run at a time if those that run do not keep the processor busy, or do not get on.
+        """Let more tasks run at a time if the running ones leave the processor idle, or do not get on.
 
-        To be called by one thread.
+        Called by the poller's thread alone; `now` is in monotonic seconds.
         """
         with self._lock:
             if not self._tasks:
@@ -161,7 +160,7 @@ class AdaptivePool:
             self._give(task)
 
     def settle(self) -> None:
-        """About once a second: let fewer run at a time where so many are not needed."""
+        """Let fewer tasks run at a time if fewer will do; called about once a second."""
         with self._lock:
             if not self._tasks and self._running < self._at_once // 2:
                 self._at_once = max(min(_AT_ONCE, self._most), self._at_once // 2)
@@ -174,7 +173,7 @@ class AdaptivePool:
             return
         try:
             _Thread(self, task).start()
-        except RuntimeError as error:  # the system has no more: those there are do the work
+        except RuntimeError as error:  # the system allows no more threads: the existing ones do the work
             log.warning("no further thread for requests: %s", error)
             with self._lock:
                 self._running -= 1
@@ -182,7 +181,7 @@ class AdaptivePool:
                 self._tasks.append(task, clock.steady())
 
     def next_task(self, thread: _Thread, done: Task) -> Task | None:
-        """What the thread is to do next, which is done with a task; None to wait for that."""
+        """The next task of a thread that is done with one; None: the thread waits until it is given one."""
         more: list[Task] = []
         with self._lock:
             self._give_back(done)
@@ -199,12 +198,12 @@ class AdaptivePool:
 
 
 class _Thread:
-    """One thread, and what it is to do next."""
+    """One thread of the pool, and the task that it runs next."""
 
     def __init__(self, threads: AdaptivePool, task: Task) -> None:
         self._threads = threads
         self._task = task
-        self._given = threading.Lock()  # let go of once there is a task
+        self._given = threading.Lock()  # released when there is a task
         self._given.acquire()
 
     def start(self) -> None:

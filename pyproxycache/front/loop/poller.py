@@ -185,7 +185,7 @@ class Poller:
                 self._epoll.unregister(fd)
 
     def _accept_left(self) -> None:
-        """Accept the waiting clients for whom only a worker that does not get to run was woken."""
+        """Accept clients that wait although this worker was not woken: the worker that was may be busy."""
         for listener in self._listeners.values():
             if self._accepting:
                 self._accept(listener)

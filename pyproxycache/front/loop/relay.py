@@ -58,7 +58,7 @@ class Flow:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether the sink is not told of the end yet, which it may take for that of both directions."""
+        """Whether the sink is not told of the end yet, as it may take that for the end of both directions."""
         return self.over and not self._sink.ends_one_way
 
     def move(self) -> bool:
@@ -158,9 +158,9 @@ class Tunnel(Body):
         return SendStatus.DONE
 
     def _is_over_for_both(self) -> bool:
-        """Whether the far end has failed, and all that it said has been passed on.
+        """Whether the far end has failed, and all bytes from it have been passed on.
 
-        Raises Broken where the client failed, for whom all is over.
+        Raises Broken if the client's end has failed.
         """
         if _has_failed(self._near):
             raise Broken(self._near, ConnectionResetError("the client broke off"))
@@ -170,9 +170,9 @@ class Tunnel(Body):
     def advance(self, *, has_failed: bool = False) -> SendStatus:
         """Pass on what there is, a turn's worth at most, and wait for nothing.
 
-        `has_failed`: the system says so of an end, which may not show in what is read and sent here.
+        `has_failed`: epoll has reported an error of one end, which reading and sending may not show.
 
-        Raises BrokenOff, and ConnectionError where it was the client who broke off.
+        Raises BrokenOff if the origin broke off, ConnectionError if the client did.
         """
         self._has_failed |= has_failed
         try:
@@ -194,7 +194,7 @@ class Tunnel(Body):
 
 
 def _has_failed(stream: Stream) -> bool:
-    """Whether the system has an error of it that nobody has met yet."""
+    """Whether the stream's socket has an error that no call has reported yet."""
     poll = select.poll()
     poll.register(stream.fileno(), 0)
     return any(event & select.POLLERR for _fd, event in poll.poll(0))

@@ -108,7 +108,7 @@ class Turns:
         return following
 
     def _held_up_by(self, task: Task) -> list[Iterator[tuple[str, str]]]:
-        """Groups of pairs of client and origin, one task of each of which may go when this one is done."""
+        """Groups of (client, origin), of each of which one task may go on when this one is done."""
         if not self._has_room():
             return [self._of_all()]
         groups = []

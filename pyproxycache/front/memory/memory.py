@@ -27,7 +27,7 @@ _OF_A_HEAD = 800
 
 DECIDING_FIELDS = frozenset(
     (
-        # Framing, and what becomes of the connection.
+        # Fields of framing and of the connection.
         *(
             "host",
             "connection",
@@ -39,9 +39,9 @@ DECIDING_FIELDS = frozenset(
             "trailer",
         ),
         *("via", "max-forwards"),
-        # What a proxy before this one says of the address that its client used, and what is like it.
+        # Fields in which a proxy before this one tells which address its client used, and similar ones.
         *OVERRIDING,
-        # What the rules look at, beside the fields that Vary names.
+        # Fields that the rules look at, besides those that Vary names.
         *("cache-control", "pragma", "range", "if-range", "if-match", "if-none-match"),
         *("if-modified-since", "if-unmodified-since", "authorization", "proxy-authorization"),
     )
@@ -231,7 +231,7 @@ class Memory:
 
 
 def is_plain(head: bytes) -> bool:
-    """Whether the head is of a GET whose answer depends on its URL and representation alone."""
+    """Whether the head is of a GET that has no deciding fields but Host, Connection and Forwarded ones."""
     base = _base(head)
     return bool(base) and base[0].startswith(b"GET ") and all(_HARMLESS.match(line) for line in base[1:])
 

@@ -14,7 +14,7 @@ _OTHER_PROTOCOLS = {
 
 
 class OtherProtocol(http_errors.ParseException):  # type: ignore[misc]
-    """What came is no HTTP/1.1; the message says what it is, and quotes nothing."""
+    """The bytes are no HTTP/1.1; the message tells what they are, and quotes nothing."""
 
 
 def check_protocol(data: bytes) -> None:
