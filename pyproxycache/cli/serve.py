@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from pyproxycache.cli.address import usable_address
 from pyproxycache.cli.common import WRONG_USAGE, fail, given_by, server_options
@@ -17,6 +17,7 @@ from pyproxycache.configuration.config import Config, load
 from pyproxycache.errors import ConfigError
 from pyproxycache.options import LOOPBACK
 from pyproxycache.units import format_size
+from pyproxycache.wiring.listening import activated_addresses
 from pyproxycache.wiring.reporting import set_up_logging
 from pyproxycache.wiring.server import build_server
 
@@ -31,11 +32,15 @@ def serve(config_file: Path | None, flags: dict[str, Any]) -> None:
     """
     names = given_by()
     set_up_logging("info")
-    listens = "LISTEN_FDS" not in os.environ
+    activated = activated_addresses()
+    listens = not activated
 
     def load_usable() -> Config:
         nonlocal listens
-        config = try_out(load(config_file, flags, names), listens=listens)
+        config = load(config_file, flags, names)
+        if activated:
+            config = replace(config, listen=activated)
+        config = try_out(config, listens=listens)
         listens = False  # from now on the server itself has the addresses
         return config
 

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import closing, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -726,6 +726,38 @@ def test_config_show_knows_each_server_of_a_folder(tmp_path: Path) -> None:
 
 
 # serve.
+
+# What a service manager does before it runs the program.
+ACTIVATE = """
+import os, socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_serve_knows_where_it_listens_under_socket_activation(tmp_path: Path) -> None:
+    with closing(Proxy(tmp_path)) as proxy:
+        at = proxy.command.index("--listen") + 1
+        proxy.command[at] = "192.0.2.1:1"  # of nobody, and without effect
+        proxy.command[:0] = [sys.executable, "-c", ACTIVATE, str(proxy.address[1])]
+        proxy.start()
+
+        def shown() -> Any:
+            where = ("--running", "--cache-dir", str(proxy.cache_dir))
+            return yaml.safe_load(call("config", "show", *where).stdout)["listen"]
+
+        own = proxy.get(f"{proxy.url}/http://127.0.0.1:1/")
+        assert (own.status, b"is this proxy itself" in own.body) == (508, True)
+        assert f"pyproxycache listens on {proxy.netloc}\n" in proxy.log()
+        assert shown() == [proxy.netloc]
+        proxy.reload()
+        until(lambda: "is in force" in proxy.log())
+        assert shown() == [proxy.netloc]
+        assert proxy.get(f"{proxy.url}/http://127.0.0.1:1/").status == 508
+        assert proxy.terminate() == 0
 
 
 def test_serve_needs_no_flag(tmp_path: Path, origin: Origin) -> None:
