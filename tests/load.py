@@ -187,6 +187,12 @@ class Download:
             pass
         return self.received
 
+    def begun(self, count: int) -> Self:
+        """Opens it and takes at least so many bytes of the body, which have to be there."""
+        self.open()
+        assert self.take(count) >= count, f"{self.url}: {self.received} of {count} bytes"
+        return self
+
     def run(self) -> Self:
         """Reads to the end and closes; a failure is in `error`, not raised."""
         try:

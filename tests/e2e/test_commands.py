@@ -786,8 +786,7 @@ def test_interrupt_ends_serve_at_once(proxy: Proxy, origin: Origin, downloading:
     origin.put("/slow", body, hang_at=0.5, etag='"1"', cache_control="max-age=60")
     waiting = proxy.download(origin.url("/slow"))
     if downloading:
-        waiting.open()
-        waiting.take(1000)
+        waiting.begun(1000)
     group = proxy.group()
     ends = [os.pidfd_open(pid) for pid in group]
     os.killpg(proxy.pid, signal.SIGINT)  # as a terminal does

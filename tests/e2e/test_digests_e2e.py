@@ -25,6 +25,9 @@ LENGTH: dict[str, bool] = {}
 CHUNKED = {"chunked": True}
 UNTIL_CLOSE = {"no_length": True}
 
+ALGORITHMS = pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
+RIGHT_OR_WRONG = pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+
 
 def integrity(field: str, algorithm: str, body: Generated | bytes) -> Fields:
     """The field with the digest of this body."""
@@ -45,6 +48,12 @@ def joined(clients: Sequence[Download]) -> Sequence[Download]:
     for client in clients:
         client.join()
     return clients
+
+
+def all_have_it(clients: Sequence[Download]) -> None:
+    for client in joined(clients):
+        assert client.complete
+        assert client.correct
 
 
 def nobody_has_it_all(proxy: Proxy, clients: Sequence[Download], size: int) -> None:
@@ -78,7 +87,7 @@ def test_what_matches_is_stored(
 
 
 @pytest.mark.parametrize("framing", [LENGTH, CHUNKED, UNTIL_CLOSE], ids=["length", "chunked", "close"])
-@pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
+@ALGORITHMS
 def test_what_does_not_match_reaches_nobody_whole(
     origin: Origin, make_proxy: MakeProxy, framing: dict[str, bool], algorithm: str
 ) -> None:
@@ -145,8 +154,8 @@ def test_what_is_no_digest_to_us_does_not_count(
     assert origin.count("/a") == 1
 
 
-@pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
-@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+@ALGORITHMS
+@RIGHT_OR_WRONG
 def test_a_body_that_was_continued_is_checked_whole(
     origin: Origin, make_proxy: MakeProxy, algorithm: str, right: bool
 ) -> None:
@@ -156,15 +165,15 @@ def test_a_body_that_was_continued_is_checked_whole(
     proxy = make_proxy(config={"fetch": {"pause": 0.01}})
     clients = [proxy.download(origin.url("/a"), expected=body).start() for _ in range(3)]
     if right:
-        assert all(client.complete and client.correct for client in joined(clients))
+        all_have_it(clients)
         assert len(stored(proxy)) == 1
     else:
         nobody_has_it_all(proxy, clients, body.size)
     assert [asked.get("Range") is not None for asked in origin.asked("/a")] == [False, True, True]
 
 
-@pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
-@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+@ALGORITHMS
+@RIGHT_OR_WRONG
 def test_what_a_dead_leader_left_is_checked_too(
     origin: Origin, make_proxy: MakeProxy, algorithm: str, right: bool
 ) -> None:
@@ -173,24 +182,23 @@ def test_what_a_dead_leader_left_is_checked_too(
     origin.put("/a", body, headers=fields, **FRESH)
     gate = origin.gate("/a", at=0.5)
     proxy = make_proxy()
-    first = proxy.download(origin.url("/a"), expected=body)
-    first.open()
-    first.take(1000)
+    first = proxy.download(origin.url("/a"), expected=body).begun(1000)
     gate.wait_reached()
     proxy.kill9()
+    first.close()
     gate.open()
     proxy.start()
     second = proxy.download(origin.url("/a"), expected=body).start()
     if right:
-        assert joined([second])[0].correct
+        all_have_it([second])
         assert len(stored(proxy)) == 1
     else:
         nobody_has_it_all(proxy, [second], body.size)
     assert origin.asked("/a")[1].get("Range") is not None
 
 
-@pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
-@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+@ALGORITHMS
+@RIGHT_OR_WRONG
 def test_a_body_too_large_to_store_is_checked_too(
     origin: Origin, make_proxy: MakeProxy, algorithm: str, right: bool
 ) -> None:
@@ -198,10 +206,9 @@ def test_a_body_too_large_to_store_is_checked_too(
     fields = integrity("Repr-Digest", algorithm, body if right else b"")
     origin.put("/a", body, headers=fields, **FRESH, **CHUNKED)
     proxy = make_proxy(config={"store": {"max_object": MB}})
-    client = proxy.download(origin.url("/a"), expected=body)
+    client = proxy.download(origin.url("/a"), expected=body).start()
     if right:
-        assert client.run().correct
-        assert client.complete
+        all_have_it([client])
         assert stored(proxy) == []
     else:
-        nobody_has_it_all(proxy, [client.start()], body.size)
+        nobody_has_it_all(proxy, [client], body.size)

@@ -92,8 +92,7 @@ def test_the_download_goes_on_when_clients_leave(
     proxy = make_proxy(workers=2)
     leader, follower = (proxy.download(origin.url("/a"), expected=body) for _ in range(2))
     for client in (leader, follower):
-        client.open()
-        client.take(1000)
+        client.begun(1000)
     leader.close()
     if leaves == "everyone":
         follower.close()
@@ -182,9 +181,7 @@ def test_a_changed_resource_is_not_glued_to_the_old_one(origin: Origin, make_pro
     origin.put("/a", old, **FRESH, break_at=[0.5])
     gate = origin.gate("/a", at=0.25)
     proxy = make_proxy(config={"fetch": {"pause": 0.01}})
-    client = proxy.download(origin.url("/a"), expected=old)
-    client.open()
-    client.take(1000)
+    client = proxy.download(origin.url("/a"), expected=old).begun(1000)
     origin.put("/a", new, etag='"v2"', cache_control="max-age=3600")
     gate.open()
     client.run()
@@ -227,9 +224,7 @@ class TestRanges:
         origin.put("/a", body, **FRESH)
         gate = origin.gate("/a", at=MB)
         proxy = make_proxy(workers=2)
-        leader = proxy.download(origin.url("/a"), expected=body)
-        leader.open()
-        leader.take(MB)
+        leader = proxy.download(origin.url("/a"), expected=body).begun(MB)
         there = proxy.get(origin.url("/a"), [("Range", "bytes=1000-1999")])
         assert (there.status, there.body) == (206, body.slice(1000, 1000))
         near = proxy.download(origin.url("/a"), [("Range", f"bytes={2 * MB}-{2 * MB + 99}")], expected=body)
@@ -244,9 +239,7 @@ class TestRanges:
         origin.put("/a", body, **FRESH)
         gate = origin.gate("/a", at=MB)
         proxy = make_proxy(workers=2)
-        leader = proxy.download(origin.url("/a"), expected=body)
-        leader.open()
-        leader.take(MB)
+        leader = proxy.download(origin.url("/a"), expected=body).begun(MB)
         gate.position = None  # the one that is held stays held, others pass
         far = proxy.download(
             origin.url("/a"), [("Range", f"bytes={20 * MB}-{20 * MB + 99}")], expected=body

@@ -362,8 +362,7 @@ def test_a_tail_that_is_reached_on_two_ways_is_fetched_once(origin: Origin, prox
     whole = proxy.download(url, expected=body).start()  # the tail is its second gap
     gate.wait_reached()
     rest = proxy.download(url, [("Range", f"bytes={2 * MB}-")], expected=body)  # and here the first
-    rest.open()
-    rest.take(5 * MB)
+    rest.begun(5 * MB)
     gate.open()
     for client in (whole.join(), rest.run()):
         assert client.complete

@@ -11,7 +11,7 @@ from contextlib import closing
 
 from harness import Proxy
 from load import Download
-from origin import Generated, Origin
+from origin import Gate, Generated, Origin
 
 MB = 1_000_000
 FRESH = {"etag": '"v1"', "cache_control": "max-age=3600"}
@@ -34,8 +34,7 @@ def clients_of(
     """So many clients that have their first bytes."""
     clients = [proxy.download(url, headers, expected=expected) for _ in range(count)]
     for client in clients:
-        client.open()
-        client.take(1000)
+        client.begun(1000)
     return clients
 
 
@@ -48,22 +47,34 @@ def on_both_workers(proxy: Proxy, url: str, expected: Generated, headers: Fields
     return clients
 
 
+def kill_the_leader(proxy: Proxy, origin: Origin, gate: Gate, clients: list[Download]) -> None:
+    """Kills it while its answer is held at the gate, and opens that once the successor has asked.
+
+    The successor waits for nothing: the first answer is still held.
+    """
+    for client in clients:
+        client.start()
+    gate.wait_reached()
+    proxy.kill_worker(leader_of(proxy, origin.url("/a")))
+    origin.wait_for("/a", 2)
+    gate.open()
+
+
+def survive(clients: list[Download]) -> None:
+    """Those whose worker was not killed have the whole body, and there are some."""
+    survivors = [client for client in clients if client.join().complete]
+    assert survivors
+    assert all(client.correct for client in survivors)
+
+
 def test_a_killed_leader_is_succeeded_at_once(origin: Origin, make_proxy: MakeProxy) -> None:
     body = Generated(8 * MB, seed=20)
     origin.put("/a", body, **FRESH)
     gate = origin.gate("/a", at=0.5)
     proxy = make_proxy(workers=2, threads=500)
     clients = on_both_workers(proxy, origin.url("/a"), body)
-    for client in clients:
-        client.start()
-    gate.wait_reached()
-    proxy.kill_worker(leader_of(proxy, origin.url("/a")))
-    # While the first answer is still held: the successor does not wait for anything.
-    origin.wait_for("/a", 2)
-    gate.open()
-    survivors = [client for client in clients if client.join().complete]
-    assert survivors
-    assert all(client.correct for client in survivors)
+    kill_the_leader(proxy, origin, gate, clients)
+    survive(clients)
     assert [asked.get("Range") is None for asked in origin.asked("/a")] == [True, False]
     assert origin.asked("/a")[1].get("If-Range") == '"v1"'
     assert proxy.get(origin.url("/a")).body == body.slice(0, body.size)
@@ -77,15 +88,8 @@ def test_a_killed_leader_of_a_part_is_succeeded(origin: Origin, make_proxy: Make
     proxy = make_proxy(workers=2, threads=500)
     wanted = [("Range", f"bytes={MB}-{6 * MB - 1}")]
     clients = on_both_workers(proxy, origin.url("/a"), body, wanted)
-    for client in clients:
-        client.start()
-    gate.wait_reached()
-    proxy.kill_worker(leader_of(proxy, origin.url("/a")))
-    origin.wait_for("/a", 2)
-    gate.open()
-    survivors = [client for client in clients if client.join().complete]
-    assert survivors
-    assert all(client.correct for client in survivors)
+    kill_the_leader(proxy, origin, gate, clients)
+    survive(clients)
     first, second = origin.asked("/a")
     assert first.get("Range") == f"bytes={MB}-{6 * MB - 1}"
     assert (second.get("Range") or "").endswith(f"-{6 * MB - 1}")
@@ -139,8 +143,7 @@ def test_sigterm_lets_a_running_download_finish(origin: Origin, make_proxy: Make
     abandoned = proxy.download(origin.url("/b"), expected=body)
     origin.put("/b", body, **FRESH)
     other_gate = origin.gate("/b", at=0.5)
-    abandoned.open()
-    abandoned.take(1000)
+    abandoned.begun(1000)
     abandoned.close()
     client.start()
     stopping = Stopping(proxy)

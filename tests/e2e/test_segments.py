@@ -49,9 +49,7 @@ def test_an_open_range_that_was_left_is_cut_and_gone_on_with(origin: Origin, mak
     body = Generated(20 * MB, seed=72)
     origin.put("/a", body, rate=5 * MB, **FRESH)
     proxy = make_proxy(workers=2)
-    seeker = proxy.download(origin.url("/a"), span(2 * MB, None), expected=body)
-    seeker.open()
-    seeker.take(100_000)
+    seeker = proxy.download(origin.url("/a"), span(2 * MB, None), expected=body).begun(100_000)
     seeker.close()
     origin.wait_idle()
     assert origin.delivered < 10 * MB
@@ -68,8 +66,7 @@ def test_a_part_goes_on_while_anyone_reads_it(origin: Origin, make_proxy: MakePr
     proxy = make_proxy(workers=2)
     clients = [proxy.download(origin.url("/a"), span(2 * MB, None), expected=body) for _ in range(6)]
     for client in clients:
-        client.open()
-        client.take(MB)
+        client.begun(MB)
     for client in clients[:5]:  # whoever of them leads, in whichever worker
         client.close()
     gate.open()
@@ -85,9 +82,7 @@ def test_ranges_that_overlap_are_one_download_where_they_meet(
     origin.put("/a", body, **FRESH)
     gate = origin.gate("/a", at=MB)
     proxy = make_proxy(workers=workers)
-    first = proxy.download(origin.url("/a"), span(0, None), expected=body)
-    first.open()
-    first.take(MB)
+    first = proxy.download(origin.url("/a"), span(0, None), expected=body).begun(MB)
     second = proxy.download(origin.url("/a"), span(20 * MB, None), expected=body).run()
     gate.open()
     assert first.run().correct
@@ -104,9 +99,7 @@ def test_a_whole_leaves_out_what_a_range_brings(
     origin.put("/a", body, **FRESH)
     gate = origin.gate("/a", at=MB)
     proxy = make_proxy(workers=workers)
-    whole = proxy.download(origin.url("/a"), expected=body)
-    whole.open()
-    whole.take(MB)
+    whole = proxy.download(origin.url("/a"), expected=body).begun(MB)
     part = proxy.download(origin.url("/a"), span(10 * MB, 30 * MB), expected=body).run()
     assert part.correct  # though the whole does not get on
     gate.open()
@@ -128,9 +121,7 @@ def test_a_whole_with_a_digest_is_checked_although_it_is_put_together(
     origin.put("/a", body, headers=[wrong], **FRESH)
     gate = origin.gate("/a", at=MB)
     proxy = make_proxy()
-    whole = proxy.download(origin.url("/a"), expected=body)
-    whole.open()
-    whole.take(MB // 2)
+    whole = proxy.download(origin.url("/a"), expected=body).begun(MB // 2)
     assert proxy.download(origin.url("/a"), span(12 * MB, 16 * MB), expected=body).run().correct
     gate.open()
     assert not whole.run().complete
@@ -140,9 +131,7 @@ def test_a_slow_origin_is_asked_where_it_is_far(origin: Origin, make_proxy: Make
     body = Generated(8 * MB, seed=77)
     origin.put("/a", body, rate=MB, **FRESH)
     proxy = make_proxy(workers=2)
-    whole = proxy.download(origin.url("/a"), expected=body)
-    whole.open()
-    whole.take(MB // 4)
+    whole = proxy.download(origin.url("/a"), expected=body).begun(MB // 4)
     part = proxy.download(origin.url("/a"), span(6 * MB, 6 * MB + 1000), expected=body).run()
     assert part.correct
     assert starts(origin) == [0, 6 * MB]
@@ -158,9 +147,7 @@ def test_parts_that_cannot_be_put_together_are_each_asked_for(
     origin.put("/a", body, etag=etag, cache_control="max-age=3600")
     gate = origin.gate("/a", at=MB)
     proxy = make_proxy(workers=2)
-    long = proxy.download(origin.url("/a"), span(0, 3 * MB), expected=body)
-    long.open()
-    long.take(1000)
+    long = proxy.download(origin.url("/a"), span(0, 3 * MB), expected=body).begun(1000)
     short = proxy.download(origin.url("/a"), span(0, 1000), expected=body).run()
     assert (short.received, short.complete) == (1000, True)
     gate.open()
@@ -175,9 +162,7 @@ def test_a_range_of_something_new_beside_a_download_of_the_old(
     origin.put("/a", old, **FRESH)
     gate = origin.gate("/a", at=12 * MB)
     proxy = make_proxy(workers=2)
-    behind = proxy.download(origin.url("/a"), span(11 * MB, None), expected=old)
-    behind.open()
-    behind.take(MB // 2)
+    behind = proxy.download(origin.url("/a"), span(11 * MB, None), expected=old).begun(MB // 2)
     origin.put("/a", new, etag='"v2"', cache_control="max-age=3600")
     gate.wait_reached()
     gate.position = new.size  # the one that is held stays held, others pass

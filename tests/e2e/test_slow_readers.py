@@ -33,8 +33,7 @@ def test_who_is_slow_goes_alone(
     proxy = make_proxy(threads=8, config={"store": {"max_object": "1M"}})
     slow, fast = (proxy.download(origin.url("/large"), expected=BODY) for _ in range(2))
     for download in (slow, fast):
-        download.open()
-        download.take(1000)
+        download.begun(1000)
     gate.wait_reached()
     gate.open()
     assert fast.run().correct, fast.error

@@ -332,9 +332,7 @@ class TestOutcomes:
     def test_what_comes_after_the_client_left_is_counted(self, origin: Origin, proxy: Proxy) -> None:
         origin.put("/a", bytes(2_000_000), **FRESH)
         gate = origin.gate("/a", at=1_000_000)
-        client = proxy.download(origin.url("/a"))
-        client.open()
-        client.take(1000)
+        client = proxy.download(origin.url("/a")).begun(1000)
         client.close()
         gate.open()
         proxy.terminate()
