@@ -58,7 +58,7 @@ class Flow:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether the sink is not told of the end yet, as it may take that for the end of both directions."""
+        """Whether the sink is not told of the end yet, which it may take for the end of both ways."""
         return self.over and not self._sink.ends_one_way
 
     def move(self) -> bool:
