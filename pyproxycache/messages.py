@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 from pyproxycache.body import EMPTY, Body
 from pyproxycache.cancellation import Cancellation
@@ -244,7 +244,7 @@ class ReuseTerms:
     born: float
     expires: float
     varies: tuple[str, ...]
-    again: Callable[..., Response | None] | None = None
+    again: Callable[[str, Any], Response | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

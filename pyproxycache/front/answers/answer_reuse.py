@@ -27,13 +27,12 @@ class AnswerReuse:
         self._reporter = reporter
         self.is_inward = is_inward
 
-    def join(self, answered: Answer, theirs: Outcome, client: str) -> Answer | None:
+    def join(self, answered: Answer, client: str) -> Answer | None:
         """An answer for another client out of the same download; None if there can be none any more.
 
-        `theirs` is the record of the request that `answered` was made for; `client` is the other client's
-        IP address. The head is not signed yet.
+        `client` is that client's IP address. The head is not signed yet.
         """
-        reuse_terms = answered.response.reuse_terms
+        reuse_terms, theirs = answered.response.reuse_terms, answered.outcome
         if reuse_terms is None or reuse_terms.again is None:
             return None
         known = Outcome(

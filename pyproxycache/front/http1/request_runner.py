@@ -215,9 +215,8 @@ class RequestRunner:
         head = head_bytes(answer.response.head, shape, closes=transaction.closes)
         if transaction.head is not None:
             now, closes = clock.wall(), transaction.closes
-            outcome = answer.outcome
-            reusable = reusable_answer_of(answer, outcome, head, shape, self._reuse, now, closes=closes)
-            is_shared = outcome.stored or outcome.result in _SHARED
+            reusable = reusable_answer_of(answer, head, shape, self._reuse, now, closes=closes)
+            is_shared = answer.outcome.stored or answer.outcome.result in _SHARED
             self._learn(transaction, reusable, is_shared)
         self.prepare(transaction, answer, head, shape)
 

@@ -253,7 +253,6 @@ ReusableAnswer = Stored | Arriving
 
 def reusable_answer_of(
     answer: Answer,
-    outcome: Outcome,
     head: bytes,
     framing: Framing,
     reuse: AnswerReuse,
@@ -266,8 +265,8 @@ def reusable_answer_of(
     if reuse_terms is None:
         return None
     if reuse_terms.again is not None:
-        return Arriving(reuse_terms, framing, partial(reuse.join, answer, outcome), closes=closes)
-    if outcome.result is not Result.HIT or reuse_terms.until <= now:
+        return Arriving(reuse_terms, framing, partial(reuse.join, answer), closes=closes)
+    if answer.outcome.result is not Result.HIT or reuse_terms.until <= now:
         return None
     if len(head) > _LONGEST_HEAD:
         return None  # making such a head anew each second would cost too much
@@ -277,7 +276,9 @@ def reusable_answer_of(
         return None
     is_inward = reuse.is_inward(reuse_terms.entry.peer)
     try:
-        return Stored(reuse_terms, outcome, template, framing, rest, closes=closes, is_inward=is_inward)
+        return Stored(
+            reuse_terms, answer.outcome, template, framing, rest, closes=closes, is_inward=is_inward
+        )
     except OSError as error:
         log.warning("an answer is not kept in memory: %s", error.strerror)
         return None
