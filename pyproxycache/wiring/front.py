@@ -56,7 +56,7 @@ class Below:
 def build_parts(config: Config, below: Below, memory: int, hooks: WorkerHooks) -> WorkerParts:
     """Build the parts that a worker runs; `memory`: how many bytes of answers are kept in memory."""
     access, signer = Access(config.allow), Signer(below.name, _tells_key(config))
-    router = build_router(config, below.engine, below.upstream, below.figures)
+    router = build_router(config, below)
     sessions = SessionParts(
         admits=access.admits,
         reuse=AnswerReuse(signer, below.reporter, below.guard.is_inward),
@@ -69,32 +69,36 @@ def build_parts(config: Config, below: Below, memory: int, hooks: WorkerHooks) -
     return WorkerParts(application, sessions, hooks, _shares(config))
 
 
-def build_router(
-    config: Config, engine: Engine | StorelessEngine, upstream: Upstream, figures: Callable[[], Figures]
-) -> Router:
+def build_router(config: Config, below: Below) -> Router:
     """Build all handlers and the router that chooses among them: a new handler is a line here."""
-    below = config.upstream
-    realm = Realm("forward" if below is None else "reverse", config.policies())
-    forwarding = Forwarding(config.forwarded, is_reverse=below is not None)
-    cached = CachedAnswers(realm, forwarding, engine)
-    by_way: dict[Way, Handler[Wanted]] = {Way.PROXY: Proxy(cached), Way.PREFIX: Prefix(cached)}
-    upgrade = partial(Upgrade, cached, upstream, patience=config.connect.idle)
+    origin = config.upstream  # of a reverse proxy; None for a forward proxy
+    realm = Realm("forward" if origin is None else "reverse", config.policies())
+    forwarding = Forwarding(config.forwarded, is_reverse=origin is not None)
+    cached = CachedAnswers(realm, forwarding, below.engine)
+    upgrade = partial(Upgrade, cached, below.upstream, patience=config.connect.idle)
+    by_way: dict[Way, Handler[Wanted]]
+    upgrades: dict[Way, Handler[Wanted]]
+    connect: Connect | None
+    if origin is None:
+        by_way = {Way.PROXY: Proxy(cached), Way.PREFIX: Prefix(cached)}
+        upgrades = {Way.PROXY: upgrade(lambda _url: as_it_is)}
+        connect = Connect(config.connect, below.upstream)
+    else:
+        by_way = {Way.REVERSE: Reverse(cached, origin)}
+        upgrades = {Way.REVERSE: upgrade(partial(shown_below, origin))}
+        connect = None
     own: list[tuple[re.Pattern[str], Handler[Local]]] = []
     if config.kisscache.enabled:
-        own.append((kisscache.PATHS, kisscache.KissCache(config.kisscache, figures, cached)))
+        own.append((kisscache.PATHS, kisscache.KissCache(config.kisscache, below.figures, cached)))
     handlers = Handlers(
-        by_way if below is None else {Way.REVERSE: Reverse(cached, below)},
-        purge=Purge(realm, Access(config.allow_purge, "allow_purge"), engine),
+        by_way,
+        purge=Purge(realm, Access(config.allow_purge, "allow_purge"), below.engine),
         own=tuple(own),
         elsewhere=Pages(),
-        upgrades=(
-            {Way.PROXY: upgrade(lambda _url: as_it_is)}
-            if below is None
-            else {Way.REVERSE: upgrade(partial(shown_below, below))}
-        ),
-        connect=None if below is not None else Connect(config.connect, upstream),
+        upgrades=upgrades,
+        connect=connect,
     )
-    return Router(handlers, below)
+    return Router(handlers, origin)
 
 
 def _shares(config: Config) -> Shares:
