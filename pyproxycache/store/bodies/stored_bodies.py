@@ -14,7 +14,8 @@ from pyproxycache.store.values import BodyGone
 
 log = logging.getLogger("pyproxycache.store")
 
-_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors that say nothing of a body: this process has no descriptor or memory left to read it."""
 
 
 class StoredBodies:
@@ -29,7 +30,7 @@ class StoredBodies:
         """Read a body's bytes from `start` up to `stop`.
 
         Raises BodyGone if it cannot be read. All entries that name it are forgotten then, unless it is only
-        this process that cannot read it, because it is out of descriptors. Raises StoreError.
+        this process that cannot read it, because it is out of descriptors or memory. Raises StoreError.
         """
         try:
             return self._bodies.read_verified(digest, size, start, stop)
@@ -40,12 +41,12 @@ class StoredBodies:
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
                 log.error("a stored body cannot be read: %s", error)
-            if error.errno not in _OUT_OF_DESCRIPTORS:
+            if error.errno not in OUT_OF_RESOURCES:
                 self._forget(digest)
             raise BodyGone(str(error)) from error
 
     def _forget(self, digest: str) -> None:
-        # An evicted one is named by nothing; a lost one must not be named any more.
+        """Remove the entries that name the body; none do if it was evicted."""
         try:
             self._blob_rows.drop_blob(digest, self._blobs)
         except StoreError as error:

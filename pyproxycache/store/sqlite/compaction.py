@@ -15,7 +15,7 @@ _READERS_MS = 50
 
 
 def page_bytes(database: Database) -> tuple[int, int]:
-    """Bytes of the file's pages that are used, and of those that are empty."""
+    """Bytes of the index's used pages, and of its empty ones; raises StoreError."""
     with database.read() as db:
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         (free,) = db.execute("PRAGMA freelist_count").fetchone()
@@ -45,7 +45,7 @@ def compact(database: Database) -> None:
 
 
 def _give_back(database: Database, pages: int) -> bool:
-    """So many pages; whether there are more."""
+    """Give so many empty pages back to the disk; gives whether that did anything."""
     with database.write(after_others=True) as db:
         (before,) = db.execute("PRAGMA freelist_count").fetchone()
         if before <= _SPARE_PAGES:
@@ -57,8 +57,8 @@ def _give_back(database: Database, pages: int) -> bool:
 
 
 def _cut_log(database: Database) -> None:
-    """Bring the log into the file, and leave nothing of it, unless somebody reads. Raises StoreError."""
-    # Most of it while others write; then the rest, and its end, unless somebody reads that long.
+    """Write the log back into the file and make it empty, unless somebody reads. Raises StoreError."""
+    # Most of it while others write; then the rest with the write lock, waiting for readers a moment only.
     with database.read() as db:
         db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     with database.alone(), contextlib.closing(sqlite3.connect(database.path)) as db:

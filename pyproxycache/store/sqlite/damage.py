@@ -22,13 +22,13 @@ class DamagedRow(StoreError):
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the error says that the file is not, or no more, what SQLite wrote."""
+    """Whether the error says that the file is damaged or is no SQLite file."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and (code & 0xFF in _CODES or code == sqlite3.SQLITE_IOERR_SHORT_READ)
 
 
 def identity(path: Path) -> Identity | None:
-    """Which file it is that has the name now; None where there is none, or none to be seen."""
+    """Device and inode of the file that has the name now; None if there is none, or it cannot be seen."""
     try:
         found = path.stat()
     except OSError:
@@ -37,9 +37,9 @@ def identity(path: Path) -> Identity | None:
 
 
 def set_aside(index: Path) -> None:
-    """Rename the index and its log; one that was set aside before is gone then. Raises OSError.
+    """Rename the index and its log, in place of those set aside before. Raises OSError.
 
-    To be called with the write lock held. Who has it open goes on with it until it is opened anew.
+    To be called with the write lock held. Processes that have it open use it until they open it anew.
     """
     for suffix in ("", "-wal"):
         path = index.with_name(f"{index.name}{suffix}")

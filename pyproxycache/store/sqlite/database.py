@@ -111,7 +111,7 @@ class Database:
         return bool(version == 0)
 
     def _make_private(self) -> None:
-        """The log and its index get their modes from the file, where SQLite makes them."""
+        """Let only the cache's user read the files; the log and its index get the mode of the index."""
         try:
             create_private(self.path)
         except OSError as error:
@@ -152,9 +152,9 @@ class Database:
     def write(self, *, after_others: bool = False) -> Iterator[sqlite3.Connection]:
         """A write transaction: committed at the end of the block, rolled back on an error.
 
-        With `after_others`, whoever waits for the lock now writes first.
-        The versions of the keys whose entries it changes or whose flights it ends are changed with it.
-        Raises StoreError when the index cannot be written to, NoSpace when that is for a full disk.
+        With `after_others`, whoever waits for the lock now writes first. The versions of the keys whose
+        entries it changes or whose flights it ends are changed with it. Raises StoreError if the index
+        cannot be written to, NoSpace if that is because of a full disk.
         """
         with self.alone(after_others=after_others):
             connection = self._own_writer()
@@ -165,7 +165,7 @@ class Database:
 
     @contextlib.contextmanager
     def settling_at_once(self, at_once: bool) -> Iterator[None]:
-        """Within the block, where the disk is full, the log begins anew at each call of `settle`."""
+        """Have each call of `settle` in the block write the log back, if `at_once`: for a full disk."""
         self._settles_at_once = at_once
         try:
             yield
@@ -173,10 +173,10 @@ class Database:
             self._settles_at_once = False
 
     def settle(self) -> None:
-        """Bring the log into the file, where this process has written enough since it did so last.
+        """Write the log back into the file, if this process has written enough since it last did so.
 
-        Others read and write meanwhile; only the rest of a log that grows too fast is done while nobody
-        writes. Raises StoreError.
+        Others read and write meanwhile; only the rest of a log that grows too fast is written back with the
+        write lock held. Raises StoreError.
         """
         if self._unsettled < _ROWS_TO_SETTLE and not self._settles_at_once:
             return
@@ -259,7 +259,7 @@ class Database:
             raise StoreError(f"cannot set {self.path} aside: {error.strerror}") from error
 
     def _own_writer(self) -> sqlite3.Connection:
-        """The connection that notes what it changes, and knows what entries are worth."""
+        """This process's connection for writing, made if there is none yet."""
         pid = os.getpid()
         if self._writer is None or self._writer[0] != pid:
             self._inherited.append(self._writer)

@@ -1,4 +1,4 @@
-"""Writes much in transactions so short that other writers need not wait for long."""
+"""Writes much in short transactions, so that other writers do not wait for long."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ T = TypeVar("T")
 PAGE = 1000
 """How many rows to look for at a time: to find them takes some milliseconds."""
 
-# Of work; and with waiting for a slow disk, or for a core.
-_SLICE_SECONDS = 0.004
-_MOST_SECONDS = 0.02
-# Where there is no time to be had, a slice is to be worth its wait.
-_LEAST = 20
+_SLICE_SECONDS = 0.004  # of a core
+_MOST_SECONDS = 0.02  # with waiting for a slow disk or for a core
+_LEAST = 20  # items in a transaction, however long they take: it has to be worth the wait for the lock
 
 
 def in_short_transactions(

@@ -9,12 +9,13 @@ from enum import Enum
 
 from pyproxycache.messages import Entry
 from pyproxycache.store.bodies.blobs import Blobs, Damaged
+from pyproxycache.store.bodies.stored_bodies import OUT_OF_RESOURCES
 from pyproxycache.store.bodies.whole_bodies import WholeBodies
 from pyproxycache.store.index.blob_rows import BlobRows
 from pyproxycache.store.index.index import Index
 
-# Errors that say nothing of the blob: this process may not, or cannot, open anything more.
-_NOT_THE_BLOBS = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+# Errors that say nothing of the blob: the user may not read it, or this process cannot open anything more.
+_NOT_THE_BLOBS = OUT_OF_RESOURCES | {errno.EACCES, errno.EPERM}
 
 
 class Problem(Enum):
