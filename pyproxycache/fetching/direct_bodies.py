@@ -19,7 +19,7 @@ _OTHER = "the download ended, and the origin has something else now"
 
 
 class OriginBody(Body):
-    """Bytes picked out of an origin's answer as it arrives."""
+    """Some of the bytes of an origin's answer, as they arrive; closes the answer at its end."""
 
     def __init__(self, exchange: Exchange, pieces: Iterator[bytes]) -> None:
         self._exchange = exchange
@@ -37,20 +37,20 @@ class OriginBody(Body):
 
 
 class GivenBytes:
-    """What a client was given of a body that has no strong validator, in the file that it came from."""
+    """The file from which a client was given the beginning of a body that has no strong validator."""
 
     def __init__(self, piece: FileSlice) -> None:
-        """Raises OSError where the file cannot be held."""
+        """Hold the file of a piece that the client was given; raises OSError."""
         self._fd = os.dup(piece.fd)
 
     def reach_to(self, offset: int) -> bool:
-        """Whether the file has all up to the offset: what came without it is known to nobody any more."""
+        """Whether the file has all bytes before the offset; what came from memory is in no file."""
         return os.fstat(self._fd).st_size >= offset
 
     def compared(self, exchange: Exchange, start: int, offset: int) -> Iterator[bytes]:
-        """The answer's bytes, of which those from `start` up to the offset are what the file has there.
+        """The answer's bytes, compared with the file from `start` up to the offset.
 
-        Raises BrokenOff where they are not.
+        Raises BrokenOff if they differ.
         """
         place = 0
         for data in exchange:
@@ -74,9 +74,9 @@ class DirectBodies:
         self._upstream = upstream
 
     def of_flight(self, read: FlightRead, offset: int, given: GivenBytes | None) -> Body:
-        """The flight's body from the offset on, from the origin.
+        """The flight's body from the offset on, from the origin; raises BrokenOff if it has changed.
 
-        What was `given` of it tells, where no validator does, whether the answer goes on with that.
+        If no validator tells that, the bytes that the client was `given` are compared.
         """
         entry, stop, base = read.entry, read.stop, read.entry.first_byte
         validator = resumption_validator(entry.head)
@@ -95,7 +95,7 @@ class DirectBodies:
         return OriginBody(exchange, _first_bytes(exchange, end - base - offset))
 
     def _by_bytes(self, read: FlightRead, offset: int, given: GivenBytes | None) -> Body:
-        """The whole once more, which is the same as far as it was given."""
+        """The whole body once more, compared with the bytes that the client was given."""
         is_begun = offset > read.start
         if is_begun and (given is None or not given.reach_to(offset)):
             raise BrokenOff("the download ended, and without a strong validator it cannot go on")
@@ -123,7 +123,7 @@ class DirectBodies:
 
 
 def _first_bytes(exchange: Exchange, count: int) -> Iterator[bytes]:
-    """So many bytes of an answer; raises BrokenOff where there are fewer."""
+    """The first `count` bytes of an answer; raises BrokenOff if there are fewer."""
     while count > 0:
         data = exchange.read()[:count]
         if not data:
@@ -133,7 +133,7 @@ def _first_bytes(exchange: Exchange, count: int) -> Iterator[bytes]:
 
 
 def _from_byte(whole: Iterable[bytes], offset: int, stop: int | None) -> Iterator[bytes]:
-    """The body from the offset up to `stop`, or its end; raises BrokenOff where it is shorter."""
+    """The body from the offset up to `stop` (None: its end); raises BrokenOff if it is shorter."""
     place = 0
     for data in whole:
         kept = data[max(0, offset - place) : None if stop is None else stop - place]

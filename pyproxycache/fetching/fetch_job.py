@@ -30,7 +30,7 @@ class FetchJob(Inquiry):
 
     @property
     def first_missing(self) -> int | None:
-        """Where the part begins that is to be fetched; None where that is not known, or none is."""
+        """The offset at which the part to be fetched begins; None if that is not known, or the whole is."""
         plan = self.fetch.plan
         if plan is not None:
             return plan.missing[0].start if plan.missing else None
@@ -38,7 +38,7 @@ class FetchJob(Inquiry):
         return specs[0][0] if len(specs) == 1 else None
 
     def starts_in(self, progress: Progress) -> list[int]:
-        """Where the parts begin that the request asks for of a whole that arrives."""
+        """The offsets at which the parts begin that the request asks for, of a whole that is arriving."""
         assert progress.entry is not None, "the head is known"
         wanted = select_ranges(self.request.headers, progress.entry.head, progress.length)
         return [part.start for part in wanted] if isinstance(wanted, tuple) else []

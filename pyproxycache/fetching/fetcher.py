@@ -40,14 +40,14 @@ from pyproxycache.store.values import End, RecordedFlight
 log = logging.getLogger("pyproxycache.fetching")
 
 Fetched = tuple[Response | None, tuple[str, ...]]
-"""The answer, None where it is to be looked again, and the fields that the response varies on."""
+"""The answer, None if the caller is to look up again, and the fields that the response varies on."""
 
 _Answered = Response | NotStorable | LookAgain | Alone | Unsuitable | None
-"""The answer, or how the client gets one otherwise; None as LookAgain."""
+"""The answer, or why this client has to get another one; None means LookAgain."""
 
 
 class Fetcher:
-    """Answers misses, one download for all who ask for the same."""
+    """Answers misses, by one download for all requests of the same."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Fetcher:
         self._forwarder = forwarder
 
     def fetch(self, job: FetchJob) -> Steps[Fetched]:
-        """The answer; None to look again, then with the fields that the response varies on."""
+        """Steps that give the answer, None to look up again, and the fields that the response varies on."""
         job.facts.note(Forwarded(job.fetch.reason))
         match (yield from self._dispatch(job)):
             case Leading() as leading:
@@ -92,7 +92,7 @@ class Fetcher:
     # Who brings it in.
 
     def _dispatch(self, job: FetchJob) -> Steps[Dispatched]:
-        """By the dispatcher, unless a download that runs has it; a store that fails tells of none."""
+        """Decide who brings in the job's body; each request for itself if the store fails."""
         try:
             return (yield from self._dispatch_part(job))
         except StoreError as error:
@@ -119,7 +119,7 @@ class Fetcher:
         return shared or (yield from self._dispatch_in_turn(job, whole.of_part(wanted)))
 
     def _dispatch_in_turn(self, job: FetchJob, flight: FlightKey) -> Steps[Dispatched]:
-        """With the right to ask the origin where nobody here does so already."""
+        """Decide who brings in the flight's body; waits for a turn at the origin if nobody here leads."""
         if not self._flights.runs_here(flight):
             yield Asks(job.resource.url.authority)
         # What has no freshness of its own can be stored for those who bring one.
@@ -127,7 +127,7 @@ class Fetcher:
         return self._dispatcher.decide(keys, job.resource.rules, lambda: self._has_changed(job))
 
     def _has_changed(self, job: FetchJob) -> bool:
-        """Whether what is stored now asks for something else than this fetch."""
+        """Whether another fetch would be needed by now, as something was stored since the look-up."""
         if self._lookup.is_unchanged(job.resource.key, job.looked_up.stamp):
             return False
         found = self._lookup(job.resource, job.request)
@@ -138,7 +138,7 @@ class Fetcher:
         return not (isinstance(now, decisions.Fetch) and now.headers == headers)
 
     def _running(self, job: FetchJob) -> list[tuple[RecordedFlight, Entry]]:
-        """The downloads of parts of what the request asks for, as far as is known."""
+        """The running downloads of parts of what the request asks for, each with its part."""
         known = job.fetch.plan.parts[0] if job.fetch.plan is not None else None
         return [
             (flight, part)
@@ -176,7 +176,7 @@ class Fetcher:
         *,
         however_far: bool = False,
     ) -> _Answered:
-        """The answer to the one who leads."""
+        """The answer to the request that leads, by what its leader did with the origin's answer."""
         match led:
             case Downloading(own, is_stored):
                 kept = BeingStored() if is_stored else NotStored("store-failed")
@@ -192,7 +192,7 @@ class Fetcher:
                 return self._answers.stale(job, entry, detail)
 
     def _lead_whole(self, job: FetchJob, answer: ToStore) -> _Answered | JoinFlight:
-        """Where the origin gives the whole instead of a part: all who asked for parts share it."""
+        """Lead the flight of the whole, which the origin sent instead of a part, by its answer."""
         with ClosedOnError(answer.exchange):
             dispatched = self._dispatcher.decide([job.flight_of_whole], job.resource.rules, lambda: False)
         match dispatched:
@@ -209,7 +209,10 @@ class Fetcher:
     # Following, and going alone.
 
     def _follow(self, job: FetchJob, flight: Flight, *, however_far: bool = False) -> Steps[Fetched]:
-        """The answer out of another one's flight: `however_far` behind what has come its bytes may lie."""
+        """The answer out of another request's flight.
+
+        With `however_far` its bytes may lie any distance behind those that have arrived.
+        """
         job.facts.note(Collapsed())
         waits = flight.progress().entry is None
         yield from until_there(flight)
@@ -236,7 +239,7 @@ class Fetcher:
         return self._otherwise(job, answered), varies
 
     def _otherwise(self, job: FetchJob, answered: _Answered) -> Response | None:
-        """The answer, asked for by this client alone where there is none; None to look again."""
+        """The answer, from the origin for this client alone if need be; None to look up again."""
         match answered:
             case NotStorable():
                 return self._not_storable(job)
@@ -253,7 +256,7 @@ class Fetcher:
         return self._forwarder.forward(job, reason, job.looked_up.entries)
 
     def _not_storable(self, job: FetchJob) -> Response:
-        """Nobody waits for what could not be stored a while ago, but perhaps it can be now."""
+        """The answer to a request whose key counts as not storable, stored if it is storable now."""
         response = self._forwarder.forward(
             job, job.fetch.reason, job.looked_up.entries, not_storable=job.flight_of_whole
         )

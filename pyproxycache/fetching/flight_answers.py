@@ -1,4 +1,4 @@
-"""What a flight means for those who wait for it: the answer out of its body, or what its end stands for."""
+"""Answers for those who wait for a flight: out of its body, or by the way in which it ended."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Unsuitable:
 
 
 class FlightAnswers:
-    """Makes answers out of flights; None where what they need has gone in this moment."""
+    """Makes answers out of flights; each method gives None if what it needs has just gone."""
 
     def __init__(
         self,
@@ -45,7 +45,10 @@ class FlightAnswers:
     def of_flight(
         self, job: FetchJob, flight: Flight, progress: Progress, *, however_far: bool
     ) -> Response | Unsuitable | None:
-        """The answer out of the flight's body: `however_far` behind what has come its bytes may lie."""
+        """The answer out of the flight's body.
+
+        With `however_far` its bytes may lie any distance behind those that have arrived.
+        """
         if not self._suits(job, progress, however_far=however_far):
             return Unsuitable()
         entry, plan = progress.entry, job.fetch.plan
@@ -73,14 +76,14 @@ class FlightAnswers:
         return bool(range_specs(job.request.headers))
 
     def _is_far(self, job: FetchJob, progress: Progress) -> bool:
-        """Whether something is asked for that is not to be waited for in any case."""
+        """Whether a part is asked for that is more than `fetch.range_ahead` beyond what has arrived."""
         ahead = self._options.range_ahead
         return any(start > progress.size + ahead for start in job.starts_in(progress))
 
     def _with_others(
         self, response: Response, job: FetchJob, flight: Flight, progress: Progress
     ) -> Response:
-        """The answer, which others who send the same request may get as well while it arrives."""
+        """The answer, with terms on which equal requests may share it while it arrives."""
         entry, stamp, now = progress.entry, job.looked_up.stamp, clock.wall()
         if entry is None or stamp is None or entry.part is not None or entry.key != job.resource.key:
             return response
@@ -105,7 +108,7 @@ class FlightAnswers:
         return replace(response, reuse_terms=replace(reuse_terms, until=until, again=again))
 
     def after(self, job: FetchJob, progress: Progress) -> Response | Alone | None:
-        """What a flight that ended without a body means for those who waited; None to look again."""
+        """The answer after a flight that ended without a body, or Alone; None to look up again."""
         request = job.request
         match progress.end:
             case End.FRESHENED:
@@ -127,7 +130,7 @@ class FlightAnswers:
         return None
 
     def freshened(self, job: FetchJob, entry: Entry, siblings: tuple[Entry, ...] = ()) -> Response | None:
-        """The stored answer that was validated, with the parts that belong to it."""
+        """The answer out of the entry that was validated, with the parts that belong to it."""
         if job.fetch.plan is not None:
             plan = job.fetch.plan.with_entries((entry, *siblings))
             response = self._delivery.assembled(job, plan)
@@ -136,7 +139,7 @@ class FlightAnswers:
         return self._stored(job, entry, Result.REVALIDATED)
 
     def stale(self, job: FetchJob, entry: Entry, detail: str) -> Response | None:
-        """The stored answer in place of one that the origin failed to give; `detail` says how."""
+        """The answer out of a stale entry, as the origin failed; `detail` (a token) says how."""
         request, plan = job.request, job.fetch.plan
         if plan is None:
             return self._stored(job, entry, Result.STALE, detail)

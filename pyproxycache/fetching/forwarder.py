@@ -1,4 +1,4 @@
-"""To the origin for one client alone, and what the answer means for what is stored."""
+"""Sends requests to the origin for one client alone, and acts on what the answers mean for the store."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _REPRESENTATION = ("Content-Type", "Content-Length", "Content-Encoding", "Conten
 
 
 class Forwarder:
-    """Sends requests on as they are; only the answer to a POST can be worth storing."""
+    """Forwards requests for one client alone, whose answers are stored in few cases only."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Forwarder:
         return kept or relayed(exchange, request)
 
     def confirm(self, inquiry: Inquiry, entry: Entry) -> Response | None:
-        """Ask the origin whether what is arriving still holds; None if it does, else its other answer."""
+        """Validate an entry that is still arriving; None if it is valid, else the origin's other answer."""
         request, facts = inquiry.request, inquiry.facts
         fields = validators(entry.head)
         if not fields:
@@ -103,7 +103,7 @@ class Forwarder:
         return self.relay(inquiry, exchange, decisions.Fetch(headers, None, Forward.STALE))
 
     def relay(self, inquiry: Inquiry, exchange: Exchange, fetch: decisions.Fetch) -> Response:
-        """Hand on the answer to a fetch that is not stored, if it suits the client's own request."""
+        """Hand on an answer that is not stored; ask again if it does not suit the client's own request."""
         request, head = inquiry.request, exchange.head
         if end_to_end(request.headers) == fetch.headers or head.status not in (206, 304, 416):
             if fetch.headers.get("if-none-match") != request.headers.get(
@@ -128,7 +128,7 @@ class Forwarder:
     def _update(
         self, resource: Resource, request: Request, found: Sequence[Entry], head: Head, asked: float
     ) -> None:
-        """Bring the stored answer to a GET up to date with that to a HEAD."""
+        """Freshen or forget the stored answer to a GET by the answer to a HEAD (RFC 9111 section 4.3.5)."""
         entry = newest([entry for entry in preferred([*found]) if entry.part is None])
         if entry is None or entry.status != 200:
             return
@@ -196,7 +196,7 @@ def _as_get(request: Request) -> Request:
 
 
 def with_own(response: Response | None, fields: Sequence[tuple[str, str]]) -> Response | None:
-    """The answer with fields that are for the one who asked alone."""
+    """The answer with fields that are for the requesting client alone; None if there is no answer."""
     if response is None or not fields:
         return response
     head = response.head
@@ -213,7 +213,7 @@ def relayed(exchange: Exchange, request: Request) -> Response:
 
 
 class _Relayed(Body):
-    """An origin's body on its way to one client; whoever waits for it is told of the client's leaving."""
+    """An origin's body for one client alone, which is broken off when the client leaves."""
 
     def __init__(self, exchange: Exchange, cancellation: Cancellation) -> None:
         self._exchange = exchange

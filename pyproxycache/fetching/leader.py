@@ -120,7 +120,7 @@ class Leader:
         self._advice = StoringAdvice()
 
     def lead(self, writer: DownloadWriter, rules: UrlRules) -> Leading:
-        """The lead of the writer's flight, whose URL has these rules; to be left as a context is."""
+        """The lead of the writer's flight, as a context; `rules` are those for its URL."""
         return Leading(writer, rules, self._downloads.start)
 
     def ask(self, leading: Leading, request: Request, fetch: decisions.Fetch, facts: Facts) -> Led:
@@ -194,10 +194,7 @@ class Leader:
         return self._room.admits(length or 0, store.head.size)
 
     def adopt(self, leading: Leading, answer: ToStore) -> Downloading | Passed:
-        """Store the answer in hand.
-
-        It is closed where that fails inside the cache; where only a file is lacking, it is passed on.
-        """
+        """Store the answer, or pass it on if the store fails to; closes it on any other error."""
         writer, exchange, store = leading.writer, answer.exchange, answer.store
         with ClosedOnError(exchange):
             try:
@@ -218,7 +215,7 @@ class Leader:
         return Downloading(store.own)
 
     def _at_hand(self, writer: DownloadWriter, exchange: Exchange, store: decisions.Store) -> bytes | None:
-        """The body where all of it has come with its head and nothing is to be checked or resumed."""
+        """The body, if all of it has come with its head and it needs no check; else None."""
         if writer.size or store.groups or expected_digests(store.head):
             return None
         if exchange.length is None and not self._room.admits(_SMALL):
@@ -251,7 +248,7 @@ class Leader:
 
 
 def _while_wanted(request: Request, flight: Flight) -> contextlib.AbstractContextManager[None]:
-    """The client's leaving ends what is asked for it, unless others wait for the flight."""
+    """A context in which the client's leaving breaks off the request, unless others wait for the flight."""
     if request.cancellation is None:
         return contextlib.nullcontext()
     return request.cancellation.shared(flight.is_awaited)

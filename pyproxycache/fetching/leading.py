@@ -35,7 +35,7 @@ class Leading:
         return self.writer.flight
 
     def begin(self, request: Request, source: Source) -> None:
-        """The flight has the head; `request` is what was sent, and the body comes from the source."""
+        """Have the body brought in from the source when the context is left; `request` was sent for it."""
         self._begun = request, source
 
     def is_left_for(self, reason: Callable[[], bool]) -> bool:

@@ -56,9 +56,11 @@ class Succession:
         self._parts = parts
 
     def of_flight(self, read: FlightRead) -> Successor:
+        """The successor for a client that reads a flight."""
         return FlightSuccessor(self._parts, read)
 
     def of_span(self, read: SpanRead) -> Successor:
+        """The successor for a client that reads a span."""
         return SpanSuccessor(self._parts, read)
 
 
@@ -78,7 +80,7 @@ class Successor(ABC):
     def go_on(self, offset: int) -> Body:
         """The rest of the client's body, from the offset on.
 
-        Raises Orphaned where whoever had them is gone again, and BrokenOff or another ProxyError.
+        Raises Orphaned if its new source has gone as well, and BrokenOff or another ProxyError.
         """
         found = self._found(offset)
         body = self._opened(found, offset)
@@ -96,11 +98,11 @@ class Successor(ABC):
         return body or self._alone(offset)
 
     def _is_new(self, found: list[Entry], offset: int) -> bool:
-        """Whether something is stored by now that was not found."""
+        """Whether something that has the offset was stored since it was looked for."""
         return any(entry not in found for entry in self._found(offset))
 
     def _led(self, leading: Leading, like: Entry, offset: int) -> Body | None:
-        """Lead, with this client's request; its own body comes through the flight."""
+        """The body out of a flight that this request leads; None if it brings in something else."""
         plan = None if like.part is None else filling(like.head, like.part)
         fetch = Fetch(headers_for(like, self._request), None, Forward.PARTIAL, plan=plan)
         led = self._parts.leader.ask(leading, self._request, fetch, self._facts)
@@ -115,11 +117,11 @@ class Successor(ABC):
 
     @abstractmethod
     def _found(self, offset: int) -> list[Entry]:
-        """What is stored that has the byte at the offset."""
+        """The entries of this representation that have the byte at the offset."""
 
     @abstractmethod
     def _opened(self, found: list[Entry], offset: int) -> Body | None:
-        """The body out of one of these, or of a flight that has it already; None where neither is."""
+        """The body out of one of these entries, or of a flight that has it already; else None."""
 
     @abstractmethod
     def _wanted(self, offset: int) -> tuple[FlightKey, Entry]:
@@ -127,7 +129,7 @@ class Successor(ABC):
 
     @abstractmethod
     def _followed(self, flight: Flight, offset: int) -> Body | None:
-        """The body out of the flight; None where that brings in something else. Raises Orphaned."""
+        """The body out of the flight; None if it brings in something else. Raises Orphaned."""
 
     @abstractmethod
     def _alone(self, offset: int) -> Body:
@@ -153,7 +155,7 @@ class FlightSuccessor(Successor):
         return entry.part is None and resumption_validator(entry.head) is None
 
     def _found(self, _offset: int) -> list[Entry]:
-        """The stored entry that a flight has become, or an equal one."""
+        """The entry that the flight was stored as, or one of the same representation."""
         wanted = self._read.entry
         values = dict(wanted.vary)
         try:
@@ -221,7 +223,7 @@ class SpanSuccessor(Successor):
         return stored or around.arriving(self._read.like, offset, stop, admit=self._admit)
 
     def _wanted(self, offset: int) -> tuple[FlightKey, Entry]:
-        """What a dead leader left of it, or the part from here up to what others have."""
+        """The part that a dead leader left, or else the part from the offset up to what others have."""
         read, around = self._read, self._parts.available
         left = around.left_at(read.like, offset)
         if left is not None:

@@ -1,4 +1,4 @@
-"""Bodies that clients read while they arrive; they go on if the leader that brings them in dies."""
+"""Bodies that clients read while they arrive, and that go on if their leader dies."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class SpanRead:
 
 
 class Resumes(Protocol):
-    """Who goes on with bodies whose leader is gone."""
+    """Makes a Resume for each body, which goes on if the body's leader dies."""
 
     def of_flight(self, read: FlightRead) -> Resume: ...
     def of_span(self, read: SpanRead) -> Resume: ...
 
 
 class ArrivingBodies:
-    """Gives clients the bodies of flights."""
+    """Gives clients bodies that are still arriving."""
 
     def __init__(self, resumes: Resumes) -> None:
         self._resumes = resumes
@@ -68,17 +68,20 @@ class ArrivingBodies:
         return ResumedBody(self._resumes.of_flight(read), read.start, read.stop, pieces)
 
     def of_span(self, read: SpanRead, flight: Flight | None = None) -> Body:
-        """Bytes of a representation, the first ones out of the flight."""
+        """The span's bytes, the first ones out of the flight, if there is one; raises Orphaned."""
         first = None if flight is None else read_span(flight, read.like, read.start, read.stop)
         return ResumedBody(self._resumes.of_span(read), read.start, read.stop, first)
 
 
 def anyone(_entry: Entry) -> None:
-    """Admits every address: for bytes that are given to no client directly."""
+    """An Admit that admits every entry, for bytes that are given to no client directly."""
 
 
 def read_span(flight: Flight, like: Entry, offset: int, stop: int, admit: Admit = anyone) -> Body | None:
-    """The representation's bytes out of a flight; None where it brings in another representation."""
+    """Bytes `offset` up to `stop` of the representation that `like` is a part of, out of a flight.
+
+    None if the flight brings in something else, or is over. Waits for the flight's head.
+    """
     now = flight.wait_head()
     part = as_part(now.entry) if now.entry is not None else None
     if part is None or not are_of_one(like, part) or not extent_of(part).has(offset):

@@ -22,7 +22,7 @@ from pyproxycache.store.values import BodyGone, Orphaned, Progress
 
 
 class Delivery:
-    """Makes answers; each method gives None where what it needs has gone in this moment."""
+    """Makes answers out of entries and flights; each method gives None if what it needs has just gone."""
 
     def __init__(
         self,
@@ -60,7 +60,11 @@ class Delivery:
     def assembled(
         self, inquiry: Inquiry, plan: Plan, arriving: tuple[Flight, Progress] | None = None
     ) -> Response | None:
-        """The answer out of stored parts; the first that is missing comes from a flight, others later."""
+        """The answer out of stored parts, as planned.
+
+        The first missing segment comes out of the flight, if one is given; others are fetched in their
+        turn.
+        """
         request, now = inquiry.request, clock.wall()
         if (
             not plan.segments
@@ -98,7 +102,7 @@ class Delivery:
         return response
 
     def arriving(self, inquiry: Inquiry, flight: Flight, progress: Progress) -> Response | None:
-        """The answer out of a flight whose head fits."""
+        """The answer out of a flight whose head, in its progress, fits the request."""
         request, entry = inquiry.request, progress.entry
         assert entry is not None, "the head is known"
         self._admit_peer(request.client, entry.peer)
@@ -114,7 +118,7 @@ class Delivery:
             return None
 
     def _arriving_part(self, inquiry: Inquiry, flight: Flight, part: Entry) -> Response:
-        """The answer out of a part that arrives, and behind it out of whatever has the rest."""
+        """The answer out of a part that is arriving, and then out of whatever has the rest."""
         request, now = inquiry.request, clock.wall()
 
         def open_span(start: int, stop: int | None) -> Body:

@@ -1,4 +1,4 @@
-"""What a request is found by, and what is stored for it."""
+"""Finds the stored entries that fit a request."""
 
 from __future__ import annotations
 
@@ -79,7 +79,6 @@ class Lookup:
         try:
             return self._look(resource, values, sets)
         except StoreError as error:
-            # An index that cannot be read has nothing for us.
             log.warning("%s is looked for in vain: %s", without_query(resource.key), error)
             return LookupResult([], (), None, is_known=False)
 
@@ -97,5 +96,5 @@ class Lookup:
         )
 
     def is_unchanged(self, key: str, stamp: Stamp | None) -> bool:
-        """Whether nothing stored under the key has changed since."""
+        """Whether nothing stored under the key has changed since the stamp was taken."""
         return stamp is not None and self._index.stamp(key) == stamp

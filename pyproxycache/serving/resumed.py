@@ -14,15 +14,15 @@ _MOST_IN_VAIN = 5
 
 
 class Resume(Protocol):
-    """Finds who goes on with one client's body; comes from what fetches, which is above."""
+    """Goes on with one client's body; `fetching` implements it, which is above this layer."""
 
     def note_given(self, piece: Piece) -> None:
         """Note that the client gets this piece next."""
 
     def go_on(self, offset: int) -> Body:
-        """The rest of the body from the offset on, from whoever has it now.
+        """The rest of the body from the offset on, from a new source.
 
-        Raises Orphaned where that one is gone again, BrokenOff or another ProxyError where nobody has them.
+        Raises Orphaned if that has gone as well, BrokenOff or another ProxyError if there is none.
         """
 
 
@@ -82,7 +82,7 @@ class ResumedBody(Body):
         return piece
 
     def _turn_away(self) -> None:
-        """The source has nothing more."""
+        """Let go of a source that has nothing more; raises BrokenOff after too many in a row."""
         self.close()
         self._in_vain += 1
         if self._in_vain > _MOST_IN_VAIN:

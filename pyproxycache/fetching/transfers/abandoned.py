@@ -10,9 +10,9 @@ from pyproxycache.store.ports import Flight
 
 
 class Abandoned:
-    """The flights of this process that nobody reads, by origin; `_origins` is guarded by `_lock`.
+    """The flights of this process that nobody reads, with their origins, up to the limits in the options.
 
-    What comes beyond the limits is to end. It leaves what it has to the next client that asks.
+    `_origins` is guarded by `_lock`.
     """
 
     def __init__(self, options: FetchOptions) -> None:
@@ -22,7 +22,7 @@ class Abandoned:
         self._origins: dict[Flight, str] = {}
 
     def admits(self, flight: Flight) -> bool:
-        """Whether one more may go on, which nobody reads from now on."""
+        """Whether the flight, which nobody reads any more, may go on; it counts as abandoned then."""
         origin = flight.key.origin
         with self._lock:
             count = Counter(tuple(self._origins.values()))

@@ -28,7 +28,7 @@ class AvailableParts:
     """
 
     def __init__(self, index: EntryIndex, bodies: Bodies, flights: Flights, ahead: int) -> None:
-        """`ahead`: no download is waited for that is further behind, in bytes."""
+        """`ahead`: bytes; a download that has further to go to an offset is not waited for."""
         self._index = index
         self._bodies = bodies
         self._flights = flights
@@ -46,7 +46,7 @@ class AvailableParts:
         return [(flight, part) for flight, part in found if part is not None]
 
     def left_at(self, like: Entry, offset: int) -> tuple[FlightKey, Entry] | None:
-        """The flight key and the part of a dead leader that goes on from the offset, or from before it."""
+        """The flight key and the part that a dead leader left, if its bytes reach the offset; else None."""
         for flight, part in self._recorded(like.key):
             if flight.entry.part is None or not are_of_one(like, part) or flight.is_led:
                 continue
@@ -57,7 +57,10 @@ class AvailableParts:
     def soon_at(
         self, offset: int, running: Iterable[tuple[RecordedFlight, Entry]], *, but: FlightKey | None = None
     ) -> FlightKey | None:
-        """The flight key of the download that is furthest of those that will soon be at the offset."""
+        """The flight key of the furthest download that will soon be at the offset; None if there is none.
+
+        `but` is the flight key of a download that does not count.
+        """
         near = [
             (flight.arrived + part.first_byte, flight.key)
             for flight, part in running
@@ -74,9 +77,9 @@ class AvailableParts:
     def first_ahead(
         self, like: Entry, offset: int, *, but: FlightKey | None = None, since: float = 0.0
     ) -> int | None:
-        """Where from the offset on begins what others have, as far as it is worth stopping there.
+        """The first offset, from this one on, that others have, if it is worth stopping there; else None.
 
-        Of what is stored that counts which came `since` (epoch seconds).
+        Stored parts count if they were received `since` (epoch seconds), downloads except that of `but`.
         """
         others = [
             extent_of(part, flight.arrived)
@@ -97,7 +100,7 @@ class AvailableParts:
         return [part for part in parts if part is not None and are_of_one(like, part)]
 
     def stamps(self, key: str) -> tuple[object, object]:
-        """What changes whenever something is stored or begun under the cache key, or ends."""
+        """A value that changes whenever an entry is stored, or a download begins or ends, under the key."""
         return self._index.stamp(key), self._flights.stamp(key)
 
     def stored(self, like: Entry, offset: int, *, since: float = 0.0) -> list[Entry]:

@@ -99,7 +99,7 @@ class Downloads:
     def _continue(
         self, writer: DownloadWriter, rules: UrlRules, request: Request, facts: Facts
     ) -> Source | None:
-        """The rest of the body, or the body again where no client has any of it; None when neither."""
+        """The rest of the body, or all of it again if no client has any; None if the flight has ended."""
         old = writer.entry
         assert old is not None, "a body follows a head"
         asked = clock.wall()
@@ -124,7 +124,7 @@ class Downloads:
         return None
 
     def drain(self, seconds: float) -> int:
-        """Let running downloads finish for so long; gives how many have not."""
+        """Let running downloads finish for so many seconds; gives how many have not finished."""
         with self._idle:
             self._idle.wait_for(lambda: self._running == 0, timeout=max(0.0, seconds))
             self._stopping.set()

@@ -9,7 +9,7 @@ from pyproxycache.store.values import End
 
 
 def give_up(writer: DownloadWriter, end: End, error: ProxyError | None) -> None:
-    """End the flight; what a successor can resume is left to it."""
+    """End the flight, and leave what can be resumed to a successor."""
     if is_resumable(writer):
         writer.leave_for_successor(end, error)
     else:
@@ -17,9 +17,9 @@ def give_up(writer: DownloadWriter, end: End, error: ProxyError | None) -> None:
 
 
 def give_up_after(writer: DownloadWriter, error: BaseException | None) -> None:
-    """End the flight because of an error, or (None) because nothing came of it: who waits looks again.
+    """End the flight by an error, which those who wait for it get.
 
-    So does who has come in the moment in which the leader's client went.
+    Without an error, and if it is only that the leader's client left, they look up again.
     """
     if error is None or isinstance(error, ClientGone | GeneratorExit):
         give_up(writer, End.LOST, None)

@@ -29,7 +29,7 @@ class KeptThreads:
         return self._idle
 
     def run(self, task: Callable[[], None]) -> None:
-        """Raises RuntimeError where there can be no more threads."""
+        """Run the task at once; raises RuntimeError if no more threads can be made."""
         with self._lock:
             waits = self._idle > 0
             self._idle -= waits

@@ -29,7 +29,7 @@ class MeetingPoint:
         return extent_of(self._like).stop
 
     def before(self, offset: int) -> int | None:
-        """Where to stop, for a download that has come to the offset."""
+        """The offset at which a download that has come to this one is to stop; None: at its end."""
         stamps = self._available.stamps(self._like.key)
         if stamps != self._stamps or (self._found is not None and self._found <= offset):
             since = self._like.request_time  # what was there before may be what is to be replaced
@@ -38,7 +38,7 @@ class MeetingPoint:
         return self._found
 
     def pieces(self, offset: int) -> Body | None:
-        """What others have from there on, or will have soon."""
+        """The bytes that others have from the offset on, or will have soon; None if nobody has."""
         like, stop = self._like, extent_of(self._like).stop
         parts = self._available.stored(like, offset, since=like.request_time)
         stored = self._available.opened(parts, offset, stop)

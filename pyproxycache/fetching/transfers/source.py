@@ -42,7 +42,11 @@ def ask(
     facts: Facts,
     patience: float | None = None,
 ) -> OriginReply:
-    """The rest of the body where it can be asked for and comes; else the answer to the request as it is."""
+    """Ask the origin for the rest of what the writer has, if that can be resumed; else for all.
+
+    `rest` of the reply tells whether it is the rest. `patience`: seconds to wait for the head (None: as
+    configured).
+    """
     for_rest = request_for_rest(request, writer.entry, writer.size)
     if for_rest is not None and writer.entry is not None:
         exchange = upstream.send(for_rest, facts, patience=patience)

@@ -1,4 +1,4 @@
-"""A body on its way into the store, whatever breaks on the way."""
+"""Brings a body into the store, across connections that break off."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Transfer:
         return True
 
     def _stop(self, check: IntegrityCheck) -> int | None:
-        """Where in the body others have what follows."""
+        """The offset in the body from which others have what follows; None if nobody has."""
         entry = self._writer.entry
         if self._meeting_point is None or entry is None or not self._may_end_early(check):
             return None
@@ -147,7 +147,7 @@ class Transfer:
         return writer.flight.close_if_left()
 
     def _may_end_early(self, check: IntegrityCheck) -> bool:
-        """Whether less than all of the body can be kept, or all of it be had from others."""
+        """Whether the download may end before the body does: of a whole, or a part without a digest."""
         entry = self._writer.entry
         return entry is not None and (entry.part is None or not check.expected)
 
@@ -183,7 +183,7 @@ class Transfer:
                         writer.publish_size()
 
     def _publish(self) -> None:
-        """Tell the followers, if there is anything new."""
+        """Tell the followers of new bytes, if there are any."""
         if self._unpublished:
             self._writer.publish_size()
         self._published, self._unpublished = clock.steady(), 0
@@ -200,7 +200,7 @@ class Transfer:
         return check
 
     def _append(self, data: bytes) -> str:
-        """Write to the file, having room made for it; gives what stands against that."""
+        """Write to the file, for which room is made; gives the error's text if that fails, else ""."""
         file = self._writer.file
         try:
             if file.size + len(data) > self._allowed:
@@ -232,7 +232,7 @@ class Transfer:
     def _spill(
         self, exchange: Exchange, first: bytes, why_not_storable: str, check: IntegrityCheck
     ) -> None:
-        """Go on without the file: those who read already get the rest through memory, at their pace."""
+        """Go on without the file: its readers get the rest through memory, at the pace of the fastest."""
         writer = self._writer
         log.warning("%s is served but not stored: %s", self._what, why_not_storable)
         writer.withheld = 0  # more bytes follow
@@ -253,7 +253,7 @@ class Transfer:
             writer.finish(End.BROKEN, error=error, total=total)
 
     def _note_gain(self) -> None:
-        """Judge the try that has just broken off by how much further it came than those before."""
+        """Count the try that broke off as fruitless if it brought nothing; count tries anew if much."""
         gained = self._writer.size - self._furthest
         self._furthest = max(self._furthest, self._writer.size)
         self._fruitless = 0 if gained > 0 else self._fruitless + 1
@@ -292,7 +292,7 @@ class Transfer:
         return None
 
     def _leave(self) -> None:
-        """End the flight so that who has just come looks again, and goes on with what there is."""
+        """End the flight, which nobody reads, and keep what there is of it for the next request."""
         log.info("%s is left at %d bytes: no client waits for it", self._what, self._writer.size)
         entry = self._writer.entry
         if self._meeting_point is not None and entry is not None and entry.part is not None:
