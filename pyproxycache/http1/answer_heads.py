@@ -60,7 +60,7 @@ def head_bytes(head: Head, shape: Framing, *, closes: bool) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def framed(method: str, status: int, headers: Headers, length: int | None) -> Headers:
+def with_content_length(method: str, status: int, headers: Headers, length: int | None) -> Headers:
     """The fields with the Content-Length of a body of `length` bytes, or without one where that is None.
 
     What answers HEAD, and a 304, keeps its own (RFC 9112 section 6.3).

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pyproxycache.body import Body
 from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout
 from pyproxycache.facts import ByteCount, Facts, OriginConnected
-from pyproxycache.http1.framing import framed, may_persist
+from pyproxycache.http1.response_bodies import head_and_body, may_persist
 from pyproxycache.http1.response_heads import ParsedHead
 from pyproxycache.upstream.connection import OriginConnection
 
@@ -31,7 +31,7 @@ class Exchange(Body):
         facts: Facts,
         keep: Callable[[OriginConnection], None] | None,
     ) -> None:
-        self.head, self._body = framed(received, method, connection.reader)
+        self.head, self._body = head_and_body(received, method, connection.reader)
         self.length = self._body.length
         self.peer = peer
         facts.note(OriginConnected(connection.peer, connection.route.through_parent))

@@ -10,7 +10,7 @@ import h11
 from splits import cpu_within
 
 from pyproxycache.errors import UpstreamMalformed
-from pyproxycache.http1.framing import FramedBody, framed
+from pyproxycache.http1.response_bodies import FramedBody, head_and_body
 from pyproxycache.http1.response_heads import Heads
 from pyproxycache.messages import Head
 from pyproxycache.net.reader import Reader
@@ -55,7 +55,7 @@ def read(sock: object, method: str, hooks: Hooks) -> Read:
         with cpu_within(5.0), reader.within(20.0 if hooks.deadline else 1e6):
             received = Heads(reader, 5.0, interim.append, may_switch=method == "UPGRADE").final()
             switches = received.head.status == 101
-            its, framing = (received.head, None) if switches else framed(received, method, reader)
+            its, framing = (received.head, None) if switches else head_and_body(received, method, reader)
             head = (its.status, its.headers.fields)
             body = _rest(reader) if framing is None else _body(framing, hooks)
     except _Short as short:

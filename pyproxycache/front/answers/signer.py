@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pyproxycache import clock
 from pyproxycache.facts import Facts, HeadMade
 from pyproxycache.front.handlers.handler import Answered
-from pyproxycache.http1.answer_heads import framed
+from pyproxycache.http1.answer_heads import with_content_length
 from pyproxycache.messages import Head, Response
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.folding import outcome_of
@@ -39,7 +39,7 @@ class Signer:
         said = cache_status(outcome, self.name, with_key=self.tells_key) if answered.is_of_cache else ""
         error = response.error if isinstance(response, responses.Failure) else None
         headers = responses.signed(head, self.name, said, clock.wall(), error)
-        headers = framed(outcome.method, head.status, headers, response.length)
+        headers = with_content_length(outcome.method, head.status, headers, response.length)
         if _ends_connection(outcome):
             headers = headers.with_line("Connection", "close")
         return Signed(replace(response, head=Head(head.status, head.reason, headers)), outcome)

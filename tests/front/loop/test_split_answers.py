@@ -17,7 +17,7 @@ from splits import Plain, Property, ScriptedStream, Secured, cpu_within, plain, 
 from pyproxycache.body import Body, BytesBody, FileSlice
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.relay import Flow
-from pyproxycache.http1.answer_heads import framed, framing, head_bytes
+from pyproxycache.http1.answer_heads import framing, head_bytes, with_content_length
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, Url
 from pyproxycache.net.stream import Stream, stream_over
 from pyproxycache.serving import responses
@@ -47,7 +47,7 @@ def client(pieces: list[bytes], chance: random.Random) -> Iterator[tuple[Stream,
 def sent(method: str, version: tuple[int, int], response: Response, chance: random.Random) -> bytes:
     """What a client gets of it."""
     status, reason = response.head.status, response.head.reason
-    head = Head(status, reason, framed(method, status, response.head.headers, response.length))
+    head = Head(status, reason, with_content_length(method, status, response.head.headers, response.length))
     shape = framing(method, version, head)
     data = head_bytes(head, shape, closes=True)
     with client([], chance) as (stream, got):

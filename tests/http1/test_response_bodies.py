@@ -10,7 +10,7 @@ from scripted import OK, Scripted, get, until_gone, upstream
 
 from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout, UpstreamUnreachable
 from pyproxycache.facts import Facts
-from pyproxycache.http1.framing import Chunked
+from pyproxycache.http1.response_bodies import Chunked
 from pyproxycache.net.reader import Reader
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Reading the body of an origin's answer up to its end (RFC 9112 section 6.3)."""
+"""Reads the bodies of origins' answers, up to their ends (RFC 9112 section 6.3)."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class UntilClose(FramedBody):
         return data
 
 
-def framed(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, FramedBody]:
+def head_and_body(received: ParsedHead, method: str, reader: Reader) -> tuple[Head, FramedBody]:
     """The head with only those framing fields that count, and the body to read.
 
     Raises UpstreamMalformed if the framing is ambiguous or contradictory, or has a coding not asked for.
