@@ -30,7 +30,7 @@ class Framing:
 _TUNNEL = Framing(has_body=False, length=None, is_chunked=False, ends_connection=False, opens_tunnel=True)
 
 
-def framing(method: str, version: tuple[int, int], head: Head) -> Framing:
+def framing_of(method: str, version: tuple[int, int], head: Head) -> Framing:
     """The framing for an answer with this head; a Content-Length in it has to be the body's."""
     status = head.status
     if status == 101 or (method == "CONNECT" and 200 <= status < 300):
@@ -43,17 +43,17 @@ def framing(method: str, version: tuple[int, int], head: Head) -> Framing:
     return Framing(True, length, is_chunked, ends_connection=length is None and not is_chunked)
 
 
-def head_bytes(head: Head, shape: Framing, *, closes: bool) -> bytes:
+def head_bytes(head: Head, framing: Framing, *, closes: bool) -> bytes:
     """The head as HTTP/1.1 bytes; `closes`: the connection ends after this answer."""
     switches = head.status == 101
     lines = [f"HTTP/1.1 {status_line(head)}"]
-    if switches or not shape.opens_tunnel:
+    if switches or not framing.opens_tunnel:
         lines.append(f"Connection: {'upgrade' if switches else 'close' if closes else 'keep-alive'}")
-    if shape.is_chunked:
+    if framing.is_chunked:
         lines.append("Transfer-Encoding: chunked")
     for name, value in head.headers:
         lowered = name.lower()
-        if shape.is_chunked and lowered == "content-length":
+        if framing.is_chunked and lowered == "content-length":
             continue  # it became known after the framing was chosen (RFC 9112 section 6.2)
         if lowered not in _HOP_BY_HOP or (switches and lowered == "upgrade"):
             lines.append(f"{name}: {value}")

@@ -36,7 +36,7 @@ from pyproxycache.front.requests.refusals import (
 from pyproxycache.front.requests.request_body import RequestBody
 from pyproxycache.front.requests.simple import names_as_sent, simple_head
 from pyproxycache.front.requests.target import with_ascii_target
-from pyproxycache.http1.answer_heads import Framing, framing, head_bytes
+from pyproxycache.http1.answer_heads import Framing, framing_of, head_bytes
 from pyproxycache.messages import Headers
 from pyproxycache.outcome import Result
 from pyproxycache.serving.status_fields import proxy_status
@@ -208,24 +208,24 @@ class RequestRunner:
     def _begin(
         self, transaction: Transaction, answer: Answer, received: RawRequest, *, closes: bool
     ) -> None:
-        shape = framing(received.method, received.version, answer.response.head)
-        transaction.closes = closes or shape.ends_connection
+        framing = framing_of(received.method, received.version, answer.response.head)
+        transaction.closes = closes or framing.ends_connection
         # A client that is refused a tunnel may have sent bytes for it already.
         transaction.lingers |= closes and received.method == "CONNECT"
-        head = head_bytes(answer.response.head, shape, closes=transaction.closes)
+        head = head_bytes(answer.response.head, framing, closes=transaction.closes)
         if transaction.head is not None:
             now, closes = clock.wall(), transaction.closes
-            reusable = reusable_answer_of(answer, head, shape, self._reuse, now, closes=closes)
+            reusable = reusable_answer_of(answer, head, framing, self._reuse, now, closes=closes)
             is_shared = answer.outcome.stored or answer.outcome.result in _SHARED
             self._learn(transaction, reusable, is_shared)
-        self.prepare(transaction, answer, head, shape)
+        self.prepare(transaction, answer, head, framing)
 
     def prepare(
-        self, transaction: Transaction, answer: Answer, head: bytes, shape: Framing
+        self, transaction: Transaction, answer: Answer, head: bytes, framing: Framing
     ) -> AnswerWriter:
         """Give the transaction this answer and the writer that sends it, which is returned."""
         connection = transaction.connection
-        writer = AnswerWriter(connection.stream, head, shape, answer.body, connection.wake)
+        writer = AnswerWriter(connection.stream, head, framing, answer.body, connection.wake)
         transaction.answer, transaction.writer = answer, writer
         return writer
 

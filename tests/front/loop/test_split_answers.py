@@ -17,7 +17,7 @@ from splits import Plain, Property, ScriptedStream, Secured, cpu_within, plain, 
 from pyproxycache.body import Body, BytesBody, FileSlice
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.relay import Flow
-from pyproxycache.http1.answer_heads import framing, head_bytes, with_content_length
+from pyproxycache.http1.answer_heads import framing_of, head_bytes, with_content_length
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, Url
 from pyproxycache.net.stream import Stream, stream_over
 from pyproxycache.serving import responses
@@ -48,10 +48,10 @@ def sent(method: str, version: tuple[int, int], response: Response, chance: rand
     """What a client gets of it."""
     status, reason = response.head.status, response.head.reason
     head = Head(status, reason, with_content_length(method, status, response.head.headers, response.length))
-    shape = framing(method, version, head)
-    data = head_bytes(head, shape, closes=True)
+    framing = framing_of(method, version, head)
+    data = head_bytes(head, framing, closes=True)
     with client([], chance) as (stream, got):
-        sending = AnswerWriter(stream, data, shape, response.body, lambda: None)
+        sending = AnswerWriter(stream, data, framing, response.body, lambda: None)
         with cpu_within(10.0):
             for _ in range(TURNS):
                 send_status = sending.advance(waits=True)
