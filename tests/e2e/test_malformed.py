@@ -188,9 +188,12 @@ def client_hello() -> bytes:
     [
         (client_hello(), "it begins TLS, and this port speaks plain HTTP"),
         (client_hello().replace(b"\n", b"\r"), "it begins TLS, and this port speaks plain HTTP"),
+        (b"\x05\x02\x00\x02", "it begins SOCKS, and this port speaks HTTP"),
+        (b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00", "it begins SOCKS, and this port speaks HTTP"),
+        (b"\x80\x2e\x01", "it begins no request line, and this port speaks HTTP/1.1"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "it begins HTTP/2, and this port speaks HTTP/1.1"),
     ],
-    ids=["TLS", "TLS without a line", "HTTP/2"],
+    ids=["TLS", "TLS without a line", "SOCKS 5", "SOCKS 4", "unknown", "HTTP/2"],
 )
 @pytest.mark.parametrize("step", [1, 1000])
 def test_another_protocol_is_named(cache: Proxy, data: bytes, told: str, step: int) -> None:

@@ -13,7 +13,7 @@ from pyproxycache.front.loop.activity import CLOSED, Activity
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.lingering import LINGER_SECONDS
 from pyproxycache.front.memory.memory import Memory
-from pyproxycache.front.requests.refusals import is_tls
+from pyproxycache.front.requests.refusals import begins_no_line
 
 _READ = 16 << 10
 _LONGEST_HEAD = 64 << 10
@@ -105,7 +105,7 @@ class Reading(Activity):
                 self.deadline = min(self.deadline, self._loop.now + _SILENCE)
                 line_end = buffer.find(b"\n", 2)
                 strange = line_end >= 0 and not _REQUEST_LINE.fullmatch(buffer[:line_end])
-                if strange or is_tls(buffer) or len(buffer) > _LONGEST_HEAD:
+                if strange or begins_no_line(buffer) or len(buffer) > _LONGEST_HEAD:
                     return self._submit(None)  # the parser refuses it with a reason
                 return self
             head = buffer[: found.end()]

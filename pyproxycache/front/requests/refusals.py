@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from gunicorn.http import errors as http_errors
 
 from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
 from pyproxycache.rules.userinfo import without_userinfo
 
+_BEGINS_LINE = re.compile(rb"[!-~\r\n]|\Z")
+_SOCKS = "it begins SOCKS, and this port speaks HTTP: name it as an HTTP proxy"
 _OTHER_PROTOCOLS = {
-    b"\x16\x03": "it begins TLS, and this port speaks plain HTTP: ask it with http://",
+    b"\x16": "it begins TLS, and this port speaks plain HTTP: ask it with http://",
+    b"\x05": _SOCKS,
+    b"\x04": _SOCKS,
     b"PRI * HTTP/2": "it begins HTTP/2, and this port speaks HTTP/1.1",
 }
 
@@ -22,11 +28,13 @@ def check_protocol(data: bytes) -> None:
     for begin, text in _OTHER_PROTOCOLS.items():
         if data.startswith(begin):
             raise OtherProtocol(text)
+    if begins_no_line(data):
+        raise OtherProtocol("it begins no request line, and this port speaks HTTP/1.1")
 
 
-def is_tls(data: bytes) -> bool:
-    """Whether this begins TLS, which has no lines to wait for."""
-    return data.startswith(b"\x16\x03")
+def begins_no_line(data: bytes) -> bool:
+    """Whether this begins something that has no lines to wait for, such as TLS or SOCKS."""
+    return _BEGINS_LINE.match(data) is None
 
 
 def refused_with(error: http_errors.ParseException) -> str:
