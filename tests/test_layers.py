@@ -23,6 +23,7 @@ LAYERS = (
         "clock",
         "steps",
         "cancellation",
+        "blocking",
         "connection_login",
         "background",
     },

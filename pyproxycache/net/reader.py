@@ -12,6 +12,7 @@ import termios
 from collections.abc import Callable, Iterator
 
 from pyproxycache import clock
+from pyproxycache.blocking import Blocking
 from pyproxycache.errors import UpstreamMalformed
 
 _READ_AHEAD = 64 << 10
@@ -159,7 +160,9 @@ class Reader:
             return
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
-        if not poll.poll(self.patience() * 1000):
+        with Blocking():
+            found = poll.poll(self.patience() * 1000)
+        if not found:
             raise TimeoutError("nothing came in time")
 
     def _fill(self) -> bool:
@@ -174,15 +177,17 @@ class Reader:
 
     def _receive(self, size: int) -> bytes:
         """The next bytes from the socket, past the buffer; waits for them. b"" at the end."""
-        if self.before_wait is not None:
+        if self.before_wait is not None or not self._secured:
             data = self._receive_now(size)
             if data is not None:
                 return data
+        if self.before_wait is not None:
             self.before_wait()
         self._raise_failure()
         self.limit_waits()
         try:
-            data = self._sock.recv(size)
+            with Blocking():
+                data = self._sock.recv(size)
         except BlockingIOError as error:
             raise TimeoutError("nothing came in time") from error
         self.received += len(data)

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from pyproxycache import clock
+from pyproxycache.blocking import Blocking
 from pyproxycache.errors import (
     ConfigError,
     LoopDetected,
@@ -71,6 +72,10 @@ class Dialler:
         `via` is the value of Via in a CONNECT to the parent, up to this proxy's name. Raises
         UpstreamUnreachable, UpstreamTimeout, RefusedByParent, Forbidden or LoopDetected.
         """
+        with Blocking():
+            return self._connected(route, client, deadline, via)
+
+    def _connected(self, route: Route, client: str, deadline: float | None, via: str) -> OriginConnection:
         make_sure_of(_FOR_A_CONNECTION)
         limit = clock.steady() + self._options.connect_timeout
         deadline = limit if deadline is None else min(limit, deadline)

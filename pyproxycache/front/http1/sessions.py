@@ -14,7 +14,7 @@ from pyproxycache.front.http1.request_activities import Working
 from pyproxycache.front.http1.request_collapser import RequestCollapser
 from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
 from pyproxycache.front.http1.transaction import Transaction
-from pyproxycache.front.loop.adaptive_pool import AdaptivePool
+from pyproxycache.front.loop.adaptive_pool import PATIENCE, AdaptivePool
 from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.memory.memory import Memory
@@ -22,8 +22,6 @@ from pyproxycache.front.memory.reusable_answers import ReusableAnswer
 from pyproxycache.gates.access import is_local
 from pyproxycache.net.stream import Stream
 from pyproxycache.report.reporter import Reporter
-
-_RELIEF = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class Http1Sessions:
 
         Returns when it is to be called again at the latest (monotonic seconds, like `now`).
         """
-        responder, due = self._responder, now + _RELIEF
+        responder, due = self._responder, now + PATIENCE
         if now >= responder.report_at:
             responder.report()
         if not self._threads.is_behind:

@@ -1,4 +1,4 @@
-"""The request threads: as few run at a time as keep the processor busy."""
+"""The threads that answer the requests which memory does not answer."""
 
 from __future__ import annotations
 
@@ -6,24 +6,30 @@ import contextlib
 import logging
 import resource
 import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 from pyproxycache import clock
+from pyproxycache.blocking import work_in
 from pyproxycache.front.loop.turns import Queue, Shares, Task, Turns, shares_of
 
 log = logging.getLogger("pyproxycache")
 
-_AT_ONCE = 8
-_PATIENCE = 0.002
-_STUCK = 0.05
+_AT_ONCE = 3
+"""Threads that work while the processor is busy: one has the interpreter, others are in system calls."""
+PATIENCE = 0.01
+"""Seconds between two looks at whether more tasks should run."""
+_STUCK = 0.25
 _BUSY = 0.8
+_LONGEST_RETURN = 1.0
+"""Seconds after which a thread that has waited works without a place: whoever has one may wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _ProcessUse:
-    """What this process has used so far: seconds of CPU time, and how often a core was taken from it."""
+    """What this process had so far: CPU seconds, and how often a core was taken from it."""
 
     computed: float
     taken_away: int
@@ -34,17 +40,18 @@ class _ProcessUse:
         return cls(used.ru_utime + used.ru_stime, used.ru_nivcsw)
 
     def is_busy_since(self, before: _ProcessUse, seconds: float) -> bool:
-        """Whether the process computed for nearly all of these seconds, or others kept it from that."""
+        """Whether it computed for nearly all of these seconds, or would have if others had let it."""
         return self.computed - before.computed > _BUSY * seconds or self.taken_away > before.taken_away
 
 
 class AdaptivePool:
     """Runs tasks in up to `most` threads, as few at a time as keep the processor busy.
 
-    More would only take the interpreter from one another. If tasks are queued while the processor is idle,
-    or while none gets a thread, the running ones must be waiting for something, and more may run. Tasks
-    that wait for origins are limited by `shares` (None: the usual ones), and take turns when these are used
-    up. All fields are guarded by `_lock`.
+    More would only take the interpreter from one another, and from the poller. A thread that says that it
+    waits (see `blocking`) leaves its place to another one, and gets one again before any task is begun. If
+    tasks are queued while the processor is idle, or while none gets a thread, the running ones must be
+    waiting without saying so, and more may run. Tasks that wait for origins are limited by `shares` (None:
+    the usual ones), and take turns when these are used up. All fields are guarded by `_lock`.
     """
 
     def __init__(self, most: int, shares: Shares | None = None) -> None:
@@ -54,15 +61,17 @@ class AdaptivePool:
         self._turns = Turns(shares or shares_of(most, None, None))
         self._idle: list[_Thread] = []
         self._running = 0
-        self._aside = 0  # threads that wait for their clients, beside those that run
-        self._at_once = min(_AT_ONCE, most)
+        self._away = 0  # threads that wait, beside those that run
+        self._aside = 0  # those of them that wait for their clients
+        self._returning: deque[threading.Lock] = deque()  # of those that wait for a place, to be let go of
+        self._at_once = self._fewest = min(_AT_ONCE, most)
         self._taken = clock.steady()  # when a task last got a thread
         self._looked, self._usage = self._taken, _ProcessUse.now()
 
     @property
     def is_behind(self) -> bool:
-        """Whether tasks are queued, so that relieve() is to be called every few milliseconds."""
-        return len(self._tasks) > 0
+        """Whether tasks are queued, or threads for a place, so that relieve() is to be called now and then."""
+        return bool(self._tasks or self._returning)
 
     def submit(self, task: Task) -> None:
         """Have a thread run the task soon, in its turn if it has an origin; it must not raise."""
@@ -70,14 +79,14 @@ class AdaptivePool:
             if task.origin and not self._turns.take(task):
                 self._turns.wait(task)
                 return
-            if self._running >= self._at_once:
+            if not self._has_place():
                 self._tasks.append(task, clock.steady())
                 return
             self._running += 1
         self._give(task)
 
     def enter(self, task: Task, origin: str) -> bool:
-        """Whether the running task may wait for this origin from now on; if not, nothing changes."""
+        """Whether the task, which runs, may go on to wait for this origin; if not, nothing has changed."""
         if task.origin == origin:
             return True
         turn = Task(task.run, task.client, origin)
@@ -94,65 +103,99 @@ class AdaptivePool:
 
         At most `most` tasks are in it at a time; for further ones it has no effect.
         """
-        more: list[Task] = []
         with self._lock:
             is_aside = self._aside < self._most
             if is_aside:
                 self._aside += 1
-                self._running -= 1
                 self._give_back(task)
-                more = self._next_ones()
-        for other in more:
-            self._give(other)
+        if not is_aside:
+            yield
+            return
+        self.leave()
         try:
             yield
         finally:
-            if is_aside:
-                with self._lock:
-                    self._aside -= 1
-                    self._running += 1
-                    if task.origin:
-                        self._turns.come_back(task)
+            self.come_back()
+            with self._lock:
+                self._aside -= 1
+                if task.origin:
+                    self._turns.come_back(task)
+
+    def leave(self) -> None:
+        """This thread waits from here on, and leaves its place to another one."""
+        with self._lock:
+            self._running -= 1
+            self._away += 1
+            more = self._next_ones()
+        for task in more:
+            self._give(task)
+
+    def come_back(self) -> None:
+        """Wait for a place for this thread, which has waited for something else."""
+        with self._lock:
+            self._away -= 1
+            if self._running < self._at_once:
+                self._running += 1
+                return
+            given = threading.Lock()
+            given.acquire()
+            self._returning.append(given)
+        if given.acquire(timeout=_LONGEST_RETURN):
+            return
+        with self._lock:
+            if given in self._returning:
+                self._returning.remove(given)
+                self._running += 1
 
     def withdraw(self, task: Task) -> bool:
-        """Withdraw the task if it waits for its turn at an origin; returns whether it did."""
+        """Whether the task was waiting for its turn; then it will not run."""
         with self._lock:
             return self._turns.withdraw(task)
 
     def _give_back(self, task: Task) -> None:
-        """End the task's turn at its origin, and queue the tasks that get theirs; with the lock held."""
+        """Let those whose turn it is queue for a thread, with the lock held."""
         if task.origin:
             for following in self._turns.give_back(task):
                 self._tasks.append(following, clock.steady())
 
+    def _has_place(self) -> bool:
+        """Whether a further task may be begun, with the lock held."""
+        return self._running < self._at_once and self._running + self._away - self._aside < self._most
+
     def _next_ones(self) -> list[Task]:
-        """Take the queued tasks that may run now; with the lock held."""
+        """Let those return for whom there are places; gives the tasks for the rest, with the lock held."""
+        while self._returning and self._running < self._at_once:
+            self._running += 1
+            self._returning.popleft().release()
         tasks = []
-        while self._tasks and self._running < self._at_once:
+        while self._tasks and self._has_place():
             self._running += 1
             tasks.append(self._take())
         return tasks
 
     def _take(self) -> Task:
-        """Take the next queued task; with the lock held."""
+        """The task whose turn it is, for a thread, with the lock held."""
         self._taken = clock.steady()
         return self._tasks.popleft()
 
     def relieve(self, now: float) -> None:
-        """Let more tasks run at a time if the running ones leave the processor idle, or do not get on.
+        """Let more tasks run at a time if those that run do not keep the processor busy, else fewer.
 
-        Called by the poller's thread alone; `now` is in monotonic seconds.
+        More also if those that run do not get on. To be called by one thread.
         """
         with self._lock:
             if not self._tasks:
                 return
             is_first_look = self._looked < self._tasks.since
-            if not is_first_look and now - self._looked < _PATIENCE:
+            if not is_first_look and now - self._looked < PATIENCE:
                 return
             usage = _ProcessUse.now()
             is_busy = usage.is_busy_since(self._usage, now - self._looked)
             self._looked, self._usage = now, usage
-            if is_first_look or (is_busy and now - self._taken < _STUCK):
+            if is_first_look:
+                return
+            if is_busy and now - self._taken < _STUCK:
+                self._at_once = max(self._fewest, self._at_once - 1)
                 return
             self._at_once = min(self._most, self._at_once * 3 // 2 + 1)
             tasks = self._next_ones()
@@ -160,10 +203,10 @@ class AdaptivePool:
             self._give(task)
 
     def settle(self) -> None:
-        """Let fewer tasks run at a time if fewer will do; called about once a second."""
+        """About once a second: let fewer run at a time where so many are not needed."""
         with self._lock:
             if not self._tasks and self._running < self._at_once // 2:
-                self._at_once = max(min(_AT_ONCE, self._most), self._at_once // 2)
+                self._at_once = max(self._fewest, self._at_once // 2)
 
     def _give(self, task: Task) -> None:
         with self._lock:
@@ -173,7 +216,7 @@ class AdaptivePool:
             return
         try:
             _Thread(self, task).start()
-        except RuntimeError as error:  # the system allows no more threads: the existing ones do the work
+        except RuntimeError as error:  # the system has no more: those there are do the work
             log.warning("no further thread for requests: %s", error)
             with self._lock:
                 self._running -= 1
@@ -181,29 +224,25 @@ class AdaptivePool:
                 self._tasks.append(task, clock.steady())
 
     def next_task(self, thread: _Thread, done: Task) -> Task | None:
-        """The next task of a thread that is done with one; None: the thread waits until it is given one."""
-        more: list[Task] = []
+        """What the thread is to do next, which is done with a task; None to wait for that."""
         with self._lock:
             self._give_back(done)
-            if self._tasks and self._running <= self._at_once:
-                task = self._take()
-                more = self._next_ones()
-            else:
-                task = None
-                self._running -= 1
+            self._running -= 1
+            tasks = self._next_ones()
+            if not tasks:
                 self._idle.append(thread)  # whoever worked last works next: its memory is at hand
-        for other in more:
+        for other in tasks[1:]:
             self._give(other)
-        return task
+        return tasks[0] if tasks else None
 
 
 class _Thread:
-    """One thread of the pool, and the task that it runs next."""
+    """One thread, and what it is to do next."""
 
     def __init__(self, threads: AdaptivePool, task: Task) -> None:
         self._threads = threads
         self._task = task
-        self._given = threading.Lock()  # released when there is a task
+        self._given = threading.Lock()  # let go of once there is a task
         self._given.acquire()
 
     def start(self) -> None:
@@ -214,6 +253,7 @@ class _Thread:
         self._given.release()
 
     def _run(self) -> None:
+        work_in(self._threads)
         while True:
             try:
                 self._task.run()

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from pyproxycache.blocking import Blocking
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -50,7 +52,8 @@ class Batches(Generic[T, R]):
             self._waiting.append(wanted)
             works, self._is_busy = not self._is_busy, True
         if not works:
-            wanted.turn.acquire()
+            with Blocking():
+                wanted.turn.acquire()
         if not wanted.is_done:
             self._do_batch()
         if wanted.error is not None:

@@ -6,7 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 
+from waiting import until
+
 from pyproxycache import clock
+from pyproxycache.blocking import Blocking
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.turns import Task
 
@@ -75,3 +78,95 @@ def test_few_slow_ones_do_not_hold_up_the_rest() -> None:
         assert Crowd(lambda: compute(0.001)).served(pool, 50) < 5.0
     finally:
         over.set()
+
+
+# Threads that say that they wait.
+
+
+class Gate:
+    """Tasks that wait at a gate, and say so; `waiting` are there, `most` worked at a time behind it."""
+
+    def __init__(self, work: Callable[[], None] = lambda: None) -> None:
+        self.opened = threading.Event()
+        self._work = work
+        self._changed = threading.Condition()
+        self.waiting = self.working = self.most = self.done = 0
+
+    def run(self) -> None:
+        with self._changed:
+            self.waiting += 1
+            self._changed.notify_all()
+        with Blocking():
+            assert self.opened.wait(30)
+        with self._changed:
+            self.working += 1
+            self.most = max(self.most, self.working)
+        self._work()
+        with self._changed:
+            self.working -= 1
+            self.done += 1
+            self._changed.notify_all()
+
+    def come(self, pool: AdaptivePool, count: int) -> None:
+        for number in range(count):
+            pool.submit(Task(self.run, f"10.0.0.{number}", ""))
+
+    def wait_for(self, condition: Callable[[], bool]) -> bool:
+        with self._changed:
+            return self._changed.wait_for(condition, 20)
+
+
+def test_who_waits_leaves_the_place_to_another_one() -> None:
+    """Nobody looks after the pool: it is not the wait itself that is found out."""
+    pool, gate = AdaptivePool(64), Gate()
+    gate.come(pool, 40)
+    assert gate.wait_for(lambda: gate.waiting == 40)
+    gate.opened.set()
+    assert gate.wait_for(lambda: gate.done == 40)
+
+
+def test_those_who_have_waited_work_few_at_a_time() -> None:
+    pool, gate = AdaptivePool(64), Gate(lambda: compute(0.002))
+    gate.come(pool, 40)
+    assert gate.wait_for(lambda: gate.waiting == 40)
+    gate.opened.set()
+    assert gate.wait_for(lambda: gate.done == 40)
+    assert gate.most <= 3
+
+
+def test_who_has_waited_goes_before_who_comes() -> None:
+    order: list[str] = []
+    pool, over = AdaptivePool(64), threading.Semaphore(0)
+    gate, new = Gate(lambda: order.append("has waited")), Gate(lambda: order.append("new"))
+    gate.come(pool, 1)
+    assert gate.wait_for(lambda: gate.waiting == 1)
+    for number in range(3):  # all places
+        pool.submit(Task(lambda: over.acquire(timeout=30) and None, f"10.1.0.{number}", ""))
+    gate.opened.set()
+    until(lambda: pool.is_behind)
+    new.opened.set()
+    new.come(pool, 1)
+    over.release()
+    assert new.wait_for(lambda: new.done == 1)
+    assert order == ["has waited", "new"]
+    over.release(2)
+
+
+def test_no_more_threads_wait_than_there_may_be() -> None:
+    pool, gate = AdaptivePool(5), Gate()
+    gate.come(pool, 12)
+    assert gate.wait_for(lambda: gate.waiting == 5)
+    time.sleep(0.1)
+    assert gate.waiting == 5
+    gate.opened.set()
+    assert gate.wait_for(lambda: gate.done == 12)
+
+
+def test_who_has_waited_works_without_a_place_if_those_who_have_one_wait_for_him() -> None:
+    pool, gate = AdaptivePool(64), Gate()
+    gate.come(pool, 1)
+    assert gate.wait_for(lambda: gate.waiting == 1)
+    for number in range(3):
+        pool.submit(Task(lambda: gate.wait_for(lambda: gate.done == 1) and None, f"10.1.0.{number}", ""))
+    gate.opened.set()
+    assert gate.wait_for(lambda: gate.done == 1)
