@@ -58,24 +58,27 @@ def watched(watch: WatchedCalls) -> Iterator[None]:
         threading.setprofile(None)  # type: ignore[arg-type]
 
 
-def ask(front: Front, url: str) -> None:
-    """On a connection of its own: on a kept one, what has come may be read in the connection's turn."""
-    with socket.create_connection(front.address) as client:
-        client.sendall(f"GET {url} HTTP/1.1\r\nHost: o\r\n\r\n".encode())
-        answer = b""
-        while not answer.endswith(BODY):
-            answer += client.recv(65536)
+def connected(front: Front) -> socket.socket:
+    return socket.create_connection(front.address)
+
+
+def ask(client: socket.socket, url: str) -> None:
+    client.sendall(f"GET {url} HTTP/1.1\r\nHost: o\r\n\r\n".encode())
+    answer = b""
+    while not answer.endswith(BODY):
+        answer += client.recv(65536)
 
 
 def test_a_miss_goes_the_way_that_is_told(tmp_path: Path, origin: Origin) -> None:
     watch, steps = WatchedCalls(), told()
     for name in ("first", "second"):
         origin.put(f"/{name}", BODY, cache_control="max-age=100")
-    with watched(watch), Front(tmp_path) as front:
-        ask(front, origin.url("/first"))  # what is made once is made by now
+    with watched(watch), Front(tmp_path) as front, connected(front) as first, connected(front) as second:
+        ask(first, origin.url("/first"))  # what is made once is made by now
         front.told(0, 1)
         before = len(watch.calls)
-        ask(front, origin.url("/second"))
+        # Not on the same connection: where that still has its turn, it reads without an event.
+        ask(second, origin.url("/second"))
         front.told(1, 1)
         calls = [f"{file} {function}" for file, function in watch.calls[before:]]
     assert steps
