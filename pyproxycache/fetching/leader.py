@@ -30,7 +30,9 @@ from pyproxycache.upstream.exchange import Exchange
 log = logging.getLogger("pyproxycache.fetching")
 
 _SMALL = 64 << 10
-"""Bytes of a body that is stored by the thread that asked for it, if it is there already."""
+"""Bytes of a body that is stored by the thread that asked for it, if it is there already, or soon."""
+_SOON = 0.002
+"""Seconds behind the head, for which those who follow the flight wait as well."""
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -222,7 +224,7 @@ class Leader:
             return None  # it may be larger than what may be stored
         if store.part is not None and store.part.length != exchange.length:
             return None
-        return exchange.at_hand(_SMALL)
+        return exchange.at_hand(_SMALL, _SOON)
 
     def _store_at_once(self, writer: DownloadWriter, entry: Entry, body: bytes) -> bool:
         """Commit a body that is here, without a growing file or a waiting thread; whether it is stored."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import select
 import socket
 import ssl
@@ -164,6 +165,17 @@ class Reader:
             found = poll.poll(self.patience() * 1000)
         if not found:
             raise TimeoutError("nothing came in time")
+
+    def gets_more(self, until: float) -> bool:
+        """Whether more bytes come before this time (monotonic), which waits for them; nothing is read."""
+        left = until - clock.steady()
+        if left <= 0 or self._failure is not None:
+            return False
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        with Blocking():
+            found = poll.poll(math.ceil(left * 1000))
+        return bool(found) and self._fill()
 
     def _fill(self) -> bool:
         """Add what has arrived to the buffer without waiting; false if that is nothing, or the end."""

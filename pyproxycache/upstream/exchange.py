@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from pyproxycache import clock
 from pyproxycache.body import Body
 from pyproxycache.errors import BrokenOff, UpstreamMalformed, UpstreamTimeout
 from pyproxycache.facts import ByteCount, Facts, OriginConnected
@@ -81,11 +82,18 @@ class Exchange(Body):
             raise BrokenOff(f"the origin left out the last {missing} bytes")
         return b""
 
-    def at_hand(self, limit: int) -> bytes | None:
-        """The whole body if it has arrived and has at most `limit` bytes; else None, with nothing read."""
+    def at_hand(self, limit: int, patience: float = 0.0) -> bytes | None:
+        """The whole body if it has arrived and has at most `limit` bytes; else None, with nothing read.
+
+        One whose length is known may take `patience` seconds more: many origins send it behind its head.
+        """
         if not self._open:
             return b""
         body = self._body.at_hand(limit)
+        if body is None and self.length is not None and self.length <= limit:
+            until = clock.steady() + patience
+            while body is None and self._connection.reader.gets_more(until):
+                body = self._body.at_hand(limit)
         if body is not None:
             self._received.add(len(body))
             self._finish()

@@ -12,13 +12,16 @@ from types import FrameType
 from typing import Any
 
 from inprocess import Front
-from origin import Origin
+from scripted import Scripted
 
 import pyproxycache
+from pyproxycache.messages import Url
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = f"{Path(pyproxycache.__file__).parent}/"
 BODY = b"x" * 1000
+ANSWER = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=100\r\nContent-Length: 1000\r\n\r\n" + BODY
+"""In one piece, so that the body is there with its head."""
 
 
 def told() -> list[str]:
@@ -62,18 +65,22 @@ def connected(front: Front) -> socket.socket:
     return socket.create_connection(front.address)
 
 
-def ask(client: socket.socket, url: str) -> None:
+def ask(client: socket.socket, url: Url) -> None:
     client.sendall(f"GET {url} HTTP/1.1\r\nHost: o\r\n\r\n".encode())
     answer = b""
     while not answer.endswith(BODY):
         answer += client.recv(65536)
 
 
-def test_a_miss_goes_the_way_that_is_told(tmp_path: Path, origin: Origin) -> None:
+def test_a_miss_goes_the_way_that_is_told(tmp_path: Path) -> None:
     watch, steps = WatchedCalls(), told()
-    for name in ("first", "second"):
-        origin.put(f"/{name}", BODY, cache_control="max-age=100")
-    with watched(watch), Front(tmp_path) as front, connected(front) as first, connected(front) as second:
+    with (
+        Scripted([ANSWER, ANSWER]) as origin,
+        watched(watch),
+        Front(tmp_path) as front,
+        connected(front) as first,
+        connected(front) as second,
+    ):
         ask(first, origin.url("/first"))  # what is made once is made by now
         front.told(0, 1)
         before = len(watch.calls)
