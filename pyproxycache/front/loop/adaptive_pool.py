@@ -1,4 +1,4 @@
-"""The threads that answer the requests which memory does not answer."""
+"""The request threads: as few run at a time as keep the processor busy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST_RETURN = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _ProcessUse:
-    """What this process had so far: CPU seconds, and how often a core was taken from it."""
+    """What this process has used so far: seconds of CPU time, and how often a core was taken from it."""
 
     computed: float
     taken_away: int
@@ -40,7 +40,7 @@ class _ProcessUse:
         return cls(used.ru_utime + used.ru_stime, used.ru_nivcsw)
 
     def is_busy_since(self, before: _ProcessUse, seconds: float) -> bool:
-        """Whether it computed for nearly all of these seconds, or would have if others had let it."""
+        """Whether the process computed for nearly all of these seconds, or others kept it from that."""
         return self.computed - before.computed > _BUSY * seconds or self.taken_away > before.taken_away
 
 
@@ -63,14 +63,14 @@ class AdaptivePool:
         self._running = 0
         self._away = 0  # threads that wait, beside those that run
         self._aside = 0  # those of them that wait for their clients
-        self._returning: deque[threading.Lock] = deque()  # of those that wait for a place, to be let go of
+        self._returning: deque[threading.Lock] = deque()  # locks of threads that wait for a place
         self._at_once = self._fewest = min(_AT_ONCE, most)
         self._taken = clock.steady()  # when a task last got a thread
         self._looked, self._usage = self._taken, _ProcessUse.now()
 
     @property
     def is_behind(self) -> bool:
-        """Whether tasks are queued, or threads for a place, so that relieve() is to be called now and then."""
+        """Whether tasks or threads wait for a place, so that relieve() is to be called every PATIENCE."""
         return bool(self._tasks or self._returning)
 
     def submit(self, task: Task) -> None:
@@ -86,7 +86,7 @@ class AdaptivePool:
         self._give(task)
 
     def enter(self, task: Task, origin: str) -> bool:
-        """Whether the task, which runs, may go on to wait for this origin; if not, nothing has changed."""
+        """Whether the running task may wait for this origin from now on; if not, nothing changes."""
         if task.origin == origin:
             return True
         turn = Task(task.run, task.client, origin)
@@ -122,7 +122,7 @@ class AdaptivePool:
                     self._turns.come_back(task)
 
     def leave(self) -> None:
-        """This thread waits from here on, and leaves its place to another one."""
+        """Give up the place of this thread, which is going to wait, for another one."""
         with self._lock:
             self._running -= 1
             self._away += 1
@@ -131,7 +131,7 @@ class AdaptivePool:
             self._give(task)
 
     def come_back(self) -> None:
-        """Wait for a place for this thread, which has waited for something else."""
+        """Wait for a place for this thread, which has waited for what it left for."""
         with self._lock:
             self._away -= 1
             if self._running < self._at_once:
@@ -148,22 +148,22 @@ class AdaptivePool:
                 self._running += 1
 
     def withdraw(self, task: Task) -> bool:
-        """Whether the task was waiting for its turn; then it will not run."""
+        """Withdraw the task if it waits for its turn at an origin; returns whether it did."""
         with self._lock:
             return self._turns.withdraw(task)
 
     def _give_back(self, task: Task) -> None:
-        """Let those whose turn it is queue for a thread, with the lock held."""
+        """End the task's turn at its origin, and queue the tasks that get theirs; with the lock held."""
         if task.origin:
             for following in self._turns.give_back(task):
                 self._tasks.append(following, clock.steady())
 
     def _has_place(self) -> bool:
-        """Whether a further task may be begun, with the lock held."""
+        """Whether there is a place and a thread for a further task; with the lock held."""
         return self._running < self._at_once and self._running + self._away - self._aside < self._most
 
     def _next_ones(self) -> list[Task]:
-        """Let those return for whom there are places; gives the tasks for the rest, with the lock held."""
+        """Let threads that have waited have free places; take tasks for the rest; with the lock held."""
         while self._returning and self._running < self._at_once:
             self._running += 1
             self._returning.popleft().release()
@@ -174,14 +174,14 @@ class AdaptivePool:
         return tasks
 
     def _take(self) -> Task:
-        """The task whose turn it is, for a thread, with the lock held."""
+        """Take the next queued task; with the lock held."""
         self._taken = clock.steady()
         return self._tasks.popleft()
 
     def relieve(self, now: float) -> None:
-        """Let more tasks run at a time if those that run do not keep the processor busy, else fewer.
+        """Let more tasks run at a time if the running ones leave the processor idle, else fewer.
 
-        More also if those that run do not get on. To be called by one thread.
+        More also if they do not get on. Called by the poller's thread alone; `now` is in monotonic seconds.
         """
         with self._lock:
             if not self._tasks:
@@ -203,7 +203,7 @@ class AdaptivePool:
             self._give(task)
 
     def settle(self) -> None:
-        """About once a second: let fewer run at a time where so many are not needed."""
+        """Let fewer tasks run at a time if fewer will do; called about once a second."""
         with self._lock:
             if not self._tasks and self._running < self._at_once // 2:
                 self._at_once = max(self._fewest, self._at_once // 2)
@@ -216,7 +216,7 @@ class AdaptivePool:
             return
         try:
             _Thread(self, task).start()
-        except RuntimeError as error:  # the system has no more: those there are do the work
+        except RuntimeError as error:  # the system allows no more threads: the existing ones do the work
             log.warning("no further thread for requests: %s", error)
             with self._lock:
                 self._running -= 1
@@ -224,7 +224,7 @@ class AdaptivePool:
                 self._tasks.append(task, clock.steady())
 
     def next_task(self, thread: _Thread, done: Task) -> Task | None:
-        """What the thread is to do next, which is done with a task; None to wait for that."""
+        """The next task of a thread that is done with one; None: the thread waits until it is given one."""
         with self._lock:
             self._give_back(done)
             self._running -= 1
@@ -237,12 +237,12 @@ class AdaptivePool:
 
 
 class _Thread:
-    """One thread, and what it is to do next."""
+    """One thread of the pool, and the task that it runs next."""
 
     def __init__(self, threads: AdaptivePool, task: Task) -> None:
         self._threads = threads
         self._task = task
-        self._given = threading.Lock()  # let go of once there is a task
+        self._given = threading.Lock()  # released when there is a task
         self._given.acquire()
 
     def start(self) -> None:
