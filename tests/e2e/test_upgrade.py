@@ -20,6 +20,7 @@ from harness import Proxy
 from origin import Generated
 from raw import Conversation, request
 from scripted import OK, Scripted, read_head, until_gone
+from waiting import until
 
 MakeProxy = Callable[..., Proxy]
 
@@ -210,6 +211,41 @@ def test_it_is_one_request_with_its_bytes(make_proxy: MakeProxy, tmp_path: Path)
     (line,) = log.read_text().splitlines()
     assert "/base/chat" in line
     assert {101, 1007} <= set(json.loads(line).values())
+
+
+def test_a_client_that_left_before_the_switch_is_told_of_as_such(
+    make_proxy: MakeProxy, tmp_path: Path
+) -> None:
+    """As one that left before any other answer."""
+    log = tmp_path / "access.log"
+    with Scripted([until_gone]) as origin:
+        config = {"log": {"access": str(log), "format": "json"}, "limits": {"half_closed": "0.1s"}}
+        proxy = before(make_proxy, origin, config=config)
+        with Conversation(proxy.address) as client:
+            client.send(request("GET /chat", *ASKING))
+            until(lambda: origin.heads)
+        until(lambda: log.exists() and log.read_text())
+    told = json.loads(log.read_text())
+    assert (told["result"], told["aborted"]) == ("refused", True)
+
+
+def test_an_origin_that_is_not_there_is_told_of_with_its_error(
+    make_proxy: MakeProxy, tmp_path: Path
+) -> None:
+    """As for any other request."""
+    log = tmp_path / "access.log"
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    config = {"log": {"access": str(log), "format": "json"}, "connect": {"ports": [port]}}
+    proxy = make_proxy(config=config)
+    url = f"http://127.0.0.1:{port}/"
+    for line in (f"GET {url}", f"CONNECT 127.0.0.1:{port}"):
+        with Conversation(proxy.address) as client:
+            assert client.send(request(line, *ASKING)).head().status == 502
+    assert proxy.get(url).status == 502
+    proxy.terminate()
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(one["result"], one["detail"]) for one in told] == [("failed", "UpstreamUnreachable")] * 3
 
 
 def test_a_stop_does_not_wait_for_who_says_nothing(make_proxy: MakeProxy) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pyproxycache import clock
-from pyproxycache.errors import Fault, ProxyError
+from pyproxycache.engine import failed
+from pyproxycache.errors import ProxyError
 from pyproxycache.facts import AnswerSent, ClientLeft, Facts, HeadMade, ServedAs
 from pyproxycache.front.answers.answer import Answer, report_ended
 from pyproxycache.front.answers.signer import Signer
@@ -13,7 +14,6 @@ from pyproxycache.front.router import Router
 from pyproxycache.gates.access import Access
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.reporter import Reporter
-from pyproxycache.serving import responses
 from pyproxycache.steps import Steps
 
 
@@ -63,8 +63,7 @@ class Application:
             self._access.check(received.client)
             return (yield from self._router.answer(received, facts))
         except ProxyError as error:
-            facts.note(ServedAs(Result.REFUSED if error.fault is Fault.CLIENT else Result.FAILED))
-            return Answered(responses.from_error(error), is_of_cache=False)
+            return Answered(failed(error, facts), is_of_cache=False)
 
 
 def _begun(received: RawRequest) -> Facts:
