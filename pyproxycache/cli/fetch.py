@@ -185,6 +185,13 @@ def _ending_on_interrupt(tell: Callable[[], None]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class _Session(requests.Session):
+    """A session that leaves all redirects to its caller, also those to what is no URL."""
+
+    def get_redirect_target(self, _resp: requests.Response) -> str | None:
+        return None
+
+
 class _Fetching:
     """Downloads URLs in threads; `_sessions` has one session for each thread."""
 
@@ -272,15 +279,15 @@ class _Fetching:
                 location = response.headers.get("Location")
             if location is None or not response.is_redirect:
                 return received
-            target = urljoin(target, location)
+            target = _resolved(target, location)
             if not self._address.leads_to_a_url(target):
-                url = urljoin(url, location)
+                url = _resolved(url, location)
                 target = self._address.address_of(url)
         return received
 
     def _drain(self, response: requests.Response, bar: TaskID) -> int:
         length = response.headers.get("Content-Length")
-        self._bar.update(bar, total=int(length) if length else None)
+        self._bar.update(bar, total=int(length) if length and length.isdecimal() else None)
         received = 0
         # Not decoded, as the cache stores the bytes as they are; in small reads, which the bar shows.
         while block := response.raw.read1(_BLOCK, decode_content=False):
@@ -290,13 +297,21 @@ class _Fetching:
 
     def _session(self) -> requests.Session:
         if not hasattr(self._sessions, "session"):
-            session = requests.Session()
+            session = _Session()
             session.trust_env = False  # ask the cache, not a proxy that the environment names
             session.headers["Accept-Encoding"] = "identity"
             session.headers["User-Agent"] = f"pyproxycache/{__version__}"
             self._sessions.session = session
         found: requests.Session = self._sessions.session
         return found
+
+
+def _resolved(url: str, location: str) -> str:
+    """The target of a redirect at the URL; raises BadRequest if Location cannot be one."""
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise BadRequest(f"it redirects to {location!r}, which is not a URL") from error
 
 
 def _shown_name(url: str) -> str:

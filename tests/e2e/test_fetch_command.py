@@ -119,6 +119,18 @@ def test_fetch_follows_redirects_through_the_cache(proxy: Proxy, origin: Origin)
     assert "redirects" in endless["error"]
 
 
+@pytest.mark.parametrize(
+    "location", ["http://[", "http://[::1", "https://", "ftp://h/", "http://h:port/", "//["]
+)
+def test_fetch_says_where_a_redirect_leads_to_no_url(proxy: Proxy, origin: Origin, location: str) -> None:
+    origin.put("/bad", b"", status=302, headers=[("Location", location)])
+    origin.put("/good", b"good", cache_control="max-age=60")
+    urls = [origin.url("/bad"), origin.url("/good")]
+    bad, good = printed("fetch", *urls, "--proxy", proxy.netloc, status=PROBLEMS)
+    assert bad["error"]
+    assert good["error"] == ""
+
+
 def test_fetch_on_a_terminal_has_a_line_for_each_url(proxy: Proxy, origin: Origin) -> None:
     urls = [
         origin.url(f"/a-name-that-is-longer-than-the-terminal-is-wide/{number}") for number in range(30)
