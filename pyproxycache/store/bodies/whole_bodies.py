@@ -77,6 +77,8 @@ class WholeBodies:
             return None
         rows = self._database.select(_CONTENT, (digest,))
         content: bytes | None = rows[0][0] if rows else None
+        if rows and not isinstance(content, bytes):
+            raise Damaged(f"the body {digest} is no bytes")
         if content is not None and len(content) != size:
             raise Damaged(f"the body {digest} has {len(content)} bytes instead of {size}")
         return content

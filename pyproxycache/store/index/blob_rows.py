@@ -23,15 +23,15 @@ class BlobRows:
         """Digest and size of every blob, in the order of digests; reads 1,000 at a time."""
         digest = ""
         statement = f"SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT {PAGE}"
-        while page := self._database.select(statement, (digest,)):
+        while page := self._database.rows(statement, (digest,), tuple[str, int]):
             yield from page
             digest = page[-1][0]
 
     def next_blob(self, after: str) -> tuple[str, int] | None:
         """Digest and size of the blob whose digest is the next one `after` this; None after the last."""
         statement = "SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT 1"
-        rows = self._database.select(statement, (after,))
-        return (rows[0][0], rows[0][1]) if rows else None
+        rows = self._database.rows(statement, (after,), tuple[str, int])
+        return rows[0] if rows else None
 
     def has_blob(self, digest: str) -> bool:
         """Whether a blob row knows the digest; waits for a commit that is under way."""
@@ -49,10 +49,11 @@ class BlobRows:
 
     def unbacked(self) -> list[Entry]:
         """Entries whose digest has no blob row: none, unless the file was changed by hand."""
-        rows = self._database.select(
-            f"{SELECT} WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.digest = entries.digest)"
-        )
-        return [entry_from(row) for row in rows]
+        with self._database.read() as db:
+            rows = db.execute(
+                f"{SELECT} WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.digest = entries.digest)"
+            ).fetchall()
+            return [entry_from(row) for row in rows]
 
     def last_used(self, seconds: float, now: float) -> dict[str, int]:
         """Digest to size of the bodies in files that were used in the `seconds` before the last use.

@@ -117,7 +117,7 @@ class Index:
 
     def counters(self) -> dict[str, int]:
         """The counters of all requests since the store was made, by name."""
-        return dict(self._database.select("SELECT name, value FROM counters"))
+        return dict(self._database.rows("SELECT name, value FROM counters", (), tuple[str, int]))
 
     def used_bytes(self) -> int:
         """The bytes of all stored bodies."""
@@ -129,8 +129,7 @@ class Index:
 
     def usage(self) -> Usage:
         """What is stored now, in sum."""
-        ((size, blobs, entries),) = self._database.select("SELECT bytes, blobs, entries FROM usage")
-        return Usage(size, blobs, entries)
+        return Usage(*self._database.row("SELECT bytes, blobs, entries FROM usage", tuple[int, int, int]))
 
     def instance(self) -> str:
         """A name for this cache that no other cache has, made at the first call."""

@@ -62,7 +62,7 @@ def drop_unnamed(database: Database, files: BlobFiles) -> int:
     ((last,),) = database.select("SELECT max(place) FROM released")
     while (first := database.select(_NEXT, (done, last))[0][0]) is not None:
         done = min(first + _AT_ONCE - 1, last)
-        named = database.select(_NAMED, (first, done))
+        named = database.rows(_NAMED, (first, done), tuple[str, int | None])
         count += in_short_transactions(database, named, drop, between=files.free_removed)
         for found, statement in ((_ACCESSED, _FORGET_ACCESS), (_RANKED, _FORGET_RANK)):
             _forget(database, statement, database.select(found, (first, done)))

@@ -26,7 +26,7 @@ class Removals:
 
     def footprint(self) -> Footprint:
         """What bodies and rows take of the disk; `arriving` is 0, as the index does not know that."""
-        ((allocated,),) = self._database.select("SELECT allocated FROM usage")
+        (allocated,) = self._database.row("SELECT allocated FROM usage", tuple[int])
         live, spare = page_bytes(self._database)
         return Footprint(allocated, live, spare=spare)
 
@@ -108,5 +108,5 @@ class Removals:
             files.remove_all()
 
     def _most_ghosts(self) -> int:
-        ((blobs,),) = self._database.select("SELECT blobs FROM usage")
-        return int(blobs)
+        (blobs,) = self._database.row("SELECT blobs FROM usage", tuple[int])
+        return blobs

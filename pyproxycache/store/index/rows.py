@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Annotated, Any
 
 import msgspec
 
 from pyproxycache.messages import Entry, Head, Headers, Part, origin_of
 from pyproxycache.store.index.eviction import uses_of_ghost
-from pyproxycache.store.sqlite.damage import DamagedRow
+from pyproxycache.store.sqlite.damage import DamagedRow, as_written
 from pyproxycache.store.sqlite.priority import IN_PLACE, PRIORITY
 
 COLUMNS = (
@@ -41,6 +43,8 @@ NAMING = "(SELECT entry FROM naming WHERE digest = ?)"
 
 _FIELDS_TO_TEXT = msgspec.json.Encoder()
 _FIELDS_FROM_TEXT = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+_NAMES_FROM_TEXT = msgspec.json.Decoder(tuple[str, ...])
+_VALUES_FROM_TEXT = msgspec.json.Decoder(tuple[str | None, ...])
 _MOST_PARTS = 64
 _MOST_OF_KEY = 10_000
 # Going through so many takes milliseconds, so not every row does.
@@ -81,6 +85,32 @@ _FRESHEN = (
 _OF_KEY = "entries WHERE key = ?"
 _PARTS = f"{_OF_KEY} AND vary = ? AND variant = ? AND first_pos >= 0"
 _COVERED = f"{_PARTS} AND first_pos >= ? AND last_pos <= ? AND (first_pos, last_pos) != (?, ?)"
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Row(msgspec.Struct, frozen=True, array_like=True):
+    """The values of `COLUMNS`, and the id where there is one. A download's entry has no digest yet."""
+
+    key: str
+    vary: str
+    variant: str
+    first_pos: int
+    last_pos: int
+    complete_length: _Count | None
+    status: Annotated[int, msgspec.Meta(ge=100, le=999)]
+    reason: Annotated[str, msgspec.Meta(pattern=r"^[^\r\n]*\Z")]
+    headers: str
+    request_time: float
+    response_time: float
+    digest: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?\Z")]
+    size: _Count
+    ttl: float | None
+    peer: str
+    groups: str | None
+    search: str | None
+    id: int = 0
 
 
 def row_of(entry: Entry) -> tuple[Any, ...]:
@@ -132,30 +162,41 @@ def entry_from(row: Sequence[Any]) -> Entry:
         raise DamagedRow(f"a row is none of ours: {error}") from error
 
 
-def _entry_from(row: Sequence[Any]) -> Entry:
-    key, names, variant, first, last, total, status, reason, headers, asked, came, *rest = row
-    digest, size, ttl, peer, groups, search, *id = rest
+def _entry_from(values: Sequence[Any]) -> Entry:
+    row = as_written(values, _Row)
+    _check_address(row.peer)
     return Entry(
-        key=key,
-        head=Head(status, reason, Headers(_FIELDS_FROM_TEXT.decode(headers))),
-        request_time=asked,
-        response_time=came,
-        vary=tuple(zip(names_from(names), json.loads(variant), strict=True)) if names else (),
-        digest=digest,
-        size=size,
-        ttl=ttl,
-        peer=peer,
-        part=Part(first, last, total) if first >= 0 else None,
-        groups=tuple(json.loads(groups)) if groups else (),
-        search=search or "",
-        id=id[0] if id else 0,
+        key=row.key,
+        head=Head(row.status, row.reason, Headers(_FIELDS_FROM_TEXT.decode(row.headers))),
+        request_time=row.request_time,
+        response_time=row.response_time,
+        vary=_vary_from(row.vary, row.variant) if row.vary else (),
+        digest=row.digest,
+        size=row.size,
+        ttl=row.ttl,
+        peer=row.peer,
+        part=Part(row.first_pos, row.last_pos, row.complete_length) if row.first_pos >= 0 else None,
+        groups=_NAMES_FROM_TEXT.decode(row.groups) if row.groups else (),
+        search=row.search or "",
+        id=row.id,
     )
+
+
+@lru_cache(1024)
+def _check_address(peer: str) -> None:
+    """Raise ValueError where it is neither an IP address nor ""."""
+    if peer:
+        ip_address(peer)
+
+
+def _vary_from(names: str, values: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple(zip(names_from(names), _VALUES_FROM_TEXT.decode(values), strict=True))
 
 
 def names_from(text: str) -> tuple[str, ...]:
     """The field names of a Vary set out of their column. Raises DamagedRow."""
     try:
-        return tuple(json.loads(text)) if text else ()
+        return _NAMES_FROM_TEXT.decode(text) if text else ()
     except (ValueError, TypeError) as error:
         raise DamagedRow(f"a row is none of ours: {error}") from error
 

@@ -8,7 +8,7 @@ import sqlite3
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pyproxycache import clock
 from pyproxycache.errors import NoSpace, StoreError
@@ -18,7 +18,14 @@ from pyproxycache.store.files.footprint import LARGEST_LOG
 from pyproxycache.store.files.private import create_private, keep_private
 from pyproxycache.store.files.versions import Versions
 from pyproxycache.store.sqlite.connections import PAGE_SIZE, connect, prepare_writer
-from pyproxycache.store.sqlite.damage import DamagedRow, Identity, identity, is_damage, set_aside
+from pyproxycache.store.sqlite.damage import (
+    DamagedRow,
+    Identity,
+    as_written,
+    identity,
+    is_damage,
+    set_aside,
+)
 from pyproxycache.store.sqlite.schema import SCHEMA_VERSION, migrate
 
 # A log's index that cannot grow is told of as an error of its own.
@@ -26,6 +33,7 @@ _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 Row = tuple[Any, ...]
 Values = Sequence[Any] | Mapping[str, Any]
+R = TypeVar("R")
 
 _MOST_IDLE = 16
 _LOCKED_SECONDS = 10.0
@@ -123,6 +131,21 @@ class Database:
         """The rows of one SELECT, which sees all that was committed before it."""
         with self.read() as db:
             return db.execute(statement, values).fetchall()
+
+    def rows(self, statement: str, values: Values, kind: type[R]) -> list[R]:
+        """The rows of one SELECT, each of which is to be of this kind, such as tuple[str, int].
+
+        One that is not says that the index is damaged. Raises StoreError.
+        """
+        with self.read() as db:
+            found = db.execute(statement, values).fetchall()
+            return as_written(found, list[kind])  # type: ignore[valid-type]
+
+    def row(self, statement: str, kind: type[R]) -> R:
+        """The one row of a SELECT, as `rows` gives it; that it is not there says the same."""
+        with self.read() as db:
+            found = db.execute(statement).fetchall()
+            return as_written(found, tuple[kind])[0]  # type: ignore[valid-type]
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -230,13 +253,13 @@ class Database:
     def _errors(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._as_store_error(doing, error) from error
         except DamagedRow as error:
             self.damage = f"the index {self.path} is damaged: {error}"
             raise
 
-    def _as_store_error(self, doing: str, error: sqlite3.Error) -> StoreError:
+    def _as_store_error(self, doing: str, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
         """SQLite's error as a StoreError; notes damage, and locks of other programs."""
         text = f"cannot {doing} the index {self.path}: {error}"
         if is_damage(error):
@@ -317,7 +340,7 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         try:
             return connect(self.path, self._most_log)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._as_store_error("open", error) from error
 
 

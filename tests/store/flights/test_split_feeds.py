@@ -169,7 +169,7 @@ def _body() -> Path:
 
 def check_feed(sizes: list[int], has_head: bool, end: End, seed: int) -> None:
     """Any progress of a download."""
-    head = replace(HEAD, peer="1" * (seed % 3000)) if has_head else None
+    head = replace(HEAD, search="1" * (seed % 3000)) if has_head else None
     states = [Progress(entry=head, length=9 if has_head else None, size=size) for size in sorted(sizes)]
     states.append(replace(states[-1] if states else Progress(entry=head), end=end))
     said = recorded(states, _body())

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cachedir import URL, CacheDir, entry
+from cachedir import URL, CacheDir, asking, entry
 
 from pyproxycache.errors import StoreError
 from pyproxycache.options import StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
+from pyproxycache.store.bodies.blobs import Damaged
+from pyproxycache.store.upkeep.fsck import Problem
 from pyproxycache.store.upkeep.watch import StoreWatch
 from pyproxycache.wiring.stored import mend_store, open_store
 
@@ -85,6 +87,87 @@ def test_a_row_that_is_none_of_ours_is_damage(cache: CacheDir, column: str) -> N
     # From here on nothing of it is given out.
     with pytest.raises(StoreError, match="damaged"):
         cache.index.usage()
+
+
+# One flipped bit makes a text of bytes and bytes of a text, and other types of numbers.
+@pytest.mark.parametrize(
+    "value",
+    [
+        "status = 'x'",
+        "status = 16777416",
+        "reason = 'Merry' || char(13)",
+        "response_time = 'never'",
+        "size = -1",
+        "size = CAST(size AS BLOB)",
+        "digest = CAST(digest AS BLOB)",
+        "digest = 'x' || digest",
+        "peer = '12w.0.0.1'",
+        "peer = CAST('127.0.0.1' AS BLOB)",
+        "first_pos = x'00'",
+        "groups = '[1]'",
+        "headers = '[[1, 2]]'",
+    ],
+)
+def test_so_is_one_with_other_values_than_are_written(cache: CacheDir, value: str) -> None:
+    stored = cache.put(URL, b"body")
+    with cache.database.write() as db:
+        db.execute(f"UPDATE entries SET {value} WHERE id = ?", (stored.id,))
+    with pytest.raises(StoreError, match="none of ours"):
+        cache.index.lookup(URL, asking())
+    assert "damaged" in cache.database.damage
+
+
+@pytest.mark.parametrize(
+    ("harm", "look"),
+    [
+        ("DELETE FROM usage", lambda cache: cache.index.usage()),
+        ("UPDATE usage SET allocated = 'x'", lambda cache: cache.removals.footprint()),
+        ("INSERT INTO counters VALUES ('a', 'x')", lambda cache: cache.index.counters()),
+        ("UPDATE blobs SET digest = CAST(digest AS BLOB)", lambda cache: list(cache.blob_rows.blobs())),
+        ("UPDATE blobs SET size = x'00'", lambda cache: cache.blob_rows.next_blob("")),
+        (
+            "INSERT INTO released (digest) VALUES (x'00')",
+            lambda cache: cache.removals.drop_unnamed(cache.blobs),
+        ),
+        (
+            "UPDATE entries SET headers = CAST(x'ff' AS TEXT)",
+            lambda cache: cache.index.lookup(URL, asking()),
+        ),
+        ("DROP TABLE sharers", lambda cache: cache.blob_rows.drop_blob("", cache.blobs)),
+    ],
+)
+def test_so_is_what_is_beside_the_entries(
+    cache: CacheDir, harm: str, look: Callable[[CacheDir], object]
+) -> None:
+    cache.put(URL, b"body")
+    with cache.database.write() as db:
+        db.execute(harm)
+    with pytest.raises(StoreError):
+        look(cache)
+    assert "damaged" in cache.database.damage
+
+
+def test_so_is_a_schema_that_cannot_even_be_quoted(tmp_path: Path) -> None:
+    fill(tmp_path)
+    index = tmp_path / "index.sqlite"
+    found = bytearray(index.read_bytes())
+    found[found.index(b"NULL", found.index(b"CREATE TABLE not_storable"))] |= 0x80
+    index.write_bytes(found)
+    mended = open_store(options(tmp_path))
+    assert mended.index.usage().entries == 0
+    mended.database.close()
+
+
+@pytest.mark.parametrize("content", ["CAST(content AS TEXT)", "5"])
+def test_a_body_that_is_no_bytes_is_fetched_again(cache: CacheDir, content: str) -> None:
+    stored = cache.put(URL, b"body")
+    with cache.database.write() as db:
+        db.execute(f"UPDATE small_bodies SET content = {content}")
+    problems = [found.problem for found in cache.fsck.check() if found is not None]
+    assert problems == [Problem.SIZE]
+    with pytest.raises(Damaged):
+        cache.bodies.read_verified(stored.digest, stored.size, 0, stored.size)
+    assert not cache.database.damage
 
 
 @pytest.mark.parametrize("garbage", ["gar\x01bage", "[1]", "{}"])
