@@ -52,13 +52,21 @@ def open_store(options: StoreOptions) -> OpenStore:
     most_log = largest_log(options.max_size, blobs.disk().size)
     database = Database(options.path / "index.sqlite", most_log)
     try:
+        return _opened(options, database, blobs)
+    except StoreError:
+        if not database.damage:
+            raise
+    database.set_aside_if_damaged()
+    database.close()
+    return _opened(options, Database(database.path, most_log), blobs)
+
+
+def _opened(options: StoreOptions, database: Database, blobs: Blobs) -> OpenStore:
+    try:
         is_new = database.migrate()
     except StoreError:
-        if database.damage:
-            database.set_aside_if_damaged()
-            database = Database(database.path, most_log)
         # On a full disk nothing can be opened, nor any entry removed, without the ballast's room.
-        elif not Ballast(options.path).release():
+        if database.damage or not Ballast(options.path).release():
             raise
         is_new = database.migrate()
     if is_new:
@@ -90,12 +98,27 @@ def open_store(options: StoreOptions) -> OpenStore:
 
 
 def mend_store(options: StoreOptions) -> None:
-    """Open the store and mend what an unclean stop may have left; raises StoreError."""
+    """Open the store and mend what an unclean stop may have left; raises StoreError.
+
+    An index whose damage shows only then is set aside, too.
+    """
+    if not _mend(options) and not _mend(options):
+        raise StoreError(f"the store in {options.path} cannot be mended: each new index is damaged")
+
+
+def _mend(options: StoreOptions) -> bool:
+    """Open and mend it; False where a damaged index was set aside for another one to be made."""
     store = open_store(options)
     try:
         store.clock_changes.look()
         store.recovery.run()
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"the store in {options.path} cannot be mended: {error}") from error
+    except StoreError:
+        if not store.database.damage:
+            raise
+        store.database.set_aside_if_damaged()
+        return False
     finally:
         store.database.close()
+    return True

@@ -158,6 +158,21 @@ def test_so_is_a_schema_that_cannot_even_be_quoted(tmp_path: Path) -> None:
     mended.database.close()
 
 
+@pytest.mark.parametrize(
+    "harm", ["DELETE FROM usage", "INSERT INTO released (digest) VALUES (x'00')", "DROP TABLE released"]
+)
+def test_damage_that_a_start_meets_late_keeps_no_server_from_starting(tmp_path: Path, harm: str) -> None:
+    fill(tmp_path)
+    cache = CacheDir(tmp_path)
+    with cache.database.write() as db:
+        db.execute(harm)
+    cache.close()
+    mend_store(options(tmp_path))
+    mended = open_store(options(tmp_path))
+    assert mended.index.usage().entries == 0
+    mended.database.close()
+
+
 @pytest.mark.parametrize("content", ["CAST(content AS TEXT)", "5"])
 def test_a_body_that_is_no_bytes_is_fetched_again(cache: CacheDir, content: str) -> None:
     stored = cache.put(URL, b"body")
