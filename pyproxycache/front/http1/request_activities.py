@@ -159,21 +159,21 @@ class Working(_Answering):
         return following.advance() if isinstance(following, Sending) else following
 
     def break_off(self) -> Activity:
-        # A thread still uses the connection: if closed, its descriptor could become another connection's.
-        return self if self._is_in_thread() else super()._give_up()
+        # While a thread uses the connection, its descriptor must not become another connection's.
+        return super()._give_up() if self._withdrawn() else self
 
     def _give_up(self) -> Activity:
-        if not self._is_in_thread():
+        if self._withdrawn():
             return super()._give_up()
         cancellation = self._transaction.cancellation
         lost = cancellation is not None and cancellation.cancel()
         self.deadline = NEVER if lost else self._context.loop.now
         return self
 
-    def _is_in_thread(self) -> bool:
-        """Whether a thread uses the connection; a step that still waits for its turn is withdrawn."""
+    def _withdrawn(self) -> bool:
+        """Withdraw the step if it waits for its turn; returns whether no thread has the connection then."""
         task = self._transaction.task
-        return task is not None and not self._context.threads.withdraw(task)
+        return task is None or self._context.threads.withdraw(task)
 
 
 class Awaiting(_Answering):
