@@ -32,6 +32,7 @@ class Leading:
 
     @property
     def flight(self) -> Flight:
+        """The flight that is led."""
         return self.writer.flight
 
     def begin(self, request: Request, source: Source) -> None:

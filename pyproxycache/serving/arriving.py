@@ -30,6 +30,7 @@ class FlightRead:
 
     @property
     def entry(self) -> Entry:
+        """The head that the client was answered with."""
         assert self.answered.entry is not None, "a client reads a body after its head"
         return self.answered.entry
 
@@ -50,8 +51,11 @@ class SpanRead:
 class Resumes(Protocol):
     """Makes a Resume for each body, which goes on if the body's leader dies."""
 
-    def of_flight(self, read: FlightRead) -> Resume: ...
-    def of_span(self, read: SpanRead) -> Resume: ...
+    def of_flight(self, read: FlightRead) -> Resume:
+        """The Resume for a client that reads a flight."""
+
+    def of_span(self, read: SpanRead) -> Resume:
+        """The Resume for a client that reads a span."""
 
 
 class ArrivingBodies:

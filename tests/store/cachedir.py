@@ -45,7 +45,7 @@ _REFUSED = "SELECT cache_key FROM not_storable ORDER BY cache_key"
 
 
 class CacheDir:
-    """One cache folder; `flights` starts this process's feed at its first use."""
+    """One cache folder; `flights` starts this process's flight server at its first use."""
 
     def __init__(
         self,

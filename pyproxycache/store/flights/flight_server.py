@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 
 from pyproxycache.routing.flight_key import FlightKey
-from pyproxycache.store.flights.feed_lines import BEAT, FILE_COMES, asked_for, encode, user_of
 from pyproxycache.store.flights.flight import LocalFlight
+from pyproxycache.store.flights.progress_lines import BEAT, FILE_COMES, asked_for, encode, user_of
 from pyproxycache.store.values import End, Orphaned, Progress
 
 _BEATS = 4
@@ -39,9 +39,10 @@ class FlightServer:
             # Somebody else has the name: followers find no flight there, and ask the origin in the end.
             self._socket.bind(f"\0{address}-{secrets.token_hex(8)}")
         self._socket.listen(4096)  # a full queue refuses at once
-        threading.Thread(target=self._accept, name="feed", daemon=True).start()
+        threading.Thread(target=self._accept, name="flight-server", daemon=True).start()
 
     def close(self) -> None:
+        """Stop taking followers; those that are served are served to the end."""
         self._closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -51,7 +52,9 @@ class FlightServer:
         while not self._closed.is_set():
             try:
                 follower, _ = self._socket.accept()
-                threading.Thread(target=self._serve, args=(follower,), name="feed-out", daemon=True).start()
+                threading.Thread(
+                    target=self._serve, args=(follower,), name="flight-out", daemon=True
+                ).start()
             except (OSError, RuntimeError):
                 # Out of descriptors or threads, which others have to give back first; or closed.
                 self._closed.wait(_BACK_OFF)

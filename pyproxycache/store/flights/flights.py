@@ -175,4 +175,5 @@ class LocalFlights:
             self._led.pop(flight.token, None)
 
     def close(self) -> None:
+        """Stop telling other processes of flights."""
         self._server.close()

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pyproxycache import clock
-from pyproxycache.store.flights.feed_lines import FILE_COMES, decode, question, user_of
 from pyproxycache.store.flights.flight import LocalFlight
+from pyproxycache.store.flights.progress_lines import FILE_COMES, decode, question, user_of
 from pyproxycache.store.values import End, Progress
 
 _EXIT_WAIT_MS = 5000
@@ -44,7 +44,8 @@ class RemoteFlightReader:
         self._is_left = False  # by the readers of this process, who were all it listened for
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="feed-in", daemon=True).start()
+        """Follow the flight, on a thread of its own."""
+        threading.Thread(target=self._run, name="flight-in", daemon=True).start()
 
     def _run(self) -> None:
         last, expired = None, False

@@ -48,19 +48,23 @@ class LocalWriter:
 
     @property
     def key(self) -> FlightKey:
+        """The flight key that is led."""
         return self._claim.key
 
     @property
     def entry(self) -> Entry | None:
+        """The head that was recorded last, by this leader or by the one it succeeds."""
         return self._claim.entry
 
     @property
     def file(self) -> Partial:
+        """The body's file, which is there once it has begun."""
         assert self._file is not None, "a body has a file once it has begun"
         return self._file
 
     @property
     def size(self) -> int:
+        """Bytes of the body that are in the file."""
         return self._file.size if self._file is not None else 0
 
     def publish_size(self) -> None:

@@ -45,7 +45,8 @@ class DownloadWriter(Protocol):
     """How many of the last bytes in the file no follower is given before the body is whole (0 or 1)."""
 
     @property
-    def key(self) -> FlightKey: ...
+    def key(self) -> FlightKey:
+        """The flight key that is led."""
 
     @property
     def entry(self) -> Entry | None:
@@ -60,7 +61,8 @@ class DownloadWriter(Protocol):
         """The body's file, which is there once it has begun."""
 
     @property
-    def flight(self) -> Flight: ...
+    def flight(self) -> Flight:
+        """The flight, as its followers see it."""
 
     @property
     def ended(self) -> bool:

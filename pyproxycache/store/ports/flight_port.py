@@ -19,7 +19,8 @@ class Flight(Protocol):
     """
 
     @property
-    def key(self) -> FlightKey: ...
+    def key(self) -> FlightKey:
+        """What its followers' requests have in common."""
 
     @property
     def partial(self) -> str:

@@ -78,12 +78,14 @@ def send(connection: socket.socket, pieces: list[bytes], fds: list[int]) -> None
 
 
 def recorded(states: list[Progress], body: Path) -> bytes:
-    """What a feed says of a flight in these states, asked for byte by byte."""
+    """What a flight server tells of a flight in these states, asked for byte by byte."""
     flight = LocalFlight(FLIGHT, TOKEN, lambda _claim: True)
     flight.open_file(os.open(body, os.O_RDONLY))
     flight.publish(states[0])
     name = f"recorded-{os.getpid()}-{os.urandom(4).hex()}"
-    feed = FlightServer(name, lambda token, key: flight if (token, key) == (TOKEN, FLIGHT) else None, 60.0)
+    server = FlightServer(
+        name, lambda token, key: flight if (token, key) == (TOKEN, FLIGHT) else None, 60.0
+    )
     said = b""
     with socket.socket(socket.AF_UNIX) as follower:
         follower.connect(f"\0{name}")
@@ -96,7 +98,7 @@ def recorded(states: list[Progress], body: Path) -> bytes:
                 said += data
                 for fd in fds:
                     os.close(fd)
-    feed.close()
+    server.close()
     flight.leave()
     return said
 
@@ -140,7 +142,7 @@ class Leader:
 
 @pytest.fixture(scope="module")
 def leader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leader]:
-    made = Leader(body_in(tmp_path_factory.mktemp("feed")))
+    made = Leader(body_in(tmp_path_factory.mktemp("flight")))
     yield made
     made.close()
 
@@ -167,7 +169,7 @@ def _body() -> Path:
     return body_in(Path(mkdtemp()))
 
 
-def check_feed(sizes: list[int], has_head: bool, end: End, seed: int) -> None:
+def check_progress_lines(sizes: list[int], has_head: bool, end: End, seed: int) -> None:
     """Any progress of a download."""
     head = replace(HEAD, search="1" * (seed % 3000)) if has_head else None
     states = [Progress(entry=head, length=9 if has_head else None, size=size) for size in sorted(sizes)]
@@ -180,7 +182,8 @@ def check_feed(sizes: list[int], has_head: bool, end: End, seed: int) -> None:
 ENDS = st.sampled_from([End.STORED, End.UNSTORED, End.BROKEN, End.PASSED, End.FRESHENED])
 PROPERTIES = (
     Property(
-        check_feed, (st.lists(st.integers(0, 9), max_size=4), st.booleans(), ENDS, st.integers(0, 1 << 30))
+        check_progress_lines,
+        (st.lists(st.integers(0, 9), max_size=4), st.booleans(), ENDS, st.integers(0, 1 << 30)),
     ),
 )
 
