@@ -17,7 +17,7 @@ from pyproxycache.serving.status_fields import cache_status
 
 
 class Signed(NamedTuple):
-    """A response as it is sent, and the record of its request up to there."""
+    """A response as it is sent, and the record of its request at that time."""
 
     response: Response
     outcome: Outcome
@@ -48,6 +48,6 @@ class Signer:
 def _ends_connection(outcome: Outcome) -> bool:
     """Whether the client's next bytes may not be the request that they look like."""
     if outcome.method == "CONNECT":
-        return outcome.status >= 300  # it may have been sent for the tunnel, before there was an answer
-    # What was misunderstood once can be so again.
+        return outcome.status >= 300  # they may have been sent for the tunnel, before the answer
+    # After an invalid request, it is not certain where the next one begins.
     return outcome.result is Result.REFUSED and outcome.status in (400, 501)

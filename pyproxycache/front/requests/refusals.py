@@ -24,7 +24,7 @@ class OtherProtocol(http_errors.ParseException):  # type: ignore[misc]
 
 
 def check_protocol(data: bytes) -> None:
-    """Raises OtherProtocol if this, the first that came, begins another protocol."""
+    """Raise OtherProtocol if the first bytes of a request begin another protocol than HTTP/1.1."""
     for begin, text in _OTHER_PROTOCOLS.items():
         if data.startswith(begin):
             raise OtherProtocol(text)
@@ -33,7 +33,7 @@ def check_protocol(data: bytes) -> None:
 
 
 def begins_no_line(data: bytes) -> bool:
-    """Whether this begins something that has no lines to wait for, such as TLS or SOCKS."""
+    """Whether the bytes cannot begin a request line, as those of TLS and SOCKS cannot."""
     return _BEGINS_LINE.match(data) is None
 
 
