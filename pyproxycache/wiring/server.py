@@ -24,8 +24,8 @@ def build_server(
 ) -> Server:
     """Build the server; `load` gives the configuration at the start and at each reload, or raises.
 
-    `adopted` is called with each configuration that comes into force, `ready` with the one that is in force
-    when the server begins to accept connections.
+    `adopted` is called with each configuration that comes into force, and again when its cache folder was
+    made anew; `ready` with the one that is in force when the server begins to accept connections.
     """
 
     def load_setup() -> Setup:
@@ -44,12 +44,18 @@ def build_server(
             set_up_logging(config.log.level)
             adopted(config)
 
+        def workers_are_outdated() -> bool:
+            is_anew = watch.is_anew()
+            if is_anew:
+                adopted(config)  # what it had written went with the folder
+            return is_anew
+
         return Setup(
             options,
             begin=begin,
             ready=partial(ready, config),
             build=partial(_build_worker, config, watch.ask),
-            workers_are_outdated=watch.is_anew,
+            workers_are_outdated=workers_are_outdated,
         )
 
     return Server(load_setup)

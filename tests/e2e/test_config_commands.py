@@ -8,6 +8,7 @@ import pytest
 import yaml
 from commands import DONE, PROBLEMS, WRONG_USAGE, call, reload, run
 from harness import Proxy
+from origin import Origin
 from waiting import until
 
 
@@ -83,6 +84,17 @@ def test_config_show_asks_the_running_server(make_proxy: Callable[..., Proxy]) -
     gone = call("config", "show", "--running", *where)
     assert (gone.status, gone.stdout) == (PROBLEMS, "")
     assert "no server uses the cache in" in gone.stderr
+
+
+def test_config_show_knows_the_server_of_a_folder_that_was_made_anew(
+    tmp_path: Path, make_proxy: Callable[..., Proxy], origin: Origin
+) -> None:
+    proxy = make_proxy()
+    proxy.get(origin.url("/"))
+    proxy.cache_dir.rename(tmp_path / "gone")
+    until(lambda: "is opened anew" in proxy.log())
+    where = ("--running", "--cache-dir", str(proxy.cache_dir))
+    until(lambda: call("config", "show", *where).status == DONE)
 
 
 def test_config_show_knows_each_server_of_a_folder(tmp_path: Path) -> None:
