@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pyproxycache.errors import StoreError
 from pyproxycache.options import StoreOptions
 from pyproxycache.store.bodies.blobs import Blobs
+from pyproxycache.store.bodies.commits import Commits
 from pyproxycache.store.bodies.stored_bodies import StoredBodies
 from pyproxycache.store.bodies.whole_bodies import WholeBodies
 from pyproxycache.store.files.footprint import largest_log
@@ -23,6 +24,7 @@ from pyproxycache.store.upkeep.fsck import Fsck
 from pyproxycache.store.upkeep.full_disk import FullDisk
 from pyproxycache.store.upkeep.recovery import Recovery
 from pyproxycache.store.upkeep.space import Space
+from pyproxycache.store.upkeep.sweep import Sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,11 @@ def _opened(options: StoreOptions, database: Database, blobs: Blobs) -> OpenStor
     if is_new:
         blobs.discard()  # a new index has no entry for them
     index, removals, blob_rows = Index(database), Removals(database), BlobRows(database)
-    claims = Claims(database, blobs)
+    commits = Commits(database, blobs)
+    claims = Claims(database, blobs, commits)
     whole_bodies = WholeBodies(database, blobs)
     full_disk = FullDisk(index, removals, blobs, Ballast(options.path))
-    space = Space(options, removals, claims, blobs, full_disk)
+    space = Space(options, removals, Sweep(database, blobs, commits), blobs, full_disk)
     space.restock()
     fsck = Fsck(index, blob_rows, blobs, whole_bodies)
     recovery = Recovery(space, index, blob_rows, blobs, fsck)

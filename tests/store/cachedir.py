@@ -15,6 +15,7 @@ from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.blobs import Blobs
+from pyproxycache.store.bodies.commits import Commits
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.bodies.whole_bodies import WholeBodies
 from pyproxycache.store.files.footprint import LARGEST_IN_INDEX, LARGEST_LOG
@@ -34,6 +35,7 @@ from pyproxycache.store.upkeep.ballast import Ballast
 from pyproxycache.store.upkeep.fsck import Fsck
 from pyproxycache.store.upkeep.full_disk import FullDisk
 from pyproxycache.store.upkeep.space import Space
+from pyproxycache.store.upkeep.sweep import Sweep
 from pyproxycache.store.values import VaryValues
 
 URL = "http://origin.example/a"
@@ -64,7 +66,9 @@ class CacheDir:
         self.listing = Listing(self.database)
         self.removals = Removals(self.database)
         self.blob_rows = BlobRows(self.database)
-        self.claims = Claims(self.database, self.blobs, largest_in_index)
+        commits = Commits(self.database, self.blobs, largest_in_index)
+        self.claims = Claims(self.database, self.blobs, commits)
+        self.sweep = Sweep(self.database, self.blobs, commits)
         self.bodies = WholeBodies(self.database, self.blobs)
         self.fsck = Fsck(self.index, self.blob_rows, self.blobs, self.bodies)
         self._terms = Terms(silence, lease)
@@ -82,7 +86,7 @@ class CacheDir:
 
     def space_by(self, options: StoreOptions) -> Space:
         full_disk = FullDisk(self.index, self.removals, self.blobs, Ballast(self.path))
-        return Space(options, self.removals, self.claims, self.blobs, full_disk)
+        return Space(options, self.removals, self.sweep, self.blobs, full_disk)
 
     def close(self) -> None:
         if self._flights is not None:

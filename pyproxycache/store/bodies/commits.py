@@ -35,7 +35,7 @@ class Commit:
 
 
 class Commits:
-    """Commits whole bodies, each with its row, and removes the files that dead writers left."""
+    """Commits whole bodies, each with its row, and removes blobs that have no row."""
 
     def __init__(self, database: Database, blobs: Blobs, largest_in_index: int = LARGEST_IN_INDEX) -> None:
         self._database = database
@@ -86,35 +86,10 @@ class Commits:
         known.add(entry.key)
         return insert_entry(db, entry, now, content, is_first=is_first)
 
-    def sweep(self, *, unused_since: float) -> int:
-        """Remove the files that dead leaders left; gives how many went.
-
-        A partial file without a row, or not written since `unused_since` (epoch seconds), has no
-        successor to expect. One with a second name died between naming the blob and committing the
-        row: the blob goes as well, unless a row names it.
-        """
+    def remove_unfinished(self) -> None:
+        """Remove the blobs of a writer that died before their rows were committed. Raises StoreError."""
         with self._database.write() as db:
             self._mend(db)
-        count = 0
-        for name in list(self._blobs.partial_tokens()):
-            with contextlib.suppress(FileNotFoundError):
-                count += self._sweep_one(name, unused_since)
-        return count
-
-    def _sweep_one(self, name: str, unused_since: float) -> int:
-        with self._database.write() as db:
-            file = Partial.take_over(self._blobs.partial_path(name))
-            if file is None:
-                return 0
-            row = db.execute("SELECT 1 FROM flights WHERE partial = ?", (name,)).fetchone()
-            if row and not file.is_blob and file.last_written(clock.wall()) >= unused_since:
-                return 0
-            db.execute("DELETE FROM flights WHERE partial = ?", (name,))
-        # No row leads to the file any more and it is locked: hashing it keeps nobody waiting.
-        if file.is_blob:
-            self.remove_unnamed(file.digest())
-        file.discard()
-        return 1
 
     def remove_unnamed(self, digest: str) -> None:
         """Remove the blob's file if no row names it; in a transaction, as a commit may be adopting it."""
@@ -127,7 +102,7 @@ class Commits:
             self._blobs.remove(digest)
 
     def _mend(self, db: sqlite3.Connection) -> None:
-        """Remove the blobs of a writer that died before their rows were committed."""
+        """Remove the blobs of a writer that died before their rows were committed, if there are any."""
         intent = self._blobs.intent
         if intent.token() != self._committed:
             for digest in intent.noted():

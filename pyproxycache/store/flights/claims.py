@@ -13,7 +13,6 @@ from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.commits import Commit, Commits
 from pyproxycache.store.bodies.partial import Partial
 from pyproxycache.store.files.claim_locks import ClaimLocks, Place
-from pyproxycache.store.files.footprint import LARGEST_IN_INDEX
 from pyproxycache.store.flights import flight_rows
 from pyproxycache.store.flights.flight_rows import Claim, Taken, Won
 from pyproxycache.store.ports import NotStorable
@@ -25,10 +24,10 @@ from pyproxycache.store.values import RecordedFlight, Stamp
 class Claims:
     """Gives and ends claims on flight keys; all processes that share the cache folder see the same ones."""
 
-    def __init__(self, database: Database, blobs: Blobs, largest_in_index: int = LARGEST_IN_INDEX) -> None:
+    def __init__(self, database: Database, blobs: Blobs, commits: Commits) -> None:
         self._database = database
         self._blobs = blobs
-        self._commits = Commits(database, blobs, largest_in_index)
+        self._commits = commits
         self._locks: ClaimLocks | None = None
 
     @property
@@ -196,11 +195,6 @@ class Claims:
         """End the claim, but keep its row, which leads a successor to what there is."""
         self.locks.release(claim.place)
 
-    def forget_expired(self, now: float) -> None:
-        """Remove the rows of `not_storable` whose time is over at `now` (epoch seconds)."""
-        with self._database.write() as db:
-            db.execute("DELETE FROM not_storable WHERE until < ?", (now,))
-
     def recorded(self, key: str) -> list[RecordedFlight]:
         """All flights of the cache key whose heads are recorded, whatever they vary on, of the dead too."""
         if self._database.versions.is_untouched(f"{OF_CLAIMS}{key}"):
@@ -230,13 +224,6 @@ class Claims:
         """Cache keys of the bodies that are arriving, and since when (epoch seconds)."""
         rows = self._database.select("SELECT cache_key, started, partial FROM flights ORDER BY started")
         return [(key, started) for key, started, partial in rows if self._is_locked(partial)]
-
-    def sweep(self, *, unused_since: float) -> int:
-        """Remove the files that dead leaders left and no successor continues; gives how many went.
-
-        `unused_since` (epoch seconds): files not written since then have no successor to expect.
-        """
-        return self._commits.sweep(unused_since=unused_since)
 
     def _is_locked(self, partial: str) -> bool:
         try:

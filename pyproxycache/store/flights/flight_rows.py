@@ -120,6 +120,21 @@ def lift(db: sqlite3.Connection, key: FlightKey) -> None:
     db.execute(f"DELETE FROM not_storable WHERE {_OF_KEY}", _columns(key))
 
 
+def has_file(db: sqlite3.Connection, partial: str) -> bool:
+    """Whether a flight's row leads to the partial file of this name."""
+    return db.execute("SELECT 1 FROM flights WHERE partial = ?", (partial,)).fetchone() is not None
+
+
+def remove_of_file(db: sqlite3.Connection, partial: str) -> None:
+    """Remove the row that leads to the partial file of this name, if there is one."""
+    db.execute("DELETE FROM flights WHERE partial = ?", (partial,))
+
+
+def lift_expired(db: sqlite3.Connection, now: float) -> None:
+    """Forget which keys were not storable until a time before `now` (epoch seconds)."""
+    db.execute("DELETE FROM not_storable WHERE until < ?", (now,))
+
+
 def _columns(key: FlightKey) -> tuple[str, str]:
     return key.cache_key, key.variant
 

@@ -11,11 +11,11 @@ from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.options import StoreOptions
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.files.file_lock import FileLock, LockBusy
-from pyproxycache.store.flights.claims import Claims
 from pyproxycache.store.index.eviction import Candidate
 from pyproxycache.store.index.removals import Removals
 from pyproxycache.store.upkeep.full_disk import FullDisk
 from pyproxycache.store.upkeep.gauge import LOW_WATER, Excess, Gauge
+from pyproxycache.store.upkeep.sweep import Sweep
 
 _HIGH_WATER = 0.95
 _PARTIAL_KEPT = 86400.0
@@ -46,11 +46,11 @@ class Space:
     """
 
     def __init__(
-        self, options: StoreOptions, removals: Removals, claims: Claims, blobs: Blobs, full_disk: FullDisk
+        self, options: StoreOptions, removals: Removals, sweep: Sweep, blobs: Blobs, full_disk: FullDisk
     ) -> None:
         self._options = options
         self._removals = removals
-        self._claims = claims
+        self._sweep = sweep
         self._blobs = blobs
         self._full_disk = full_disk
         self._gauge = Gauge(options, removals, blobs)
@@ -151,17 +151,17 @@ class Space:
     def recover(self) -> int:
         """Remove what dead writers left, after an unclean stop; gives the number of files."""
         self._drop_unnamed()
-        return self._sweep()
+        return self._remove_leftovers()
 
     def _tidy(self) -> int:
         self._removals.drop_ghosts()
-        self._claims.forget_expired(clock.wall())
-        swept = self._sweep()
+        self._sweep.forget_expired(clock.wall())
+        swept = self._remove_leftovers()
         self._full_disk.compact()
         return swept
 
-    def _sweep(self) -> int:
-        return self._claims.sweep(unused_since=clock.wall() - _PARTIAL_KEPT)
+    def _remove_leftovers(self) -> int:
+        return self._sweep.remove_files(unused_since=clock.wall() - _PARTIAL_KEPT)
 
     def _drop_unnamed(self) -> int:
         return self._removals.drop_unnamed(self._blobs)

@@ -257,8 +257,8 @@ def test_a_full_disk_at_the_commit_leaves_no_blob(cache: CacheDir, at_once: bool
 
 def test_refusals_are_forgotten_in_time(cache: CacheDir) -> None:
     cache.claims.finish(won(cache).claim, not_storable_until=2000.0)
-    cache.claims.forget_expired(1999.0)
+    cache.sweep.forget_expired(1999.0)
     assert cache.refused() == [URL]
-    cache.claims.forget_expired(2001.0)
+    cache.sweep.forget_expired(2001.0)
     assert cache.refused() == []
     assert isinstance(cache.claims.claim(FlightKey(URL), "another", 1000.0), Won)

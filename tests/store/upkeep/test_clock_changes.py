@@ -132,6 +132,6 @@ def test_a_file_from_a_time_to_come_grows_old(cache: CacheDir) -> None:
     path = writer.file.path
     writer.leave_for_successor(End.BROKEN)
     os.utime(path, (NOW * 2, NOW * 2))
-    assert cache.claims.sweep(unused_since=0.0) == 0
+    assert cache.sweep.remove_files(unused_since=0.0) == 0
     assert path.stat().st_mtime < NOW * 2
-    assert cache.claims.sweep(unused_since=path.stat().st_mtime + 1) == 1
+    assert cache.sweep.remove_files(unused_since=path.stat().st_mtime + 1) == 1
