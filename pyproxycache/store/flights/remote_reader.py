@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pyproxycache import clock
+from pyproxycache.errors import StoreError
 from pyproxycache.store.flights.flight import LocalFlight
 from pyproxycache.store.flights.progress_lines import FILE_COMES, decode, question, user_of
 from pyproxycache.store.values import End, Progress
@@ -44,8 +45,11 @@ class RemoteFlightReader:
         self._is_left = False  # by the readers of this process, who were all it listened for
 
     def start(self) -> None:
-        """Follow the flight, on a thread of its own."""
-        threading.Thread(target=self._run, name="flight-in", daemon=True).start()
+        """Follow the flight, on a thread of its own; raises StoreError where there can be none."""
+        try:
+            threading.Thread(target=self._run, name="flight-in", daemon=True).start()
+        except RuntimeError as error:
+            raise StoreError(f"no flight of another process can be followed: {error}") from error
 
     def _run(self) -> None:
         last, expired = None, False

@@ -13,7 +13,6 @@ from storeprocess import StoreProcess
 from pyproxycache.errors import StoreError
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.flights.flight import LocalFlight
-from pyproxycache.store.flights.remote_reader import RemoteFlightReader
 from pyproxycache.store.ports import JoinFlight, NotStorable
 from pyproxycache.store.values import End
 
@@ -130,14 +129,17 @@ def test_a_remote_reader_that_cannot_start_is_not_found(
 ) -> None:
     leader = make_process()
     leader.call("join", URL)
+    flights = cache.flights
 
-    def refuse(_reader: RemoteFlightReader) -> None:
+    def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patched:
-        patched.setattr(RemoteFlightReader, "start", refuse)
-        with pytest.raises(RuntimeError):
-            cache.flights.follow(FlightKey(URL))
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(StoreError, match="new thread"):  # which costs no request
+            flights.follow(FlightKey(URL))
+        with pytest.raises(StoreError, match="new thread"):
+            flights.join(FlightKey(URL))
     leader.call("begin", None)
     found = cache.flights.follow(FlightKey(URL))
     assert found is not None
