@@ -97,13 +97,13 @@ class MemoryResponder:
         outcome = self._memory.outcome(known.head, stored)
         outcome = replace(outcome, started=began, begun=clock.steady(), client=connection.client)
         self._reporter.accessed(stored.entry_id, began)
-        transaction, runner = Transaction(connection), self._context.runner
+        transaction = Transaction(connection)
         transaction.closes = stored.closes
         answer = self._reuse.from_memory(outcome, stored.body())
-        writer = runner.prepare(transaction, answer, stored.data[: outcome.head_bytes], stored.framing)
+        writer = transaction.prepare(answer, stored.data[: outcome.head_bytes], stored.framing)
         if taken:
             writer.skip(taken)
-        runner.advance(transaction, waits=False)
+        transaction.advance(waits=False)
         if transaction.status is None:
             # The client has gone, or the blob is damaged, which the next look-up finds out.
             self._memory.forget(known)
@@ -117,13 +117,13 @@ class MemoryResponder:
         if answer is None:
             self._memory.forget(known)
             return None
-        transaction, runner = Transaction(connection), self._context.runner
+        transaction = Transaction(connection)
         transaction.closes = arriving.closes
         if now >= arriving.renew_at:
             signed = self._reuse.signed(answer)
             arriving.renew(head_bytes(signed, arriving.framing, closes=arriving.closes), now)
-        runner.prepare(transaction, answer, arriving.head, arriving.framing)
-        runner.advance(transaction, waits=False)
+        transaction.prepare(answer, arriving.head, arriving.framing)
+        transaction.advance(waits=False)
         return after(transaction, self._context)
 
     def report(self) -> None:

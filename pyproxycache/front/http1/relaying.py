@@ -47,7 +47,7 @@ class Relaying(Activity):
 
     def _pass_on(self, *, has_failed: bool) -> Activity:
         loop, transaction = self._context.loop, self._transaction
-        self._context.runner.relay(transaction, has_failed=has_failed)
+        transaction.relay(has_failed=has_failed)
         if transaction.status in (None, SendStatus.DONE):
             return CLOSED
         self._silent_since = loop.now
@@ -59,7 +59,7 @@ class Relaying(Activity):
     def expire(self) -> Activity:
         if self._tunnel.is_cut_off:
             return self.break_off()
-        self._context.runner.finish(self._transaction)
+        self._transaction.finish()
         return CLOSED
 
     def give_way(self) -> Activity:
@@ -72,5 +72,5 @@ class Relaying(Activity):
         return self.break_off()
 
     def break_off(self) -> Activity:
-        self._context.runner.give_up(self._transaction)
+        self._transaction.give_up()
         return CLOSED

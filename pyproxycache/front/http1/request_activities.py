@@ -29,9 +29,9 @@ def after(transaction: Transaction, context: ActivityContext) -> Activity:
         case SendStatus.NO_ANSWER:
             return _next_step(transaction, context)
         case SendStatus.THREAD:
-            return Working(transaction, context, _send_on(context), transaction.origin)
+            return Working(transaction, context, _send_on, transaction.origin)
         case SendStatus.DISK:
-            return Working(transaction, context, _send_on(context))
+            return Working(transaction, context, _send_on)
         case SendStatus.TUNNEL:
             assert transaction.tunnel is not None, "it has taken the place of what sent the head"
             return Relaying(transaction, transaction.tunnel, context)
@@ -41,9 +41,9 @@ def after(transaction: Transaction, context: ActivityContext) -> Activity:
             return Sending(transaction, context)
 
 
-def _send_on(context: ActivityContext) -> Callable[[Transaction], None]:
-    """The call that sends on in a thread, which may wait for the body or the disk."""
-    return partial(context.runner.advance, waits=True)
+def _send_on(transaction: Transaction) -> None:
+    """Go on with an answer, in a thread, which may wait for its body or for the disk."""
+    transaction.advance(waits=True)
 
 
 def _next_step(transaction: Transaction, context: ActivityContext) -> Activity:
@@ -102,7 +102,7 @@ class _Answering(Activity):
         return self._give_up()
 
     def _give_up(self) -> Activity:
-        self._context.runner.give_up(self._transaction)
+        self._transaction.give_up()
         self._release()
         return CLOSED
 
@@ -242,7 +242,7 @@ class Sending(Activity):
 
     def advance(self) -> Activity:
         transaction = self._transaction
-        self._context.runner.advance(transaction, waits=False)
+        transaction.advance(waits=False)
         if transaction.status in (SendStatus.FULL, SendStatus.AWAITING, SendStatus.TURN):
             return self.begin()
         return after(transaction, self._context)
@@ -261,5 +261,5 @@ class Sending(Activity):
         return self._give_up()
 
     def _give_up(self) -> Activity:
-        self._context.runner.give_up(self._transaction)
+        self._transaction.give_up()
         return CLOSED

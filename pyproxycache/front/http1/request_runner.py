@@ -6,7 +6,6 @@ import io
 import logging
 import ssl
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from gunicorn.http import errors as http_errors
@@ -16,13 +15,12 @@ from gunicorn.util import http_date
 from pyproxycache import clock
 from pyproxycache.body import BytesBody
 from pyproxycache.cancellation import Cancellation
-from pyproxycache.errors import ClientGone, ProxyError
 from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.answers.application import Application
-from pyproxycache.front.http1.transaction import BlockingStream, Parsed, Transaction, UnderWay
+from pyproxycache.front.http1.blocking_stream import BlockingStream
+from pyproxycache.front.http1.transaction import Parsed, Transaction, UnderWay
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
-from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.memory.reusable_answers import ReusableAnswer, reusable_answer_of
 from pyproxycache.front.requests.interim import InterimHeads
 from pyproxycache.front.requests.raw_request import RawRequest
@@ -95,7 +93,7 @@ class RequestRunner:
             work(transaction)
         except (http_errors.NoMoreData, StopIteration, *_CLIENT_GONE) as gone:
             log.debug("Connection from %s ended: %s", transaction.connection.client, type(gone).__name__)
-            self.give_up(transaction)
+            transaction.give_up()
         except Exception as error:
             self._refuse(transaction, error)
 
@@ -108,7 +106,7 @@ class RequestRunner:
             received, interim, parsed = self._parsed(transaction)
         else:
             connection.buffer = connection.buffer[len(head) :]
-            interim, parsed = InterimHeads(BlockingStream(transaction)), None
+            interim, parsed = InterimHeads(BlockingStream(connection, lambda: transaction.aside())), None
             received = RawRequest(
                 *parsed_head,
                 connection.client,
@@ -127,7 +125,7 @@ class RequestRunner:
         connection.buffer = with_ascii_target(connection.buffer)
         head, _end, _behind = connection.buffer.partition(b"\r\n\r\n")
         sent = names_as_sent(head)
-        source = BlockingStream(transaction)
+        source = BlockingStream(connection, lambda: transaction.aside())
         parser = get_parser(self._cfg, source, connection.address)
         request = _parsed(transaction, source, parser)
         interim = InterimHeads(source)
@@ -183,7 +181,7 @@ class RequestRunner:
             early = parsed.parser.unreader.take_buffered()
         transaction.connection.buffer = early + transaction.connection.buffer
         self._begin(transaction, answer, received, closes=closes)
-        self.advance(transaction, waits=True)
+        transaction.advance(waits=True)
 
     def _leave_body(self, transaction: Transaction, parsed: Parsed) -> bool:
         """Pass over the unread rest of the request's body; returns whether the connection has to end."""
@@ -218,92 +216,7 @@ class RequestRunner:
             reusable = reusable_answer_of(answer, head, framing, self._reuse, now, closes=closes)
             is_shared = answer.outcome.stored or answer.outcome.result in _SHARED
             self._learn(transaction, reusable, is_shared)
-        self.prepare(transaction, answer, head, framing)
-
-    def prepare(
-        self, transaction: Transaction, answer: Answer, head: bytes, framing: Framing
-    ) -> AnswerWriter:
-        """Give the transaction this answer and the writer that sends it, which is returned."""
-        connection = transaction.connection
-        writer = AnswerWriter(connection.stream, head, framing, answer.body, connection.wake)
-        transaction.answer, transaction.writer = answer, writer
-        return writer
-
-    def advance(self, transaction: Transaction, *, waits: bool) -> None:
-        """Send on as far as is possible; `status` then tells how far the answer has come.
-
-        With `waits` this thread may wait for the body and the disk.
-        """
-        assert transaction.writer is not None, "only an answer is sent on"
-        self._pass_on(transaction, partial(transaction.writer.advance, waits=waits))
-        tunnel = None if transaction.answer is None else transaction.answer.tunnel
-        if transaction.status is SendStatus.DONE:
-            if tunnel is None:
-                self.finish(transaction)
-            else:
-                self._join(transaction, tunnel)
-
-    def relay(self, transaction: Transaction, *, has_failed: bool) -> None:
-        """Pass on what came from either end of the tunnel; `status` tells as `advance` does.
-
-        `has_failed`: the system says so of an end.
-        """
-        assert transaction.tunnel is not None, "it is what is left of the connection"
-        self._pass_on(transaction, partial(transaction.tunnel.advance, has_failed=has_failed))
-        if transaction.status is SendStatus.DONE:
-            self.finish(transaction)
-
-    def _pass_on(self, transaction: Transaction, advance: Callable[[], SendStatus]) -> None:
-        """Take the step; if it fails, log why and give the connection up."""
-        try:
-            transaction.status = advance()
-        except ClientGone:
-            self.give_up(transaction)
-        except ProxyError as error:
-            if transaction.answer is not None:
-                transaction.answer.failed(error)
-            self.give_up(transaction)
-        except OSError as error:
-            log.debug("Connection from %s ended: %s", transaction.connection.client, error)
-            self.give_up(transaction)
-        except BaseException:
-            log.exception("an answer to %s failed inside the cache", transaction.connection.client)
-            self.give_up(transaction)
-
-    def give_up(self, transaction: Transaction) -> None:
-        """End the transaction before its end; the client sees a reset, not what may look like an end."""
-        transaction.status = None
-        self._forget(transaction)
-        if transaction.answer is not None:
-            transaction.answer.aborted()
-        if transaction.sender is not None and transaction.sender.head_bytes:
-            transaction.connection.stream.reset()
-        self.finish(transaction)
-
-    def _forget(self, transaction: Transaction) -> None:
-        """Break off the steps of a request that has no answer yet, and will have none."""
-        under_way, transaction.under_way = transaction.under_way, None
-        if under_way is not None:
-            if under_way.awaited is not None and not isinstance(under_way.awaited, Asks):
-                under_way.awaited.forget(transaction.connection.wake)
-            under_way.steps.close()
-
-    def finish(self, transaction: Transaction) -> None:
-        """End the transaction's answer, which reports it."""
-        sender, answer = transaction.sender, transaction.answer
-        transaction.writer = transaction.tunnel = transaction.answer = None
-        if answer is not None:
-            if sender is not None:
-                answer.sent(sender.head_bytes, sender.sent)
-            answer.close()
-
-    def _join(self, transaction: Transaction, tunnel: Tunnel) -> None:
-        """Leave the connection to the answer's tunnel, now that its head is sent."""
-        assert transaction.writer is not None, "it has sent the head"
-        connection = transaction.connection
-        tunnel.join(connection.stream, connection.buffer, transaction.writer.head_bytes)
-        transaction.closes, connection.buffer = True, b""
-        transaction.tunnel, transaction.status = tunnel, SendStatus.TUNNEL
+        transaction.prepare(answer, head, framing)
 
     def _refuse(self, transaction: Transaction, error: Exception) -> None:
         """Answer what is not valid HTTP, or failed in here, with an error, and close the connection."""
@@ -322,14 +235,14 @@ class RequestRunner:
             f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
             f"Via: 1.1 {name}\r\nProxy-Status: {proxy_status(as_ours(error), name)}\r\n\r\n"
         ).encode("latin-1")
-        self._forget(transaction)
+        transaction.forget()
         if transaction.answer is not None:
             transaction.answer.aborted()
-            self.finish(transaction)
+            transaction.finish()
         transaction.closes = transaction.lingers = True
         whole = Framing(has_body=True, length=len(body), is_chunked=False, ends_connection=False)
         transaction.writer = AnswerWriter(connection.stream, head, whole, BytesBody(body), connection.wake)
-        self.advance(transaction, waits=True)
+        transaction.advance(waits=True)
         if isinstance(error, http_errors.ParseException):
             self._application.refused(connection.client, int(status[:3]), len(head), len(body))
 

@@ -1,16 +1,18 @@
-"""One request of a connection and its answer, and the connection as a stream that a thread waits for."""
+"""One request of a connection and its answer, from its first step to the last byte."""
 
 from __future__ import annotations
 
-import select
+import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
-from pyproxycache import clock
 from pyproxycache.cancellation import Cancellation
+from pyproxycache.errors import ClientGone, ProxyError
 from pyproxycache.front.answers.answer import Answer
+from pyproxycache.front.http1.blocking_stream import Aside, BlockingStream
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.relay import Tunnel
@@ -18,9 +20,10 @@ from pyproxycache.front.loop.turns import Task
 from pyproxycache.front.requests.interim import InterimHeads
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.request_body import RequestBody
+from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.steps import Asks, Awaited, Steps
 
-_SILENCE = 60.0
+log = logging.getLogger("pyproxycache")
 
 
 class Sent(Protocol):
@@ -69,7 +72,7 @@ class Transaction:
         self.under_way: UnderWay | None = None
         self.cancellation: Cancellation | None = None
         self.task: Task | None = None
-        self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.aside: Aside = nullcontext
         self.origin = ""
         self.writer: AnswerWriter | None = None
         self.tunnel: Tunnel | None = None
@@ -81,6 +84,89 @@ class Transaction:
     def sender(self) -> Sent | None:
         """What sends the answer: its writer, or the tunnel; None if there is no answer yet."""
         return self.writer if self.tunnel is None else self.tunnel
+
+    def prepare(self, answer: Answer, head: bytes, framing: Framing) -> AnswerWriter:
+        """Give the transaction this answer and the writer that sends it, which is returned."""
+        connection = self.connection
+        writer = AnswerWriter(connection.stream, head, framing, answer.body, connection.wake)
+        self.answer, self.writer = answer, writer
+        return writer
+
+    def advance(self, *, waits: bool) -> None:
+        """Send on as far as is possible; `status` then tells how far the answer has come.
+
+        With `waits` this thread may wait for the body and the disk.
+        """
+        assert self.writer is not None, "only an answer is sent on"
+        self._pass_on(partial(self.writer.advance, waits=waits))
+        tunnel = None if self.answer is None else self.answer.tunnel
+        if self.status is SendStatus.DONE:
+            if tunnel is None:
+                self.finish()
+            else:
+                self._join(tunnel)
+
+    def relay(self, *, has_failed: bool) -> None:
+        """Pass on what came from either end of the tunnel; `status` tells as `advance` does.
+
+        `has_failed`: the system says so of an end.
+        """
+        assert self.tunnel is not None, "it is what is left of the connection"
+        self._pass_on(partial(self.tunnel.advance, has_failed=has_failed))
+        if self.status is SendStatus.DONE:
+            self.finish()
+
+    def _pass_on(self, advance: Callable[[], SendStatus]) -> None:
+        """Take the step; if it fails, log why and give the connection up."""
+        try:
+            self.status = advance()
+        except ClientGone:
+            self.give_up()
+        except ProxyError as error:
+            if self.answer is not None:
+                self.answer.failed(error)
+            self.give_up()
+        except OSError as error:
+            log.debug("Connection from %s ended: %s", self.connection.client, error)
+            self.give_up()
+        except BaseException:
+            log.exception("an answer to %s failed inside the cache", self.connection.client)
+            self.give_up()
+
+    def give_up(self) -> None:
+        """End the transaction before its end; the client sees a reset, not what may look like an end."""
+        self.status = None
+        self.forget()
+        if self.answer is not None:
+            self.answer.aborted()
+        if self.sender is not None and self.sender.head_bytes:
+            self.connection.stream.reset()
+        self.finish()
+
+    def forget(self) -> None:
+        """Break off the steps of a request that has no answer yet, and will have none."""
+        under_way, self.under_way = self.under_way, None
+        if under_way is not None:
+            if under_way.awaited is not None and not isinstance(under_way.awaited, Asks):
+                under_way.awaited.forget(self.connection.wake)
+            under_way.steps.close()
+
+    def finish(self) -> None:
+        """End the transaction's answer, which reports it."""
+        sender, answer = self.sender, self.answer
+        self.writer = self.tunnel = self.answer = None
+        if answer is not None:
+            if sender is not None:
+                answer.sent(sender.head_bytes, sender.sent)
+            answer.close()
+
+    def _join(self, tunnel: Tunnel) -> None:
+        """Leave the connection to the answer's tunnel, now that its head is sent."""
+        assert self.writer is not None, "it has sent the head"
+        connection = self.connection
+        tunnel.join(connection.stream, connection.buffer, self.writer.head_bytes)
+        self.closes, connection.buffer = True, b""
+        self.tunnel, self.status = tunnel, SendStatus.TUNNEL
 
 
 @dataclass(slots=True)
@@ -106,52 +192,3 @@ class Parsed:
     parser: Any
     request: Any
     body: RequestBody
-
-
-class BlockingStream:
-    """The connection's stream for a thread that may wait, for up to a minute at a time.
-
-    If `waits` is false, reading returns what has come, and then raises BlockingIOError.
-    """
-
-    def __init__(self, transaction: Transaction) -> None:
-        self.waits = True
-        self._transaction = transaction
-        self._connection = transaction.connection
-        self._stream = transaction.connection.stream
-        self.fileno = self._stream.fileno
-        self.half_close = self._stream.half_close
-
-    def recv(self, size: int) -> bytes:
-        """The next bytes, first those in the connection's buffer; b"" at the end. Raises OSError."""
-        buffer = self._connection.buffer
-        if buffer:
-            self._connection.buffer = buffer[size:]
-            return buffer[:size]
-        deadline = clock.steady() + _SILENCE
-        while True:
-            try:
-                return self._stream.recv(size)
-            except BlockingIOError:
-                if not self.waits:
-                    raise
-                self._wait(self._stream.recv_waits_for, deadline)
-
-    def sendall(self, data: bytes) -> None:
-        """Send all of the data; raises OSError, TimeoutError if the client takes no byte for a minute."""
-        view = memoryview(data)
-        deadline = clock.steady() + _SILENCE
-        while view:
-            try:
-                view = view[self._stream.send(view) :]
-                deadline = clock.steady() + _SILENCE
-            except BlockingIOError:
-                self._wait(self._stream.send_waits_for, deadline)
-
-    def _wait(self, events: int, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(self._stream, events)
-        with self._transaction.aside():
-            found = poll.poll(max(0.0, deadline - clock.steady()) * 1000)
-        if not found:
-            raise TimeoutError("the client neither sent nor took a byte")
