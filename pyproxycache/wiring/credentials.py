@@ -19,6 +19,11 @@ def parent_authorization(parent: ParentOptions | None) -> str:
     path = parent.credentials
     try:
         user, colon, password = path.read_text(encoding="utf-8").strip("\r\n").partition(":")
+    except FileNotFoundError as error:
+        if ":" in path.name:  # it may be the password itself, which nobody is to read in a log
+            text = "there is no such file; it names a file with one line, user:password"
+            raise ConfigError(f"parent.credentials: {text}") from None
+        raise ConfigError(f"parent.credentials: {path}: {error.strerror}") from error
     except OSError as error:
         raise ConfigError(f"parent.credentials: {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -43,3 +43,11 @@ def test_what_is_none_is_not_quoted(tmp_path: Path, data: bytes) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         shown(tmp_path / "missing")
+
+
+def test_a_password_in_place_of_the_file_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as told:
+        shown(tmp_path / "user:secret")
+    assert "user:password" in str(told.value)
+    assert "secret" not in str(told.value)
+    assert "secret" not in repr(told.value.__cause__)
