@@ -17,7 +17,7 @@ from pyproxycache.front.loop.turns import Queue, Shares, Task, Turns, shares_of
 
 log = logging.getLogger("pyproxycache")
 
-_AT_ONCE = 3
+AT_ONCE = 2
 """Threads that work while the processor is busy: one has the interpreter, others are in system calls."""
 PATIENCE = 0.01
 """Seconds between two looks at whether more tasks should run."""
@@ -44,14 +44,23 @@ class _ProcessUse:
         return self.computed - before.computed > _BUSY * seconds or self.taken_away > before.taken_away
 
 
+class _Returning:
+    """A thread that has waited, and waits for a place since then (monotonic seconds)."""
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.has_place = threading.Lock()  # released when it has
+        self.has_place.acquire()
+
+
 class AdaptivePool:
     """Runs tasks in up to `most` threads, as few at a time as keep the processor busy.
 
     More would only take the interpreter from one another, and from the poller. A thread that says that it
-    waits (see `blocking`) leaves its place to another one, and gets one again before any task is begun. If
-    tasks are queued while the processor is idle, or while none gets a thread, the running ones must be
-    waiting without saying so, and more may run. Tasks that wait for origins are limited by `shares` (None:
-    the usual ones), and take turns when these are used up. All fields are guarded by `_lock`.
+    waits (see `blocking`) leaves its place to another one, and gets one again in its turn. If tasks are
+    queued while the processor is idle, or while none gets a thread, the running ones must be waiting
+    without saying so, and more may run. Tasks that wait for origins are limited by `shares` (None: the
+    usual ones), and take turns when these are used up. All fields are guarded by `_lock`.
     """
 
     def __init__(self, most: int, shares: Shares | None = None) -> None:
@@ -63,8 +72,8 @@ class AdaptivePool:
         self._running = 0
         self._away = 0  # threads that wait, beside those that run
         self._aside = 0  # those of them that wait for their clients
-        self._returning: deque[threading.Lock] = deque()  # locks of threads that wait for a place
-        self._at_once = self._fewest = min(_AT_ONCE, most)
+        self._returning: deque[_Returning] = deque()
+        self._at_once = self._fewest = min(AT_ONCE, most)
         self._taken = clock.steady()  # when a task last got a thread
         self._looked, self._usage = self._taken, _ProcessUse.now()
 
@@ -137,14 +146,13 @@ class AdaptivePool:
             if self._running < self._at_once:
                 self._running += 1
                 return
-            given = threading.Lock()
-            given.acquire()
-            self._returning.append(given)
-        if given.acquire(timeout=_LONGEST_RETURN):
+            returning = _Returning(clock.steady())
+            self._returning.append(returning)
+        if returning.has_place.acquire(timeout=_LONGEST_RETURN):
             return
         with self._lock:
-            if given in self._returning:
-                self._returning.remove(given)
+            if returning in self._returning:
+                self._returning.remove(returning)
                 self._running += 1
 
     def withdraw(self, task: Task) -> bool:
@@ -163,14 +171,20 @@ class AdaptivePool:
         return self._running < self._at_once and self._running + self._away - self._aside < self._most
 
     def _next_ones(self) -> list[Task]:
-        """Let threads that have waited have free places; take tasks for the rest; with the lock held."""
-        while self._returning and self._running < self._at_once:
+        """Give free places to threads that have waited, and to tasks, which are taken; with the lock held.
+
+        Whoever has waited longer comes first.
+        """
+        tasks: list[Task] = []
+        while self._running < self._at_once:
+            may_begin = len(self._tasks) > 0 and self._has_place()
+            if self._returning and not (may_begin and self._tasks.since < self._returning[0].since):
+                self._returning.popleft().has_place.release()
+            elif may_begin:
+                tasks.append(self._take())
+            else:
+                break
             self._running += 1
-            self._returning.popleft().release()
-        tasks = []
-        while self._tasks and self._has_place():
-            self._running += 1
-            tasks.append(self._take())
         return tasks
 
     def _take(self) -> Task:

@@ -51,8 +51,8 @@ class Batches(Generic[T, R]):
         with self._lock:
             self._waiting.append(wanted)
             works, self._is_busy = not self._is_busy, True
-        if not works:
-            with Blocking():
+        with Blocking():  # whoever has waited for longer than this one may join the batch
+            if not works:
                 wanted.turn.acquire()
         if not wanted.is_done:
             self._do_batch()
