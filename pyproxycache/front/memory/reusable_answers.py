@@ -17,6 +17,7 @@ from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.loop.answer_writer import is_in_memory
 from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.messages import ReuseTerms
+from pyproxycache.net.closing import close_file
 from pyproxycache.net.descriptors import opened
 from pyproxycache.outcome import Outcome, Result
 
@@ -69,7 +70,7 @@ class AnswerFile:
         return is_in_memory(self.fd, self.offset, self.offset + self.count)
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        close_file(self.fd)
 
 
 class FileBody(Body):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pyproxycache.body import Body, FileSlice, Piece
 from pyproxycache.errors import StoreError
+from pyproxycache.net.closing import LARGE, close_file
 from pyproxycache.net.descriptors import opened
 from pyproxycache.store.bodies.intent import Intent
 from pyproxycache.store.files.access_times import note_none_below
@@ -22,8 +23,6 @@ _ST_BLOCK = 512
 _DISCARDED = "discarded-"
 # 256 folders: some thousand files in each where a million are stored, and all made soon.
 _PREFIX = 2
-_LARGE = 4 << 20
-"""Bytes of a file that the disk needs some milliseconds to free."""
 _MOST_REMOVED = 64
 
 
@@ -143,7 +142,7 @@ class Blobs:
     def _hold_if_large(self, path: Path) -> None:
         """Open a large file that is about to lose its name, so that its bytes stay until `free_removed`."""
         with contextlib.suppress(OSError):
-            if path.stat().st_size >= _LARGE and len(self._removed) < _MOST_REMOVED:
+            if path.stat().st_size >= LARGE and len(self._removed) < _MOST_REMOVED:
                 self._removed.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
     def free_removed(self) -> None:
@@ -229,9 +228,9 @@ class BlobReader(Body):
         return FileSlice(self._fd, self._offset, self._stop - self._offset)
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            close_file(fd)
 
     def __del__(self) -> None:
         self.close()

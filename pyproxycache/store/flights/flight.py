@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from pyproxycache.body import FileSlice, Piece
+from pyproxycache.net.closing import close_file
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.overflow import OverflowBuffer
 from pyproxycache.store.files.writing import write_all
@@ -327,6 +328,7 @@ class LocalFlight:
 
     def leave(self, reader: int | None = None) -> None:
         """Let go of the file, for the leader's side (None) or for the reader with this number."""
+        unused: list[int] = []
         with self._changed:
             before = self._readers.are_there
             if reader is not None:
@@ -334,9 +336,9 @@ class LocalFlight:
                 self._changed.notify_all()
             self._holders -= 1
             if self._holders == 0:
-                for fd in self._fds:
-                    os.close(fd)
-                self._fds.clear()
+                unused, self._fds = self._fds, unused
+        for fd in unused:
+            close_file(fd)
         self._tell_of_readers(before)
 
 
