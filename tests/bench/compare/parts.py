@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -111,6 +112,19 @@ def misses(bench: Bench, server: Server, note: Note) -> None:
         raise RuntimeError(f"fewer requests went to the origin than the {run.requests} misses")
     if not server.is_hit(fetch(None, f"{url}{2:09d}")):  # wrk itself keeps the first
         raise RuntimeError("what was a miss is not a hit now: it was not kept")
+    beside_misses(bench, server, note)
+
+
+def beside_misses(bench: Bench, server: Server, note: Note) -> None:
+    """How long hits take while as many clients as before miss all the time."""
+    misses = replace(bench.wrk, seconds=PACED_SECONDS + 1)
+    url = f"{server.url}/miss/{next(_numbers):04d}/"
+    with ThreadPoolExecutor(1) as pool:
+        missed = pool.submit(misses.run, url, mode="misses")
+        paced = bench.readers.paced(f"{server.url}/1k", PACED_CONNECTIONS, PACED_RATE, PACED_SECONDS)
+        note(the.BESIDE, the.RATE_OF_MISSES, missed.result().rate)
+    note(the.BESIDE, the.PACED_MEDIAN, paced.p50 * 1000)
+    note(the.BESIDE, the.PACED, paced.p99 * 1000)
 
 
 def new_connections(bench: Bench, server: Server, note: Note) -> None:

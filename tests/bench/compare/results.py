@@ -102,11 +102,12 @@ SECONDS, FIRST, ASKED, MEGABYTES = "total, s", "first byte, ms", "origin request
 TIMES = "times"
 VARYING = "{} hits, varying heads"
 DISTINCT = "1 KB distinct misses"
+BESIDE, RATE_OF_MISSES = "1 KB hits, 64 clients that miss", "misses/s"
 CONNECTIONS = "1 KB hits, new connections"
 STAMPEDE = "{} clients, cold 100 MB"
 WITHOUT, WITH = "1 KB hits, no slow readers", "1 KB hits, 2,000 slow readers"
 IDLE, MOST = "1,000 idle connections, above rest", "most during {}"
-PACED = "p99 at 2,000 requests/s, ms"
+PACED, PACED_MEDIAN = "p99 at 2,000 requests/s, ms", "p50 at 2,000 requests/s, ms"
 SLOWED, SLOWED_PACED = "p99 with slow readers / without", "the same at 2,000 requests/s"
 
 AIMS = (
