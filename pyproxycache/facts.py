@@ -2,75 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pyproxycache.errors import Fault
 from pyproxycache.messages import Url
 from pyproxycache.outcome import Forward, Outcome, Result
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(Struct, frozen=True):
     """The request-target names this URL."""
 
     url: Url
 
 
-@dataclass(frozen=True, slots=True)
-class Attempted:
+class Attempted(Struct, frozen=True):
     """An attempt to answer begins, under this cache key; facts noted before are of earlier attempts."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarded:
+class Forwarded(Struct, frozen=True):
     """The origin has to be asked, for this reason."""
 
     reason: Forward
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardedAlone:
+class ForwardedAlone(Struct, frozen=True):
     """The request goes to the origin for this client alone; its answer is not shared or, so far, stored."""
 
     reason: Forward
 
 
-@dataclass(frozen=True, slots=True)
-class OriginConnected:
+class OriginConnected(Struct, frozen=True):
     """The origin is asked over a connection to this IP address, the parent's if `through_parent`."""
 
     peer: str
     through_parent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class OriginReplied:
+class OriginReplied(Struct, frozen=True):
     """The origin's answer has this status."""
 
     status: int
 
 
-@dataclass(frozen=True, slots=True)
-class Collapsed:
+class Collapsed(Struct, frozen=True):
     """The answer to another request is awaited, or shared."""
 
 
-@dataclass(frozen=True, slots=True)
-class BeingStored:
+class BeingStored(Struct, frozen=True):
     """The origin's answer goes into the store."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotStored:
+class NotStored(Struct, frozen=True):
     """The origin's answer is not stored, and why; a later BeingStored overrules it."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServedAs:
+class ServedAs(Struct, frozen=True):
     """The answer is of this kind; `ttl` is how long a stored one is still fresh (seconds), `detail` why."""
 
     result: Result
@@ -78,42 +68,36 @@ class ServedAs:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
+class AttemptFailed(Struct, frozen=True):
     """An error of this kind (the name of its class) took the answer's place; `fault` tells whose it is."""
 
     kind: str
     fault: Fault
 
 
-@dataclass(frozen=True, slots=True)
-class HeadMade:
+class HeadMade(Struct, frozen=True):
     """The head of the answer has this status and Content-Type."""
 
     status: int
     content_type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerSent:
+class AnswerSent(Struct, frozen=True):
     """How many bytes of the answer's head and body were sent."""
 
     head_bytes: int
     body_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClientLeft:
+class ClientLeft(Struct, frozen=True):
     """The client went away before the end of the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerBroken:
+class AnswerBroken(Struct, frozen=True):
     """The answer ended too early, which the client sees by its connection being reset."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestEnded:
+class RequestEnded(Struct, frozen=True):
     """The request ended at this time of the monotonic clock (seconds)."""
 
     at: float

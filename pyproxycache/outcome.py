@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from pyproxycache.messages import Url
 
@@ -36,8 +37,7 @@ class Forward(Enum):
     PARTIAL = "partial"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The record of one request: result, sizes (bytes) and times (seconds), as far as they are known.
 
     `forward` says why the origin was asked, `forward_status` what it answered (RFC 9211). `target` is the

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from pyproxycache.errors import Fault
 from pyproxycache.facts import (
@@ -105,8 +106,7 @@ _OfAttempt = (
 )
 
 
-@dataclass(slots=True)
-class _Attempt:
+class _Attempt(Struct):
     """What is known of one attempt; each begins with nothing but its key."""
 
     key: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.rules.urls import parse_url

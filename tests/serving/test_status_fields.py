@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import http_sf
 import pytest
+from msgspec.structs import replace
 
 from pyproxycache import errors
 from pyproxycache.errors import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pyproxycache import clock
 from pyproxycache.front.answers.answer_reuse import AnswerReuse

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import re
 import resource
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pyproxycache.front.memory.reusable_answers import Arriving, ReusableAnswer, Stored
 from pyproxycache.front.memory.s3fifo import S3Fifo

@@ -7,9 +7,10 @@ import math
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from pyproxycache.body import Body, BytesBody, FileSlice, Piece
 from pyproxycache.front.answers.answer import Answer
