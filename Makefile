@@ -38,8 +38,9 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Two files at a time: most tests wait for something, for most of their time.
 check: $(VENV)/installed-test
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 conformance: $(VENV)/installed-test
 	$(BIN)/python tests/conformance/run.py $(ARGS)
