@@ -27,6 +27,8 @@ from harness import Proxy
 from load import Address
 from scripted import read_head
 
+SQUID_STARTS = 30.0
+"""Seconds that it may take."""
 _PIECE = bytes(256 << 10)
 _ROOM = memoryview(bytearray(256 << 10))
 
@@ -42,6 +44,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.chmod(0o755)  # Squid gives up root and has to come through
         end = stack.enter_context(serving())
         config = {"connect": {"ports": [end[1]]}}
         proxy = stack.enter_context(Proxy(folder / "proxy", config=config))
@@ -183,23 +186,29 @@ def squid(folder: Path, end_port: int) -> Iterator[Address]:
         "client_dst_passthru off",
     )
     (folder / "squid.conf").write_text("\n".join(lines) + "\n")
-    process = subprocess.Popen(
-        ["squid", "-N", "-f", str(folder / "squid.conf")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    said = folder / "said"
+    with said.open("w") as output:
+        process = subprocess.Popen(
+            ["squid", "-N", "-f", str(folder / "squid.conf")], stdout=output, stderr=output
+        )
     try:
-        for _ in range(200):
-            with contextlib.suppress(OSError):
-                socket.create_connection(address, 1).close()
-                break
+        until = time.monotonic() + SQUID_STARTS
+        while not _accepts(address):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"Squid does not start: {said.read_text(errors='replace')}")
             time.sleep(0.05)
-        else:
-            raise RuntimeError((folder / "log").read_text(errors="replace"))
         yield address
     finally:
         process.kill()
         process.wait(10)
+
+
+def _accepts(address: Address) -> bool:
+    try:
+        socket.create_connection(address, 1).close()
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
