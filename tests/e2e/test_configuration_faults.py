@@ -120,23 +120,34 @@ def test_addresses_come_and_go_with_a_reload(make_proxy: MakeProxy, origin: Orig
         assert proxy.get(origin.url("/a")).status == 200
 
 
-def test_a_unix_socket_whose_file_is_gone_ends_in_peace(make_proxy: MakeProxy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [None, b"somebody's"], ids=["gone", "another file"])
+def test_a_unix_socket_whose_file_is_gone_ends_in_peace(
+    make_proxy: MakeProxy, tmp_path: Path, other: bytes | None
+) -> None:
     path = tmp_path / "p.sock"
     proxy = make_proxy(config="")
     proxy.command[-8:-6] = []
     proxy.terminate()
     proxy.configure(f"listen: ['{proxy.netloc}', 'unix:{path}']")
     proxy.start()
-    for way in ("a reload", "a stop"):
-        until(path.exists)
+
+    def take_its_name() -> None:
+        until(path.is_socket)
         path.unlink()
-        if way == "a reload":
-            proxy.configure(f"listen: '{proxy.netloc}'\n")
-            proxy.reload()
-            until(lambda: proxy.log().count("in force") == 1)
-            proxy.configure(f"listen: ['{proxy.netloc}', 'unix:{path}']")
-            proxy.reload()
+        if other is not None:
+            path.write_bytes(other)
+
+    take_its_name()
+    proxy.configure(f"listen: '{proxy.netloc}'\n")
+    proxy.reload()
+    until(lambda: proxy.log().count("in force") == 1)
+    assert (path.read_bytes() if path.exists() else None) == other
+    path.unlink(missing_ok=True)
+    proxy.configure(f"listen: ['{proxy.netloc}', 'unix:{path}']")
+    proxy.reload()
+    take_its_name()
     assert proxy.terminate() in (0, -signal.SIGTERM)
+    assert (path.read_bytes() if path.exists() else None) == other
     assert "Traceback" not in proxy.log()
 
 

@@ -43,7 +43,7 @@ class Master(Arbiter):  # type: ignore[misc]
         super().reload()
 
     def stop(self, graceful: bool = True) -> None:
-        """End the workers and the listeners, even if a Unix socket's file is gone already."""
+        """End the workers and the listeners, even if a Unix socket's file is gone, or another one's."""
         self.LISTENERS = _with_files(self.LISTENERS)
         super().stop(graceful)
 
@@ -113,11 +113,14 @@ class Master(Arbiter):  # type: ignore[misc]
 
 
 def _with_files(listeners: list[Listener]) -> list[Listener]:
-    """The listeners without Unix sockets whose file is gone, which are closed: gunicorn would fail to."""
+    """The listeners without Unix sockets whose files are gone or none of theirs; those are closed here.
+
+    Gunicorn would fail to remove what is gone, and remove whatever else has the name.
+    """
     found = []
     for listener in listeners:
         name = listener.getsockname()
-        if isinstance(name, str) and not Path(name).exists():
+        if isinstance(name, str) and not Path(name).is_socket():
             listener.close()
         else:
             found.append(listener)
