@@ -11,12 +11,11 @@ from pyproxycache.rules.policy import Policies, UrlRules
 
 @dataclass(frozen=True, slots=True)
 class Realm:
-    """A set of requests that may share answers: within a realm, a URL names one resource.
+    """A set of requests in which a URL names one resource, by the same rules (`policies`).
 
-    `policies` are the operator's rules for its resources.
+    A realm is in no key: realms with equal rules share what is stored of a URL.
     """
 
-    name: str
     policies: Policies
 
     def resource(self, url: Url) -> Resource:
@@ -28,8 +27,8 @@ class Realm:
 class Resource:
     """What a request asks for; made once when the request comes in.
 
-    `realm` is the set of requests that may share answers, `url` what the origin is asked for, and `rules`
-    are the operator's rules for that URL. Code that has a Resource never looks up a rule or makes a cache
+    `realm` is the set of requests that it belongs to, `url` what the origin is asked for, and `rules` are
+    the operator's rules for that URL. Code that has a Resource never looks up a rule or makes a cache
     key itself; flight keys are made from `key`.
     """
 

@@ -72,7 +72,7 @@ def build_parts(config: Config, below: Below, memory: int, hooks: WorkerHooks) -
 def build_router(config: Config, below: Below) -> Router:
     """Build all handlers and the router that chooses among them: a new handler is a line here."""
     origin = config.upstream  # of a reverse proxy; None for a forward proxy
-    realm = Realm("forward" if origin is None else "reverse", config.policies())
+    realm = Realm(config.policies())
     forwarding = Forwarding(config.forwarded, is_reverse=origin is not None)
     cached = CachedAnswers(realm, forwarding, below.engine)
     upgrade = partial(Upgrade, cached, below.upstream, patience=config.connect.idle)

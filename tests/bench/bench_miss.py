@@ -185,7 +185,7 @@ def parts(folder: Path) -> tuple[engine.Engine, housekeeping.Housekeeper]:
 
 def misses(handle: engine.Engine, port: int, numbers: Iterator[int], count: int, size: int) -> None:
     """So many answers, each read to its end."""
-    realm = Realm("forward", Policies())
+    realm = Realm(Policies())
     fields = Headers(
         [
             ("Host", f"127.0.0.1:{port}"),

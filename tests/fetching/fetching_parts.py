@@ -77,7 +77,7 @@ def parts_in(path: Path) -> Iterator[Parts]:
         made.close()
 
 
-REALM = Realm("forward", Policies())
+REALM = Realm(Policies())
 RULES = REALM.resource(Url("http", "h", 80, "/")).rules
 """What holds where the operator says nothing."""
 

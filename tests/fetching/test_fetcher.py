@@ -87,7 +87,7 @@ def fetcher(parts: Parts, flights: Flights, *, admits: bool = True) -> Fetcher:
 
 def job(parts: Parts, server: Scripted, *fields: tuple[str, str]) -> FetchJob:
     request = Request("GET", server.url(), Headers(fields))
-    resource = Realm("forward", Policies()).resource(request.url)
+    resource = Realm(Policies()).resource(request.url)
     looked_up = Lookup(parts.store.index).find(resource, request)
     fetch = validating(request, None, Forward.MISS)
     return FetchJob(resource, request, Facts(), looked_up, fetch)

@@ -19,7 +19,7 @@ RULES = Policies(
         Rule(Match(host=re.compile("^b")), Policy(query=QueryMode.IGNORE, fresh=60.0)),
     )
 )
-REALM = Realm("forward", RULES)
+REALM = Realm(RULES)
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,9 @@ def test_the_same_is_equal() -> None:
     url = parse_url("http://a/x")
     assert REALM.resource(url) == REALM.resource(url)
     assert len({REALM.resource(url), REALM.resource(url)}) == 1
-    assert Realm("reverse", RULES).resource(url) != REALM.resource(url)
+    assert Realm(Policies()).resource(url) != REALM.resource(url)
+
+
+def test_realms_share_the_key_of_a_url() -> None:
+    url = parse_url("http://a/x?b=1&a=2")
+    assert Realm(Policies()).resource(url).key == REALM.resource(url).key

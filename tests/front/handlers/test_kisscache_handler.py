@@ -25,7 +25,7 @@ COUNTERS = {
     "bytes.received": 100,
     "bytes.sent": 900,
 }
-REALM = Realm("forward", Policies())
+REALM = Realm(Policies())
 FORWARDING = Forwarding(ForwardedOptions(), is_reverse=False)
 ENGINE: Any = None  # nothing is fetched here
 FETCH = "/api/v1/fetch/"
