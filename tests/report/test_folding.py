@@ -41,6 +41,37 @@ OVER = Outcome(
 )
 """The record of a request that was answered before."""
 
+FULL = Outcome(
+    result=Result.HIT,
+    forward=Forward.MISS,
+    forward_status=200,
+    stored=True,
+    collapsed=True,
+    ttl=9,
+    detail="d",
+    status=206,
+    key="k",
+    method="GET",
+    target="/p",
+    url=URL,
+    version="HTTP/1.1",
+    referer="r",
+    user_agent="a",
+    content_type="text/css",
+    client="192.0.2.1",
+    peer="192.0.2.9",
+    through_parent=True,
+    aborted=True,
+    started=5e8,
+    begun=100.0,
+    seconds=2.0,
+    head_bytes=7,
+    bytes_sent=70,
+    bytes_received=71,
+    bytes_uploaded=72,
+)
+"""A record with a value of its own in each field."""
+
 FAILED, REFUSED = Result.FAILED, Result.REFUSED
 
 
@@ -141,6 +172,13 @@ OF_AN_ATTEMPT: list[Fact] = [
     AttemptFailed("UpstreamTimeout", Fault.ORIGIN),
     AttemptFailed("Forbidden", Fault.CLIENT),
 ]
+
+
+def test_without_facts_each_field_stays_as_it_was() -> None:
+    """So that no field is lost in an answer from memory, whose record is known before its first fact."""
+    usual = [name for name in Outcome.__struct_fields__ if getattr(FULL, name) == getattr(Outcome(), name)]
+    assert usual == [], "a new field needs a value in FULL"
+    assert folded(FULL, ()) == FULL
 
 
 @pytest.mark.parametrize("fact", OF_AN_ATTEMPT)
