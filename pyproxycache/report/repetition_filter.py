@@ -10,9 +10,12 @@ _SECONDS = 10.0
 _AT_ONCE = 3
 _REASONS = 256
 
+LIMITED = {"is_limited": True}
+"""The `extra` of a message below a warning that is limited as a warning is, as clients can cause many."""
+
 
 class RepetitionFilter(logging.Filter):
-    """Lets at most three equal warnings or errors through in ten seconds.
+    """Lets at most three equal warnings or errors, or LIMITED messages, through in ten seconds.
 
     They are equal if message and last argument, usually an error, are. The next one that is let through
     says how many were dropped. Belongs to one handler, whose lock guards `_said`.
@@ -23,7 +26,8 @@ class RepetitionFilter(logging.Filter):
         self._said: dict[tuple[str, str], tuple[float, int]] = {}  # since when (monotonic), and how often
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING or not isinstance(record.args, tuple) or not record.args:
+        is_limited = record.levelno >= logging.WARNING or hasattr(record, "is_limited")
+        if not (is_limited and isinstance(record.args, tuple) and record.args):
             return True
         reason, now = (record.msg, str(record.args[-1])), clock.steady()
         since, count = self._said.get(reason, (now, 0))

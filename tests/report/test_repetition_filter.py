@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyproxycache.report.repetition_filter import RepetitionFilter
+from pyproxycache.report.repetition_filter import LIMITED, RepetitionFilter
 
 
 @pytest.fixture
@@ -43,6 +43,17 @@ def test_what_has_no_reason_and_what_is_no_warning_is_said(said: tuple[logging.L
         log.info("%s", "the same")
         log.error("the same")
     assert len(lines) == 20
+
+
+def test_what_clients_can_cause_is_limited_though_it_is_no_warning(
+    said: tuple[logging.Logger, list[str]],
+) -> None:
+    log, lines = said
+    for number in range(100):
+        log.info("no TLS with %s: %s", number, "garbage", extra=LIMITED)
+    assert len(lines) == 3
+    log.info("no TLS with %s: %s", 1, "too old", extra=LIMITED)
+    assert len(lines) == 4
 
 
 def test_many_reasons(said: tuple[logging.Logger, list[str]]) -> None:
