@@ -55,13 +55,23 @@ class Background:
 
 
 class Rounds:
-    """A thread that runs the chores every two seconds, in this order; a failing one stops no other."""
+    """A thread that runs the chores again and again, in this order; a failing one stops no other.
 
-    def __init__(self, chores: Sequence[Chore], background: Background) -> None:
+    Between the rounds it rests for `seconds`.
+    """
+
+    def __init__(
+        self,
+        chores: Sequence[Chore],
+        background: Background,
+        name: str = "housekeeping",
+        seconds: float = _ROUND_SECONDS,
+    ) -> None:
         self._chores = chores
         self._background = background
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._seconds = seconds
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -74,7 +84,7 @@ class Rounds:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopped.wait(_ROUND_SECONDS):
+        while not self._stopped.wait(self._seconds):
             for chore in self._chores:
                 self._background.attempt(chore)
 

@@ -47,6 +47,30 @@ INWARD = (
 """Loopback, link-local and unspecified addresses, and metadata services of clouds on other addresses."""
 
 
+class TlsOptions(Struct, frozen=True, kw_only=True):
+    """The files of a listener that speaks TLS, all in PEM.
+
+    `certificate` may have those of its issuers behind it. With `client_ca`, clients have to show a
+    certificate that one of these authorities has signed.
+    """
+
+    certificate: Folder
+    key: Folder
+    client_ca: Folder | None = None
+
+
+class ListenerOptions(Struct, frozen=True, kw_only=True):
+    """An address to listen on, and the TLS that is spoken there; None: plain HTTP."""
+
+    address: Address
+    tls: TlsOptions | None = None
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of URLs by which clients reach the cache there."""
+        return "http" if self.tls is None else "https"
+
+
 class Share(Struct, frozen=True, kw_only=True):
     """A share of something: a percentage of the whole, or a fixed size in bytes."""
 

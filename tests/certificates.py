@@ -22,10 +22,10 @@ class Certificate:
         return context
 
 
-def make_certificate(folder: Path, names: str) -> Certificate:
+def make_certificate(folder: Path, names: str, days: int = 2) -> Certificate:
     """For names as in "DNS:localhost,IP:127.0.0.1"."""
     made = Certificate(folder / "certificate.pem", folder / "key.pem")
-    command = ["openssl", "req", "-x509", "-nodes", "-days", "2"]
+    command = ["openssl", "req", "-x509", "-nodes", "-days", str(days)]
     command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     command += ["-subj", "/CN=origin of the tests", "-addext", f"subjectAltName={names}"]
     command += ["-keyout", str(made.key), "-out", str(made.certificate)]

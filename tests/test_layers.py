@@ -27,7 +27,7 @@ LAYERS = (
         "connection_login",
         "background",
     },
-    {"rules", "net"},
+    {"rules", "net", "tls"},
     {"http1", "mirrors"},
     {"routing"},
     {"store", "upstream"},

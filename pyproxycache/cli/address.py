@@ -9,6 +9,7 @@ from urllib.parse import quote
 from pyproxycache.configuration.notation import NOTATIONS
 from pyproxycache.errors import BadRequest
 from pyproxycache.messages import Url
+from pyproxycache.options import ListenerOptions
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo
 
@@ -18,10 +19,15 @@ _BY_PREFIX = re.compile(r"/https?(:|%3A)(/|%2F)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class CacheAddress:
-    """A cache, by its URL without a path; `upstream` is the origin if it is a reverse proxy."""
+    """A cache, by its URL without a path; `upstream` is the origin if it is a reverse proxy.
+
+    `fingerprint` is that of the certificate which it shows, as sha256 in hex; None if any is trusted that
+    an authority has signed for its name.
+    """
 
     cache: str
     upstream: Url | None = None
+    fingerprint: str | None = None
 
     def address_of(self, url: str) -> str:
         """The URL at the cache that stands for this URL.
@@ -44,6 +50,11 @@ class CacheAddress:
         if self.upstream is not None:
             return path.startswith("/")
         return _BY_PREFIX.match(path) is not None
+
+
+def usable_listener(listen: tuple[ListenerOptions, ...]) -> ListenerOptions:
+    """The one to use from this machine: by TCP if there is one, and without TLS, which needs trust."""
+    return min(listen, key=lambda one: (one.address.startswith("unix:"), one.tls is not None))
 
 
 def usable_address(listen: tuple[str, ...]) -> str | None:

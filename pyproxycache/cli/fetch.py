@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import socket
@@ -13,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import click
 import requests
+from requests.adapters import HTTPAdapter
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column
@@ -24,7 +27,7 @@ from rich.text import Text
 from urllib3.exceptions import HTTPError, IncompleteRead
 
 from pyproxycache import __version__, clock
-from pyproxycache.cli.address import CacheAddress, cache_url, usable_address
+from pyproxycache.cli.address import CacheAddress, cache_url, usable_address, usable_listener
 from pyproxycache.cli.common import (
     PROBLEMS,
     WRONG_USAGE,
@@ -37,11 +40,13 @@ from pyproxycache.cli.common import (
 )
 from pyproxycache.errors import BadRequest, reason
 from pyproxycache.rules.structured import parse_list
+from pyproxycache.tls.tls_files import first_certificate
 from pyproxycache.units import format_size
 
 _BLOCK = 1 << 20
 _INTERRUPTED = 130
 _LISTEN, _UPSTREAM = "PYPROXYCACHE_LISTEN", "PYPROXYCACHE_UPSTREAM"
+_BUNDLE = "REQUESTS_CA_BUNDLE"
 _MOST_REDIRECTS = 10
 _TIMEOUTS = (10, 300)
 """Seconds to connect, and for each wait for bytes."""
@@ -129,14 +134,25 @@ def _cache_address(proxy: str | None, config_file: Path | None) -> CacheAddress:
         flags["upstream"] = os.environ.get(_UPSTREAM) or None
         config = load_config(config_file, flags, {"listen": _LISTEN, "upstream": _UPSTREAM})
         if proxy is None:
-            address = usable_address(config.listen)
+            listener = usable_listener(config.listen)
+            address = usable_address((listener.address,))
             if address is None:
                 fail("the cache listens on Unix sockets only, which fetch cannot ask", PROBLEMS)
-            return CacheAddress(f"http://{address}", config.upstream)
+            fingerprint = None if listener.tls is None else _fingerprint(listener.tls.certificate)
+            return CacheAddress(f"{listener.scheme}://{address}", config.upstream, fingerprint)
     try:
         return CacheAddress(cache_url(proxy), config.upstream if config_file is not None else None)
     except ValueError as error:
         fail(f"{flag_or_variable('--proxy')}: {error}", WRONG_USAGE)
+
+
+def _fingerprint(path: Path) -> str:
+    """The fingerprint of the file's first certificate; ends the command if there is none."""
+    try:
+        certificate = first_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        fail(f"{path}, the cache's certificate, cannot be read: {_plain(error)}", PROBLEMS)
+    return hashlib.sha256(certificate).hexdigest()
 
 
 def _check_reachable(cache: str) -> None:
@@ -190,6 +206,17 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, _resp: requests.Response) -> str | None:
         return None
+
+
+class _Fingerprinted(HTTPAdapter):
+    """Asks a cache that is known by its certificate, whatever names and authorities that has."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self._fingerprint = fingerprint
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, assert_fingerprint=self._fingerprint, **options)
 
 
 class _Fetching:
@@ -253,6 +280,8 @@ class _Fetching:
             error = _why_not_stored(received, self._address.cache)
         except BadRequest as failure:
             error = str(failure)
+        except requests.exceptions.SSLError as failure:
+            error = f"TLS with the cache at {self._address.cache} failed: {_plain(failure)}"
         except requests.ConnectionError:
             error = f"the cache at {self._address.cache} does not answer any more"
         except requests.Timeout:
@@ -299,6 +328,10 @@ class _Fetching:
         if not hasattr(self._sessions, "session"):
             session = _Session()
             session.trust_env = False  # ask the cache, not a proxy that the environment names
+            session.verify = os.environ.get(_BUNDLE) or True
+            if self._address.fingerprint is not None:
+                session.verify = False  # by authorities; the certificate itself is compared
+                session.mount("https://", _Fingerprinted(self._address.fingerprint))
             session.headers["Accept-Encoding"] = "identity"
             session.headers["User-Agent"] = f"pyproxycache/{__version__}"
             self._sessions.session = session

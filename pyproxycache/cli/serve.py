@@ -9,15 +9,15 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from pyproxycache.cli.address import usable_address
+from pyproxycache.cli.address import usable_address, usable_listener
 from pyproxycache.cli.common import WRONG_USAGE, fail, given_by, server_options
 from pyproxycache.cli.running import Running
 from pyproxycache.cli.trial import try_out
 from pyproxycache.configuration.config import Config, load
 from pyproxycache.errors import ConfigError
-from pyproxycache.options import LOOPBACK
+from pyproxycache.options import LOOPBACK, ListenerOptions
 from pyproxycache.units import format_size
-from pyproxycache.wiring.listening import activated_addresses
+from pyproxycache.wiring.listening import activated_addresses, as_activated
 from pyproxycache.wiring.reporting import set_up_logging
 from pyproxycache.wiring.server import build_server
 
@@ -39,7 +39,7 @@ def serve(config_file: Path | None, flags: dict[str, Any]) -> None:
         nonlocal listens
         config = load(config_file, flags, names)
         if activated:
-            config = replace(config, listen=activated)
+            config = replace(config, listen=as_activated(config.listen, activated))
         config = try_out(config, listens=listens)
         listens = False  # from now on the server itself has the addresses
         return config
@@ -61,24 +61,29 @@ def greeting(config: Config) -> list[str]:
     """Lines that say where the server listens, where the cache is, and how to use it in a shell."""
     limit = format_size(config.store.max_size) if config.store.max_size is not None else "the disk's size"
     lines = [
-        f"pyproxycache listens on {', '.join(config.listen)}",
+        f"pyproxycache listens on {', '.join(map(_shown, config.listen))}",
         f"cache: {config.store.path} (up to {limit})",
     ]
-    if config.allow == LOOPBACK and any(map(_is_reached_from_elsewhere, config.listen)):
+    if config.allow == LOOPBACK and any(map(_is_reached_from_elsewhere, config.addresses)):
         lines.append("clients: those on this machine alone; `allow` in the configuration is for others")
     if config.upstream:
         return [*lines, f"origin: {config.upstream}"]
-    address = usable_address(config.listen)
+    listener = usable_listener(config.listen)
+    address = usable_address((listener.address,))
     if address is None:
-        path = config.listen[0].removeprefix("unix:")
-        return [*lines, f"use it:  curl --unix-socket {path} http://cache/https://HOST/PATH"]
-    url, host = f"http://{address}", address.rpartition(":")[0].strip("[]")
+        path = listener.address.removeprefix("unix:")
+        return [*lines, f"use it:  curl --unix-socket {path} {listener.scheme}://cache/https://HOST/PATH"]
+    url, host = f"{listener.scheme}://{address}", address.rpartition(":")[0].strip("[]")
     direct = ",".join(dict.fromkeys(("localhost", "127.0.0.1", host)))
     return [
         *lines,
         f"use it in a shell:  export http_proxy={url} https_proxy={url} no_proxy={direct}",
         f"https, cached:      curl {url}/https://HOST/PATH  (by https_proxy it passes in a tunnel, unseen)",
     ]
+
+
+def _shown(listener: ListenerOptions) -> str:
+    return listener.address if listener.tls is None else f"{listener.address} (TLS)"
 
 
 def _is_reached_from_elsewhere(listen: str) -> bool:

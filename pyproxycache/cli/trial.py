@@ -11,7 +11,7 @@ from pyproxycache.front.processes.unix_sockets import check_is_free
 from pyproxycache.report.sinks import sink
 from pyproxycache.upstream.dialling import tls_context
 from pyproxycache.wiring.credentials import parent_authorization
-from pyproxycache.wiring.listening import listen_addresses
+from pyproxycache.wiring.listening import listen_addresses, tls_problems
 from pyproxycache.wiring.stored import mend_store
 
 
@@ -22,6 +22,7 @@ def try_out(config: Config, *, listens: bool) -> Config:
     """
     trials: list[Callable[[Config], None]] = [_try_log, _try_authorities, _try_parent, _try_store]
     lines = _listening_problems(config) if listens else _name_problems(config)
+    lines += tls_problems(config)
     for trial in trials:
         try:
             trial(config)
@@ -61,7 +62,7 @@ def _try_parent(config: Config) -> None:
 def _name_problems(config: Config) -> list[str]:
     """A line for each host name to listen on that has no address."""
     problems = []
-    for address in config.listen:
+    for address in config.addresses:
         try:
             listen_addresses((address,))
         except OSError as error:
@@ -72,7 +73,7 @@ def _name_problems(config: Config) -> list[str]:
 def _listening_problems(config: Config) -> list[str]:
     """A line for each address that cannot be listened on; gunicorn would try for seconds."""
     problems = []
-    for address in config.listen:
+    for address in config.addresses:
         try:
             if address.startswith("unix:"):
                 check_is_free(address.removeprefix("unix:"))

@@ -16,7 +16,6 @@ from pyproxycache.configuration.sections import KeyPath, Problems, Refused, read
 from pyproxycache.errors import ConfigError
 from pyproxycache.options import (
     LOOPBACK,
-    Address,
     CacheStatusOptions,
     ConnectOptions,
     Count,
@@ -26,6 +25,7 @@ from pyproxycache.options import (
     GuardOptions,
     KissCacheOptions,
     LimitOptions,
+    ListenerOptions,
     LogOptions,
     Network,
     OriginUrl,
@@ -53,7 +53,7 @@ FLAGS = {
 class Config(Struct, frozen=True, kw_only=True):
     """The whole configuration; each component gets only its own options out of it."""
 
-    listen: tuple[Address, ...] = ("127.0.0.1:3128",)
+    listen: tuple[ListenerOptions, ...] = (ListenerOptions(address="127.0.0.1:3128"),)
     allow: tuple[Network, ...] = LOOPBACK
     allow_purge: tuple[Network, ...] = LOOPBACK
     upstream: OriginUrl | None = None
@@ -73,6 +73,11 @@ class Config(Struct, frozen=True, kw_only=True):
     targets: tuple[FieldName, ...] = ("cdn-cache-control",)
     rules: tuple[RuleOptions, ...] = ()
     defaults: bool = True
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses that are listened on, with TLS and without."""
+        return tuple(listener.address for listener in self.listen)
 
     def policies(self) -> Policies:
         """The rules in the form that rules.decide uses."""
@@ -153,8 +158,8 @@ def _check(config: Config) -> None:
     problems = Problems()
     if not config.listen:
         problems.add(("listen",), "[] is not accepted: name an address at least")
-    for number, address in enumerate(config.listen):
-        wider = next((other for other in config.listen[:number] if _overlap(address, other)), None)
+    for number, address in enumerate(config.addresses):
+        wider = next((other for other in config.addresses[:number] if _overlap(address, other)), None)
         if wider is not None:
             text = f"{address!r} and {wider!r} are the same port of the same addresses: leave one out"
             problems.add(("listen", number), text)

@@ -10,10 +10,12 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from pyproxycache.configuration.notation import NOTATIONS, Notation, choice
-from pyproxycache.options import ParentOptions
+from pyproxycache.options import ListenerOptions, ParentOptions
 
 # Sections that may be given as one plain value, and the key that the value is for.
-_SHORT_FORMS = {ParentOptions: "url"}
+_SHORT_FORMS = {ParentOptions: "url", ListenerOptions: "address"}
+# Those of them that are written so, too, where nothing else is set: a list of them is read more easily.
+_WRITTEN_SHORT = {ListenerOptions}
 
 _OPTIONAL = (Union, types.UnionType)
 
@@ -75,8 +77,9 @@ def _read(kind: Any, value: Any, path: KeyPath) -> Any:
 def read_section(kind: Any, value: Any, path: KeyPath) -> Any:
     """The section at the path as a Struct of this class; raises Refused with all that is wrong in it."""
     accepted = {info.encode_name: info for info in fields(kind)}
-    if kind in _SHORT_FORMS and isinstance(value, str):
-        value = {_SHORT_FORMS[kind]: value}
+    if kind in _SHORT_FORMS and not isinstance(value, dict):
+        key = _SHORT_FORMS[kind]
+        return kind(**{key: _read(accepted[key].type, value, path)})
     if not isinstance(value, dict):
         raise Refused((path, f"{value!r} is not a section: keys with values, of {', '.join(accepted)}"))
     problems, read = Problems(), {}
@@ -120,7 +123,12 @@ def written(kind: Any, value: Any) -> Any:
     if get_origin(kind) is tuple:
         return [written(get_args(kind)[0], item) for item in value]
     if _is_section(kind):
-        return {info.encode_name: written(info.type, getattr(value, info.name)) for info in fields(kind)}
+        items = {info.encode_name: written(info.type, getattr(value, info.name)) for info in fields(kind)}
+        if kind in _WRITTEN_SHORT:
+            key = _SHORT_FORMS[kind]
+            if value == kind(**{key: getattr(value, key)}):
+                return items[key]
+        return items
     return _notation(kind).write(value)
 
 

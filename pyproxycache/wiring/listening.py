@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+from ipaddress import ip_address
 
 from gunicorn import systemd
+from msgspec.structs import replace
 
 from pyproxycache.configuration.config import Config
+from pyproxycache.errors import ConfigError
 from pyproxycache.gates.access import Guard
-from pyproxycache.options import GuardOptions
+from pyproxycache.options import GuardOptions, ListenerOptions
+from pyproxycache.tls.server_tls import ServerTls
+from pyproxycache.tls.tls_files import read_tls_files
 
 
 def listen_addresses(listen: tuple[str, ...]) -> list[tuple[str, int]]:
@@ -30,6 +35,64 @@ def activated_addresses() -> tuple[str, ...]:
     return tuple(map(_address_of, range(first, first + count)))
 
 
+def as_activated(
+    listen: tuple[ListenerOptions, ...], activated: tuple[str, ...]
+) -> tuple[ListenerOptions, ...]:
+    """The listeners on the sockets of the service manager, with the TLS that `listen` has for each.
+
+    Raises ConfigError where there is TLS for an address that is none of theirs, as a port that is to speak
+    TLS would be plain.
+    """
+    by_place = {_place(address): ListenerOptions(address=address) for address in activated}
+    problems = []
+    for number, listener in enumerate(listen):
+        if listener.tls is None:
+            continue
+        try:
+            place = _place(listener.address)
+        except OSError as error:
+            problems.append(f"listen[{number}].address: {listener.address}: {error.strerror}")
+            continue
+        if place in by_place:
+            by_place[place] = replace(by_place[place], tls=listener.tls)
+        else:
+            accepted = ", ".join(activated)
+            problems.append(
+                f"listen[{number}].address: {listener.address!r} is to speak TLS, and is none of the"
+                f" service manager's sockets: {accepted} are accepted"
+            )
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return tuple(by_place.values())
+
+
+def _place(address: str) -> str | tuple[str, int]:
+    """What is equal for one address written in several ways; raises OSError if a name stands for none."""
+    found = next(iter(listen_addresses((address,))), None)
+    return address if found is None else (str(ip_address(found[0])), found[1])
+
+
+def build_tls(config: Config) -> dict[str, ServerTls]:
+    """Build the TLS of the listeners that have it, by their addresses; raises ConfigError."""
+    return {
+        listener.address: ServerTls(listener.tls, f"listen[{number}].tls")
+        for number, listener in enumerate(config.listen)
+        if listener.tls is not None
+    }
+
+
+def tls_problems(config: Config) -> list[str]:
+    """A line for each file of the listeners' TLS that cannot be used."""
+    problems = []
+    for number, listener in enumerate(config.listen):
+        if listener.tls is not None:
+            try:
+                read_tls_files(listener.tls, f"listen[{number}].tls")
+            except ConfigError as error:
+                problems += str(error).splitlines()
+    return problems
+
+
 def _address_of(fd: int) -> str:
     with socket.socket(fileno=os.dup(fd)) as listener:
         name = listener.getsockname()
@@ -42,4 +105,4 @@ def build_guard(config: Config) -> Guard:
     """Build the guard, which decides the addresses that clients may reach."""
     # Behind a reverse proxy lies only what the operator chose, wherever that is.
     options = GuardOptions(deny=(), own_addresses=False) if config.upstream else config.guard
-    return Guard(options, listen_addresses(config.listen))
+    return Guard(options, listen_addresses(config.addresses))

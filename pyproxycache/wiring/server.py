@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
-from pyproxycache.background import tell_of_lost_threads
+from pyproxycache.background import Background, Rounds, tell_of_lost_threads
 from pyproxycache.configuration.config import Config
 from pyproxycache.front.processes.gunicorn_server import Server, Setup
 from pyproxycache.front.processes.worker_parts import WorkerParts
 from pyproxycache.options import ServerOptions
 from pyproxycache.store.upkeep.watch import StoreWatch
+from pyproxycache.tls.server_tls import ServerTls
+from pyproxycache.wiring.listening import build_tls
 from pyproxycache.wiring.reporting import set_up_logging
 from pyproxycache.wiring.stored import mend_store
 from pyproxycache.wiring.worker import build_worker
 
 log = logging.getLogger("pyproxycache")
+
+_LOOK_SECONDS = 1.0
 
 
 def build_server(
@@ -30,9 +35,10 @@ def build_server(
 
     def load_setup() -> Setup:
         config = load()
+        tls = build_tls(config)
         watch = StoreWatch(config.store.path, partial(mend_store, config.store))
         options = ServerOptions(
-            listen=config.listen,
+            listen=config.addresses,
             workers=config.workers,
             threads=config.threads,
             drain=config.fetch.drain,
@@ -54,13 +60,26 @@ def build_server(
             options,
             begin=begin,
             ready=partial(ready, config),
-            build=partial(_build_worker, config, watch.ask),
+            build=partial(_build_worker, config, watch.ask, tls),
             workers_are_outdated=workers_are_outdated,
         )
 
     return Server(load_setup)
 
 
-def _build_worker(config: Config, ask_for_store: Callable[[], None]) -> WorkerParts:
+def _build_worker(
+    config: Config, ask_for_store: Callable[[], None], tls: Mapping[str, ServerTls]
+) -> WorkerParts:
+    """Build a worker's parts; its `tls` is the master's, with the files as they are now."""
     tell_of_lost_threads(log)
-    return build_worker(config, ask_for_store)
+    for one in tls.values():
+        one.renew()
+    parts = build_worker(config, ask_for_store)
+    if tls:
+        looks = [one.look for one in tls.values()]
+        Rounds(looks, Background("certificates", log, _uncounted), "certificates", _LOOK_SECONDS).start()
+    return replace(parts, tls=tls)
+
+
+def _uncounted(_counts: object) -> None:
+    """Count no error of this work."""

@@ -1,9 +1,12 @@
 """Where a cache is reached, from what it listens on and from what a user wrote."""
 
+from pathlib import Path
+
 import pytest
 
-from pyproxycache.cli.address import CacheAddress, cache_url, usable_address
+from pyproxycache.cli.address import CacheAddress, cache_url, usable_address, usable_listener
 from pyproxycache.errors import BadRequest
+from pyproxycache.options import ListenerOptions, TlsOptions
 from pyproxycache.rules.urls import parse_url
 
 
@@ -20,6 +23,24 @@ from pyproxycache.rules.urls import parse_url
 )
 def test_usable_address(listen: tuple[str, ...], address: str) -> None:
     assert usable_address(listen) == address
+
+
+TLS = TlsOptions(certificate=Path("/c.pem"), key=Path("/k.pem"))
+
+
+@pytest.mark.parametrize(
+    ("listen", "used"),
+    [
+        ((("h:1", None),), 0),
+        ((("h:1", TLS), ("h:2", None)), 1),
+        ((("h:1", TLS), ("h:2", TLS)), 0),
+        ((("unix:/p", None), ("h:2", TLS)), 1),
+        ((("unix:/p", TLS), ("unix:/q", None)), 1),
+    ],
+)
+def test_a_listener_to_use(listen: tuple[tuple[str, TlsOptions | None], ...], used: int) -> None:
+    listeners = tuple(ListenerOptions(address=address, tls=tls) for address, tls in listen)
+    assert usable_listener(listeners) is listeners[used]
 
 
 def test_no_address_to_connect_to() -> None:

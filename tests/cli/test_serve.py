@@ -45,3 +45,28 @@ def test_the_greeting_has_clients_ask_the_cache_itself_directly(listen: str, dir
     """Else the next line of it is answered with 508."""
     told = "\n".join(greeting(parse(f"listen: {listen}", "proxy.yaml")))
     assert f" no_proxy={direct}\n" in told
+
+
+TLS = "tls: {certificate: /c.pem, key: /k.pem}"
+
+
+@pytest.mark.parametrize(
+    ("listen", "listening", "used"),
+    [
+        (f"{{address: 'cache:1', {TLS}}}", "cache:1 (TLS)", "http_proxy=https://cache:1"),
+        (
+            f"[{{address: 'cache:1', {TLS}}}, 'cache:2']",
+            "cache:1 (TLS), cache:2",
+            "http_proxy=http://cache:2",
+        ),
+        (
+            f"{{address: 'unix:/p', {TLS}}}",
+            "unix:/p (TLS)",
+            "--unix-socket /p https://cache/https://HOST/PATH",
+        ),
+    ],
+)
+def test_the_greeting_names_the_scheme(listen: str, listening: str, used: str) -> None:
+    told = "\n".join(greeting(parse(f"listen: {listen}", "proxy.yaml")))
+    assert told.startswith(f"pyproxycache listens on {listening}\n")
+    assert used in told

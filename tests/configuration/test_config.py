@@ -16,13 +16,17 @@ from msgspec.structs import fields
 from pyproxycache.configuration.config import FLAGS, Config, default_store_path, dump, load, parse
 from pyproxycache.errors import ConfigError
 from pyproxycache.messages import Head, Headers, Url
-from pyproxycache.options import INWARD, LOOPBACK, ParentOptions, Share
+from pyproxycache.options import INWARD, LOOPBACK, ListenerOptions, ParentOptions, Share, TlsOptions
 from pyproxycache.rules.cache_key import QueryMode, cache_key
 from pyproxycache.rules.policy import Policy
 
 TARGETS = ("cdn-cache-control",)
 MANUAL = Path(__file__).parents[2] / "docs" / "configuration.md"
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", MANUAL.read_text(), re.MULTILINE | re.DOTALL)
+
+
+PAIR = "certificate: /c.pem, key: /k.pem"
+TLS = TlsOptions(certificate=Path("/c.pem"), key=Path("/k.pem"))
 
 
 def read(text: str) -> Config:
@@ -40,7 +44,7 @@ def value_at(config: Config, key: str) -> Any:
 def test_nothing_is_needed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CACHE_DIRECTORY", "/var/cache/of-the-service")
     config = read(text)
-    assert config.listen == ("127.0.0.1:3128",)
+    assert config.addresses == ("127.0.0.1:3128",)
     assert config.allow == LOOPBACK
     assert config.guard.deny == INWARD
     assert config.store.path == Path("/var/cache/of-the-service")
@@ -51,10 +55,10 @@ def test_nothing_is_needed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "key", "value"),
     [
-        ("listen: 0.0.0.0:3128", "listen", ("0.0.0.0:3128",)),
-        ("listen: ['[::1]:3128', 'localhost:1']", "listen", ("[::1]:3128", "localhost:1")),
-        ("listen: :3128", "listen", ("[::]:3128",)),
-        ("listen: unix:/run/proxy.sock", "listen", ("unix:/run/proxy.sock",)),
+        ("listen: 0.0.0.0:3128", "addresses", ("0.0.0.0:3128",)),
+        ("listen: ['[::1]:3128', 'localhost:1']", "addresses", ("[::1]:3128", "localhost:1")),
+        ("listen: :3128", "addresses", ("[::]:3128",)),
+        ("listen: unix:/run/proxy.sock", "addresses", ("unix:/run/proxy.sock",)),
         ("allow: 192.168.0.0/16", "allow", (ip_network("192.168.0.0/16"),)),
         ("allow: [10.1.2.3, 'fd00::/8']", "allow", (ip_network("10.1.2.3/32"), ip_network("fd00::/8"))),
         ("allow: []", "allow", ()),
@@ -82,6 +86,34 @@ def test_nothing_is_needed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_value(text: str, key: str, value: object) -> None:
     assert value_at(read(text), key) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "listeners"),
+    [
+        ("{address: ':3129'}", (ListenerOptions(address="[::]:3129"),)),
+        (f"{{address: 'h:1', tls: {{{PAIR}}}}}", (ListenerOptions(address="h:1", tls=TLS),)),
+        (
+            f"['127.0.0.1:3128', {{address: 'unix:/p', tls: {{{PAIR}, client_ca: /ca.pem}}}}, 'h:2']",
+            (
+                ListenerOptions(address="127.0.0.1:3128"),
+                ListenerOptions(
+                    address="unix:/p",
+                    tls=TlsOptions(certificate=TLS.certificate, key=TLS.key, client_ca=Path("/ca.pem")),
+                ),
+                ListenerOptions(address="h:2"),
+            ),
+        ),
+        ("[{address: 'h:1', tls: null}]", (ListenerOptions(address="h:1"),)),
+    ],
+)
+def test_listeners(text: str, listeners: tuple[ListenerOptions, ...]) -> None:
+    config = read(f"listen: {text}")
+    assert config.listen == listeners
+    assert config.addresses == tuple(one.address for one in listeners)
+    assert read(dump(config)) == config
+    shown = yaml.safe_load(dump(config))["listen"]
+    assert [isinstance(one, str) for one in shown] == [one.tls is None for one in listeners]
 
 
 def test_parent_and_its_exceptions() -> None:
@@ -129,6 +161,28 @@ def test_parent_and_its_exceptions() -> None:
         ("listen: ['h:1', ':00']", "listen[1]: ':00' leaves the port to the system: name one"),
         ("listen: '[::g]:3128'", "listen: '[::g]:3128' is not an address"),
         ("listen: unix:relative", "listen: 'unix:relative' is not an address"),
+        ("listen: [[a]]", "listen[0]: ['a'] is not an address"),
+        ("listen: {tls: {}}", "listen.tls.certificate: is missing, and has no default"),
+        (f"listen: {{tls: {{{PAIR}}}}}", "listen.address: is missing, and has no default"),
+        ("listen: {address: h}", "listen.address: 'h' is not an address, as in 127.0.0.1:3128"),
+        ("listen: [{address: 'h:1', port: 1}]", "listen[0].port: unknown key; accepted here: address, tls"),
+        (
+            "listen: [a:1, {address: 'h:1', tls: yes}]",
+            "listen[1].tls: True is not a section: keys with valu",
+        ),
+        ("listen: [{address: 'h:1', tls: {key: /k}}]", "listen[0].tls.certificate: is missing"),
+        (
+            "listen: [{address: 'h:1', tls: {key: 1, certificate: /c}}]",
+            "listen[0].tls.key: 1 is not a path",
+        ),
+        (
+            f"listen: [{{address: 'h:1', tls: {{{PAIR}, certifcate: /c}}}}]",
+            "listen[0].tls.certifcate: unknown key, did you mean certificate; accepted here: certificate, ",
+        ),
+        (
+            f"listen: ['h:1', {{address: 'h:1', tls: {{{PAIR}}}}}]",
+            "listen[1]: 'h:1' and 'h:1' are the same",
+        ),
         ("listen: []", "listen: [] is not accepted: name an address at least"),
         ("listen: ['h:1', 'h:1']", "listen[1]: 'h:1' and 'h:1' are the same port"),
         ("listen: ['127.0.0.1:1', '0.0.0.0:1']", "listen[1]: '0.0.0.0:1' and '127.0.0.1:1' are"),
@@ -139,7 +193,7 @@ def test_parent_and_its_exceptions() -> None:
         ("upstream: 80", "upstream: 80 is not a URL"),
         ("upstream: http://host/base?q=1", "upstream: 'http://host/base?q=1' is not an origin's URL"),
         ("parent: {except: [a]}", "parent.url: is missing"),
-        ("parent: http://proxy:1/path", "parent.url: 'http://proxy:1/path' is not a proxy's URL"),
+        ("parent: http://proxy:1/path", "parent: 'http://proxy:1/path' is not a proxy's URL"),
         ("parent: {url: 'http://p:1', except: ['*.a']}", "parent.except[0]: '*.a' is not an exception"),
         ("parent: {url: 'http://p:1', except: [10.0.0.1/8]}", "parent.except[0]: '10.0.0.1/8' is not a"),
         ("kisscache: {instance: 7}", "kisscache.instance: 7 is not text: put it in quotes"),
@@ -280,12 +334,12 @@ def test_a_flag_wins_over_the_file(tmp_path: Path) -> None:
     assert (config.workers, config.threads) == (4, 7)
     assert (config.store.max_size, config.store.unused) == (2 << 30, 86400.0)
     assert config.store.path == tmp_path
-    assert config.listen == ("127.0.0.1:3128",)
+    assert config.addresses == ("127.0.0.1:3128",)
 
 
 def test_flags_need_no_file() -> None:
     config = load(None, {"listen": (":8080", "unix:/run/p"), "upstream": "http://example.org"})
-    assert config.listen == ("[::]:8080", "unix:/run/p")
+    assert config.addresses == ("[::]:8080", "unix:/run/p")
     assert config.upstream == Url("http", "example.org", 80, "/")
 
 
@@ -495,7 +549,7 @@ def test_the_manual_has_the_defaults() -> None:
     told_in_words = set()
     for key, default, _flag in manual_rows():
         section, _dot, name = key.partition(".")
-        if section in ("parent", "rules") and name:
+        if section in ("listen", "parent", "rules") and name:
             continue
         if re.fullmatch("`[^`]*`", default):
             value = defaults[section][name] if name else defaults[key]

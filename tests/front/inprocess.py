@@ -14,6 +14,7 @@ from gunicorn.config import Config as ServerConfig
 
 from pyproxycache.configuration.config import Config
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
+from pyproxycache.front.loop.listener import Listener
 from pyproxycache.front.loop.poller import Poller
 from pyproxycache.front.processes.gunicorn_server import PARSING
 from pyproxycache.front.processes.worker_parts import MakeSessions
@@ -59,7 +60,7 @@ class Front:
 
     def serve_with(self, changed: Callable[[MakeSessions], MakeSessions]) -> None:
         """Have a poller whose sessions are made in a changed way; before it runs."""
-        self.poller = Poller([self._listener], changed(self._make_sessions), 10_000)
+        self.poller = Poller([Listener(self._listener)], changed(self._make_sessions), 10_000)
 
     def __enter__(self) -> Self:
         self._thread.start()

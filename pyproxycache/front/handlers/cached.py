@@ -28,7 +28,7 @@ class CachedAnswers:
 
     def request_for(self, received: RawRequest, wanted: Wanted, present: Present) -> Request:
         """The request for the wanted URL, with Forwarded fields as configured; raises ProxyError."""
-        return self._forwarding.with_fields(received.request_for(wanted, present))
+        return self._forwarding.with_fields(received.request_for(wanted, present), received.scheme)
 
     def answer(
         self, received: RawRequest, wanted: Wanted, present: Present, facts: Facts

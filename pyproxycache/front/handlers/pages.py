@@ -11,9 +11,9 @@ from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.steps import Steps, at_once
 
 _HELP = """this is a caching proxy. Ways to ask it:
-  http_proxy=http://{host} in the environment of a client
-  http://{host}/https://HOST/PATH
-  http://{host}/api/v1/fetch/?url=URL"""
+  http_proxy={cache} in the environment of a client
+  {cache}/https://HOST/PATH
+  {cache}/api/v1/fetch/?url=URL"""
 
 
 class Pages:
@@ -26,5 +26,5 @@ class Pages:
     def _not_found(self, received: RawRequest, target: Local, facts: Facts) -> Answered:
         path = without_userinfo(target.path)
         facts.note(Attempted(path))
-        help_ = _HELP.format(host=received.field("host") or "CACHE")
+        help_ = _HELP.format(cache=f"{received.scheme}://{received.field('host') or 'CACHE'}")
         raise NotFound(f"{path}: {help_}")

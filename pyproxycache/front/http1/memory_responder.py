@@ -57,6 +57,8 @@ class MemoryResponder:
         download to begin, and gets its answer even if no later request may.
         """
         answer = known.answer
+        if known.scheme != connection.scheme:
+            return None
         began, begun = clock.wall(), clock.steady()
         if self._versions[answer.slot] != answer.version or (
             not answer.since <= began < answer.until and not (waited and isinstance(answer, Arriving))

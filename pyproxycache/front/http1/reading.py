@@ -50,7 +50,9 @@ class Reading(Activity):
 
     def begin(self) -> Activity:
         """Wait for the next request; bytes that have come already are read after the others' turn."""
-        self.deadline = self._loop.now + _KEEPALIVE
+        # Once the worker is to stop, only who was in a handshake begins here.
+        patience = LINGER_SECONDS if self._loop.is_stopping else _KEEPALIVE
+        self.deadline = self._loop.now + patience
         if self._connection.buffer or self._connection.readable:
             self._loop.have_turn(self._connection)
         return self
@@ -109,7 +111,9 @@ class Reading(Activity):
                     return self._submit(None)  # the parser refuses it with a reason
                 return self
             head = buffer[: found.end()]
-            known = self._heads.get(head) or self._memory.find(head)
+            known = self._heads.get(head)
+            if known is None or known.scheme != connection.scheme:
+                known = self._memory.find(head, connection.scheme)
             following = None if known is None else self._responder.respond(connection, known)
             if following is None:
                 return self._submit(head)

@@ -27,6 +27,7 @@ from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.refusals import (
     as_ours,
     check_protocol,
+    plain_where_tls_is,
     reason_of_refusal,
     refusal,
     refused_with,
@@ -88,6 +89,10 @@ class RequestRunner:
         """Go on with a request whose `under_way` has not given an answer yet."""
         self._safely(transaction, self._step)
 
+    def refuse_plain(self, transaction: Transaction) -> None:
+        """Refuse plain HTTP where TLS is spoken: answer in plain text that it is."""
+        self._refuse(transaction, plain_where_tls_is())
+
     def _safely(self, transaction: Transaction, work: Callable[[Transaction], None]) -> None:
         try:
             work(transaction)
@@ -114,6 +119,7 @@ class RequestRunner:
                 interim.forward,
                 transaction.cancellation,
                 connection.login,
+                connection.scheme,
             )
         transaction.under_way = UnderWay(received, self._application.answer(received), interim, parsed)
         self._step(transaction)
@@ -140,6 +146,7 @@ class RequestRunner:
             interim.forward,
             transaction.cancellation,
             connection.login,
+            connection.scheme,
         )
         return received, interim, Parsed(source, parser, request, body)
 

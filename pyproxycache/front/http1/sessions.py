@@ -14,12 +14,15 @@ from pyproxycache.front.http1.request_activities import Working
 from pyproxycache.front.http1.request_collapser import RequestCollapser
 from pyproxycache.front.http1.request_runner import Learn, MayAsk, RequestRunner
 from pyproxycache.front.http1.transaction import Transaction
+from pyproxycache.front.loop.activity import Activity
 from pyproxycache.front.loop.adaptive_pool import PATIENCE, AdaptivePool
 from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.connection import ClientConnection
+from pyproxycache.front.loop.handshaking import Handshaking
 from pyproxycache.front.memory.memory import Memory
 from pyproxycache.front.memory.reusable_answers import ReusableAnswer
 from pyproxycache.gates.access import is_local
+from pyproxycache.net.handshake import ServerHandshake
 from pyproxycache.net.stream import Stream
 from pyproxycache.report.reporter import Reporter
 
@@ -75,6 +78,16 @@ class Http1Sessions:
         self._loop.add(connection)
         return connection
 
+    def open_secured(self, handshake: ServerHandshake, address: object) -> ClientConnection:
+        """Begin a new client's connection with its handshake, and then a session on it."""
+        connection = self.open(handshake.stream, address)
+
+        def refuse() -> Activity:
+            return Working(Transaction(connection), self._context, self._context.runner.refuse_plain)
+
+        self._loop.turn_to(connection, Handshaking(connection, handshake, self._loop, refuse))
+        return connection
+
     def settle(self, now: float) -> float:
         """Report due answers from memory, and let more requests run if those that run only wait.
 
@@ -117,7 +130,7 @@ class Http1Sessions:
     ) -> None:
         """Keep the answer in memory, and answer the requests that are parked for it."""
         if reusable is not None:
-            self._memory.learn(head, reusable)
+            self._memory.learn(head, reusable, transaction.connection.scheme)
         elif not is_shared:
             self._collapser.avoid(head, self._loop.now)
         wait = self._collapser.release(transaction)

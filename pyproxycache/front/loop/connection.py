@@ -18,8 +18,9 @@ class ClientConnection:
     `buffer` has bytes that were read and not used yet. `readable`: the socket may have more to read.
     `ends`: the client has closed its sending side. `unread` counts bytes still to come of a request body
     that is passed over. `has_turn`: it is in line to go on without an event. `limited_client` is the client
-    as limits count it, by one_client. `reading` is the activity that waits for the next request; `wake` has
-    the present activity go on, and may be called by any thread.
+    as limits count it, by one_client. `scheme` is that of URLs by which the client reaches the cache.
+    `reading` is the activity that waits for the next request; `wake` has the present activity go on, and
+    may be called by any thread.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class ClientConnection:
         "readable",
         "reading",
         "recv",
+        "scheme",
         "send",
         "stream",
         "unread",
@@ -44,10 +46,9 @@ class ClientConnection:
     )
 
     def __init__(self, stream: Stream, address: Any) -> None:
-        self.stream = stream
         self.fd = stream.fileno()
-        self.recv = stream.recv
-        self.send = stream.send
+        self.go_on_by(stream)
+        self.scheme = "http"
         self.address = address
         # A peer on a Unix socket is on this machine; a dual-stack one shows IPv4 peers as ::ffff:192.0.2.7.
         text = str(address[0]) if isinstance(address, tuple) else "127.0.0.1"
@@ -62,6 +63,12 @@ class ClientConnection:
         self.activity: Activity = CLOSED
         self.reading: Activity = CLOSED
         self.wake: Callable[[], None]
+
+    def go_on_by(self, stream: Stream) -> None:
+        """Read and send by this stream from now on, which has the same descriptor."""
+        self.stream = stream
+        self.recv = stream.recv
+        self.send = stream.send
 
     @property
     def is_open(self) -> bool:

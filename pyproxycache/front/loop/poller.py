@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import select
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -15,8 +14,10 @@ from typing import Protocol
 from pyproxycache import clock
 from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.connection import ClientConnection
+from pyproxycache.front.loop.listener import Listener
 from pyproxycache.net import descriptors
-from pyproxycache.net.stream import Stream, stream_over
+from pyproxycache.net.handshake import ServerHandshake
+from pyproxycache.net.stream import PlainStream, Stream
 
 log = logging.getLogger("pyproxycache")
 
@@ -32,6 +33,9 @@ class Sessions(Protocol):
 
     def open(self, stream: Stream, address: object) -> ClientConnection:
         """Begin a session on a new client's connection."""
+
+    def open_secured(self, handshake: ServerHandshake, address: object) -> ClientConnection:
+        """Begin a new client's connection with its handshake, and then a session on it."""
 
     def settle(self, now: float) -> float:
         """Do what is due beside the connections; returns when it is to be called again at the latest.
@@ -58,7 +62,7 @@ class Poller:
 
     def __init__(
         self,
-        listeners: Iterable[socket.socket],
+        listeners: Iterable[Listener],
         sessions: Callable[[ClientLoop], Sessions],
         most: int,
     ) -> None:
@@ -75,7 +79,7 @@ class Poller:
         self._sessions = sessions(self._loop)
         self._connections = self._loop.connections
         self._most = most
-        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._listeners = {listener.sock.fileno(): listener for listener in listeners}
         self._accepting = False
         self._epoll.register(self._waker, select.EPOLLIN)
 
@@ -129,7 +133,7 @@ class Poller:
         self._accept_if(False)
         for listener in self._listeners.values():
             # No client shall queue for a worker that accepts no more; a next server may need the port.
-            listener.close()
+            listener.sock.close()
         self._loop.stop()
         while self._connections and self._now < until:
             beat()
@@ -194,10 +198,10 @@ class Poller:
         """Get all events of the descriptor, edge-triggered, until it is closed; raises OSError."""
         self._epoll.register(fd, _ALL)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: Listener) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
-                sock, address = listener.accept()
+                sock, address = listener.sock.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -208,7 +212,11 @@ class Poller:
                     self._accept_if(False)  # until the next tick
                     return
                 continue  # the client is gone already
-            connection = self._sessions.open(stream_over(sock), address)
+            if listener.tls is None:
+                connection = self._sessions.open(PlainStream(sock), address)
+            else:
+                handshake = ServerHandshake(sock, listener.tls.context)
+                connection = self._sessions.open_secured(handshake, address)
             try:
                 self._watch(connection.fd)
             except OSError as error:

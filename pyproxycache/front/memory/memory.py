@@ -60,20 +60,22 @@ _HARMLESS = re.compile(rb"(?:host|connection|forwarded|x-forwarded-(?:host|proto
 _REFERER, _USER_AGENT = _lines_of(("referer",)), _lines_of(("user-agent",))
 
 Base = tuple[bytes, ...]
-"""A request line, and the lines of the deciding fields behind it."""
+"""A request line, the lines of the deciding fields behind it, and the scheme if that is https."""
 
 
 class Known:
     """The answer to requests with this head, and its line for the access log without the line's beginning.
 
-    The line is right while the answer's `renew_at` is `line_until`.
+    It is for clients who reach the cache by URLs of this `scheme`, which origins may be told. The line is
+    right while the answer's `renew_at` is `line_until`.
     """
 
-    __slots__ = ("answer", "head", "line", "line_until")
+    __slots__ = ("answer", "head", "line", "line_until", "scheme")
 
-    def __init__(self, head: bytes, answer: ReusableAnswer) -> None:
+    def __init__(self, head: bytes, answer: ReusableAnswer, scheme: str) -> None:
         self.head = head
         self.answer = answer
+        self.scheme = scheme
         self.line = ""
         self.line_until = -1.0
 
@@ -100,6 +102,8 @@ class _Selected:
 class Memory:
     """Keeps answers, up to `limit` bytes, and finds the one for a request; belongs to the poller.
 
+    A request is a head that came by a connection with the scheme http or https. `heads` has for each head
+    the answer by one of them, the last.
     `lines` makes those of the access log; None if there is none. At most about `most_files` of the answers
     have a file open.
     """
@@ -117,9 +121,9 @@ class Memory:
         self._arriving_limit = int(limit * _SHARE_OF_ARRIVING)
         self._lines = lines
 
-    def learn(self, head: bytes, answer: ReusableAnswer) -> None:
+    def learn(self, head: bytes, answer: ReusableAnswer, scheme: str = "http") -> None:
         """Keep the answer that a request with this head was given."""
-        base = _base(head)
+        base = _base(head, scheme)
         if not base:
             return
         if isinstance(answer, Stored):
@@ -131,15 +135,15 @@ class Memory:
             self._file(base, head, answer)
             if not answer.is_kept:
                 return
-        self._know(head, answer)
+        self._know(head, answer, scheme)
 
-    def find(self, head: bytes) -> Known | None:
+    def find(self, head: bytes, scheme: str = "http") -> Known | None:
         """The answer kept for a head that differs in no deciding field; None if there is none."""
-        base = _base(head)
+        base = _base(head, scheme)
         found = self._answers.get(base) if base else None
         if isinstance(found, _Selected):
             found = found.answers.get(found.lines(head))
-        return None if found is None else self._know(head, found)
+        return None if found is None else self._know(head, found, scheme)
 
     def outcome(self, head: bytes, stored: Stored) -> Outcome:
         """The record of a request with this head that gets the answer."""
@@ -170,9 +174,9 @@ class Memory:
             self._kept.discard(known.answer)
             self._remove(known.answer)
 
-    def _know(self, head: bytes, answer: ReusableAnswer) -> Known:
+    def _know(self, head: bytes, answer: ReusableAnswer, scheme: str) -> Known:
         self._unknow(head)
-        known = self.heads[head] = Known(head, answer)
+        known = self.heads[head] = Known(head, answer, scheme)
         self._heads_bytes += _head_size(head)
         if isinstance(answer, Arriving):
             self._arriving[head] = answer
@@ -244,11 +248,12 @@ def _open_files() -> int:
 
 
 @functools.lru_cache(64)
-def _base(head: bytes) -> Base:
-    """The request line and deciding fields of a head; () if the head is not simple enough to be sure."""
+def _base(head: bytes, scheme: str = "http") -> Base:
+    """The request line and what else decides; () if the head is not simple enough to be sure."""
     if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not is_simple(head):
         return ()
-    return (head[: head.index(b"\r")], *_DECIDING.findall(head))
+    secured = (b"https",) if scheme == "https" else ()
+    return (head[: head.index(b"\r")], *_DECIDING.findall(head), *secured)
 
 
 def _head_size(head: bytes) -> int:

@@ -17,8 +17,6 @@ _LOWER_NAMES = frozenset(map(str.lower, _NAMES))
 _OF_THE_ADDRESS = (_HOST, _PROTO, _ALL)
 # Each begins where the one before ends: a search from within a name costs its length squared.
 _PARAMETER = re.compile(r"(?:^|;)[ \t]*+([A-Za-z]++)=(?:\"([^\"]*)\"|([^\s;,\"]+))")
-# This cache's listeners have no TLS; a proxy that ends TLS before it says so in these fields.
-_OWN_PROTO = "http"
 
 
 class Forwarding:
@@ -29,9 +27,10 @@ class Forwarding:
         self._is_reverse = is_reverse
         self._trusts = Access(options.trust).admits if options.trust else None
 
-    def with_fields(self, request: Request) -> Request:
+    def with_fields(self, request: Request, scheme: str) -> Request:
         """The request with the cache's own Forwarded fields if they are sent, without untrusted clients'.
 
+        `scheme` is that by which the client came; a proxy that ended TLS before says so in these fields.
         A forward proxy that sends none leaves the client's as they are.
         """
         if not (self._sends or self._is_reverse):
@@ -39,7 +38,7 @@ class Forwarding:
         given = _without_nominations(request.headers)
         if given.among(_LOWER_NAMES) and not self._is_trusted(request.client):
             given = given.lacking(_LOWER_NAMES)
-        headers = _told(given, request.client) if self._sends else given
+        headers = _told(given, request.client, scheme) if self._sends else given
         return replace(request, headers=headers, is_forwarded=True)
 
     def is_doubtful(self, received: RawRequest) -> bool:
@@ -66,13 +65,13 @@ def _without_nominations(headers: Headers) -> Headers:
     return headers.with_field("Connection", others) if others else headers
 
 
-def _told(headers: Headers, client: str) -> Headers:
+def _told(headers: Headers, client: str, scheme: str) -> Headers:
     own_host, before = headers.get("host") or "", headers.get(_ALL) or ""
     first = _first_element(before) if before else {}
     host = headers.get(_HOST) or first.get("host") or own_host
-    proto = headers.get(_PROTO) or first.get("proto") or _OWN_PROTO
+    proto = headers.get(_PROTO) or first.get("proto") or scheme
     node = f'"[{client}]"' if ":" in client else client
-    element = f"for={node}" + (f';host="{own_host}"' if own_host else "") + f";proto={_OWN_PROTO}"
+    element = f"for={node}" + (f';host="{own_host}"' if own_host else "") + f";proto={scheme}"
     lines = [
         (_FOR, ", ".join(filter(None, (headers.get(_FOR), client)))),
         *([(_HOST, host)] if host else []),

@@ -14,6 +14,7 @@ from gunicorn.workers import base
 from pyproxycache import clock
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.poller import Poller
+from pyproxycache.front.processes.bound import listeners_of
 from pyproxycache.front.processes.heap import keep_few_arenas
 from pyproxycache.front.processes.worker_parts import WorkerParts
 from pyproxycache.net import descriptors
@@ -70,7 +71,8 @@ class Worker(base.Worker):  # type: ignore[misc]
         sessions = parts.sessions_on(threads, self.cfg, lambda: not self.alive)
         for listener in self.sockets:
             listener.setblocking(False)
-        self._poller = Poller(self.sockets, sessions, _most_connections())
+        listeners = listeners_of(self.sockets, self.cfg.bind, parts.tls)
+        self._poller = Poller(listeners, sessions, _most_connections())
         descriptors.closers.append(self._poller.close_idle)
         # What there is before the first request stays, and few requests leave cycles behind.
         gc.freeze()

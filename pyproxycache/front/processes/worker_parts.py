@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyproxycache.front.answers.application import Application
@@ -12,6 +12,7 @@ from pyproxycache.front.http1.sessions import Http1Sessions, SessionParts
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.turns import Shares
+from pyproxycache.tls.server_tls import ServerTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,15 @@ MakeSessions = Callable[[ClientLoop], Http1Sessions]
 class WorkerParts:
     """The parts that a worker runs with its sockets and threads.
 
-    `shares`: how many threads may wait for origins; None: the usual shares.
+    `shares`: how many threads may wait for origins; None: the usual shares. `tls` is that of the listeners
+    which speak it, by the addresses in `listen`.
     """
 
     application: Application
     sessions: SessionParts
     hooks: WorkerHooks
     shares: Shares | None = None
+    tls: Mapping[str, ServerTls] = field(default_factory=dict)
 
     def sessions_on(self, threads: AdaptivePool, cfg: Any, is_stopping: Callable[[], bool]) -> MakeSessions:
         """What makes sessions whose requests run on these threads; `cfg` is gunicorn's configuration."""

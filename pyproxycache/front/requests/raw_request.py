@@ -24,7 +24,8 @@ class RawRequest:
     """A request as it was read from a client, whose IP address is `client`.
 
     `interim` sends interim heads, if the version has such. `cancellation` breaks off what is done for the
-    request when the client leaves. `login` is its connection's login at an origin.
+    request when the client leaves. `login` is its connection's login at an origin. `scheme` is that of the
+    URLs by which the client reaches the cache itself: https if it came in TLS.
     """
 
     method: str
@@ -36,6 +37,7 @@ class RawRequest:
     interim: Callable[[Head], None] | None = None
     cancellation: Cancellation | None = None
     login: ConnectionLogin | None = None
+    scheme: str = "http"
 
     def check_fields(self, *, names_cache: bool) -> None:
         """Raise BadRequest if the fields are not valid in a request of this version; see well_formed."""

@@ -23,6 +23,11 @@ class OtherProtocol(http_errors.ParseException):  # type: ignore[misc]
     """The bytes are no HTTP/1.1; the message tells what they are, and quotes nothing."""
 
 
+def plain_where_tls_is() -> OtherProtocol:
+    """The error of a client that speaks plain HTTP where TLS is spoken."""
+    return OtherProtocol("it is plain HTTP, and this port speaks TLS: ask it with https://")
+
+
 def check_protocol(data: bytes) -> None:
     """Raise OtherProtocol if the first bytes of a request begin another protocol than HTTP/1.1."""
     for begin, text in _OTHER_PROTOCOLS.items():

@@ -43,6 +43,24 @@ def line_of(memory: Memory, raw: bytes) -> str:
 # Found by what decides.
 
 
+def test_each_scheme_has_its_own_answer() -> None:
+    """An origin that is told by which one a client comes may answer with it, without a word in Vary."""
+    kept = memory()
+    by_scheme = {scheme: stored() for scheme in ("http", "https")}
+    assert kept.find(head(), "https") is None
+    for scheme, answer in by_scheme.items():
+        kept.learn(head(), answer, scheme)
+    for _ in range(3):
+        for scheme, answer in by_scheme.items():
+            for raw in (head(), head("User-Agent: other")):
+                known = kept.find(raw, scheme)
+                assert known is not None
+                assert (known.answer, known.scheme) == (answer, scheme)
+                assert kept.heads[raw] is known
+    kept.learn(head("User-Agent: third"), stored(), "https")
+    assert kept.find(head(), "http") is not None, "the other scheme's is no longer the same answer"
+
+
 @pytest.mark.parametrize(
     "fields",
     [

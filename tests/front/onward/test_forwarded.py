@@ -24,11 +24,12 @@ def told(
     send: bool | None = None,
     is_reverse: bool = True,
     trust: str = "10.0.0.0/8",
+    scheme: str = "http",
 ) -> tuple[str | None, ...]:
     options = ForwardedOptions(send=send, trust=(ip_network(trust),) if trust else ())
     headers = Headers((("Host", "front:80"), *fields))
     request = Request("GET", parse_url("http://h/p"), headers, client)
-    passed = Forwarding(options, is_reverse=is_reverse).with_fields(request)
+    passed = Forwarding(options, is_reverse=is_reverse).with_fields(request, scheme)
     assert passed.headers.get("host") == "front:80"
     sent = end_to_end(passed.headers)
     return tuple(sent.get(name) for name in NAMES)
@@ -79,6 +80,28 @@ ALL = tuple(zip(NAMES, GIVEN, strict=True))
 def test_reverse_proxy(client: str, fields: tuple[tuple[str, str], ...], expected: object) -> None:
     assert told(client, *fields) == expected
     assert told(client, *fields, send=True, is_reverse=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("client", "fields", "expected"),
+    [
+        (CLIENT, (), (CLIENT, "front:80", "https", f'for={CLIENT};host="front:80";proto=https')),
+        (
+            CLIENT,
+            (("X-Forwarded-Proto", "http"),),
+            (CLIENT, "front:80", "https", f'for={CLIENT};host="front:80";proto=https'),
+        ),
+        (
+            PROXY,
+            (("X-Forwarded-Proto", "http"),),  # that proxy came by TLS for a client that did not
+            (PROXY, "front:80", "http", f'for={PROXY};host="front:80";proto=https'),
+        ),
+    ],
+)
+def test_a_client_that_came_by_tls(
+    client: str, fields: tuple[tuple[str, str], ...], expected: object
+) -> None:
+    assert told(client, *fields, scheme="https") == expected
 
 
 NOTHING = (None,) * 4

@@ -1,0 +1,58 @@
+"""Sockets of the service manager: which of them speak TLS, by the configuration's addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pyproxycache.errors import ConfigError
+from pyproxycache.options import ListenerOptions, TlsOptions
+from pyproxycache.wiring.listening import as_activated
+
+TLS = TlsOptions(certificate=Path("/c.pem"), key=Path("/k.pem"))
+SOCKETS = ("127.0.0.1:3128", "0.0.0.0:3129", "[2001:db8::1]:3130", "unix:/run/p.sock")
+
+
+def plain(*addresses: str) -> tuple[ListenerOptions, ...]:
+    return tuple(ListenerOptions(address=address) for address in addresses)
+
+
+def secured(*addresses: str) -> tuple[ListenerOptions, ...]:
+    return tuple(ListenerOptions(address=address, tls=TLS) for address in addresses)
+
+
+@pytest.mark.parametrize(
+    ("configured", "with_tls"),
+    [
+        (plain("127.0.0.1:3128"), ()),
+        (plain("192.0.2.1:1"), ()),  # without effect, as it has always been
+        (secured("0.0.0.0:3129"), ("0.0.0.0:3129",)),
+        ((*plain("0.0.0.0:3129"), *secured("127.0.0.1:3128")), ("127.0.0.1:3128",)),
+        (secured("localhost:3128"), ("127.0.0.1:3128",)),
+        (secured("[2001:0DB8:0::1]:3130"), ("[2001:db8::1]:3130",)),
+        (secured("unix:/run/p.sock"), ("unix:/run/p.sock",)),
+        (secured(*reversed(SOCKETS)), SOCKETS),
+    ],
+)
+def test_tls_is_found_by_address(
+    configured: tuple[ListenerOptions, ...], with_tls: tuple[str, ...]
+) -> None:
+    found = as_activated(configured, SOCKETS)
+    assert tuple(one.address for one in found) == SOCKETS
+    assert tuple(one.address for one in found if one.tls is not None) == with_tls
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:3129", "[::]:3129", "0.0.0.0:3128", "unix:/run/q.sock"])
+def test_no_socket_is_plain_that_is_to_speak_tls(address: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        as_activated((*plain("127.0.0.1:3128"), *secured(address)), SOCKETS)
+    assert str(caught.value).startswith(
+        f"listen[1].address: '{address}' is to speak TLS, and is none of the"
+    )
+    assert all(socket in str(caught.value) for socket in SOCKETS)
+
+
+def test_a_name_of_nobody_is_told_of() -> None:
+    with pytest.raises(ConfigError, match=r"listen\[0\]\.address: no-such-host\.invalid:1: "):
+        as_activated(secured("no-such-host.invalid:1"), SOCKETS)
