@@ -73,6 +73,22 @@ class Forbidden(ProxyError):
     proxy_error = "http_request_denied"
 
 
+class AuthenticationRequired(ProxyError):
+    """The client has to send the name and password of a user of this proxy; `headers` has the challenge."""
+
+    status = 407
+    fault = Fault.CLIENT
+    proxy_error = "http_request_denied"
+
+
+class TooManyTries(ProxyError):
+    """Too many wrong passwords came from the client; `headers` has Retry-After."""
+
+    status = 429
+    fault = Fault.CLIENT
+    proxy_error = "http_request_denied"
+
+
 class ClientGone(ProxyError):
     """The client closed its connection before there was an answer, and nobody else waits for that."""
 

@@ -15,6 +15,12 @@ class Located(Struct, frozen=True):
     url: Url
 
 
+class Authenticated(Struct, frozen=True):
+    """The client has sent the right password of this user, whose name has a character for each byte."""
+
+    user: str
+
+
 class Attempted(Struct, frozen=True):
     """An attempt to answer begins, under this cache key; facts noted before are of earlier attempts."""
 
@@ -105,6 +111,7 @@ class RequestEnded(Struct, frozen=True):
 
 Fact = (
     Located
+    | Authenticated
     | Attempted
     | Forwarded
     | ForwardedAlone

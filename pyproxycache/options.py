@@ -30,6 +30,7 @@ Regex = Annotated[Pattern[str], "pattern"]
 CaselessRegex = Annotated[Pattern[str], "caseless pattern"]
 StatusSet = Annotated[str, "status"]
 FieldName = Annotated[str, "field name"]
+RealmText = Annotated[str, "realm"]
 AccessLogPlace = Annotated[str, "access log"]
 Lifetime = Annotated[float | tuple[tuple[str, float], ...], "lifetime"]
 """One age for all statuses, or ages by status: "200", "2xx" or "any"."""
@@ -127,6 +128,13 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     drain: Age = 30.0
     tls_verify: bool = True
     ca_file: Folder | None = None
+
+
+class ProxyAuthOptions(Struct, frozen=True, kw_only=True):
+    """The htpasswd file of the users who may ask, and the realm that their clients show them."""
+
+    users: Folder
+    realm: RealmText = "pyproxycache"
 
 
 class ParentOptions(Struct, frozen=True, kw_only=True, rename={"exceptions": "except"}):

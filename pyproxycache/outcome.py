@@ -41,11 +41,12 @@ class Outcome(Struct, frozen=True):
     """The record of one request: result, sizes (bytes) and times (seconds), as far as they are known.
 
     `forward` says why the origin was asked, `forward_status` what it answered (RFC 9211). `target` is the
-    request target as it was sent, `url` what it means, None if it is invalid. `peer` is the IP address that
-    the answer came from, the parent's if it came `through_parent`. `head_bytes` and `bytes_sent` count the
-    answer's head and body, `bytes_received` what the origin sent, `bytes_uploaded` what it was sent through
-    a tunnel; `aborted`: the answer did not reach its end. `started` is in seconds since the epoch; `begun`
-    is the same moment by the monotonic clock, from which `seconds` is measured.
+    request target as it was sent, `url` what it means, None if it is invalid. `user` is who has logged in
+    here, a character for each byte of the name. `peer` is the IP address that the answer came from, the
+    parent's if it came `through_parent`. `head_bytes` and `bytes_sent` count the answer's head and body,
+    `bytes_received` what the origin sent, `bytes_uploaded` what it was sent through a tunnel; `aborted`:
+    the answer did not reach its end. `started` is in seconds since the epoch; `begun` is the same moment by
+    the monotonic clock, from which `seconds` is measured.
     """
 
     result: Result = Result.FAILED
@@ -65,6 +66,7 @@ class Outcome(Struct, frozen=True):
     user_agent: str = ""
     content_type: str = ""
     client: str = ""
+    user: str = ""
     peer: str = ""
     through_parent: bool = False
     aborted: bool = False

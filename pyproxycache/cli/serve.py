@@ -70,16 +70,25 @@ def greeting(config: Config) -> list[str]:
         return [*lines, f"origin: {config.upstream}"]
     listener = usable_listener(config.listen)
     address = usable_address((listener.address,))
+    if config.proxy_auth is not None:
+        begin = f"{listener.scheme}://USER:PASSWORD@"
+        return lines if address is None else [*lines, _shell_line(begin, address)]
     if address is None:
         path = listener.address.removeprefix("unix:")
         return [*lines, f"use it:  curl --unix-socket {path} {listener.scheme}://cache/https://HOST/PATH"]
-    url, host = f"{listener.scheme}://{address}", address.rpartition(":")[0].strip("[]")
-    direct = ",".join(dict.fromkeys(("localhost", "127.0.0.1", host)))
+    prefix = f"curl {listener.scheme}://{address}/https://HOST/PATH"
     return [
         *lines,
-        f"use it in a shell:  export http_proxy={url} https_proxy={url} no_proxy={direct}",
-        f"https, cached:      curl {url}/https://HOST/PATH  (by https_proxy it passes in a tunnel, unseen)",
+        _shell_line(f"{listener.scheme}://", address),
+        f"https, cached:      {prefix}  (by https_proxy it passes in a tunnel, unseen)",
     ]
+
+
+def _shell_line(begin: str, address: str) -> str:
+    """The line that says how a shell uses the proxy at the address, whose URL begins so."""
+    url, host = f"{begin}{address}", address.rpartition(":")[0].strip("[]")
+    direct = ",".join(dict.fromkeys(("localhost", "127.0.0.1", host)))
+    return f"use it in a shell:  export http_proxy={url} https_proxy={url} no_proxy={direct}"
 
 
 def _shown(listener: ListenerOptions) -> str:

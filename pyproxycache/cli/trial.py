@@ -13,6 +13,7 @@ from pyproxycache.upstream.dialling import tls_context
 from pyproxycache.wiring.credentials import parent_authorization
 from pyproxycache.wiring.listening import listen_addresses, tls_problems
 from pyproxycache.wiring.stored import mend_store
+from pyproxycache.wiring.users import build_authentication, users_file
 
 
 def try_out(config: Config, *, listens: bool) -> Config:
@@ -20,7 +21,13 @@ def try_out(config: Config, *, listens: bool) -> Config:
 
     Raises ConfigError with a line for each thing that does not work.
     """
-    trials: list[Callable[[Config], None]] = [_try_log, _try_authorities, _try_parent, _try_store]
+    trials: list[Callable[[Config], None]] = [
+        _try_log,
+        _try_authorities,
+        _try_parent,
+        _try_users,
+        _try_store,
+    ]
     lines = _listening_problems(config) if listens else _name_problems(config)
     lines += tls_problems(config)
     for trial in trials:
@@ -57,6 +64,12 @@ def _try_authorities(config: Config) -> None:
 
 def _try_parent(config: Config) -> None:
     parent_authorization(config.parent)
+
+
+def _try_users(config: Config) -> None:
+    file = users_file(config.proxy_auth)
+    if config.proxy_auth is not None and file is not None:
+        build_authentication(config.proxy_auth, file)
 
 
 def _name_problems(config: Config) -> list[str]:

@@ -30,6 +30,7 @@ from pyproxycache.options import (
     Network,
     OriginUrl,
     ParentOptions,
+    ProxyAuthOptions,
     RuleOptions,
     Size,
     StoreOptions,
@@ -57,6 +58,7 @@ class Config(Struct, frozen=True, kw_only=True):
     allow: tuple[Network, ...] = LOOPBACK
     allow_purge: tuple[Network, ...] = LOOPBACK
     upstream: OriginUrl | None = None
+    proxy_auth: ProxyAuthOptions | None = None
     parent: ParentOptions | None = None
     workers: Count = 2
     threads: Count = 512
@@ -163,6 +165,9 @@ def _check(config: Config) -> None:
         if wider is not None:
             text = f"{address!r} and {wider!r} are the same port of the same addresses: leave one out"
             problems.add(("listen", number), text)
+    if config.proxy_auth is not None and config.upstream is not None:
+        text = "clients of a reverse proxy send no credentials for a proxy: leave this or 'upstream' out"
+        problems.add(("proxy_auth",), text)
     for number, rule in enumerate(config.rules):
         # The cache key is needed before there is a response: such a rule would never apply.
         if rule.query != "keep" and (rule.match.status or rule.match.content_type):

@@ -99,6 +99,13 @@ def _text(value: Any) -> str:
     return value
 
 
+def _realm(value: Any) -> str:
+    text = _text(value)
+    if not text.isascii() or not text.isprintable():
+        raise _refusal(value, "a realm: text of printable ASCII")
+    return text
+
+
 def _path(value: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         raise _refusal(value, "a path, as in /var/cache/pyproxycache")
@@ -305,6 +312,7 @@ NOTATIONS = {
     "port": Notation(_port, _unchanged),
     "switch": Notation(_switch, _unchanged),
     "text": Notation(_text, _unchanged),
+    "realm": Notation(_realm, _unchanged),
     "path": Notation(_path, str),
     "network": Notation(_network, str),
     "host or network": Notation(_exception, str),

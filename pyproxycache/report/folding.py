@@ -13,6 +13,7 @@ from pyproxycache.facts import (
     AnswerSent,
     Attempted,
     AttemptFailed,
+    Authenticated,
     BeingStored,
     ClientLeft,
     Collapsed,
@@ -39,7 +40,7 @@ def outcome_of(facts: Facts) -> Outcome:
 def folded(known: Outcome, facts: Iterable[Fact], received: int = 0, uploaded: int = 0) -> Outcome:
     """The record that facts make of what was `known` before them, with the bytes of the meantime."""
     attempt = _Attempt.of(known)
-    url, peer, through_parent = known.url, known.peer, known.through_parent
+    url, user, peer, through_parent = known.url, known.user, known.peer, known.through_parent
     status, content_type = known.status, known.content_type
     head_bytes, bytes_sent = known.head_bytes, known.bytes_sent
     aborted, seconds = known.aborted, known.seconds
@@ -49,6 +50,8 @@ def folded(known: Outcome, facts: Iterable[Fact], received: int = 0, uploaded: i
                 attempt = _Attempt(fact.key)
             case Located():
                 url = fact.url
+            case Authenticated():
+                user = fact.user
             case OriginConnected():
                 peer, through_parent = fact.peer, fact.through_parent
             case HeadMade():
@@ -81,6 +84,7 @@ def folded(known: Outcome, facts: Iterable[Fact], received: int = 0, uploaded: i
         user_agent=known.user_agent,
         content_type=content_type,
         client=known.client,
+        user=user,
         peer=peer,
         through_parent=through_parent,
         aborted=aborted,

@@ -21,17 +21,18 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 class Format:
     """Makes lines in two parts: `opening` is different for each request, `rest` equal for equal answers.
 
-    `opening` takes when the request began (epoch seconds), how long it took (seconds), and the client's
-    address; `rest` takes the outcome, and whether queries are kept. `by_agent`: lines have User-Agent and
-    Referer. Lines are printable ASCII without a line end.
+    `opening` takes when the request began (epoch seconds), how long it took (seconds), the client's
+    address, and the user; `rest` takes the outcome, and whether queries are kept. `by_agent`: lines have
+    User-Agent and Referer. Lines are printable ASCII without a line end.
     """
 
-    opening: Callable[[float, float, str], str]
+    opening: Callable[[float, float, str, str], str]
     rest: Callable[[Outcome, bool], str]
     by_agent: bool = False
 
     def __call__(self, outcome: Outcome, query: bool) -> str:
-        return self.opening(outcome.started, outcome.seconds, outcome.client) + self.rest(outcome, query)
+        opening = self.opening(outcome.started, outcome.seconds, outcome.client, outcome.user)
+        return opening + self.rest(outcome, query)
 
     def lines(self, query: bool) -> Lines:
         """The format for a log that keeps queries, or does not."""
@@ -42,7 +43,7 @@ class Format:
 class Lines:
     """Makes the lines of one log in two parts, as Format does, so that equal second parts are made once."""
 
-    opening: Callable[[float, float, str], str]
+    opening: Callable[[float, float, str, str], str]
     rest: Callable[[Outcome], str]
     by_agent: bool
 
@@ -50,7 +51,7 @@ class Lines:
 # Most lines have the same millisecond and client as one of the lines before.
 
 
-def _squid_opening(began: float, seconds: float, client: str) -> str:
+def _squid_opening(began: float, seconds: float, client: str, _user: str) -> str:
     return _squid_time(int((began + seconds) * 1000)) + _squid_client(int(seconds * 1000), client)
 
 
@@ -68,18 +69,18 @@ def _squid_rest(outcome: Outcome, query: bool) -> str:
     resource = fields.escaped(fields.resource(outcome, query))
     return (
         f"{result_code(outcome)}/{outcome.status:03d} {outcome.head_bytes + outcome.bytes_sent} "
-        f"{fields.escaped(outcome.method)} {resource} - {hierarchy(outcome)} "
+        f"{fields.escaped(outcome.method)} {resource} {fields.escaped(outcome.user)} {hierarchy(outcome)} "
         f"{fields.escaped(fields.media_type(outcome))}"
     )
 
 
-def _common_opening(began: float, _seconds: float, client: str) -> str:
-    return _common_client(client) + _clock(int(began))
+def _common_opening(began: float, _seconds: float, client: str, user: str) -> str:
+    return _common_client(client, user) + _clock(int(began))
 
 
 @functools.lru_cache(4096)
-def _common_client(client: str) -> str:
-    return f"{fields.escaped(client)} - - "
+def _common_client(client: str, user: str) -> str:
+    return f"{fields.escaped(client)} - {fields.escaped(user)} "
 
 
 @functools.lru_cache(16)
@@ -99,7 +100,7 @@ def _combined_rest(outcome: Outcome, query: bool) -> str:
     return f"{_common_rest(outcome, query)} {fields.quoted(referer)} {fields.quoted(agent)}"
 
 
-def _json_opening(began: float, seconds: float, client: str) -> str:
+def _json_opening(began: float, seconds: float, client: str, _user: str) -> str:
     begin = datetime.fromtimestamp(began, UTC).replace(tzinfo=None)
     moment = f"{begin.isoformat(timespec='milliseconds')}Z"
     return json.dumps({"time": moment, "seconds": round(seconds, 6), "client": client})[:-1]
@@ -109,6 +110,7 @@ def _json_rest(outcome: Outcome, query: bool) -> str:
     """The rest of a JSON line; unknown values are null."""
     rest = json.dumps(
         {
+            "user": fields.decoded(outcome.user) or None,
             "method": outcome.method,
             "url": fields.decoded(fields.resource(outcome, query)),
             "version": outcome.version or None,

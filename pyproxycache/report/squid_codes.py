@@ -30,7 +30,7 @@ def _result(outcome: Outcome) -> tuple[str, str]:
             return "TCP", "TUNNEL"
         case Result.FAILED if outcome.method == "CONNECT":
             return "TCP", "TUNNEL"
-        case Result.REFUSED if outcome.status == 403:
+        case Result.REFUSED if outcome.status in (403, 407, 429):
             return "TCP", "DENIED"
         case Result.REFUSED if outcome.status == 504:  # only-if-cached, and nothing was stored
             return "TCP", "MISS"

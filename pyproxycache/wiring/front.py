@@ -12,6 +12,7 @@ from pyproxycache.engine import Engine
 from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.answers.application import Application
 from pyproxycache.front.answers.signer import Signer
+from pyproxycache.front.answers.user_check import UserCheck
 from pyproxycache.front.handlers import kisscache
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.connect import Connect
@@ -30,6 +31,7 @@ from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
 from pyproxycache.front.requests.target import Local, Wanted, Way
 from pyproxycache.front.router import Handlers, Router
 from pyproxycache.gates.access import Access, Guard
+from pyproxycache.gates.authentication import Authentication
 from pyproxycache.report.figures import Figures
 from pyproxycache.report.reporter import Reporter
 from pyproxycache.routing.resource import Realm
@@ -42,6 +44,7 @@ class Below:
     """The parts below the front that its handlers use, with a store or without one.
 
     `versions` are those of the store's keys, `figures` gives what the status page shows.
+    `authentication` is None if nobody has to log in.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Below:
     reporter: Reporter
     versions: memoryview
     figures: Callable[[], Figures]
+    authentication: Authentication | None = None
 
 
 def build_parts(config: Config, below: Below, memory: int, hooks: WorkerHooks) -> WorkerParts:
@@ -64,8 +68,9 @@ def build_parts(config: Config, below: Below, memory: int, hooks: WorkerHooks) -
         versions=below.versions,
         memory=memory,
         half_closed=config.limits.half_closed,
+        authentication=below.authentication,
     )
-    application = Application(access, router, signer, below.reporter)
+    application = Application(access, router, signer, below.reporter, _user_check(config, below))
     return WorkerParts(application, sessions, hooks, _shares(config))
 
 
@@ -99,6 +104,12 @@ def build_router(config: Config, below: Below) -> Router:
         connect=connect,
     )
     return Router(handlers, origin)
+
+
+def _user_check(config: Config, below: Below) -> UserCheck | None:
+    """What lets only users ask; load balancers ask for the health page without credentials."""
+    open_paths = {kisscache.HEALTH} if config.kisscache.enabled else set()
+    return None if below.authentication is None else UserCheck(below.authentication, open_paths)
 
 
 def _shares(config: Config) -> Shares:

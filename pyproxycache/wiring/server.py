@@ -11,12 +11,14 @@ from pyproxycache.background import Background, Rounds, tell_of_lost_threads
 from pyproxycache.configuration.config import Config
 from pyproxycache.front.processes.gunicorn_server import Server, Setup
 from pyproxycache.front.processes.worker_parts import WorkerParts
+from pyproxycache.gates.htpasswd import UsersFile
 from pyproxycache.options import ServerOptions
 from pyproxycache.store.upkeep.watch import StoreWatch
 from pyproxycache.tls.server_tls import ServerTls
 from pyproxycache.wiring.listening import build_tls
 from pyproxycache.wiring.reporting import set_up_logging
 from pyproxycache.wiring.stored import mend_store
+from pyproxycache.wiring.users import look_for_all, users_file
 from pyproxycache.wiring.worker import build_worker
 
 log = logging.getLogger("pyproxycache")
@@ -36,6 +38,7 @@ def build_server(
     def load_setup() -> Setup:
         config = load()
         tls = build_tls(config)
+        users = users_file(config.proxy_auth)
         watch = StoreWatch(config.store.path, partial(mend_store, config.store))
         options = ServerOptions(
             listen=config.addresses,
@@ -51,6 +54,8 @@ def build_server(
             adopted(config)
 
         def workers_are_outdated() -> bool:
+            if users is not None:
+                look_for_all(users)
             is_anew = watch.is_anew()
             if is_anew:
                 adopted(config)  # what it had written went with the folder
@@ -60,7 +65,7 @@ def build_server(
             options,
             begin=begin,
             ready=partial(ready, config),
-            build=partial(_build_worker, config, watch.ask, tls),
+            build=partial(_build_worker, config, watch.ask, tls, users),
             workers_are_outdated=workers_are_outdated,
         )
 
@@ -68,13 +73,16 @@ def build_server(
 
 
 def _build_worker(
-    config: Config, ask_for_store: Callable[[], None], tls: Mapping[str, ServerTls]
+    config: Config,
+    ask_for_store: Callable[[], None],
+    tls: Mapping[str, ServerTls],
+    users: UsersFile | None,
 ) -> WorkerParts:
     """Build a worker's parts; its `tls` is the master's, with the files as they are now."""
     tell_of_lost_threads(log)
     for one in tls.values():
         one.renew()
-    parts = build_worker(config, ask_for_store)
+    parts = build_worker(config, ask_for_store, users=users)
     if tls:
         looks = [one.look for one in tls.values()]
         Rounds(looks, Background("certificates", log, _uncounted), "certificates", _LOOK_SECONDS).start()

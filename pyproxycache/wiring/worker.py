@@ -13,6 +13,8 @@ from pyproxycache.engine import Engine
 from pyproxycache.errors import StoreError
 from pyproxycache.front.processes.heap import HeapTrim
 from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
+from pyproxycache.gates.authentication import Authentication
+from pyproxycache.gates.htpasswd import UsersFile
 from pyproxycache.report import counters
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.figures import Figures
@@ -27,6 +29,7 @@ from pyproxycache.wiring.front import Below, build_parts
 from pyproxycache.wiring.listening import build_guard
 from pyproxycache.wiring.reporting import build_access_log
 from pyproxycache.wiring.stored import open_store
+from pyproxycache.wiring.users import build_authentication, with_changes
 
 log = logging.getLogger("pyproxycache")
 
@@ -40,20 +43,37 @@ def build_worker(
     config: Config,
     ask_for_store: Callable[[], None] = lambda: None,
     make_reporter: MakeReporter = Reporter,
+    users: UsersFile | None = None,
 ) -> WorkerParts:
     """Build the parts that a worker runs, after the fork.
 
-    If the store cannot be opened, `ask_for_store` is called, and the worker passes requests on.
+    If the store cannot be opened, `ask_for_store` is called, and the worker passes requests on. `users` are
+    those that the master has read; without them their file is read here.
     """
+    if config.proxy_auth is None:
+        return _build(config, ask_for_store, make_reporter, None)
+    file = users or UsersFile(config.proxy_auth.users)
+    authentication = build_authentication(config.proxy_auth, file)
+    return with_changes(_build(config, ask_for_store, make_reporter, authentication), file, authentication)
+
+
+def _build(
+    config: Config,
+    ask_for_store: Callable[[], None],
+    make_reporter: MakeReporter,
+    authentication: Authentication | None,
+) -> WorkerParts:
     try:
-        return _with_store(config, make_reporter)
+        return _with_store(config, make_reporter, authentication)
     except StoreError as error:
         log.error("there is no store, and requests are passed on: %s", error)
         ask_for_store()
-        return _without_store(config, str(error), make_reporter)
+        return _without_store(config, str(error), make_reporter, authentication)
 
 
-def _with_store(config: Config, make_reporter: MakeReporter) -> WorkerParts:
+def _with_store(
+    config: Config, make_reporter: MakeReporter, authentication: Authentication | None
+) -> WorkerParts:
     store = open_store(config.store)
     name = f"pyproxycache-{store.index.instance()}"
     guard = build_guard(config)
@@ -92,6 +112,7 @@ def _with_store(config: Config, make_reporter: MakeReporter) -> WorkerParts:
         engine=Engine(components),
         upstream=upstream,
         guard=guard,
+        authentication=authentication,
         reporter=make_reporter(housekeeper.count, housekeeper.note_access, access_log),
         versions=store.index.versions,
         figures=lambda: _figures(config, store.index, leading.flights),
@@ -104,7 +125,9 @@ def _with_store(config: Config, make_reporter: MakeReporter) -> WorkerParts:
     return parts
 
 
-def _without_store(config: Config, why: str, make_reporter: MakeReporter) -> WorkerParts:
+def _without_store(
+    config: Config, why: str, make_reporter: MakeReporter, authentication: Authentication | None
+) -> WorkerParts:
     """Build the parts of a worker that has no store, and passes requests on."""
     name, guard = f"pyproxycache-{secrets.token_hex(4)}", build_guard(config)
     upstream = build_upstream(config, guard, name)
@@ -125,6 +148,7 @@ def _without_store(config: Config, why: str, make_reporter: MakeReporter) -> Wor
         engine=StorelessEngine(upstream, why),
         upstream=upstream,
         guard=guard,
+        authentication=authentication,
         reporter=make_reporter(_ignore, _ignore, access_log),
         versions=memoryview(bytearray(8)).cast("Q"),  # of no key: memory gives no answer
         figures=figures,

@@ -30,6 +30,13 @@ def test_the_greeting_names_the_proxy_for_both_schemes() -> None:
     assert "https_proxy=http://127.0.0.1:3128" in told
 
 
+def test_the_greeting_of_a_proxy_for_users_names_what_they_may_use() -> None:
+    told = greeting(parse("proxy_auth: {users: /users}", "proxy.yaml"))
+    assert told[-1].startswith("use it in a shell:  export http_proxy=http://USER:PASSWORD@127.0.0.1:3128 ")
+    told = greeting(parse("{listen: 'unix:/x', proxy_auth: {users: /users}}", "proxy.yaml"))
+    assert len(told) == 2
+
+
 @pytest.mark.parametrize(
     ("listen", "direct"),
     [

@@ -16,7 +16,15 @@ from msgspec.structs import fields
 from pyproxycache.configuration.config import FLAGS, Config, default_store_path, dump, load, parse
 from pyproxycache.errors import ConfigError
 from pyproxycache.messages import Head, Headers, Url
-from pyproxycache.options import INWARD, LOOPBACK, ListenerOptions, ParentOptions, Share, TlsOptions
+from pyproxycache.options import (
+    INWARD,
+    LOOPBACK,
+    ListenerOptions,
+    ParentOptions,
+    ProxyAuthOptions,
+    Share,
+    TlsOptions,
+)
 from pyproxycache.rules.cache_key import QueryMode, cache_key
 from pyproxycache.rules.policy import Policy
 
@@ -64,6 +72,8 @@ def test_nothing_is_needed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("allow: []", "allow", ()),
         ("upstream: http://example.org", "upstream", Url("http", "example.org", 80, "/")),
         ("upstream: https://example.org:8443/base", "upstream", Url("https", "example.org", 8443, "/base")),
+        ("proxy_auth: {users: /u}", "proxy_auth", ProxyAuthOptions(users=Path("/u"))),
+        ("proxy_auth: {users: /u, realm: 'a \"b\"'}", "proxy_auth.realm", 'a "b"'),
         ("parent: http://proxy:3128", "parent", ParentOptions(url=Url("http", "proxy", 3128, "/"))),
         ("workers: 4", "workers", 4),
         ("store: {path: /srv/cache}", "store.path", Path("/srv/cache")),
@@ -192,6 +202,15 @@ def test_parent_and_its_exceptions() -> None:
         ("upstream: ftp://example.org", "upstream: 'ftp://example.org' is not a URL"),
         ("upstream: 80", "upstream: 80 is not a URL"),
         ("upstream: http://host/base?q=1", "upstream: 'http://host/base?q=1' is not an origin's URL"),
+        ("proxy_auth: {}", "proxy_auth.users: is missing"),
+        ("proxy_auth: /u", "proxy_auth: '/u' is not a section"),
+        ("proxy_auth: {users: /u, realm: 7}", "proxy_auth.realm: 7 is not text"),
+        ("proxy_auth: {users: /u, realm: ä}", "proxy_auth.realm: 'ä' is not a realm: text of printable"),
+        ('proxy_auth: {users: /u, realm: "a\\nb"}', "proxy_auth.realm: 'a\\nb' is not a realm"),
+        (
+            "{upstream: 'http://h', proxy_auth: {users: /u}}",
+            "proxy_auth: clients of a reverse proxy send no",
+        ),
         ("parent: {except: [a]}", "parent.url: is missing"),
         ("parent: http://proxy:1/path", "parent: 'http://proxy:1/path' is not a proxy's URL"),
         ("parent: {url: 'http://p:1', except: ['*.a']}", "parent.except[0]: '*.a' is not an exception"),
@@ -549,7 +568,7 @@ def test_the_manual_has_the_defaults() -> None:
     told_in_words = set()
     for key, default, _flag in manual_rows():
         section, _dot, name = key.partition(".")
-        if section in ("listen", "parent", "rules") and name:
+        if section in ("listen", "parent", "proxy_auth", "rules") and name:
             continue
         if re.fullmatch("`[^`]*`", default):
             value = defaults[section][name] if name else defaults[key]

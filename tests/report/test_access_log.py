@@ -13,7 +13,7 @@ from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.formats import Format
 from pyproxycache.report.sinks import LogFile, Unwritten
 
-BY_KEY = Format(lambda _began, _seconds, _client: "", lambda outcome, _query: outcome.key)
+BY_KEY = Format(lambda *_values: "", lambda outcome, _query: outcome.key)
 
 
 class Scripted:

@@ -59,6 +59,7 @@ FULL = Outcome(
     user_agent="a",
     content_type="text/css",
     client="192.0.2.1",
+    user="ann",
     peer="192.0.2.9",
     through_parent=True,
     aborted=True,

@@ -167,6 +167,14 @@ def test_a_long_target_costs_no_time() -> None:
         assert squid(finished(url=None, target=target), False)
 
 
+def test_who_has_logged_in() -> None:
+    outcome = finished(user="änn b".encode().decode("latin-1"))
+    assert " GET http://origin.example/pool/a.deb %C3%A4nn%20b HIER_NONE/- " in squid(outcome, False)
+    for line in (common, combined):
+        assert line(outcome, False).startswith("192.0.2.7 - %C3%A4nn%20b [")
+    assert json.loads(json_line(outcome, False))["user"] == "änn b"
+
+
 def test_json() -> None:
     outcome = finished(
         url="http://h/p?token=s3cret",
@@ -185,6 +193,7 @@ def test_json() -> None:
         "time": "2023-11-14T22:13:20.250Z",
         "seconds": 0.1234,
         "client": "192.0.2.7",
+        "user": None,
         "method": "GET",
         "url": "http://h/p?",
         "version": "HTTP/1.1",

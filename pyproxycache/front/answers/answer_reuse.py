@@ -43,6 +43,7 @@ class AnswerReuse:
             referer=theirs.referer,
             user_agent=theirs.user_agent,
             client=client,
+            user=theirs.user,
             started=clock.wall(),
             begun=clock.steady(),
         )

@@ -1,4 +1,4 @@
-"""From a received request to its answer: access, handler, signature, and report."""
+"""From a received request to its answer: access, user, handler, signature, and report."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pyproxycache.errors import ProxyError
 from pyproxycache.facts import AnswerSent, ClientLeft, Facts, HeadMade, ServedAs
 from pyproxycache.front.answers.answer import Answer, report_ended
 from pyproxycache.front.answers.signer import Signer
+from pyproxycache.front.answers.user_check import UserCheck
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.router import Router
@@ -20,8 +21,17 @@ from pyproxycache.steps import Steps
 class Application:
     """Answers requests and reports each once, with one Outcome; safe to call from any number of threads."""
 
-    def __init__(self, access: Access, router: Router, signer: Signer, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        access: Access,
+        router: Router,
+        signer: Signer,
+        reporter: Reporter,
+        user_check: UserCheck | None = None,
+    ) -> None:
+        """With a `user_check` only users get answers."""
         self._access = access
+        self._user_check = user_check
         self._router = router
         self._signer = signer
         self._reporter = reporter
@@ -61,6 +71,8 @@ class Application:
         """The handler's answer, or the error that takes its place."""
         try:
             self._access.check(received.client)
+            if self._user_check is not None:
+                received = yield from self._user_check.passed(received, facts)
             return (yield from self._router.answer(received, facts))
         except ProxyError as error:
             return Answered(failed(error, facts), is_of_cache=False)

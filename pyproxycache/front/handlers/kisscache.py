@@ -31,6 +31,8 @@ from pyproxycache.units import parse_age
 _TTL = re.compile(r"[0-9]{1,9}[dhms]")
 _DEFAULT_TTL = "10d"
 _FETCH = "/api/v1/fetch/"
+HEALTH = "/api/v1/health/"
+"""The path of the page that tells load balancers whether to ask this cache."""
 
 PATHS = re.compile(r"/api/v1/(?:health/|status/|fetch(?:/.*)?)", re.DOTALL)
 """The paths of this interface."""
@@ -65,7 +67,7 @@ class KissCache:
             raise MethodNotAllowed(
                 f"{method}: {local.path} takes GET and HEAD", headers=(("Allow", "GET, HEAD"),)
             )
-        if local.path == "/api/v1/health/":
+        if local.path == HEALTH:
             return self._health()
         if local.path == "/api/v1/status/":
             return self._status()

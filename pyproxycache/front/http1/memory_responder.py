@@ -15,6 +15,7 @@ from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.lingering import Lingering
 from pyproxycache.front.memory.memory import Known, Memory
 from pyproxycache.front.memory.reusable_answers import Arriving, Stored
+from pyproxycache.gates.authentication import Authentication
 from pyproxycache.http1.answer_heads import head_bytes
 from pyproxycache.report.reporter import Reporter
 
@@ -23,7 +24,8 @@ class MemoryResponder:
     """Answers requests with answers from memory, and reports them in batches; belongs to the poller.
 
     It gives none once the worker is to stop. `report_at` is when `report` is due (monotonic seconds):
-    `report_after` seconds behind the first answer that the report will include.
+    `report_after` seconds behind the first answer that the report will include. With `authentication` it
+    answers only users whose passwords have been found right.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class MemoryResponder:
         memory: Memory,
         context: ActivityContext,
         report_after: float,
+        authentication: Authentication | None = None,
     ) -> None:
         self.report_at = NEVER
         self._report_after = report_after
@@ -42,6 +45,7 @@ class MemoryResponder:
         self._versions = versions
         self._memory = memory
         self._context = context
+        self._authentication = authentication
         self._loop = context.loop
         lines = reporter.lines
         self._opening = None if lines is None else lines.opening
@@ -67,6 +71,11 @@ class MemoryResponder:
             return None
         if self._loop.is_stopping or not connection.is_admitted or connection.login.is_used:
             return None
+        if self._authentication is not None and known.verdict.until <= begun:
+            verdict = self._authentication.known(known.credentials())
+            if verdict is None:
+                return None
+            known.verdict = verdict
         if isinstance(answer, Arriving):
             return self._join(connection, known, answer, began)
         if answer.is_inward and not connection.is_local:
@@ -90,7 +99,7 @@ class MemoryResponder:
         if self._opening is not None:
             if known.line_until != stored.renew_at:
                 self._memory.tell(known, stored)
-            self._lines.append(self._opening(began, seconds, client) + known.line)
+            self._lines.append(self._opening(began, seconds, client, stored.user) + known.line)
 
     def _send(
         self, connection: ClientConnection, known: Known, stored: Stored, began: float, taken: int

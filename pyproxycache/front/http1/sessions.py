@@ -22,6 +22,7 @@ from pyproxycache.front.loop.handshaking import Handshaking
 from pyproxycache.front.memory.memory import Memory
 from pyproxycache.front.memory.reusable_answers import ReusableAnswer
 from pyproxycache.gates.access import is_local
+from pyproxycache.gates.authentication import Authentication
 from pyproxycache.net.handshake import ServerHandshake
 from pyproxycache.net.stream import Stream
 from pyproxycache.report.reporter import Reporter
@@ -35,6 +36,7 @@ class SessionParts:
     in memory; each may be given while its key's version in `versions` stays the same. `half_closed` is for
     how many seconds a client that has closed its sending side is assumed to wait for an answer, and
     `report_after` for how many seconds answers from memory gather before they are reported together.
+    `authentication` decides whose requests are answered, None if nobody has to log in.
     """
 
     admits: Callable[[str], bool]
@@ -44,6 +46,7 @@ class SessionParts:
     memory: int = 0
     half_closed: float = 2.0
     report_after: float = 0.05
+    authentication: Authentication | None = None
 
 
 class Http1Sessions:
@@ -66,7 +69,13 @@ class Http1Sessions:
         )
         self._memory = Memory(parts.memory, parts.reporter.lines)
         self._responder = MemoryResponder(
-            parts.reuse, parts.reporter, parts.versions, self._memory, self._context, parts.report_after
+            parts.reuse,
+            parts.reporter,
+            parts.versions,
+            self._memory,
+            self._context,
+            parts.report_after,
+            parts.authentication,
         )
 
     def open(self, stream: Stream, address: object) -> ClientConnection:

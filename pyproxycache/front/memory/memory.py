@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from pyproxycache.front.memory.reusable_answers import Arriving, ReusableAnswer, Stored
 from pyproxycache.front.memory.s3fifo import S3Fifo
 from pyproxycache.front.requests.simple import is_simple
+from pyproxycache.gates.verdicts import NO_VERDICT
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.formats import Lines
 from pyproxycache.rules.variants import OVERRIDING
@@ -56,8 +57,11 @@ def _lines_of(names: tuple[str, ...]) -> re.Pattern[bytes]:
 
 
 _DECIDING = _lines_of(tuple(sorted(DECIDING_FIELDS)))
-_HARMLESS = re.compile(rb"(?:host|connection|forwarded|x-forwarded-(?:host|proto)):", re.IGNORECASE)
+_HARMLESS = re.compile(
+    rb"(?:host|connection|proxy-authorization|forwarded|x-forwarded-(?:host|proto)):", re.IGNORECASE
+)
 _REFERER, _USER_AGENT = _lines_of(("referer",)), _lines_of(("user-agent",))
+_CREDENTIALS = _lines_of(("proxy-authorization",))
 
 Base = tuple[bytes, ...]
 """A request line, the lines of the deciding fields behind it, and the scheme if that is https."""
@@ -67,10 +71,11 @@ class Known:
     """The answer to requests with this head, and its line for the access log without the line's beginning.
 
     It is for clients who reach the cache by URLs of this `scheme`, which origins may be told. The line is
-    right while the answer's `renew_at` is `line_until`.
+    right while the answer's `renew_at` is `line_until`. `verdict` is the last one on the credentials for
+    this proxy in the head.
     """
 
-    __slots__ = ("answer", "head", "line", "line_until", "scheme")
+    __slots__ = ("answer", "head", "line", "line_until", "scheme", "verdict")
 
     def __init__(self, head: bytes, answer: ReusableAnswer, scheme: str) -> None:
         self.head = head
@@ -78,6 +83,11 @@ class Known:
         self.scheme = scheme
         self.line = ""
         self.line_until = -1.0
+        self.verdict = NO_VERDICT
+
+    def credentials(self) -> tuple[str, ...]:
+        """The lines of Proxy-Authorization in the head."""
+        return tuple(map(_without_name, _CREDENTIALS.findall(self.head)))
 
 
 class _Selected:
@@ -236,7 +246,7 @@ class Memory:
 
 
 def is_plain(head: bytes) -> bool:
-    """Whether the head is of a GET that has no deciding fields but Host, Connection and Forwarded ones."""
+    """Whether the head is of a GET whose deciding fields are of its host, its connection or this proxy."""
     base = _base(head)
     return bool(base) and base[0].startswith(b"GET ") and all(_HARMLESS.match(line) for line in base[1:])
 
@@ -263,4 +273,8 @@ def _head_size(head: bytes) -> int:
 def _value(pattern: re.Pattern[bytes], head: bytes) -> str:
     """The last line of the field that the pattern finds, without its name."""
     found = pattern.findall(head)
-    return found[-1].partition(b":")[2].strip(b" \t").decode("latin-1") if found else ""
+    return _without_name(found[-1]) if found else ""
+
+
+def _without_name(line: bytes) -> str:
+    return line.partition(b":")[2].strip(b" \t").decode("latin-1")

@@ -103,9 +103,9 @@ class Stored:
     Times are epoch seconds. `slot` is the place of the key's version. `data` is what is sent; if the body
     is in a `file`, only the head. `length` is that of both in bytes. `renew_at` is when the head has to be
     made anew. `is_inward`: only clients on this machine may see it. `closes`: the connection ends with it.
-    `is_in_memory`: the file, if any, can be sent without waiting for the disk. `hits` counts answers that
-    are not reported yet. `base`, `selecting`, `size`, `uses`, `is_kept` and `line` are kept here for
-    Memory.
+    `is_in_memory`: the file, if any, can be sent without waiting for the disk. `user` is the one whose
+    requests get it. `hits` counts answers that are not reported yet. `base`, `selecting`, `size`, `uses`,
+    `is_kept` and `line` are kept here for Memory.
     """
 
     __slots__ = (
@@ -120,6 +120,7 @@ class Stored:
             "data",
             "length",
             "hits",
+            "user",
             "file",
             "is_in_memory",
         ),
@@ -147,6 +148,7 @@ class Stored:
         self.renew_at = 0.0
         self.data = b""
         self.hits = 0
+        self.user = outcome.user
         self._template = template
         self._born, self._expires = reuse_terms.born, reuse_terms.expires
         count = rest.count if isinstance(rest, FileSlice) else len(rest)

@@ -13,6 +13,7 @@ from pyproxycache.rules.urls import parse_authority, parse_url, sendable
 from pyproxycache.rules.userinfo import split_userinfo
 
 _SERVER = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
+_ANY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 # Clients that resolve links on a prefixed page fold "//" into one slash, and encode the colons.
 _PREFIXED = re.compile(r"/(https?)(?::|%3A)/{1,2}(?!/)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -86,9 +87,14 @@ def locate(target: str, upstream: Url | None, method: str = "GET") -> Wanted | L
     if target.startswith("/") or target == "*":
         path, _, query = target.partition("?")
         return Local(path, query)
-    if re.match(r"[a-z][a-z0-9+.-]*://", target, re.IGNORECASE):
+    if _ANY_SCHEME.match(target):
         raise NotImplementedHere(f"{target.partition(':')[0]} URLs: this proxy speaks http and https")
     raise BadRequest("the request-target is neither a path nor an http or https URL")
+
+
+def is_for_proxy(method: str, target: str) -> bool:
+    """Whether the request is one to a proxy: for a tunnel, or with a whole URL as its target."""
+    return method == "CONNECT" or _ANY_SCHEME.match(target) is not None
 
 
 def tunnel_end(target: str) -> Authority:
