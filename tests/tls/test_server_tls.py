@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import resource
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -176,6 +178,23 @@ def test_a_key_of_another_certificate_is_no_key(
     listening.put(listening.certificate, pairs["second"].certificate.read_bytes())
     listening.look()
     assert listening.shown() == "first"
+
+
+def test_without_a_free_descriptor_the_old_ones_go_on_for_now(
+    listening: Listening, caplog: pytest.LogCaptureFixture
+) -> None:
+    listening.take("second")
+    listening.look()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        listening.tls.context()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert caplog.messages[-1].startswith("the certificate before goes on for now: ")
+    assert listening.shown() == "second"
 
 
 def test_who_begins_later_has_the_files_as_they_are(listening: Listening) -> None:
