@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,6 +274,33 @@ def test_a_reverse_proxy_tells_its_origin_of_tls(make_secured: MakeSecured, orig
     assert origin.count("/page") == 2
     (asked,) = (asked for asked in origin.requests if asked.get("X-Forwarded-Proto") == "https")
     assert asked.get("Forwarded") == 'for=127.0.0.1;host="front";proto=https'
+
+
+def slow_page(asked: Asked) -> Resource:
+    body = f"{asked.get('X-Forwarded-Proto')};".encode() * 50_000
+    return Resource(body, cache_control=FRESH, head_delay=0.5, rate=1_000_000.0)
+
+
+def test_clients_of_both_schemes_wait_for_their_own_answer(
+    make_secured: MakeSecured, origin: Origin
+) -> None:
+    """Their heads are equal, and so they could wait for one another's."""
+    origin.put("/page", handler=slow_page)
+    secured = make_secured(arguments=["--upstream", origin.url()])
+    asked = request("GET /page", "Host: front", "Connection: close")
+
+    def received(scheme: str) -> bytes:
+        plain = socket.create_connection(secured.proxy.address, 30) if scheme == "http" else None
+        with plain or secured.connected() as client:
+            client.settimeout(30)
+            client.sendall(asked)
+            return b"".join(iter(lambda: client.recv(1 << 16), b"")).partition(b"\r\n\r\n")[2]
+
+    schemes = ["http", "https"] * 15
+    with ThreadPoolExecutor(len(schemes)) as clients:
+        for scheme, body in zip(schemes, clients.map(received, schemes), strict=True):
+            assert body == f"{scheme};".encode() * 50_000
+    assert origin.count("/page") == 2
 
 
 # What clients do wrong.
