@@ -15,6 +15,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 import requests
+from certificates import make_certificate
 from harness import Proxy, clean_environment
 from origin import Generated, Origin
 from raw import Conversation, request
@@ -185,6 +186,25 @@ def test_curl(make_locked: MakeProxy, origin: Origin, how: list[str]) -> None:
         assert passed.stdout.decode() == f"page{right}", passed
         refused = run([*curl, *tunnel, "--proxy-user", "bob:wrong", origin.url("/page")])
         assert refused.stdout.decode().endswith(wrong), refused
+
+
+def test_over_tls(origin: Origin, users: Path, tmp_path: Path) -> None:
+    origin.put("/page", b"page", **FRESH)
+    certificate = make_certificate(tmp_path, "IP:127.0.0.1")
+    tls = {"certificate": str(certificate.certificate), "key": str(certificate.key)}
+    proxy = Proxy(tmp_path / "proxy", config="")
+    at = proxy.command.index("--listen")
+    del proxy.command[at : at + 2]
+    listen = {"address": proxy.netloc, "tls": tls}
+    proxy.configure({"listen": [listen], "proxy_auth": {"users": str(users)}})
+    curl = ["curl", "-sS", "-x", f"https://{proxy.netloc}", "--proxy-cacert", str(certificate.certificate)]
+    curl += ["-w", " %{http_code}", origin.url("/page"), "--proxy-user"]
+    with proxy:
+        for _ in range(3):
+            passed = run([*curl, "ann:s3cret"])
+            assert passed.stdout == b"page 200", passed
+            refused = run([*curl, "ann:wrong"])
+            assert refused.stdout.endswith(b" 407"), refused
 
 
 def test_requests(locked: Proxy, origin: Origin) -> None:
