@@ -148,7 +148,19 @@ class Poller:
         loop = self._loop
         waits = 0.0 if loop.turns or self._posted else min(self._next_beat, self._due) - self._now
         called = []
-        for fd, event in self._epoll.poll(max(0.0, waits), _EVENTS):
+        events = self._epoll.poll(max(0.0, waits), _EVENTS)
+        if self._posted:
+            # Before events: a client that has an answer may send a request because of it, which must not be
+            # taken for one that waited for the answer.
+            owners = [self._connections.get(fd) for fd, _event in events]
+            self._do_posted()
+            # A connection that this has closed has no events any more, nor has who got its number.
+            events = [
+                one
+                for one, owner in zip(events, owners, strict=True)
+                if self._connections.get(one[0]) is owner
+            ]
+        for fd, event in events:
             connection = self._connections.get(fd)
             if connection is not None:
                 loop.on_event(connection, event)

@@ -8,7 +8,9 @@ import struct
 import threading
 from pathlib import Path
 
+import pytest
 from inprocess import Front
+from origin import Origin
 from raw import Conversation, request
 
 from pyproxycache.front.loop.client_loop import ClientLoop
@@ -55,3 +57,39 @@ def test_an_event_of_a_closed_connection_is_not_taken_for_one_of_its_successor(t
                 assert client.send(request("GET /api/v1/health/")).reply().status == 200
             connections = made[0].connections.values()
             assert [connection.ends for connection in connections] == [False] * COUNT
+
+
+def test_what_threads_have_posted_is_done_before_events_that_came_with_it(
+    tmp_path: Path, origin: Origin
+) -> None:
+    """A request that was sent because of an answer finds the poller knowing of the answer."""
+    made: list[ClientLoop] = []
+
+    def keep(loop: ClientLoop) -> ClientLoop:
+        made.append(loop)
+        return loop
+
+    origin.put("/a", b"a", cache_control="max-age=60")
+    ask = request(f"GET {origin.url('/a')}")
+    front = Front(tmp_path)
+    front.serve_with(lambda make: lambda loop: make(keep(loop)))
+    with front, Conversation(front.address) as client:
+        for _ in range(3):  # from memory in the end
+            client.send(ask).reply()
+        is_busy, may_go_on = threading.Event(), threading.Event()
+
+        def be_busy() -> None:
+            is_busy.set()
+            may_go_on.wait(10)
+
+        def close_all() -> None:
+            for connection in list(made[0].connections.values()):
+                made[0].close(connection)
+
+        front.poller.post(be_busy)
+        assert is_busy.wait(10)
+        client.send(ask)
+        front.poller.post(close_all)
+        may_go_on.set()
+        with pytest.raises(ConnectionResetError):  # for its request was not read
+            client.rest()
