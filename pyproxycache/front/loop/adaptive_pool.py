@@ -74,7 +74,7 @@ class AdaptivePool:
         self._aside = 0  # those of them that wait for their clients
         self._returning: deque[_Returning] = deque()
         self._at_once = self._fewest = min(AT_ONCE, most)
-        self._taken = clock.steady()  # when a task last got a thread
+        self._taken = clock.steady()  # when a task or a thread last got a place
         self._looked, self._usage = self._taken, _ProcessUse.now()
 
     @property
@@ -168,7 +168,8 @@ class AdaptivePool:
 
     def _has_place(self) -> bool:
         """Whether there is a place and a thread for a further task; with the lock held."""
-        return self._running < self._at_once and self._running + self._away - self._aside < self._most
+        threads = self._running + self._away + len(self._returning) - self._aside
+        return self._running < self._at_once and threads < self._most
 
     def _next_ones(self) -> list[Task]:
         """Give free places to threads that have waited, and to tasks, which are taken; with the lock held.
@@ -180,6 +181,7 @@ class AdaptivePool:
             may_begin = len(self._tasks) > 0 and self._has_place()
             if self._returning and not (may_begin and self._tasks.since < self._returning[0].since):
                 self._returning.popleft().has_place.release()
+                self._taken = clock.steady()
             elif may_begin:
                 tasks.append(self._take())
             else:
@@ -198,9 +200,9 @@ class AdaptivePool:
         More also if they do not get on. Called by the poller's thread alone; `now` is in monotonic seconds.
         """
         with self._lock:
-            if not self._tasks:
+            if not self.is_behind:
                 return
-            is_first_look = self._looked < self._tasks.since
+            is_first_look = self._looked < self._waiting_since()
             if not is_first_look and now - self._looked < PATIENCE:
                 return
             usage = _ProcessUse.now()
@@ -216,10 +218,15 @@ class AdaptivePool:
         for task in tasks:
             self._give(task)
 
+    def _waiting_since(self) -> float:
+        """Since when a task or a thread has waited for a place (monotonic); with the lock held."""
+        tasks = [self._tasks.since] if self._tasks else []
+        return min(tasks + [one.since for one in self._returning])
+
     def settle(self) -> None:
         """Let fewer tasks run at a time if fewer will do; called about once a second."""
         with self._lock:
-            if not self._tasks and self._running < self._at_once // 2:
+            if not self.is_behind and self._running < self._at_once // 2:
                 self._at_once = max(self._fewest, self._at_once // 2)
 
     def _give(self, task: Task) -> None:

@@ -149,6 +149,7 @@ class Poller:
         waits = 0.0 if loop.turns or self._posted else min(self._next_beat, self._due) - self._now
         called = []
         events = self._epoll.poll(max(0.0, waits), _EVENTS)
+        self._now = loop.now = clock.steady()
         if self._posted:
             # Before events: a client that has an answer may send a request because of it, which must not be
             # taken for one that waited for the answer.

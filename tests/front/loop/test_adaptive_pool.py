@@ -191,3 +191,21 @@ def test_who_gives_way_goes_behind_all_who_wait() -> None:
     until(lambda: len(order) == 4)
     assert order == ["new", "new", "new", "gave way"]
     over.release(AT_ONCE)
+
+
+def test_who_has_waited_is_let_run_if_those_who_have_places_wait_without_saying_so() -> None:
+    pool, gate, over = AdaptivePool(64), Gate(), threading.Event()
+    gate.come(pool, 1)
+    assert gate.wait_for(lambda: gate.waiting == 1)
+    for number in range(AT_ONCE):
+        pool.submit(Task(lambda: bool(over.wait(30)) and None, f"10.1.0.{number}", ""))
+    gate.opened.set()
+    until(lambda: pool.is_behind)
+    began = clock.steady()
+    try:
+        while gate.done == 0:
+            time.sleep(0.002)
+            pool.relieve(clock.steady())
+        assert clock.steady() - began < 0.8  # it would go on by itself after a second
+    finally:
+        over.set()
