@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from certificates import Certificate, make_certificate
-from scripted import Scripted, get, until_gone, upstream
+from certificates import Certificate
+from scripted import Scripted, get, upstream
 
 from pyproxycache.errors import BrokenOff
 from pyproxycache.facts import Facts
@@ -20,16 +20,6 @@ from pyproxycache.upstream.exchange import Exchange
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 BODY = b"0123456789"
 LONG = 20.0
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
-
-
-@pytest.fixture(params=[False, True], ids=["plain", "tls"])
-def tls(request: pytest.FixtureRequest, certificate: Certificate) -> ssl.SSLContext | None:
-    return certificate.server() if request.param else None
 
 
 class Later:
@@ -46,8 +36,6 @@ class Later:
         for piece in others:
             time.sleep(0.02)
             connection.sendall(piece)
-        if b"".join(self._pieces).endswith(BODY):
-            until_gone(connection)
 
 
 def exchange_with(origin: Scripted, certificate: Certificate) -> Exchange:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from certificates import Certificate, make_certificate
+from certificates import Certificate
 from scripted import OK, Scripted, get, upstream
 
 from pyproxycache.facts import Facts
@@ -19,16 +19,6 @@ from pyproxycache.upstream.client import Upstream
 
 FAKE = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\nEVIL"
 TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\n"
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
-
-
-@pytest.fixture(params=[False, True], ids=["plain", "tls"])
-def tls(request: pytest.FixtureRequest, certificate: Certificate) -> ssl.SSLContext | None:
-    return certificate.server() if request.param else None
 
 
 @pytest.fixture
