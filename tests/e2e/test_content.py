@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from certificates import Certificate, make_certificate
+from certificates import Certificate
 from harness import Proxy
 from origin import Origin
 from raw import Conversation, request
@@ -64,11 +64,6 @@ def serving(certificate: Certificate | None) -> Iterator[IgnorantServer]:
         finally:
             server.shutdown()
             thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
 
 
 @pytest.fixture(scope="module")

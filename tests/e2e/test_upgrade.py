@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from certificates import Certificate, make_certificate
+from certificates import Certificate
 from harness import Proxy
 from origin import Generated
 from raw import Conversation, request
@@ -29,11 +29,6 @@ SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade, X-Hop\r\n"
     b"X-Hop: 1\r\nSec-WebSocket-Accept: cba\r\n\r\n"
 )
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
 
 
 def echo(connection: socket.socket) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from certificates import Certificate, make_certificate
+from certificates import Certificate
 from harness import Proxy, Reply
 from origin import Asked, Generated, Origin
 from raw import Conversation, request
@@ -24,11 +24,6 @@ FRESH = {"etag": '"v1"', "cache_control": "max-age=3600"}
 
 def status_of(reply: Reply) -> str:
     return (reply.get("Cache-Status") or "").partition("; ")[2].partition("; key=")[0]
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from certificates import Certificate, make_certificate
+from certificates import Certificate
 from scripted import OK, Scripted, get, until_gone, upstream
 
 from pyproxycache.errors import Forbidden, LoopDetected, UpstreamMalformed, UpstreamUnreachable
@@ -22,11 +22,6 @@ from pyproxycache.upstream.far_end import Switched
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX: 1\r\nX: 2\r\n\r\n"
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: chat\r\nConnection: upgrade\r\n\r\n"
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
 
 
 def noting(request: Request) -> tuple[Request, list[Head]]:

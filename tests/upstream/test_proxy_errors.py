@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 import pytest
-from certificates import Certificate, make_certificate
+from certificates import Certificate
 from scripted import Scripted, get, until_gone, upstream
 
 from pyproxycache.errors import Forbidden, ProxyError, UpstreamTimeout
@@ -20,11 +20,6 @@ from pyproxycache.options import ParentOptions
 from pyproxycache.upstream import dialling
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
 
 
 def failing(act: Callable[[], object]) -> ProxyError:

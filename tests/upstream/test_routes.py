@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from certificates import Certificate, make_certificate
+from certificates import Certificate
 from scripted import OK, Scripted, get, read_head, until_gone, upstream
 
 from pyproxycache.errors import BrokenOff, ConfigError, Forbidden, LoopDetected, UpstreamUnreachable
@@ -17,11 +17,6 @@ from pyproxycache.facts import Facts, OriginConnected
 from pyproxycache.messages import Authority, Request, Url
 from pyproxycache.options import ParentOptions
 from pyproxycache.upstream.client import Upstream
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
 
 
 def fetch(client: Upstream, request: Request) -> bytes:

@@ -83,14 +83,13 @@ def test_few_slow_ones_do_not_hold_up_the_rest() -> None:
 # Threads that say that they wait.
 
 
-class Gate:
-    """Tasks that wait at a gate, and say so; `waiting` are there, `most` worked at a time behind it."""
+class Gate(Crowd):
+    """Tasks that wait at a gate, and say so, before they do their work; `waiting` have come to it."""
 
     def __init__(self, work: Callable[[], None] = lambda: None) -> None:
+        super().__init__(work)
         self.opened = threading.Event()
-        self._work = work
-        self._changed = threading.Condition()
-        self.waiting = self.working = self.most = self.done = 0
+        self.waiting = 0
 
     def run(self) -> None:
         with self._changed:
@@ -98,14 +97,7 @@ class Gate:
             self._changed.notify_all()
         with Blocking():
             assert self.opened.wait(30)
-        with self._changed:
-            self.working += 1
-            self.most = max(self.most, self.working)
-        self._work()
-        with self._changed:
-            self.working -= 1
-            self.done += 1
-            self._changed.notify_all()
+        super().run()
 
     def come(self, pool: AdaptivePool, count: int) -> None:
         for number in range(count):

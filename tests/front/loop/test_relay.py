@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from certificates import Certificate, make_certificate
+from certificates import Certificate
 from inprocess import Front
 from raw import Conversation, request
 from scripted import Scripted, until_gone
@@ -31,11 +31,6 @@ from pyproxycache.options import ConnectOptions
 from pyproxycache.outcome import Result
 
 LARGE = random.Random(1).randbytes(3 << 20)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
 
 
 @dataclass(frozen=True)
