@@ -96,3 +96,14 @@ def test_one_that_is_too_long_is_not_waited_for(certificate: Certificate) -> Non
         assert time.monotonic() - began < LONG / 2
         later.released.set()
         assert drained(exchange.read) == BODY
+
+
+def test_a_body_is_whole_wherever_head_and_body_are_cut(
+    tls: ssl.SSLContext | None, certificate: Certificate
+) -> None:
+    whole = HEAD + BODY
+    for cut in range(1, len(whole)):
+        later = Later(whole[:cut], whole[cut:])
+        later.released.set()
+        with Scripted([later], tls=tls) as origin:
+            assert exchange_with(origin, certificate).at_hand(100, LONG) == BODY, cut
