@@ -6,14 +6,13 @@ import contextlib
 import logging
 import resource
 import threading
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 from pyproxycache import clock
 from pyproxycache.blocking import work_in
-from pyproxycache.front.loop.turns import Queue, Shares, Task, Turns, shares_of
+from pyproxycache.front.loop.turns import Queue, Returning, Shares, Task, Turns, shares_of
 
 log = logging.getLogger("pyproxycache")
 
@@ -44,15 +43,6 @@ class _ProcessUse:
         return self.computed - before.computed > _BUSY * seconds or self.taken_away > before.taken_away
 
 
-class _Returning:
-    """A thread that has waited, and waits for a place since then (monotonic seconds)."""
-
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self.has_place = threading.Lock()  # released when it has
-        self.has_place.acquire()
-
-
 class AdaptivePool:
     """Runs tasks in up to `most` threads, as few at a time as keep the processor busy.
 
@@ -66,13 +56,13 @@ class AdaptivePool:
     def __init__(self, most: int, shares: Shares | None = None) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._tasks = Queue()
+        self._queue = Queue()
         self._turns = Turns(shares or shares_of(most, None, None))
         self._idle: list[_Thread] = []
         self._running = 0
         self._away = 0  # threads that wait, beside those that run
         self._aside = 0  # those of them that wait for their clients
-        self._returning: deque[_Returning] = deque()
+        self._returning = 0  # threads that have waited, and wait for a place
         self._at_once = self._fewest = min(AT_ONCE, most)
         self._taken = clock.steady()  # when a task or a thread last got a place
         self._looked, self._usage = self._taken, _ProcessUse.now()
@@ -80,7 +70,7 @@ class AdaptivePool:
     @property
     def is_behind(self) -> bool:
         """Whether tasks or threads wait for a place, so that relieve() is to be called every PATIENCE."""
-        return bool(self._tasks or self._returning)
+        return bool(self._queue)
 
     def submit(self, task: Task) -> None:
         """Have a thread run the task soon, in its turn if it has an origin; it must not raise."""
@@ -89,7 +79,7 @@ class AdaptivePool:
                 self._turns.wait(task)
                 return
             if not self._has_place():
-                self._tasks.append(task, clock.steady())
+                self._queue.append(task, clock.steady())
                 return
             self._running += 1
         self._give(task)
@@ -124,7 +114,7 @@ class AdaptivePool:
         try:
             yield
         finally:
-            self.come_back()
+            self.come_back(task.client)
             with self._lock:
                 self._aside -= 1
                 if task.origin:
@@ -139,20 +129,21 @@ class AdaptivePool:
         for task in more:
             self._give(task)
 
-    def come_back(self) -> None:
-        """Wait for a place for this thread, which has waited for what it left for."""
+    def come_back(self, client: str) -> None:
+        """Wait for a place for this thread, which has waited for what the client's task left for."""
         with self._lock:
             self._away -= 1
             if self._running < self._at_once:
                 self._running += 1
                 return
-            returning = _Returning(clock.steady())
-            self._returning.append(returning)
+            returning = Returning(client)
+            self._queue.come_back(returning, clock.steady())
+            self._returning += 1
         if returning.has_place.acquire(timeout=_LONGEST_RETURN):
             return
         with self._lock:
-            if returning in self._returning:
-                self._returning.remove(returning)
+            if self._queue.withdraw(returning):
+                self._returning -= 1
                 self._running += 1
 
     def withdraw(self, task: Task) -> bool:
@@ -164,35 +155,28 @@ class AdaptivePool:
         """End the task's turn at its origin, and queue the tasks that get theirs; with the lock held."""
         if task.origin:
             for following in self._turns.give_back(task):
-                self._tasks.append(following, clock.steady())
+                self._queue.append(following, clock.steady())
 
     def _has_place(self) -> bool:
         """Whether there is a place and a thread for a further task; with the lock held."""
-        threads = self._running + self._away + len(self._returning) - self._aside
+        threads = self._running + self._away + self._returning - self._aside
         return self._running < self._at_once and threads < self._most
 
     def _next_ones(self) -> list[Task]:
-        """Give free places to threads that have waited, and to tasks, which are taken; with the lock held.
-
-        Whoever has waited longer comes first.
-        """
+        """Give free places to threads that have waited, and to tasks, taking these; with the lock held."""
         tasks: list[Task] = []
         while self._running < self._at_once:
-            may_begin = len(self._tasks) > 0 and self._has_place()
-            if self._returning and not (may_begin and self._tasks.since < self._returning[0].since):
-                self._returning.popleft().has_place.release()
-                self._taken = clock.steady()
-            elif may_begin:
-                tasks.append(self._take())
-            else:
+            following = self._queue.popleft(may_begin=self._has_place())
+            if following is None:
                 break
+            self._taken = clock.steady()
             self._running += 1
+            if isinstance(following, Task):
+                tasks.append(following)
+            else:
+                self._returning -= 1
+                following.has_place.release()
         return tasks
-
-    def _take(self) -> Task:
-        """Take the next queued task; with the lock held."""
-        self._taken = clock.steady()
-        return self._tasks.popleft()
 
     def relieve(self, now: float) -> None:
         """Let more tasks run at a time if the running ones leave the processor idle, else fewer.
@@ -202,7 +186,7 @@ class AdaptivePool:
         with self._lock:
             if not self.is_behind:
                 return
-            is_first_look = self._looked < self._waiting_since()
+            is_first_look = self._looked < self._queue.since
             if not is_first_look and now - self._looked < PATIENCE:
                 return
             usage = _ProcessUse.now()
@@ -217,11 +201,6 @@ class AdaptivePool:
             tasks = self._next_ones()
         for task in tasks:
             self._give(task)
-
-    def _waiting_since(self) -> float:
-        """Since when a task or a thread has waited for a place (monotonic); with the lock held."""
-        tasks = [self._tasks.since] if self._tasks else []
-        return min(tasks + [one.since for one in self._returning])
 
     def settle(self) -> None:
         """Let fewer tasks run at a time if fewer will do; called about once a second."""
@@ -242,7 +221,7 @@ class AdaptivePool:
             with self._lock:
                 self._running -= 1
                 self._at_once = max(1, self._running)
-                self._tasks.append(task, clock.steady())
+                self._queue.append(task, clock.steady())
 
     def next_task(self, thread: _Thread, done: Task) -> Task | None:
         """The next task of a thread that is done with one; None: the thread waits until it is given one."""
@@ -273,8 +252,14 @@ class _Thread:
         self._task = task
         self._given.release()
 
+    def leave(self) -> None:
+        self._threads.leave()
+
+    def come_back(self) -> None:
+        self._threads.come_back(self._task.client)
+
     def _run(self) -> None:
-        work_in(self._threads)
+        work_in(self)
         while True:
             try:
                 self._task.run()

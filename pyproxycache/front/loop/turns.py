@@ -1,7 +1,9 @@
-"""Limits how many requests wait for origins at a time: for each origin, for each client, and in all."""
+"""Limits how many requests wait for origins at a time, and has clients take turns for places."""
 
 from __future__ import annotations
 
+import math
+import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -169,35 +171,97 @@ class Turns:
         )
 
 
-class Queue:
-    """Tasks that wait for a thread, and since when; clients take turns."""
+class Returning:
+    """A thread that has waited for something in a client's task, and waits for a place now."""
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+        self.has_place = threading.Lock()  # released when it has
+        self.has_place.acquire()
+
+
+class _OfClient:
+    """What one client has in a Queue, each with the time when it came (monotonic seconds)."""
 
     def __init__(self) -> None:
-        self._of: OrderedDict[str, deque[tuple[Task, float]]] = OrderedDict()
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
+        self.tasks: deque[tuple[Task, float]] = deque()
+        self.returning: OrderedDict[Returning, float] = OrderedDict()
 
     @property
     def since(self) -> float:
-        """When the next task was queued (monotonic seconds); there has to be one."""
-        return next(iter(self._of.values()))[0][1]
+        """When the first of them came."""
+        return min(self._first_task, self._first_thread)
+
+    def popleft(self, *, may_begin: bool) -> Task | Returning:
+        """Take the first of them; no task unless one `may_begin`."""
+        if may_begin and self._first_task < self._first_thread:
+            return self.tasks.popleft()[0]
+        return self.returning.popitem(last=False)[0]
+
+    @property
+    def _first_task(self) -> float:
+        return self.tasks[0][1] if self.tasks else math.inf
+
+    @property
+    def _first_thread(self) -> float:
+        return next(iter(self.returning.values()), math.inf)
+
+
+class Queue:
+    """Tasks that wait for a thread, and threads that have waited and want to go on; clients take turns.
+
+    What is one client's own comes in its order. Nothing here takes longer for more clients.
+    """
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, _OfClient] = OrderedDict()
+        self._with_threads: OrderedDict[str, _OfClient] = OrderedDict()  # those of them that have any
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    @property
+    def since(self) -> float:
+        """Since when the first of the client whose turn it is has waited (monotonic seconds)."""
+        return next(iter(self._of.values())).since
 
     def append(self, task: Task, now: float) -> None:
-        self._of.setdefault(task.client, deque()).append((task, now))
-        self._count += 1
+        """Queue a task."""
+        self._of.setdefault(task.client, _OfClient()).tasks.append((task, now))
 
-    def popleft(self) -> Task:
-        """Take the next task of the client whose turn it is."""
-        client, tasks = next(iter(self._of.items()))
-        task, _since = tasks.popleft()
-        self._count -= 1
-        if tasks:
-            self._of.move_to_end(client)
-        else:
+    def come_back(self, returning: Returning, now: float) -> None:
+        """Queue a thread."""
+        of_client = self._of.setdefault(returning.client, _OfClient())
+        of_client.returning[returning] = now
+        self._with_threads[returning.client] = of_client
+
+    def popleft(self, *, may_begin: bool) -> Task | Returning | None:
+        """Take what is next of the client whose turn it is; no task unless one `may_begin`."""
+        clients = self._of if may_begin else self._with_threads
+        if not clients:
+            return None
+        client, of_client = next(iter(clients.items()))
+        found = of_client.popleft(may_begin=may_begin)
+        self._of.move_to_end(client)
+        if client in self._with_threads:
+            self._with_threads.move_to_end(client)
+        self._tidy(client, of_client)
+        return found
+
+    def withdraw(self, returning: Returning) -> bool:
+        """Take the thread out of the queue; tells whether it was there."""
+        of_client = self._with_threads.get(returning.client)
+        if of_client is None or of_client.returning.pop(returning, None) is None:
+            return False
+        self._tidy(returning.client, of_client)
+        return True
+
+    def _tidy(self, client: str, of_client: _OfClient) -> None:
+        """Forget a client that has nothing here any more."""
+        if not of_client.returning:
+            self._with_threads.pop(client, None)
+        if not (of_client.returning or of_client.tasks):
             del self._of[client]
-        return task
 
 
 def _count_down(counter: Counter[_Name], name: _Name) -> None:

@@ -84,12 +84,15 @@ def test_few_slow_ones_do_not_hold_up_the_rest() -> None:
 
 
 class Gate(Crowd):
-    """Tasks that wait at a gate, and say so, before they do their work; `waiting` have come to it."""
+    """Tasks that wait at a gate, and say so, before they do their work.
+
+    `waiting` have come to it, `passed` want to work behind it.
+    """
 
     def __init__(self, work: Callable[[], None] = lambda: None) -> None:
         super().__init__(work)
         self.opened = threading.Event()
-        self.waiting = 0
+        self.waiting = self.passed = 0
 
     def run(self) -> None:
         with self._changed:
@@ -97,6 +100,9 @@ class Gate(Crowd):
             self._changed.notify_all()
         with Blocking():
             assert self.opened.wait(30)
+            with self._changed:
+                self.passed += 1
+                self._changed.notify_all()
         super().run()
 
     def come(self, pool: AdaptivePool, count: int) -> None:
@@ -141,6 +147,25 @@ def test_who_has_waited_goes_before_who_comes() -> None:
     over.release()
     assert new.wait_for(lambda: new.done == 1)
     assert order == ["has waited", "new"]
+    over.release(AT_ONCE)
+
+
+def test_threads_of_one_client_that_have_waited_go_in_turn_with_another_client() -> None:
+    order: list[str] = []
+    pool, over = AdaptivePool(64), threading.Semaphore(0)
+    gate = Gate(lambda: order.append("one of many"))
+    for _ in range(20):
+        pool.submit(Task(gate.run, "10.0.0.1", ""))
+    assert gate.wait_for(lambda: gate.waiting == 20)
+    for number in range(AT_ONCE):  # all places
+        pool.submit(Task(lambda: over.acquire(timeout=30) and None, f"10.1.0.{number}", ""))
+    gate.opened.set()
+    assert gate.wait_for(lambda: gate.passed == 20)
+    until(lambda: pool.is_behind)
+    pool.submit(Task(lambda: order.append("alone"), "10.0.0.2", ""))
+    over.release()
+    assert gate.wait_for(lambda: gate.done == 20)
+    assert "alone" in order[:4]
     over.release(AT_ONCE)
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
-from pyproxycache.front.loop.turns import Queue, Shares, Task, Turns, shares_of
+from pyproxycache.front.loop.turns import Queue, Returning, Shares, Task, Turns, shares_of
 from pyproxycache.net.one_client import client_of
 
 
@@ -102,7 +102,45 @@ def test_tasks_of_clients_come_in_turn() -> None:
     for number, name in enumerate(("a1 X", "a2 X", "a3 X", "b1 X")):
         queue.append(task(name), float(number))
     assert queue.since == 0.0
-    assert [names[queue.popleft()] for _ in range(len(queue))] == ["a1 X", "b1 X", "a2 X", "a3 X"]
+    assert [names[one] for one in all_of(queue)] == ["a1 X", "b1 X", "a2 X", "a3 X"]
+
+
+def all_of(queue: Queue, *, may_begin: bool = True) -> list[Task | Returning]:
+    """What the queue gives, one after the other."""
+    return list(iter(lambda: queue.popleft(may_begin=may_begin), None))
+
+
+def test_threads_of_clients_come_in_turn_with_their_tasks() -> None:
+    queue = Queue()
+    threads = [Returning(client) for client in "aaab"]
+    for number, thread in enumerate(threads[:3]):
+        queue.come_back(thread, float(number))
+    queue.append(task("a1 X"), 3.0)
+    begins = task("b1 X")
+    queue.append(begins, 4.0)
+    queue.come_back(threads[3], 5.0)
+    assert all_of(queue)[:4] == [threads[0], begins, threads[1], threads[3]]
+    assert not queue
+
+
+def test_threads_come_in_turn_while_no_task_may_begin() -> None:
+    queue = Queue()
+    waits = task("c1 X")
+    queue.append(waits, 0.0)
+    threads = [Returning(client) for client in "aab"]
+    for number, thread in enumerate(threads):
+        queue.come_back(thread, float(number))
+    assert all_of(queue, may_begin=False) == [threads[0], threads[2], threads[1]]
+    assert all_of(queue) == [waits]
+    assert not queue
+
+
+def test_a_thread_is_withdrawn_once() -> None:
+    queue, thread = Queue(), Returning("a")
+    queue.come_back(thread, 0.0)
+    assert queue.withdraw(thread)
+    assert not queue.withdraw(thread)
+    assert not queue
 
 
 @pytest.mark.parametrize(
