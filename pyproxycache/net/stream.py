@@ -54,7 +54,7 @@ class Stream(Protocol):
         """Have close() reset the connection, so that the peer does not take it for a proper end."""
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, which is a proper end to the peer unless it was reset or has failed."""
 
     def fileno(self) -> int:
         """The descriptor, for waiting; -1 once it is closed."""
@@ -107,12 +107,13 @@ class TlsStream:
 
     ends_one_way = False
 
-    __slots__ = ("_failure", "_sock", "recv_waits_for", "send_waits_for")
+    __slots__ = ("_failure", "_is_reset", "_sock", "recv_waits_for", "send_waits_for")
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
         """The stream owns the socket from then on."""
         sock.setblocking(False)
         self._sock = sock
+        self._is_reset = False
         self._failure: OSError | None = None  # met after bytes that were returned; the next recv raises it
         self.recv_waits_for: int = select.POLLIN
         self.send_waits_for: int = select.POLLOUT
@@ -171,15 +172,22 @@ class TlsStream:
 
     def half_close(self) -> None:
         """Send TLS's closing message, if the peer is still there, and shut down the sending side."""
-        with contextlib.suppress(OSError, ValueError):
-            self._sock.unwrap()
+        self._say_the_end()
         socket.socket.shutdown(self._sock, socket.SHUT_WR)
 
     def reset(self) -> None:
+        self._is_reset = True
         _have_reset(self._sock)
 
     def close(self) -> None:
+        if not self._is_reset:
+            self._say_the_end()  # RFC 9112 section 9.8 wants it of both ends
         self._sock.close()
+
+    def _say_the_end(self) -> None:
+        """Send TLS's closing message, as far as there is room, and wait for no answer to it."""
+        with contextlib.suppress(OSError, ValueError):
+            self._sock.unwrap()
 
     def fileno(self) -> int:
         return self._sock.fileno()

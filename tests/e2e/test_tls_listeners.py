@@ -306,6 +306,29 @@ def test_clients_of_both_schemes_wait_for_their_own_answer(
 # What clients do wrong.
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_an_end_of_a_connection_is_told_in_tls(
+    secured: Secured, origin: Origin, version: ssl.TLSVersion
+) -> None:
+    """Where the end of the connection is that of the answer, only TLS's closing message makes it a proper
+    one (RFC 9112 section 9.8)."""
+    origin.put("/known", b"known", cache_control=FRESH)
+    origin.put("/ends", b"ends", chunked=True, cache_control="no-store")
+    context = secured.context()
+    context.maximum_version = version
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+    oneshot = "HTTP/1.1\r\nHost: origin\r\nConnection: close"
+    for path in ("/known", "/known", "/ends"):
+        for rest in ("HTTP/1.0", oneshot.replace("origin", f"{origin.host}:{origin.port}")):
+            plain = socket.create_connection(secured.address, 10)
+            with context.wrap_socket(
+                plain, server_hostname="localhost", suppress_ragged_eofs=False
+            ) as client:
+                client.sendall(f"GET {origin.url(path)} {rest}\r\n\r\n".encode())
+                got = b"".join(iter(lambda: client.recv(1 << 16), b""))
+            assert path[1:].encode() in got
+
+
 @pytest.mark.parametrize("is_slow", [False, True])
 def test_plain_http_is_told_that_this_is_tls(secured: Secured, is_slow: bool) -> None:
     asked = request("GET http://h/x")

@@ -156,6 +156,13 @@ def test_the_end_is_told_behind_all_that_was_sent(ends: Ends) -> None:
     assert ends.there.recv(100) == b""
 
 
+def test_who_closes_says_so(ends: Ends) -> None:
+    ends.here.send(b"last words")
+    ends.here.close()
+    assert received(ends.there, 1000) == b"last words"
+    assert ends.there.recv(100) == b""
+
+
 def test_one_direction_ends_alone_where_the_stream_says_so(ends: Ends) -> None:
     ends.here.half_close()
     assert received(ends.there, 1) == b""
