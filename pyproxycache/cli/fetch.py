@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -14,20 +13,19 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import click
 import requests
-from requests.adapters import HTTPAdapter
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 from urllib3.exceptions import HTTPError, IncompleteRead
 
-from pyproxycache import __version__, clock
+from pyproxycache import clock
 from pyproxycache.cli.address import CacheAddress, cache_url, usable_address, usable_listener
+from pyproxycache.cli.cache_session import TIMEOUTS, check_reachable, session_with
 from pyproxycache.cli.common import (
     PROBLEMS,
     WRONG_USAGE,
@@ -46,10 +44,7 @@ from pyproxycache.units import format_size
 _BLOCK = 1 << 20
 _INTERRUPTED = 130
 _LISTEN, _UPSTREAM = "PYPROXYCACHE_LISTEN", "PYPROXYCACHE_UPSTREAM"
-_BUNDLE = "REQUESTS_CA_BUNDLE"
 _MOST_REDIRECTS = 10
-_TIMEOUTS = (10, 300)
-"""Seconds to connect, and for each wait for bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +114,7 @@ def fetch(
             WRONG_USAGE,
         )
     address = _cache_address(proxy, config_file)
-    _check_reachable(address.cache)
+    check_reachable(address.cache)
     fetched = _Fetching(address, show=not as_json).run(wanted, jobs)
     if as_json:
         print_json([asdict(one) for one in fetched])
@@ -155,20 +150,6 @@ def _fingerprint(path: Path) -> str:
     return hashlib.sha256(certificate).hexdigest()
 
 
-def _check_reachable(cache: str) -> None:
-    """End the command with a line if nobody accepts connections at the cache's URL."""
-    url = urlsplit(cache)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    try:
-        socket.create_connection((url.hostname, port), _TIMEOUTS[0]).close()
-    except OSError as error:
-        fail(
-            f"no cache answers at {cache} ({reason(error)}): start it with `pyproxycache serve`, or name"
-            " another one with --proxy",
-            PROBLEMS,
-        )
-
-
 class _Speed(ProgressColumn):
     """A column with bytes per second, in the units of all other figures."""
 
@@ -199,24 +180,6 @@ def _ending_on_interrupt(tell: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _Session(requests.Session):
-    """A session that leaves all redirects to its caller, also those to what is no URL."""
-
-    def get_redirect_target(self, _resp: requests.Response) -> str | None:
-        return None
-
-
-class _Fingerprinted(HTTPAdapter):
-    """Asks a cache that is known by its certificate, whatever names and authorities that has."""
-
-    def __init__(self, fingerprint: str) -> None:
-        self._fingerprint = fingerprint
-        super().__init__()
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, assert_fingerprint=self._fingerprint, **options)
 
 
 class _Fetching:
@@ -297,7 +260,7 @@ class _Fetching:
         target = self._address.address_of(url)
         for _ in range(_MOST_REDIRECTS):
             with self._session().get(
-                target, stream=True, timeout=_TIMEOUTS, allow_redirects=False
+                target, stream=True, timeout=TIMEOUTS, allow_redirects=False
             ) as response:
                 size = self._drain(response, bar)
                 said = response.headers
@@ -326,15 +289,7 @@ class _Fetching:
 
     def _session(self) -> requests.Session:
         if not hasattr(self._sessions, "session"):
-            session = _Session()
-            session.trust_env = False  # ask the cache, not a proxy that the environment names
-            session.verify = os.environ.get(_BUNDLE) or True
-            if self._address.fingerprint is not None:
-                session.verify = False  # by authorities; the certificate itself is compared
-                session.mount("https://", _Fingerprinted(self._address.fingerprint))
-            session.headers["Accept-Encoding"] = "identity"
-            session.headers["User-Agent"] = f"pyproxycache/{__version__}"
-            self._sessions.session = session
+            self._sessions.session = session_with(self._address)
         found: requests.Session = self._sessions.session
         return found
 
