@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyproxycache import clock
+from pyproxycache.blocking import Blocking
 from pyproxycache.errors import BadRequest
 from pyproxycache.http1.response_heads import Heads, ParsedHead
 from pyproxycache.messages import Authority, Request
@@ -153,7 +154,10 @@ class OriginConnection:
         poll = select.poll()
         poll.register(self._sock, select.POLLIN | select.POLLOUT)
         while True:
-            found = poll.poll(self.reader.patience() * 1000)
+            found = poll.poll(0)
+            if not found:
+                with Blocking():
+                    found = poll.poll(self.reader.patience() * 1000)
             if not found:
                 raise TimeoutError("the origin takes no more of the request")
             if found[0][1] != select.POLLOUT and self.reader.is_ready():

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scripted import OK, Scripted, get, upstream
 from splits import Property, cpu_within, everywhere, plain, somewhere
 
+from pyproxycache.blocking import work_in
 from pyproxycache.facts import Facts
 from pyproxycache.http1.response_heads import ParsedHead
 from pyproxycache.messages import Headers, Request, Url
@@ -116,3 +117,41 @@ def carry(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
     except OSError:
         pass
+
+
+class Places:
+    """Places for the thread that asks; `left` is released each time when it leaves its own."""
+
+    def __init__(self) -> None:
+        self.left = threading.Semaphore(0)
+
+    def leave(self) -> None:
+        self.left.release()
+
+    def come_back(self) -> None:
+        pass
+
+
+def test_who_waits_for_the_origin_to_take_content_leaves_the_place() -> None:
+    places, was_left, bodies = Places(), [], []
+
+    def takes_late(connection: socket.socket) -> None:
+        places.left.acquire()  # for the connection
+        was_left.append(places.left.acquire(timeout=5))
+        taken = 0
+        while taken < 32 << 20:
+            taken += len(connection.recv(1 << 20))
+        connection.sendall(OK)
+
+    def send(url: Url) -> None:
+        content = iter([bytes(32 << 20)])
+        work_in(places)
+        exchange = upstream().send(get(url, "POST", content, f"Content-Length: {32 << 20}"), Facts())
+        bodies.append(exchange.read())
+
+    with Scripted([takes_late]) as origin:
+        asking = threading.Thread(target=send, args=(origin.url(),))
+        asking.start()
+        asking.join(20)
+    assert was_left == [True]
+    assert bodies == [b"right"]
