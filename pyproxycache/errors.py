@@ -65,6 +65,14 @@ class BadRequest(ProxyError):
     proxy_error = "http_request_error"
 
 
+class ContentTooLarge(ProxyError):
+    """A request has more content than its route takes."""
+
+    status = 413
+    fault = Fault.CLIENT
+    proxy_error = "http_request_denied"
+
+
 class Forbidden(ProxyError):
     """The client may not use this cache, or may not reach what it asked for."""
 
@@ -81,10 +89,26 @@ class AuthenticationRequired(ProxyError):
     proxy_error = "http_request_denied"
 
 
+class TokenRefused(ProxyError):
+    """The client has to send a valid token for what it asks for; `headers` has the challenge (RFC 6750)."""
+
+    status = 401
+    fault = Fault.CLIENT
+    proxy_error = "http_request_denied"
+
+
 class TooManyTries(ProxyError):
     """Too many wrong passwords came from the client; `headers` has Retry-After."""
 
     status = 429
+    fault = Fault.CLIENT
+    proxy_error = "http_request_denied"
+
+
+class Misdirected(ProxyError):
+    """The request is for another origin than the one that its connection was made to."""
+
+    status = 421
     fault = Fault.CLIENT
     proxy_error = "http_request_denied"
 
@@ -137,10 +161,35 @@ class UpstreamError(ProxyError):
     proxy_error = "http_protocol_error"
 
 
+class UpstreamBusy(UpstreamError):
+    """The origin takes no more requests for a while; `headers` may have Retry-After."""
+
+    status = 429
+    proxy_error = "http_request_denied"
+
+
 class UpstreamUnreachable(UpstreamError):
     """There is no connection: the name does not resolve, or no address accepts one."""
 
     proxy_error = "destination_unavailable"
+
+
+class NoMemberLeft(UpstreamUnreachable):
+    """All members of a pool are out for now; `headers` has Retry-After."""
+
+    status = 503
+
+
+class ClientCertificateWanted(UpstreamUnreachable):
+    """The origin serves only clients that show a certificate in TLS: a tunnel alone leads there."""
+
+    proxy_error = "tls_alert_received"
+
+
+class Offline(UpstreamUnreachable):
+    """This cache is offline, and has not stored what was asked for."""
+
+    status = 504
 
 
 class RefusedByParent(UpstreamUnreachable):
@@ -157,8 +206,24 @@ class UpstreamTimeout(UpstreamError):
     proxy_error = "connection_read_timeout"
 
 
+class TokenCheckFailed(ProxyError):
+    """Whether a token is valid cannot be found out: who knows it fails; the text is for the log only."""
+
+    status = 503
+    fault = Fault.ORIGIN
+    proxy_error = "destination_unavailable"
+
+    @property
+    def public(self) -> str:
+        return "whether your token is valid cannot be found out now: try again later"
+
+
 class UpstreamMalformed(UpstreamError):
     """The answer is not valid HTTP/1.1 (RFC 9112)."""
+
+
+class WrongContent(UpstreamError):
+    """A body has another digest than is stated of it."""
 
 
 class BrokenOff(UpstreamError):

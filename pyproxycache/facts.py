@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from pyproxycache.announced import Announced
 from pyproxycache.errors import Fault
 from pyproxycache.messages import Url
 from pyproxycache.outcome import Forward, Outcome, Result
@@ -15,10 +16,29 @@ class Located(Struct, frozen=True):
     url: Url
 
 
+class Came(Struct, frozen=True):
+    """The request came this way, and is for this route or mirror, "" for none."""
+
+    way: str
+    route: str = ""
+
+
 class Authenticated(Struct, frozen=True):
     """The client has sent the right password of this user, whose name has a character for each byte."""
 
     user: str
+
+
+class Identified(Struct, frozen=True):
+    """The request has this id, by which it is found in the logs of others."""
+
+    request_id: str
+
+
+class EventDue(Struct, frozen=True):
+    """The request's route asks for an event of it, which tells this besides the record."""
+
+    announced: Announced
 
 
 class Attempted(Struct, frozen=True):
@@ -111,7 +131,10 @@ class RequestEnded(Struct, frozen=True):
 
 Fact = (
     Located
+    | Came
     | Authenticated
+    | Identified
+    | EventDue
     | Attempted
     | Forwarded
     | ForwardedAlone

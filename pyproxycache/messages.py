@@ -17,6 +17,15 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 # Schemes that authenticate a connection, not a request (RFC 4559 section 5), in credentials and challenges.
 _LOGS_IN = re.compile(r"(?:^|,)[ \t]*(?:ntlm|negotiate|nego2|kerberos)(?=[ \t,]|$)", re.IGNORECASE)
 
+# Segments that lead upwards, also where an origin decodes them or takes a backslash for a slash.
+_UPWARD = re.compile(r"(?:[/\\]|%2F|%5C)(?:\.|%2E){2}(?:[/\\;]|%2F|%5C|\Z)", re.IGNORECASE)
+
+
+STATED = "(stated)"
+"""Stands among field names for the digests that a mirror states of a file, where others state others."""
+MOST_OF_A_FILE = 16
+"""Repositories whose statements of one file are kept."""
+
 
 class Headers:
     """An immutable list of header fields, whose names are compared without case (RFC 9110 section 5)."""
@@ -153,10 +162,65 @@ def origin_of(url: str) -> str:
     return "/".join(url.split("/", 3)[:3])
 
 
+def leads_upward(path: str) -> bool:
+    """Whether an origin may take the path for another one further up, in whatever way it reads paths."""
+    return _UPWARD.search(path) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What the documents of one repository state of a file.
+
+    `repository` is the URL below which its packages are ("https://host/path/"), `digests` are pairs of
+    algorithm and hex. `document` is the URL of the document that stated it last, "" where that is not known
+    any more. `is_binding`: a body that differs is refused.
+    """
+
+    repository: str
+    digests: tuple[tuple[str, str], ...]
+    document: str = ""
+    is_binding: bool = True
+
+    @property
+    def text(self) -> str:
+        """The digests as one text, which is equal where they are."""
+        return " ".join(f"{algorithm}:{digest}" for algorithm, digest in sorted(self.digests))
+
+
 def without_query(url: str) -> str:
     """The URL for a log: its query, which may carry secrets, is replaced by "…"."""
     path, mark, _query = url.partition("?")
     return f"{path}?…" if mark else path
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAccess:
+    """What the cache's own credentials for an upstream open: the URLs below that of the upstream.
+
+    `space` is what one token of the upstream is good for, as a repository; None: it gives no tokens.
+    """
+
+    upstream: Url
+    space: str | None = None
+
+    def covers(self, url: Url) -> bool:
+        """Whether the URL is below the upstream's, in whatever way its origin reads the path."""
+        base = self.upstream.path.rstrip("/")
+        below = url.origin == self.upstream.origin and url.path.startswith(f"{base}/")
+        return below and not leads_upward(url.path)
+
+
+@dataclass(frozen=True, slots=True)
+class ByPool:
+    """How a request is sent that one of several upstreams answers: by the pool of this `name`.
+
+    `has_several`: there are several members indeed, and two answers may be of different ones. `host` is the
+    Host that they see; "": that of their URL.
+    """
+
+    name: str
+    has_several: bool = True
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +243,40 @@ class Request:
     """Called with each interim head of the answer before the final one (RFC 9110 section 15.2)."""
     cancellation: Cancellation | None = field(default=None, compare=False)
     """Breaks off what is done for the client if it leaves; None if no client waits for the answer."""
+    served: Callable[[Request, Entry], None] | None = field(default=None, compare=False)
+    """Told of the request as it was answered, and of the entry that the answer is made of."""
     login: ConnectionLogin | None = field(default=None, compare=False)
     """The connection at which the client has logged in; None if the request comes from no connection."""
+    follows_redirects: bool = False
+    """Whether the cache follows redirects itself, as if what they lead to were at this URL."""
+    destination: Authority | None = None
+    """The IP address and port that it is sent to, whatever its URL says; None: those of the URL's host."""
+    access: OwnAccess | None = None
+    """What it is sent with of the cache's own credentials, which no rule sees; None: nothing."""
+    repositories: tuple[str, ...] = ()
+    """The URLs of the mirror's upstreams by which it came, in their order; none if it came otherwise."""
+    patience: float | None = None
+    """Seconds until the answer has to begin; None: as for all."""
+    silence: float | None = None
+    """The longest wait for a byte of its body (seconds); None: as for all."""
+    stated: str | None = None
+    """The digests that the mirror states of the file where others state others; it selects the response."""
+    pool: ByPool | None = None
+    """The pool whose members may answer it, of which its URL names the first; None: the URL's origin."""
 
     def with_headers(self, headers: Headers) -> Self:
         """The request with these headers in place of its own."""
         return self if headers is self.headers else replace(self, headers=headers)
+
+    @property
+    def host(self) -> str:
+        """The Host that it is sent with."""
+        return (self.pool is not None and self.pool.host) or self.url.authority
+
+    @property
+    def far_end(self) -> str:
+        """Who is asked: the origin's host and port (the latter if not the default), or the destination."""
+        return self.url.authority if self.destination is None else str(self.destination)
 
     @property
     def logs_in(self) -> bool:
@@ -233,7 +325,9 @@ class ReuseTerms:
     `slot` is the place of the key's version, `version` its value. `varies` are all request fields that
     select among the entries of the key. `again`, if the answer is still being downloaded, joins another
     client to it: it takes the client's address and the Facts of its request, and returns None once that is
-    no longer possible. Without `again` the answer is stored.
+    no longer possible. Without `again` the answer is stored. Each time that it is given prolongs
+    `until` and `expires` to `slide` seconds from then, up to `last`; 0: it does not. With a `readmission`,
+    that decides first whether it is given.
     """
 
     entry: Entry
@@ -244,7 +338,23 @@ class ReuseTerms:
     born: float
     expires: float
     varies: tuple[str, ...]
+    slide: float = 0.0
+    last: float = 0.0
     again: Callable[[str, Any], Response | None] | None = None
+    readmission: Readmission | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Readmission:
+    """Decides anew of each request whether it gets an answer that memory may give again.
+
+    `decide` takes the client's IP address, the request's target and its header fields. It waits for
+    nothing, and gives the fields of these `names` (in lower case) that the answer has for this request;
+    None if a thread has to decide of it, as when it is refused.
+    """
+
+    decide: Callable[[str, str, Headers], tuple[tuple[str, str], ...] | None]
+    names: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +379,10 @@ class Entry:
     body's sha256 in hex, `size` its bytes, `part` the range that it is (None: the whole representation).
     `ttl` is the shortest lifetime that a request asked for. `peer` is the IP address it came from. `groups`
     are its cache groups (RFC 9875). `search` is the key without its query if No-Vary-Search lets other
-    queries find the entry, else empty. `id` is that of its row, 0 before it is stored.
+    queries find the entry, else empty. `is_proven`: the body has a safe digest that the URL or a document
+    states, so that it never changes. `is_disputed`: some repository states another digest of the file than
+    its body has. `id` is that of its row, 0 before it is stored. `used` is when it was served last, where
+    that prolongs its life; 0 otherwise.
     """
 
     key: str
@@ -284,7 +397,10 @@ class Entry:
     part: Part | None = None
     groups: tuple[str, ...] = ()
     search: str = ""
+    is_proven: bool = False
+    is_disputed: bool = False
     id: int = 0
+    used: float = field(default=0.0, compare=False)
 
     @property
     def status(self) -> int:

@@ -20,9 +20,11 @@ Age = Annotated[float, "age"]
 Timeout = Annotated[float, "timeout"]
 Network = Annotated[IPv4Network | IPv6Network, "network"]
 Address = Annotated[str, "address"]
+TcpAddress = Annotated[str, "TCP address"]
 OriginUrl = Annotated[Url, "origin url"]
-ProxyUrl = Annotated[Url, "proxy url"]
+ParentUrl = Annotated[Url, "parent url"]
 Folder = Annotated[Path, "path"]
+HostPattern = Annotated[str, "host pattern"]
 ParentException = Annotated[IPv4Network | IPv6Network | str, "host or network"]
 Count = Annotated[int, "count"]
 Port = Annotated[int, "port"]
@@ -31,6 +33,10 @@ CaselessRegex = Annotated[Pattern[str], "caseless pattern"]
 StatusSet = Annotated[str, "status"]
 FieldName = Annotated[str, "field name"]
 RealmText = Annotated[str, "realm"]
+Account = Annotated[str, "account"]
+Fingerprint = Annotated[str, "fingerprint"]
+SecretText = Annotated[str, "secret"]
+TextWithSecrets = Annotated[str, "text with secrets"]
 AccessLogPlace = Annotated[str, "access log"]
 Lifetime = Annotated[float | tuple[tuple[str, float], ...], "lifetime"]
 """One age for all statuses, or ages by status: "200", "2xx" or "any"."""
@@ -72,15 +78,34 @@ class ListenerOptions(Struct, frozen=True, kw_only=True):
         return "http" if self.tls is None else "https"
 
 
+class TransparentOptions(Struct, frozen=True, kw_only=True):
+    """The addresses to which a firewall redirects connections in HTTP and HTTPS."""
+
+    http: tuple[TcpAddress, ...] = ()
+    https: tuple[TcpAddress, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(self.schemes)
+
+    @property
+    def schemes(self) -> dict[str, str]:
+        """The scheme of each address."""
+        return {**dict.fromkeys(self.http, "http"), **dict.fromkeys(self.https, "https")}
+
+
 class Share(Struct, frozen=True, kw_only=True):
-    """A share of something: a percentage of the whole, or a fixed size in bytes."""
+    """A share of something: a percentage of the whole, but `most` bytes at most; or a size in bytes."""
 
     percent: float = 0.0
+    most: int | None = None
     size: int = 0
 
     def of(self, whole: int) -> int:
         """The share of a whole of this many bytes, in bytes."""
-        return max(self.size, int(self.percent / 100 * whole))
+        share = max(self.size, int(self.percent / 100 * whole))
+        return share if self.most is None else min(share, self.most)
 
 
 class StoreOptions(Struct, frozen=True, kw_only=True):
@@ -94,10 +119,22 @@ class StoreOptions(Struct, frozen=True, kw_only=True):
     path: Folder
     max_size: Size | None = 20 << 30
     unused: Age | None = 30 * 86400.0
-    reserve: Annotated[Share, "reserve"] = Share(percent=5.0)
+    reserve: Annotated[Share, "reserve"] = Share(percent=5.0, most=4 << 30)
     max_object: Annotated[Share, "object size"] | None = Share(percent=50.0)
     max_head: Size = 64 << 10
     verify: Annotated[Share, "share of bodies"] = Share(percent=10.0)
+
+
+class OriginTlsOptions(Struct, frozen=True, kw_only=True):
+    """What is expected in TLS of origins whose hosts fit one of these patterns.
+
+    The authorities in `ca_file` are trusted, too; lists of revoked certificates in it are obeyed. If there
+    are `certificates` (SHA-256 fingerprints, "AB:CD:..."), the origin's own has to be one of them.
+    """
+
+    hosts: tuple[HostPattern, ...]
+    ca_file: Folder | None = None
+    certificates: tuple[Fingerprint, ...] = ()
 
 
 class FetchOptions(Struct, frozen=True, kw_only=True):
@@ -110,7 +147,8 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     answer if a stale entry can be served. `not_storable_for`: how long a key is remembered as not storable.
     `range_ahead`: how many bytes behind the end of a growing file a range may begin and still wait for it.
     `abandoned` and `abandoned_of_origin` limit the downloads that go on without a client, in all and of one
-    origin. `drain` is the time that a stop leaves to running downloads.
+    origin. `drain` is the time that a stop leaves to running downloads. `offline`: no origin is asked for
+    anything, and entries answer at any age. Of `tls` the first item that fits an origin's host counts.
     """
 
     connect_timeout: Timeout = 10.0
@@ -126,8 +164,10 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     abandoned: Count = 64
     abandoned_of_origin: Count = 8
     drain: Age = 30.0
+    offline: bool = False
     tls_verify: bool = True
     ca_file: Folder | None = None
+    tls: tuple[OriginTlsOptions, ...] = ()
 
 
 class ProxyAuthOptions(Struct, frozen=True, kw_only=True):
@@ -140,11 +180,11 @@ class ProxyAuthOptions(Struct, frozen=True, kw_only=True):
 class ParentOptions(Struct, frozen=True, kw_only=True, rename={"exceptions": "except"}):
     """The parent proxy, and the hosts that are reached without it.
 
-    `credentials` is a file with user:password for it. An exception is a network, a host name, or
-    ".example.org" for a domain and all names below it (lower case).
+    `credentials` is a file with user:password for it. An exception is a network, or a pattern of hosts
+    (rules.host_patterns).
     """
 
-    url: ProxyUrl
+    url: ParentUrl
     credentials: Folder | None = None
     exceptions: tuple[ParentException, ...] = ()
 
@@ -157,6 +197,17 @@ class ConnectOptions(Struct, frozen=True, kw_only=True):
 
     ports: tuple[Port, ...] = (443, 80)
     idle: Timeout = 86400.0
+
+
+class InterceptOptions(Struct, frozen=True, kw_only=True, rename={"exceptions": "except"}):
+    """The hosts whose HTTPS is intercepted, and the exceptions of them.
+
+    `ca` is the folder of the certificate authority, None for the usual one.
+    """
+
+    hosts: tuple[HostPattern, ...] = ()
+    exceptions: tuple[HostPattern, ...] = ()
+    ca: Folder | None = None
 
 
 class GuardOptions(Struct, frozen=True, kw_only=True):
@@ -250,10 +301,27 @@ class RuleOptions(Struct, frozen=True, kw_only=True):
     query: Literal["ignore", "sort", "keep"] = "keep"
 
 
+class AdminOptions(Struct, frozen=True, kw_only=True):
+    """Where the operator asks the server, and who is the operator: who has the token, or is in `allow`.
+
+    None for `allow`: without a token those on this machine, with one nobody else. `hosts` are names by
+    which those without a token may ask.
+    """
+
+    listen: tuple[Address, ...] = ()
+    token: SecretText | None = None
+    allow: tuple[Network, ...] | None = None
+    hosts: tuple[HostPattern, ...] = ()
+
+
 class ServerOptions(Struct, frozen=True, kw_only=True):
-    """What the master process needs: addresses, numbers of processes and threads, and limits."""
+    """What the master process needs: addresses, numbers of processes and threads, and limits.
+
+    `redirected` are those of the addresses in `listen` to which a firewall redirects connections.
+    """
 
     listen: tuple[str, ...]
+    redirected: tuple[str, ...]
     workers: int
     threads: int
     drain: float

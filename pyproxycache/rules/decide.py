@@ -23,16 +23,19 @@ from pyproxycache.rules.decisions import (
 )
 from pyproxycache.rules.freshness import recency, stale_if_error_allowed
 from pyproxycache.rules.grammar import end_to_end
-from pyproxycache.rules.negotiation import NEGOTIATING, accepts_coding
+from pyproxycache.rules.negotiation import NEGOTIATING, accepts_coding, accepts_type
 from pyproxycache.rules.origin_answer import OriginAnswer
 from pyproxycache.rules.parts import Plan, plan, representation
 from pyproxycache.rules.policy import UrlRules
 from pyproxycache.rules.ranges import range_specs
 from pyproxycache.rules.representation import resumption_validator
 from pyproxycache.rules.reuse import judge
+from pyproxycache.rules.signed_urls import has_ended
 from pyproxycache.rules.validation import is_as_demanded, strip_conditionals, strong_tag, validators
-from pyproxycache.rules.variants import newest, select, vary_values
+from pyproxycache.rules.variants import implied_fields, newest, of_same_content, select, vary_values
 
+# To other methods an origin says 412 where the condition is not met, and no 304 (RFC 9110 section 13.1.2).
+_CONDITIONAL = ("GET", "HEAD", "QUERY")
 # Preconditions that go to the origin if no stored response meets them (RFC 9111 section 4.3.2).
 _FOR_THE_ORIGIN = ("If-Match", "If-Unmodified-Since")
 
@@ -47,16 +50,18 @@ def on_request(
     if request.method not in ("GET", "HEAD") and request.content_key is None:
         return Bypass(Forward.METHOD)
     asked = request_directives(request.headers)
-    if not asked.only_if_cached and _must_reach_origin(request, asked):
+    if not asked.only_if_cached and not rules.offline and _must_reach_origin(request, asked):
         return Bypass(Forward.REQUEST)
     fitting = select(entries, rules.key, request)
+    # A redirect to a signed address that has ended is of no use, not even to be validated.
+    fitting = [entry for entry in fitting if not has_ended(entry.head, now)]
     whole = newest([entry for entry in fitting if entry.part is None])
     reason = Forward.VARY_MISS if any(e.key == rules.key for e in entries) else Forward.URI_MISS
     if fitting:
         reason = Forward.MISS  # only parts, which may not be enough
     has_demands = not asked.only_if_cached and any(name in request.headers for name in _FOR_THE_ORIGIN)
     if whole is not None:
-        judged = judge(request, asked, whole, rules.for_head(whole.head), now)
+        judged = judge(request, asked, whole, rules.for_entry(whole), now)
         meets_demands = not has_demands or is_as_demanded(request.headers, whole.head)
         if isinstance(judged, Serve) and meets_demands:
             return judged
@@ -64,9 +69,10 @@ def on_request(
     if has_demands:
         return Bypass(Forward.REQUEST)
     parts = [entry for entry in fitting if entry.part is not None]
-    if parts and request.method == "GET":
+    if parts and request.method in ("GET", "HEAD"):
         assembled = _assemble(request, asked, parts, rules, now)
-        if assembled is not None and (isinstance(assembled, Assemble) or not asked.only_if_cached):
+        may_fetch = request.method == "GET" and not asked.only_if_cached
+        if assembled is not None and (isinstance(assembled, Assemble) or may_fetch):
             return assembled
     if asked.only_if_cached:
         return Refuse(504, "only-if-cached was asked for, and nothing stored can answer the request")
@@ -82,15 +88,23 @@ def validating(request: Request, stale: Entry | None, reason: Forward) -> Fetch:
     # If-Range is not sent: this cache evaluates it, as its answer may lack fields that other clients need.
     outbound = strip_conditionals(headers)
     if stale is not None:
-        outbound = Headers((*outbound, *validators(stale.head)))
+        if request.method in _CONDITIONAL:
+            outbound = Headers((*outbound, *validators(stale.head)))
     elif len(range_specs(request.headers)) == 1 and request.method == "GET":
         outbound = Headers((*outbound, *(field for field in headers if field[0].lower() == "range")))
     return Fetch(outbound, stale, reason)
 
 
+def together(request: Request, serve: Serve) -> Serve | Fetch:
+    """What to do instead of serving a fresh entry that is older than those that change with it."""
+    if request.method != "GET" or request_directives(request.headers).only_if_cached:
+        return serve
+    return validating(request, serve.entry, Forward.STALE)
+
+
 def with_variants(request: Request, fetch: Fetch, variants: Sequence[Entry]) -> Fetch:
     """The fetch, which also offers the entity tags of other stored variants (RFC 9111 section 4.3.1)."""
-    if fetch.stale is not None or not variants:
+    if fetch.stale is not None or not variants or request.method not in _CONDITIONAL:
         return fetch
     fetch = replace(fetch, reason=Forward.VARY_MISS)
     offered = tuple(variant for variant in variants if _may_be_offered(request, variant))
@@ -105,17 +119,51 @@ def _may_be_offered(request: Request, variant: Entry) -> bool:
     """Whether the variant answers the request too if a 304 names its entity tag.
 
     The tag has to be strong: several representations may share a weak one, and servers give the same one to
-    content in several codings. The requests may differ only in negotiation fields: the fields that a 304
-    leaves out are kept from the answer to another client.
+    content in several codings, and some to content of several types. The requests may differ only in
+    negotiation fields: the fields that a 304 leaves out are kept from the answer to another client.
     """
     names = [name for name, _value in variant.vary]
     values = zip(variant.vary, vary_values(names, request), strict=True)
     differing = {name for (name, old), (_name, new) in values if old != new}
-    coding = variant.headers.get("content-encoding")
+    coding, media_type = variant.headers.get("content-encoding"), variant.headers.get("content-type")
     return (
         strong_tag(variant.head) is not None
         and differing <= NEGOTIATING
+        and (media_type is None or accepts_type(request.headers.get("accept"), media_type))
         and accepts_coding(request.headers.get("accept-encoding"), coding)
+    )
+
+
+def offline_variant(
+    request: Request, variants: Sequence[Entry], rules: UrlRules, now: float
+) -> Serve | None:
+    """Where no origin can be asked: the newest variant for other requests that this one accepts, too.
+
+    The requests may differ only in negotiation fields; `now` is in seconds since the epoch.
+    """
+    accept, coding = request.headers.get("accept"), request.headers.get("accept-encoding")
+    fitting = [
+        entry
+        for entry in variants
+        if entry.part is None
+        and of_same_content(entry, request)
+        and _differing(request, entry) <= NEGOTIATING
+        and accepts_type(accept, entry.headers.get("content-type"))
+        and accepts_coding(coding, entry.headers.get("content-encoding"))
+    ]
+    entry = newest(fitting)
+    if entry is None or request.method not in ("GET", "HEAD"):
+        return None
+    judged = judge(request, request_directives(request.headers), entry, rules.for_head(entry.head), now)
+    return judged if isinstance(judged, Serve) else None
+
+
+def _differing(request: Request, entry: Entry) -> set[str]:
+    """The fields that select the entry, in which the request differs."""
+    names = [name for name, _value in entry.vary]
+    values = zip(entry.vary, vary_values(names, request), strict=True)
+    return {name for (name, old), (_name, new) in values if old != new} | (
+        implied_fields(request) - {*names}
     )
 
 
@@ -149,6 +197,21 @@ def on_head(
     return OriginAnswer(request, head, rules, request_time, response_time).decide_on_head(entry)
 
 
+def on_digest(
+    request: Request,
+    head: Head,
+    stale: Entry,
+    rules: UrlRules,
+    request_time: float,
+    response_time: float,
+) -> Freshen | ServeStale | None:
+    """What the answer to a HEAD says of a stale entry that is validated so; None if a GET has to tell.
+
+    Times are seconds since the epoch.
+    """
+    return OriginAnswer(request, head, rules, request_time, response_time).decide_on_digest(stale)
+
+
 def on_error(
     stale: Entry | None, rules: UrlRules, now: float, request: Request | None = None
 ) -> ServeStale | None:
@@ -159,7 +222,7 @@ def on_error(
     if stale is None:
         return None
     asked = None if request is None else request_directives(request.headers)
-    if stale_if_error_allowed(stale, rules.for_head(stale.head), now, asked):
+    if stale_if_error_allowed(stale, rules.for_entry(stale), now, asked):
         return ServeStale(stale, "origin-failed")
     return None
 
@@ -180,8 +243,10 @@ def _assemble(
     if chosen is None:
         return None
     used = chosen.used
-    judged = [judge(request, asked, e, rules.for_head(e.head), now) for e in used]
-    fresh = [serve.ttl for serve in judged if isinstance(serve, Serve) and not serve.stale]
+    judged = [judge(request, asked, e, rules.for_entry(e), now) for e in used]
+    fresh = [
+        serve.ttl for serve in judged if isinstance(serve, Serve) and (rules.offline or not serve.stale)
+    ]
     headers = strip_conditionals(end_to_end(request.headers))
     if chosen.missing:
         # If-Range validates the stored parts as well, so they may be stale.

@@ -7,6 +7,7 @@ from pyproxycache.rules.cache_control import RequestDirectives, ResponseDirectiv
 from pyproxycache.rules.grammar import delta_seconds, http_date, split_list
 from pyproxycache.rules.immutable import LIFETIME
 from pyproxycache.rules.policy import Policy
+from pyproxycache.rules.signed_urls import redirect_end
 
 HEURISTICALLY_CACHEABLE = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
 """Statuses that may be stored without explicit freshness (RFC 9110 section 15.1)."""
@@ -22,9 +23,21 @@ _HEURISTIC_CAP = 7 * 86400.0
 
 
 def effective_headers(head: Head, policy: Policy) -> Headers:
-    """The header fields without those that the policy ignores."""
+    """The header fields without those that the policy ignores, but with the directives it respects."""
     headers = head.headers
-    return headers.without(*policy.ignore) if policy.ignore else headers
+    if not policy.ignore:
+        return headers
+    kept = headers.without(*policy.ignore)
+    if policy.respected:
+        told = [_named(one) for one in split_list(headers.get("cache-control") or "")]
+        directives = ", ".join(name for name in told if name in policy.respected)
+        kept = kept.with_field("Cache-Control", directives) if directives else kept
+    return kept
+
+
+def _named(directive: str) -> str:
+    """The directive's name, in lower case and without its argument."""
+    return directive.partition("=")[0].strip().lower()
 
 
 def directives_of(head: Head, policy: Policy) -> ResponseDirectives:
@@ -68,9 +81,13 @@ def freshness_lifetime(
 
     Negative if it had expired before it was sent. `ttl` (seconds) is the lifetime that a request asks for:
     it replaces that of a 200 or 206, but can only shorten that of a response which must not be used stale.
-    `received` (epoch seconds) stands in for a missing Date.
+    `received` (epoch seconds) stands in for a missing Date. A redirect to a signed address lasts as long as
+    that at most, whatever says otherwise.
     """
     stated = _stated_lifetime(head, policy, received)
+    if (end := redirect_end(head)) is not None:
+        date = date_of(head.headers, "date")
+        return min(stated, end - (date if date is not None else received or end))
     if ttl is None or head.status not in (200, 206):
         return stated
     return min(stated, ttl) if directives_of(head, policy).never_stale else ttl
@@ -124,6 +141,20 @@ def entry_lifetime(entry: Entry, policy: Policy, ttl: float | None = None) -> fl
     return freshness_lifetime(entry.head, policy, ttl, entry.response_time)
 
 
+def remaining_lifetime(entry: Entry, policy: Policy, now: float, ttl: float | None = None) -> float:
+    """Seconds of freshness that are left to the entry at `now` (epoch seconds); not positive once stale.
+
+    `ttl` is that of the request, as for entry_lifetime.
+    """
+    lifetime, age = entry_lifetime(entry, policy, ttl), current_age(entry, now)
+    left = lifetime - age
+    if policy.longest is None:
+        return left
+    if 0 < entry.used <= now + CLOCK_TOLERANCE:
+        left = max(left, lifetime - max(0.0, now - entry.used))
+    return min(left, max(policy.longest, lifetime) - age)
+
+
 def request_accepts(asked: RequestDirectives, age: float, left: float, may_be_stale: bool) -> bool:
     """Whether the request's directives allow an entry of this age, with this much freshness left.
 
@@ -147,7 +178,7 @@ def stale_if_error_allowed(
     of them sets a limit, there is none.
     """
     directives = directives_of(entry.head, policy)
-    left = entry_lifetime(entry, policy) - current_age(entry, now)
+    left = remaining_lifetime(entry, policy, now)
     if directives.never_stale and (left <= 0 or directives.must_validate):
         return False
     allowed = directives.stale_if_error if policy.stale_if_error is None else policy.stale_if_error

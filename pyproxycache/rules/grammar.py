@@ -1,4 +1,4 @@
-"""The syntax of field values: lists, quoted strings, seconds, dates; and which fields are hop-by-hop."""
+"""The syntax of field values: lists, quoted strings, types, dates; and which fields are hop-by-hop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any, TypeVar, cast
 from pyproxycache.messages import Headers
 
 MAX_DELTA = 2**31
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""The statuses of redirects to the URL in Location (RFC 9110 section 15.4)."""
 
 _LONGEST_REMEMBERED = 512
 _MOST_REMEMBERED = 1024
@@ -171,3 +173,11 @@ def end_to_end(headers: Headers) -> Headers:
         return headers.lacking(HOP_BY_HOP)
     nominated = {option.lower() for option in split_list(options)}
     return headers.lacking((nominated - _NEVER_NOMINATED) | HOP_BY_HOP)
+
+
+def media_type(headers: Headers) -> str:
+    """The media type of the content, in lower case and without parameters (RFC 9110 section 8.3.1).
+
+    "" where no Content-Type tells it.
+    """
+    return (headers.get("content-type") or "").partition(";")[0].strip().lower()

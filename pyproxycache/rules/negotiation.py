@@ -113,6 +113,24 @@ def accepts_coding(accept_encoding: str | None, content_encoding: str | None) ->
     return all(weights.get(name, any_coding) > 0 for name in codings)
 
 
+def accepts_type(accept: str | None, content_type: str | None) -> bool:
+    """Whether Accept accepts content of this type (None: of an unknown one); parameters are left out.
+
+    RFC 9110 section 12.5.1: of the ranges that fit, the most specific one decides.
+    """
+    if not split_list(accept or ""):
+        return True
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    specific = {media_type: 2, f"{media_type.partition('/')[0]}/*": 1, "*/*": 0}
+    best = (-1, 0.0)
+    for item in split_list(accept or ""):
+        bare, weight = _without_weight(item)
+        found = specific.get(bare.partition(";")[0].strip().lower())
+        if found is not None:
+            best = max(best, (found, weight or 0.0))
+    return best[1] > 0
+
+
 def content_codings(content_encoding: str | None) -> tuple[str, ...]:
     """The codings in a Content-Encoding, aliases resolved, without "identity" (RFC 9110 section 8.4)."""
     names = [name.lower() for name in split_list(content_encoding or "")]

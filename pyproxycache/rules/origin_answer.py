@@ -15,7 +15,14 @@ from pyproxycache.rules.parts import part_of
 from pyproxycache.rules.policy import Policy, UrlRules
 from pyproxycache.rules.search_variance import search_base
 from pyproxycache.rules.storing import is_for_one, is_lasting, own_fields, stored_head, why_not_storable
-from pyproxycache.rules.validation import describes, freshen, matches_304, named_by_304, strip_validators
+from pyproxycache.rules.validation import (
+    describes,
+    freshen,
+    matches_304,
+    named_by_304,
+    states_same_digest,
+    strip_validators,
+)
 from pyproxycache.rules.variants import selecting_fields, vary_values
 
 
@@ -41,7 +48,7 @@ class OriginAnswer:
                 return ServeStale(fetch.stale, f"origin-{self.head.status}")
         policy = self._policy(self.head)
         headers = effective_headers(self.head, policy)
-        fields = selecting_fields(self.request, headers)
+        fields = selecting_fields(self.request, headers, policy.varies)
         reason = why_not_storable(self.request, self.head, policy, self.response_time)
         if reason is not None or fields is None:
             return self._pass(reason or "vary", fetch)
@@ -65,6 +72,18 @@ class OriginAnswer:
             return None
         if not described:
             return Forget(entry)
+        updated = self._freshened((entry,))
+        return Freshen(updated[0], kept=self._kept((entry,), updated))
+
+    def decide_on_digest(self, entry: Entry) -> Freshen | ServeStale | None:
+        """What the answer to a HEAD says of a stale entry; None if a GET has to tell."""
+        if self.head.status >= 500 or self.head.status == 429:
+            asked = request_directives(self.request.headers)
+            policy = self._policy(entry.head)
+            if stale_if_error_allowed(entry, policy, self.response_time, asked):
+                return ServeStale(entry, f"origin-{self.head.status}")
+        if self.head.status != 200 or not states_same_digest(entry.head, self.head):
+            return None
         updated = self._freshened((entry,))
         return Freshen(updated[0], kept=self._kept((entry,), updated))
 
@@ -101,7 +120,8 @@ class OriginAnswer:
     def _as_variant_of_request(self, variant: Entry) -> Entry | None:
         """The entry stored under this request's fields; None if the 304's Vary names other fields."""
         fields = [name for name, _value in variant.vary]
-        selecting = selecting_fields(self.request, effective_headers(self.head, self._policy(variant.head)))
+        policy = self._policy(variant.head)
+        selecting = selecting_fields(self.request, effective_headers(self.head, policy), policy.varies)
         if "vary" in self.head.headers and (selecting is None or not {*selecting} <= {*fields}):
             return None
         return replace(variant, id=0, vary=vary_values(fields, self.request))

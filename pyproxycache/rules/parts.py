@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pyproxycache.messages import Entry, Head, Headers, Part, Request
 from pyproxycache.rules.freshness import recency
-from pyproxycache.rules.grammar import end_to_end, parse_content_range
+from pyproxycache.rules.grammar import end_to_end, media_type, parse_content_range
 from pyproxycache.rules.ranges import (
     WHOLE,
     Selected,
@@ -136,9 +136,8 @@ def part_of(head: Head) -> Part | None:
     if head.status != 206:
         return None
     lines = head.headers.lines("content-range")
-    media_type = (head.headers.get("content-type") or "").partition(";")[0].strip(" \t").lower()
     span = parse_content_range(lines[0]) if len(lines) == 1 else None
-    if media_type in _MULTIPART or span is None:
+    if media_type(head.headers) in _MULTIPART or span is None:
         return None
     part, length = Part(*span), content_length(head)
     if length is None or length == part.length:
@@ -187,11 +186,14 @@ def plan(request: Request, parts: tuple[Entry, ...], now: float) -> Plan | None:
     """Plan the answer to a GET or HEAD out of parts (as from representation()).
 
     None if they are of no use: they have no wanted byte, the ranges wanted depend on an unknown length, or
-    the missing bytes could be of another representation. `now` is in seconds since the epoch.
+    the missing bytes could be of another representation; for a HEAD, if they are not the whole. `now` is in
+    seconds since the epoch.
     """
     if not parts:
         return None
     head, total = combined_head(parts), _total(parts)
+    if request.method == "HEAD" and not _are_whole(parts, total):
+        return None  # fields that their own requests did without would be missing
     if request.method == "HEAD" or is_not_modified(request.headers, head, now):
         return Plan(parts, head, total, WHOLE, ())
     wanted = _wanted(request.headers, head, total)
@@ -222,6 +224,10 @@ def segments(parts: Sequence[Entry], start: int, stop: int) -> tuple[Segment, ..
         found.append(Segment(start, min(reach, stop), furthest))
         start = reach
     return tuple(found)
+
+
+def _are_whole(parts: Sequence[Entry], total: int | None) -> bool:
+    return total is not None and all(segment.entry is not None for segment in segments(parts, 0, total))
 
 
 def _wanted(request_headers: Headers, head: Head, total: int | None) -> Selected | None:

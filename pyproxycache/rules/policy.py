@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from pyproxycache.messages import Head, Url
+from pyproxycache.messages import Entry, Head, Url
 from pyproxycache.rules.cache_key import QueryMode, cache_key
+from pyproxycache.rules.digests import is_of_file
+from pyproxycache.rules.host_patterns import HostPatterns
 from pyproxycache.rules.immutable import is_immutable
 
 # A stream of events may be silent for long; clients reconnect when it ends.
@@ -21,11 +23,17 @@ class Policy:
 
     `fresh` replaces the freshness lifetime (seconds). `stale_if_error` is how stale the response may be
     (seconds) to stand in for a failing origin, `stale_while_revalidate` how stale to be served while it is
-    validated; None: as the response says. `store_cookies`: Set-Cookie is stored and given to all clients,
+    validated; None: as the response says. `by_head`: it is validated by a HEAD, if that states the digest
+    (Docker-Content-Digest). `store_cookies`: Set-Cookie is stored and given to all clients,
     even if the response is not `public`. `immutable`: the content never changes, and only no-cache has it
-    validated. `ignore` names response fields that are treated as absent. `targets` names targeted fields,
-    of which the first valid one replaces Cache-Control (RFC 9213). All names are in lower case. `silence`
-    is the longest wait for a byte (seconds; None: `fetch.silence`).
+    validated. `at_any_age`: an entry answers all requests, however stale it is. `ignore` names response
+    fields that are treated as absent. `targets` names targeted fields, of which the first valid one
+    replaces Cache-Control (RFC 9213). All names are in lower case. `silence` is the longest wait for a byte
+    (seconds; None: `fetch.silence`). `public`: answers are for all clients, but those to requests with
+    cookies. `varies` names request fields (in lower case) that select the response, in Vary or not.
+    `respected` are directives that count although `ignore` has Cache-Control. `settled` names fields of
+    credentials that keep no answer from others: they are in `varies`, or were judged before. `longest`:
+    each use prolongs the lifetime to `fresh` from then, up to this age (seconds); None: no use does.
     """
 
     fresh: float | None = None
@@ -35,24 +43,39 @@ class Policy:
     no_store: bool = False
     store_cookies: bool = False
     immutable: bool = False
+    at_any_age: bool = False
+    by_head: bool = False
     silence: float | None = None
     query: QueryMode = QueryMode.KEEP
     targets: tuple[str, ...] = ()
+    public: bool = False
+    varies: frozenset[str] = frozenset()
+    respected: frozenset[str] = frozenset()
+    settled: frozenset[str] = frozenset()
+    longest: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Conditions of a rule, which all have to hold; None holds always. Patterns may match anywhere."""
+    """Conditions of a rule, which all have to hold; None holds always. Patterns may match anywhere.
 
+    `origin` is the URL's scheme, host and port, as in Url.origin. `host` and `hosts` are both of its host.
+    """
+
+    origin: str | None = None
     host: re.Pattern[str] | None = None
     path: re.Pattern[str] | None = None
     status: frozenset[int] | None = None
     content_type: re.Pattern[str] | None = None
+    hosts: HostPatterns | None = None
 
     def url_matches(self, url: Url) -> bool:
         """Whether the conditions on host and path hold."""
-        return (self.host is None or self.host.search(url.host) is not None) and (
-            self.path is None or self.path.search(url.path) is not None
+        return (
+            (self.origin is None or self.origin == url.origin)
+            and (self.host is None or self.host.search(url.host) is not None)
+            and (self.hosts is None or self.hosts.fits(url.host))
+            and (self.path is None or self.path.search(url.path) is not None)
         )
 
     @property
@@ -80,19 +103,21 @@ class Rule:
 class Policies:
     """All rules, of which the first that matches decides, and the names of the targeted fields that count.
 
-    `defaults`: known immutable paths are fresh for a year if no rule gives a lifetime.
+    `defaults`: known immutable paths are fresh for a year if no rule gives a lifetime. `offline`: no origin
+    is asked, and entries answer at any age.
     """
 
     rules: tuple[Rule, ...] = ()
     targets: tuple[str, ...] = ()
     defaults: bool = True
+    offline: bool = False
 
     def about(self, url: Url) -> UrlRules:
         """The rules for one URL."""
         rules = tuple(rule for rule in self.rules if rule.match.url_matches(url))
         known = next((rule.policy for rule in rules if rule.match.is_for_all_responses), Policy())
         key = cache_key(url, known.query)
-        return UrlRules(url.path, key, known.silence, rules, self.targets, self.defaults)
+        return UrlRules(url.path, key, known.silence, rules, self.targets, self.defaults, self.offline)
 
     def silence(self, url: Url, head: Head | None) -> float | None:
         """The longest wait for a byte (seconds), as from UrlRules.silence()."""
@@ -108,7 +133,8 @@ class UrlRules:
     """The rules whose conditions on the URL hold; the response decides which of them applies.
 
     `path` is the URL's path, `key` its cache key, `head_silence` the longest wait for a byte of the head
-    (seconds; None: `fetch.silence`).
+    (seconds; None: `fetch.silence`). `is_stated`: a safe digest is stated of the file, so that what has it
+    never changes.
     """
 
     path: str
@@ -117,6 +143,13 @@ class UrlRules:
     rules: tuple[Rule, ...]
     targets: tuple[str, ...]
     defaults: bool
+    offline: bool = False
+    is_stated: bool = False
+
+    @property
+    def slides(self) -> bool:
+        """Whether uses prolong the lifetime of some responses."""
+        return any(rule.policy.longest is not None for rule in self.rules)
 
     def silence(self, head: Head | None) -> float | None:
         """The longest wait for a byte of the body (seconds), or of the head if that is None.
@@ -134,11 +167,19 @@ class UrlRules:
 
     def for_head(self, head: Head) -> Policy:
         """The policy for the response with this head; a 206 has that of a 200."""
-        return self.for_response(_status(head), head.headers.get("content-type") or "")
+        policy = self.for_response(_status(head), head.headers.get("content-type") or "")
+        return _of_proven(policy) if self.is_stated and is_of_file(head) else policy
+
+    def for_entry(self, entry: Entry) -> Policy:
+        """The policy for a stored response: one that is proven never changes, whatever the rules say."""
+        policy = self.for_head(entry.head)
+        return _of_proven(policy) if entry.is_proven else policy
 
     def for_response(self, status: int, content_type: str) -> Policy:
         """The policy of the first matching rule, its `fresh` chosen by the status."""
         policy = self._by_rule(status, content_type)
+        if self.offline:
+            policy = replace(policy, at_any_age=True)
         if (
             self.defaults
             and status == 200
@@ -163,6 +204,10 @@ _NO_RULES = UrlRules("", "", None, (), (), defaults=False)
 def _status(head: Head) -> int:
     """The status that rules know the response by."""
     return 200 if head.status == 206 else head.status
+
+
+def _of_proven(policy: Policy) -> Policy:
+    return replace(policy, fresh=None, immutable=True)
 
 
 @lru_cache(16)

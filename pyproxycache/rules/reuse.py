@@ -8,7 +8,7 @@ from pyproxycache.messages import Entry, Request
 from pyproxycache.outcome import Forward
 from pyproxycache.rules.cache_control import RequestDirectives, request_directives
 from pyproxycache.rules.decisions import Serve
-from pyproxycache.rules.freshness import current_age, directives_of, entry_lifetime, request_accepts
+from pyproxycache.rules.freshness import current_age, directives_of, remaining_lifetime, request_accepts
 from pyproxycache.rules.policy import Policy, UrlRules
 from pyproxycache.rules.validation import is_not_modified
 
@@ -20,6 +20,8 @@ def judge(
     directives = directives_of(entry.head, policy)
     age, left = current_age(entry, now), _left(request, entry, policy, now)
     ttl = math.floor(left)
+    if policy.at_any_age:
+        return Serve(entry, age, ttl, stale=left <= 0)
     if directives.must_validate:
         return Forward.STALE
     if policy.fresh is not None and left > 0:
@@ -46,7 +48,7 @@ def _allows_stale(asked: RequestDirectives) -> bool:
 
 def is_usable(request: Request, entry: Entry, rules: UrlRules, now: float) -> bool:
     """Whether the entry may answer the request without asking the origin (RFC 9111 section 4)."""
-    policy = rules.for_head(entry.head)
+    policy = rules.for_entry(entry)
     return isinstance(judge(request, request_directives(request.headers), entry, policy, now), Serve)
 
 
@@ -55,7 +57,7 @@ def good_until(request: Request, entry: Entry, rules: UrlRules, now: float) -> f
 
     It is `now` if the time may change the answer in another way than by its age.
     """
-    policy = rules.for_head(entry.head)
+    policy = rules.for_entry(entry)
     asked = request_directives(request.headers)
     left, age = _left(request, entry, policy, now), current_age(entry, now)
     until = now + left
@@ -64,8 +66,9 @@ def good_until(request: Request, entry: Entry, rules: UrlRules, now: float) -> f
             until = min(until, now + asked.max_age - age)
         if asked.min_fresh is not None:
             until -= asked.min_fresh
+    last = until if policy.longest is None else max(until, now + policy.longest - age)
     same = is_not_modified(request.headers, entry.head, now) == is_not_modified(
-        request.headers, entry.head, until
+        request.headers, entry.head, last
     )
     return until if same else now
 
@@ -77,9 +80,9 @@ def time_to_live(request: Request, entry: Entry, rules: UrlRules, now: float) ->
 
 def freshness_left(request: Request, entry: Entry, rules: UrlRules, now: float) -> float:
     """Seconds for which the entry is fresh to this request; not positive once it is stale."""
-    return _left(request, entry, rules.for_head(entry.head), now)
+    return _left(request, entry, rules.for_entry(entry), now)
 
 
 def _left(request: Request, entry: Entry, policy: Policy, now: float) -> float:
     """Seconds of freshness that are left to the entry."""
-    return entry_lifetime(entry, policy, request.ttl) - current_age(entry, now)
+    return remaining_lifetime(entry, policy, now, request.ttl)

@@ -34,6 +34,7 @@ _USUAL_SIZE = 4096
 _METHOD_OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
 
 _COOKIES = frozenset({"set-cookie", "set-cookie2"})
+_CREDENTIALS = frozenset({"authorization", "cookie"})
 _FOR_ONE = frozenset({"private", "no-store", "authorization", "request", "set-cookie", "policy"})
 
 
@@ -55,7 +56,7 @@ def why_not_storable(request: Request, head: Head, policy: Policy, received: flo
         or directives.s_maxage is not None
         or ("expires" in headers and not directives.targeted)
     )
-    if request.method == "POST" and not stated:
+    if request.method == "POST" and request.content_key is None and not stated:
         return "method"
     if head.status >= 400 and is_unusual(request):
         return "request"
@@ -137,10 +138,12 @@ def _forbidden(request: Request, head: Head, policy: Policy, directives: Respons
         return "private"
     if request.logs_in or head.logs_in:
         return "authorization"  # the connection was authenticated, not the request
-    if policy.immutable and "cookie" in request.headers and not _is_shared(directives):
+    is_for_all = policy.immutable or policy.public
+    unsettled = request.headers.among(_CREDENTIALS - policy.settled)
+    if is_for_all and "cookie" in unsettled and not _is_shared(directives):
         return "request"  # whatever its path, it may be that client's own page
     shareable = directives.public or directives.must_revalidate or directives.s_maxage is not None
-    if "authorization" in request.headers and not shareable:
+    if "authorization" in unsettled and not shareable:
         return "authorization"
     return None
 
@@ -152,7 +155,7 @@ def _is_shared(directives: ResponseDirectives) -> bool:
 
 def _method_allows(request: Request, head: Head) -> bool:
     """Whether answers to the method can be reused, those to a POST as to a GET (RFC 9110 section 9.3.3)."""
-    if request.method == "POST":
+    if request.method == "POST" and request.content_key is None:
         location = resolved(request.url, head.headers.get("content-location"))
         return head.status == 200 and location == request.url
     return request.method == "GET" or request.content_key is not None

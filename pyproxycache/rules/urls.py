@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import quote
 
 from pyproxycache.errors import BadRequest
@@ -12,6 +12,8 @@ from pyproxycache.messages import DEFAULT_PORTS, Authority, Url
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
 _NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
+# A name that resolvers read as an IPv4 address (inet_aton): numbers, of which the last fills what is left.
+_NUMBERS = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){0,3}")
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]")
 _URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=~-._"
 
@@ -19,8 +21,8 @@ _URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=~-._"
 def parse_url(text: str) -> Url:
     """Parse an absolute http or https URL; raises BadRequest, which says what is wrong with it.
 
-    Scheme and host become lower case, IPv6 addresses lose their brackets, the fragment is dropped, an empty
-    path becomes "/"; path and query stay as they were sent (RFC 9110 section 4.2).
+    Scheme and host become lower case, addresses have one form, IPv6 ones lose their brackets, the fragment
+    is dropped, an empty path becomes "/"; path and query stay as they were sent (RFC 9110 section 4.2).
     """
     if (unsendable := _UNSENDABLE.search(text)) is not None:
         raise BadRequest(f"the URL contains {unsendable[0]!a}, which has to be percent-encoded")
@@ -31,7 +33,7 @@ def parse_url(text: str) -> Url:
     if scheme not in DEFAULT_PORTS:
         raise BadRequest(f"the URL's scheme is {scheme}: only http and https are served")
     try:
-        host, port = _host_and_port(authority)
+        host, port = host_and_port(authority)
     except BadRequest as error:
         raise BadRequest(f"the URL is not accepted: {error}") from None
     if not target.startswith("/"):
@@ -46,7 +48,7 @@ def parse_authority(text: str) -> Authority:
     """
     if (unsendable := _UNSENDABLE.search(text)) is not None:
         raise BadRequest(f"it contains {unsendable[0]!a}")
-    host, port = _host_and_port(text)
+    host, port = host_and_port(text)
     if port is None:
         raise BadRequest("it has no port")
     return Authority(host, port)
@@ -58,7 +60,11 @@ def sendable(text: str | bytes) -> str:
     return quote(data, safe=_URL_CHARACTERS)
 
 
-def _host_and_port(authority: str) -> tuple[str, int | None]:
+def host_and_port(authority: str) -> tuple[str, int | None]:
+    """The host in lower case, and the port or None if there is none; raises BadRequest.
+
+    Addresses have one form, as what is said of hosts counts for an address however a client writes it.
+    """
     if "@" in authority:
         raise BadRequest("it carries a user name or password: send them as an Authorization field")
     match = _AUTHORITY.fullmatch(authority)
@@ -78,9 +84,29 @@ def _host(text: str) -> str:
             raise BadRequest("its host is in brackets but is no IPv6 address") from None
         if address.scope_id is not None:
             raise BadRequest("its IPv6 address has a zone, which means nothing here")
-        return str(address)
+        return str(address.ipv4_mapped or address)
     if not text:
         raise BadRequest("it has no host")
     if _NAME.fullmatch(text) is None:
         raise BadRequest("its host is no valid name or address")
-    return text
+    return _of_numbers(text) or text
+
+
+def _of_numbers(name: str) -> str | None:
+    """The IPv4 address that a name of numbers means; None if it means none."""
+    if _NUMBERS.fullmatch(name) is None:
+        return None
+    try:
+        *first, last = (_number(part) for part in name.split("."))
+    except ValueError:
+        return None
+    if any(part > 255 for part in first) or last >> 8 * (4 - len(first)):
+        return None
+    return str(IPv4Address(sum(part << 8 * (3 - place) for place, part in enumerate(first)) + last))
+
+
+def _number(text: str) -> int:
+    """A number in hexadecimal, octal or decimal; raises ValueError."""
+    if text.startswith("0x"):
+        return int(text, 16)
+    return int(text, 8 if text.startswith("0") else 10)

@@ -137,6 +137,12 @@ def describes(entry: Entry, head: Head) -> bool | None:
     return length is None or length == entry.size or not coded_alike
 
 
+def states_same_digest(old_head: Head, new_head: Head) -> bool:
+    """Whether both heads state the same digest of a manifest (OCI distribution, Docker-Content-Digest)."""
+    old = old_head.headers.get("docker-content-digest")
+    return old is not None and old == new_head.headers.get("docker-content-digest")
+
+
 def is_not_modified(request_headers: Headers, entry_head: Head, now: float) -> bool:
     """Whether a GET or HEAD is answered 304 from the stored response (RFC 9111 section 4.3.2).
 

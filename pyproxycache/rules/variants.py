@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pyproxycache.messages import Entry, Headers, Request
+from pyproxycache.messages import STATED, Entry, Headers, Request
 from pyproxycache.rules.freshness import recency
 from pyproxycache.rules.grammar import split_list
 from pyproxycache.rules.negotiation import canonical
@@ -63,15 +63,18 @@ def vary_fields(headers: Headers) -> tuple[str, ...] | None:
     return tuple(sorted(names))
 
 
-def selecting_fields(request: Request, response_headers: Headers) -> tuple[str, ...] | None:
+def selecting_fields(
+    request: Request, response_headers: Headers, known: frozenset[str] = frozenset()
+) -> tuple[str, ...] | None:
     """The names that select the response: those in Vary, the implied ones, and CONTENT first for a QUERY.
 
-    None if Vary does not say what selects it, as from vary_fields().
+    `known` are names that do by the policy, whatever Vary says. None if Vary does not say what selects it,
+    as from vary_fields().
     """
     fields = vary_fields(response_headers)
     if fields is None:
         return None
-    if implied := implied_fields(request):
+    if implied := implied_fields(request) | known:
         fields = tuple(sorted({*fields, *implied}))
     return fields if request.content_key is None else (CONTENT, *fields)
 
@@ -79,9 +82,12 @@ def selecting_fields(request: Request, response_headers: Headers) -> tuple[str, 
 def implied_fields(request: Request) -> frozenset[str]:
     """The names that select a response even if it does not name them in Vary.
 
-    OVERRIDES if the request has such fields, and FORWARDED if the cache adds those.
+    OVERRIDES if the request has such fields, FORWARDED if the cache adds those, and STATED if the mirror is
+    not to give what others state.
     """
     implied = frozenset(FORWARDED if request.is_forwarded else ())
+    if request.stated is not None:
+        implied |= {STATED}
     return implied | {OVERRIDES} if _overrides(request) else implied
 
 
@@ -108,6 +114,8 @@ def _value(name: str, request: Request) -> str | None:
         return request.content_key
     if name == OVERRIDES:
         return _overrides(request)
+    if name == STATED:
+        return request.stated
     value = request.headers.get(name)
     return None if value is None else canonical(name, value)
 
@@ -131,7 +139,7 @@ def preferred(fitting: list[Entry]) -> list[Entry]:
 
     RFC 9111 section 4.1.
     """
-    implied = {CONTENT, OVERRIDES, *FORWARDED}
+    implied = {CONTENT, OVERRIDES, STATED, *FORWARDED}
     return [
         entry for entry in fitting if any(name not in implied for name, _value in entry.vary)
     ] or fitting
@@ -143,8 +151,9 @@ def newest(entries: Sequence[Entry]) -> Entry | None:
 
 
 def of_same_content(entry: Entry, request: Request) -> bool:
-    """Whether entry and request belong to a QUERY with the same content, or neither to a QUERY."""
-    return dict(entry.vary).get(CONTENT) == request.content_key
+    """Whether both belong to a QUERY with the same content, or neither to a QUERY, and to a file alike."""
+    values = dict(entry.vary)
+    return values.get(CONTENT) == request.content_key and values.get(STATED) == request.stated
 
 
 def fits(entry: Entry, request: Request) -> bool:
