@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from pyproxycache.errors import ProxyError
-from pyproxycache.messages import Entry
+from pyproxycache.messages import Entry, Statement
 from pyproxycache.routing.flight_key import FlightKey
 
 VaryValues = Callable[[tuple[str, ...]], tuple[tuple[str, str | None], ...]]
@@ -20,6 +20,14 @@ class Stamp:
 
     slot: int
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """The uses of an entry: the last one (epoch seconds, 0: not known), and how many are counted."""
+
+    last: float = 0.0
+    count: int = 0
 
 
 class End(Enum):
@@ -93,6 +101,34 @@ class Orphaned(Exception):
 
 class BodyGone(Exception):
     """A stored body cannot be read: it was just evicted, or it is damaged or missing and now forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedFile:
+    """What a document states of a file: its cache key, and its digests as pairs of algorithm and hex.
+
+    Algorithms have the names of IANA's registry: sha-256, sha-512, sha, md5.
+    """
+
+    key: str
+    digests: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What is known of a file: what documents state of it, one for each of their repositories, in order.
+
+    `has_failed`: a body had another digest lately. `may_follow`: documents are being read, in any process,
+    that may state more.
+    """
+
+    made: tuple[Statement, ...] = ()
+    has_failed: bool = False
+    may_follow: bool = False
+
+
+Counting = Callable[[str, Sequence[Statement]], Sequence[Statement]]
+"""Takes a file's cache key and what is stated of it, and gives those statements that count."""
 
 
 @dataclass(frozen=True, slots=True)

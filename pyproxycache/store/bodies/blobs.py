@@ -181,14 +181,15 @@ class Blobs:
         with as_store_errors(self.root):
             return Disk.of(self.root)
 
-    def arriving_bytes(self) -> int:
-        """What the growing files take of the disk; raises StoreError."""
-        count = 0
+    def arriving(self) -> tuple[int, int]:
+        """Bytes that the growing files take of the disk, and how many files they are; raises StoreError."""
+        taken = files = 0
         with as_store_errors(self._partial):
             for item in _listed(self._partial):
                 with contextlib.suppress(FileNotFoundError):
-                    count += item.stat().st_blocks * _ST_BLOCK
-        return count
+                    taken += item.stat().st_blocks * _ST_BLOCK
+                    files += 1
+        return taken, files
 
     def remove_all(self) -> None:
         """Remove the files of all blobs, with the index's write lock held: what names one finds it gone."""

@@ -39,12 +39,14 @@ def room_beside_log(max_size: int) -> int:
 class Footprint:
     """Bytes that the cache takes of the disk: bodies in files, index pages in use, arriving bodies.
 
-    `spare` are the index's empty pages, which can be given back to the disk.
+    `arriving_files` counts the files of those. `spare` are the index's empty pages, which can be given back
+    to the disk.
     """
 
     bodies: int = 0
     index: int = 0
     arriving: int = 0
+    arriving_files: int = 0
     spare: int = 0
 
     @property

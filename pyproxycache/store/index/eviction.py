@@ -71,9 +71,11 @@ def _name(identity: Sequence[Any]) -> int:
 
 
 _REMOVE = "DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))"
+_PINNED = "EXISTS (SELECT 1 FROM pins WHERE pins.key = {0}.key)"
 _FREED = (
     "iif(EXISTS (SELECT 1 FROM sharers JOIN entries AS other ON other.id = sharers.entry"
-    " WHERE sharers.digest = entries.digest AND other.digest = entries.digest AND {later}), 0, size)"
+    " WHERE sharers.digest = entries.digest AND other.digest = entries.digest AND ({later}"
+    f" OR {_PINNED.format('other')})), 0, size)"
 )
 # The order is that of the table on the left; what is not on the right has been removed.
 _UNUSED = (
@@ -81,6 +83,7 @@ _UNUSED = (
     + _FREED.format(later="(other.accessed, other.id) > (entries.accessed, entries.id)")
     + f", {_ROW} FROM accesses CROSS JOIN entries ON id = entry"
     " WHERE accesses.accessed < ? AND (accesses.accessed, entry) > (?, ?)"
+    f" AND NOT {_PINNED.format('entries')}"
     " ORDER BY accesses.accessed, entry LIMIT ?"
 )
 _LEAST_WORTH = (
@@ -91,6 +94,7 @@ _LEAST_WORTH = (
     )
     + f", {_ROW} FROM priorities AS place CROSS JOIN entries ON id = entry"
     " WHERE place.accessed >= ?1 AND (place.priority, place.accessed, entry) > (?2, ?3, ?4)"
+    f" AND NOT {_PINNED.format('entries')}"
     " ORDER BY place.priority, place.accessed, entry LIMIT ?5"
 )
 

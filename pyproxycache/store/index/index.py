@@ -12,7 +12,7 @@ from pyproxycache.store.index.variants import find_by_search, find_fitting, find
 from pyproxycache.store.sqlite.database import Database
 from pyproxycache.store.sqlite.priority import TOUCH
 from pyproxycache.store.sqlite.short_transactions import in_short_transactions
-from pyproxycache.store.values import Stamp, Usage, VaryValues
+from pyproxycache.store.values import Stamp, Usage, Uses, VaryValues
 
 
 class Index:
@@ -114,6 +114,14 @@ class Index:
                     " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
                     list(counters.items()),
                 )
+
+    def note_use(self, entry_id: int, now: float, times: int) -> None:
+        """Let all processes know that an entry was used so many times, at last at `now` (epoch seconds)."""
+        self._database.uses.note(entry_id, now, times)
+
+    def uses(self, entry_id: int) -> Uses:
+        """The uses of an entry that all processes have noted."""
+        return self._database.uses.of(entry_id)
 
     def counters(self) -> dict[str, int]:
         """The counters of all requests since the store was made, by name."""

@@ -15,14 +15,15 @@ from pyproxycache.store.sqlite.short_transactions import PAGE
 _AFTER = "accesses CROSS JOIN entries ON id = entry WHERE (accesses.accessed, entry) > (?, ?)"
 """The entries that were used after a time and an id."""
 _LAST_USED_LAST = "ORDER BY accesses.accessed, entry"
-_ACCESS = f"SELECT {FIELDS}, id, entries.accessed, hits FROM"
+_PINNED = "EXISTS (SELECT 1 FROM pins WHERE pins.key = entries.key)"
+_ACCESS = f"SELECT {FIELDS}, id, entries.accessed, hits, {_PINNED} FROM"
 _OF_KEY = f"{_ACCESS} entries WHERE key = ? ORDER BY response_time DESC, id DESC"
 _NEXT_USED = f"{_ACCESS} {_AFTER} AND key GLOB ? {_LAST_USED_LAST} LIMIT ?"
 # A URL comes in the place of its last used entry, and that one is found out by asking for a later one.
 _URLS = (
     "SELECT (SELECT json_array(sum(size), sum(hits), count(DISTINCT vary || char(10) || variant),"
     " sum(first_pos >= 0)) FROM entries AS every WHERE every.key = entries.key),"
-    " key, status, first_pos, last_pos, complete_length, accesses.accessed, id"
+    f" key, {_PINNED}, status, first_pos, last_pos, complete_length, accesses.accessed, id"
     f" FROM {_AFTER} AND key GLOB ? AND NOT EXISTS"
     " (SELECT 1 FROM entries AS later WHERE later.key = entries.key"
     " AND (later.accessed, later.id) > (entries.accessed, entries.id))"
@@ -32,11 +33,15 @@ _URLS = (
 
 @dataclass(frozen=True, slots=True)
 class AccessNote:
-    """An entry and how it was used: last access (epoch seconds) and number of hits."""
+    """An entry and how it was used: last access (epoch seconds) and number of hits.
+
+    `is_pinned`: it stays, whatever room is needed.
+    """
 
     entry: Entry
     accessed: float
     hits: int
+    is_pinned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Listed:
     hits: int
     variants: int
     parts: int
+    is_pinned: bool
 
 
 class Listing:
@@ -73,9 +79,10 @@ class Listing:
         """The URLs that match the glob and have entries, least recently used first."""
         after = (-1.0, 0)
         while page := self._database.select(_URLS, (*after, pattern)):
-            for sums, key, status, first, last, length, accessed, _id in page:
+            for sums, key, pinned, status, first, last, length, accessed, _id in page:
                 part = Part(first, last, length) if first >= 0 else None
-                yield Listed(key, status, part, accessed, *json.loads(sums))
+                size, hits, variants, parts = json.loads(sums)
+                yield Listed(key, status, part, accessed, size, hits, variants, parts, bool(pinned))
             after = page[-1][-2:]
 
     def accesses(self, key: str) -> list[AccessNote]:
@@ -85,7 +92,10 @@ class Listing:
     def _accesses(self, statement: str, values: tuple[Any, ...]) -> list[AccessNote]:
         with self._database.read() as db:
             rows = db.execute(statement, values).fetchall()
-            return [AccessNote(entry_from(row[:-2]), *row[-2:]) for row in rows]
+            return [
+                AccessNote(entry_from(values), accessed, hits, bool(pinned))
+                for *values, accessed, hits, pinned in rows
+            ]
 
     def urls_of(self, digest: str) -> list[str]:
         """The keys of the entries that have this body, in order."""

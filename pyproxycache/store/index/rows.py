@@ -34,6 +34,7 @@ COLUMNS = (
     "peer",
     "groups",
     "search",
+    "proven",
 )
 _HEADERS = COLUMNS.index("headers")
 FIELDS = ", ".join(COLUMNS)
@@ -110,6 +111,7 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
     peer: str
     groups: str | None
     search: str | None
+    proven: _Count = 0  # is not there in what earlier versions have recorded of a flight
     id: int = 0
 
 
@@ -132,6 +134,7 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
         entry.peer,
         json.dumps(entry.groups) if entry.groups else None,
         entry.search or None,
+        entry.is_proven + 2 * entry.is_disputed,
     )
 
 
@@ -178,6 +181,8 @@ def _entry_from(values: Sequence[Any]) -> Entry:
         part=Part(row.first_pos, row.last_pos, row.complete_length) if row.first_pos >= 0 else None,
         groups=_NAMES_FROM_TEXT.decode(row.groups) if row.groups else (),
         search=row.search or "",
+        is_proven=bool(row.proven & 1),
+        is_disputed=bool(row.proven & 2),
         id=row.id,
     )
 

@@ -19,6 +19,7 @@ from pyproxycache.store.ports.download_writer import DownloadWriter, GrowingBody
 from pyproxycache.store.ports.entry_index import EntryIndex
 from pyproxycache.store.ports.flight_port import Flight
 from pyproxycache.store.ports.flight_registry import Flights, JoinFlight, LeadFlight, NotStorable
+from pyproxycache.store.ports.stated_digests import StatedDigests
 
 __all__ = [
     "Bodies",
@@ -31,4 +32,5 @@ __all__ = [
     "LeadFlight",
     "NotStorable",
     "Room",
+    "StatedDigests",
 ]

@@ -23,10 +23,10 @@ class Bodies(Protocol):
 class Room(Protocol):
     """Decides whether a body may be stored, and evicts entries so that it fits."""
 
-    def admits(self, size: int, head_size: int = 0) -> bool:
-        """Whether a body of `size` bytes may be stored, if room can be made as it arrives.
+    def why_not_admitted(self, size: int, head_size: int = 0) -> str | None:
+        """Why a body of `size` bytes may not be stored: "size" or "no-room"; None if it may.
 
-        Evicts where the cache is over its size. Raises StoreError.
+        Room for it is made as it arrives. Evicts where the cache is over its size. Raises StoreError.
         """
 
     def allow(self, size: int, count: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from pyproxycache.messages import Entry
-from pyproxycache.store.values import Stamp, Usage, VaryValues
+from pyproxycache.store.values import Stamp, Usage, Uses, VaryValues
 
 
 class EntryIndex(Protocol):
@@ -79,6 +79,12 @@ class EntryIndex(Protocol):
         """Purge the entries and flights in a cache group (RFC 9875) of an origin, as purge() does.
 
         `origin` is scheme and authority ("https://origin.example"); None means every origin.
+        """
+
+    def uses(self, entry_id: int) -> Uses:
+        """The uses of an entry that all processes have noted, at once; some may be missing, none is added.
+
+        It costs about as much as `versions`: no transaction, no lock.
         """
 
     def usage(self) -> Usage:

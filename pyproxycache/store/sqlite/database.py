@@ -15,6 +15,7 @@ from pyproxycache.errors import NoSpace, StoreError
 from pyproxycache.store.files.claim_locks import ClaimLocks
 from pyproxycache.store.files.file_lock import FileLock
 from pyproxycache.store.files.footprint import LARGEST_LOG
+from pyproxycache.store.files.last_uses import LastUses
 from pyproxycache.store.files.private import create_private, keep_private
 from pyproxycache.store.files.versions import Versions
 from pyproxycache.store.sqlite.connections import PAGE_SIZE, connect, prepare_writer
@@ -48,7 +49,7 @@ _IS_USED = (
     " OR EXISTS (SELECT 1 FROM not_storable)"
 )
 
-_BESIDE = ("index.lock", "collect.lock", "verify.lock", "claims", "versions", "intent")
+_BESIDE = ("index.lock", "collect.lock", "verify.lock", "claims", "versions", "uses", "intent")
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -81,6 +82,7 @@ class Database:
         self._inherited: list[object] = []  # a parent's connections: neither used nor closed
         self._synced: int | None = None
         self._versions: Versions | None = None
+        self._uses: LastUses | None = None
         self._claim_locks: ClaimLocks | None = None
         _databases.add(self)
 
@@ -90,6 +92,13 @@ class Database:
         if self._versions is None:
             self._versions = Versions(self.path.with_name("versions"))
         return self._versions
+
+    @property
+    def uses(self) -> LastUses:
+        """When entries were used last, and how often. Raises StoreError."""
+        if self._uses is None:
+            self._uses = LastUses(self.path.with_name("uses"))
+        return self._uses
 
     @property
     def claim_locks(self) -> ClaimLocks:
@@ -113,6 +122,7 @@ class Database:
                     f"{SCHEMA_VERSION}): upgrade, or start with another --cache-dir"
                 )
             migrate(connection, version)
+            _ = self.uses  # made now, where room for it can still be found
             if not self.versions.is_ready:
                 (is_used,) = connection.execute(_IS_USED).fetchone()
                 self.versions.begin_use(is_empty=not is_used)

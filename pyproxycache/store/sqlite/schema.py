@@ -249,13 +249,71 @@ _MIGRATIONS = (
         INSERT INTO released (digest, entry) VALUES (OLD.digest, OLD.id);
     END;
     """,
+    """
+    ALTER TABLE entries ADD COLUMN proven INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE documents (
+        id INTEGER PRIMARY KEY,
+        url TEXT NOT NULL UNIQUE,
+        read REAL NOT NULL,
+        reading REAL
+    );
+    CREATE INDEX documents_by_time ON documents (read);
+    CREATE INDEX documents_in_reading ON documents (reading) WHERE reading IS NOT NULL;
+    CREATE TABLE stated (
+        file BLOB PRIMARY KEY,
+        digests TEXT NOT NULL,
+        binding INTEGER NOT NULL,
+        document INTEGER NOT NULL,
+        day INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX stated_by_day ON stated (day);
+    CREATE TABLE mismatches (file BLOB PRIMARY KEY, time REAL NOT NULL) WITHOUT ROWID;
+    ALTER TABLE usage ADD COLUMN stated INTEGER NOT NULL DEFAULT 0;
+    CREATE TRIGGER stated_added AFTER INSERT ON stated BEGIN
+        UPDATE usage SET stated = stated + 1;
+    END;
+    CREATE TRIGGER stated_removed AFTER DELETE ON stated BEGIN
+        UPDATE usage SET stated = stated - 1;
+    END;
+    """,
+    """
+    CREATE TABLE pins (
+        key TEXT PRIMARY KEY,
+        since REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
+    """
+    DROP TABLE stated;
+    DELETE FROM documents;
+    UPDATE usage SET stated = 0;
+    CREATE TABLE repositories (
+        id INTEGER PRIMARY KEY,
+        url TEXT NOT NULL UNIQUE
+    );
+    CREATE TABLE stated (
+        file BLOB NOT NULL,
+        repository INTEGER NOT NULL,
+        digests BLOB NOT NULL,
+        binding INTEGER NOT NULL,
+        document INTEGER NOT NULL,
+        day INTEGER NOT NULL,
+        PRIMARY KEY (file, repository)
+    ) WITHOUT ROWID;
+    CREATE INDEX stated_by_day ON stated (repository, day);
+    CREATE TRIGGER stated_added AFTER INSERT ON stated BEGIN
+        UPDATE usage SET stated = stated + 1;
+    END;
+    CREATE TRIGGER stated_removed AFTER DELETE ON stated BEGIN
+        UPDATE usage SET stated = stated - 1;
+    END;
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 
 # What the answer to a request is made of.
 _CONTENT = (
     "status, reason, headers, request_time, response_time, digest, size, ttl, peer, groups, search,"
-    " complete_length"
+    " complete_length, proven"
 )
 OF_CLAIMS = "claims:"
 WATCHES = tuple(

@@ -16,6 +16,7 @@ log = logging.getLogger("pyproxycache.store")
 
 _LEAST = 5.0
 """Seconds; a smaller step is none."""
+_DAY = 86400.0
 _FACT = "clock"
 _LATER = "SELECT 1 FROM accesses CROSS JOIN entries ON id = entry WHERE accesses.accessed > ? LIMIT 1"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -76,6 +77,10 @@ class ClockChanges:
             log.warning("the clock was set by %+d seconds: stored times are mended", change)
             with self._database.write() as db:
                 db.execute("DELETE FROM not_storable")
+                if abs(change) >= _DAY:
+                    # What was stated may have been forgotten as too old: each is read again once validated.
+                    db.execute("UPDATE documents SET read = 0 WHERE read > 0")
+                    db.execute("DELETE FROM mismatches WHERE time > ?", (now.wall,))
             self._mend(now.wall, change)
 
     def _take_over(self, now: ClockReading) -> float | None:

@@ -52,14 +52,26 @@ class Measured:
     @property
     def capacity(self) -> int:
         """Bytes that the cache may take while other files take as much of the disk as they do."""
-        capacity = max(0, self.taken.total - self.disk.missing(self.options.reserve))
-        return capacity if self.max_size is None else min(capacity, self.max_size)
+        return min(max(0, self.taken.total + self.spare), self._most)
 
     @property
     def largest_object(self) -> int:
         """Bytes of the largest body that may be stored."""
-        most, share = int(self.capacity * LOW_WATER), self.options.max_object
-        return most if share is None else min(most, share.of(self.capacity))
+        return self._largest_object_in(self.capacity)
+
+    @property
+    def largest_object_ever(self) -> int:
+        """The same if no other files were on the disk."""
+        return self._largest_object_in(self._most)
+
+    @property
+    def _most(self) -> int:
+        beside_reserve = max(0, self.disk.size - self.options.reserve.of(self.disk.size))
+        return beside_reserve if self.max_size is None else min(beside_reserve, self.max_size)
+
+    def _largest_object_in(self, capacity: int) -> int:
+        most, share = int(capacity * LOW_WATER), self.options.max_object
+        return most if share is None else min(most, share.of(capacity))
 
     @property
     def spare(self) -> int:
@@ -89,7 +101,8 @@ class Gauge:
 
     def now(self) -> Measured:
         """Measure; raises StoreError."""
-        taken = replace(self._removals.footprint(), arriving=self._blobs.arriving_bytes())
+        arriving, files = self._blobs.arriving()
+        taken = replace(self._removals.footprint(), arriving=arriving, arriving_files=files)
         return Measured(self._options, taken, self._blobs.disk().with_more(taken.spare))
 
     def lately(self) -> Measured:

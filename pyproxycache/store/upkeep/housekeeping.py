@@ -42,7 +42,11 @@ class Housekeeper:
         self._rounds.start()
 
     def note_access(self, entry_id: int, now: float, times: int = 1) -> None:
-        """Note that an entry was served so many times, at last at `now` (epoch seconds)."""
+        """Note that an entry was served so many times, at last at `now` (epoch seconds).
+
+        All processes know that at once; the index, by which entries are evicted, after the next flush.
+        """
+        self._index.note_use(entry_id, now, times)
         with self._lock:
             _, hits = self._accesses.get(entry_id, (0.0, 0))
             self._accesses[entry_id] = (now, hits + times)

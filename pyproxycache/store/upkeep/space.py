@@ -24,7 +24,7 @@ _FINISHED_AT_ONCE = 50_000
 # Shares of the cache, one in so many.
 _UNJUDGED = 8  # a body of up to this size evicts entries of any priority
 _ARRIVING = 2  # may be arriving at a time; beyond half of that no body evicts entries of a higher priority
-_STEP = 64  # a body gets room so far ahead of its bytes
+_STEP = 64  # the bodies that arrive get room so far ahead of their bytes, all together
 _LEAST_STEP, _MOST_STEP = 64 << 10, 8 << 20
 # Seconds that a download waits for another collection's end; then its body is not stored.
 _FOR_A_CLIENT = 10.0
@@ -39,6 +39,10 @@ class Collected:
     leftovers: int = 0
 
 
+Evicted = Callable[[int, int], None]
+"""Is told how many entries were evicted, and their bytes."""
+
+
 class Space:
     """Decides which bodies may be stored, and evicts what is unused or has the lowest priority for them.
 
@@ -46,34 +50,44 @@ class Space:
     """
 
     def __init__(
-        self, options: StoreOptions, removals: Removals, sweep: Sweep, blobs: Blobs, full_disk: FullDisk
+        self,
+        options: StoreOptions,
+        removals: Removals,
+        sweep: Sweep,
+        blobs: Blobs,
+        full_disk: FullDisk,
+        tell: Evicted | None = None,
     ) -> None:
+        """`tell` is called with how many entries were evicted, and how many bytes that frees."""
         self._options = options
         self._removals = removals
         self._sweep = sweep
         self._blobs = blobs
         self._full_disk = full_disk
+        self._tell = tell
         self._gauge = Gauge(options, removals, blobs)
         self._lock = FileLock(blobs.root / "collect.lock")
 
     # Whether and how far a body may be stored.
 
-    def admits(self, size: int, head_size: int = 0) -> bool:
-        """Whether a body of `size` bytes may be stored, if room can be made as it arrives.
+    def why_not_admitted(self, size: int, head_size: int = 0) -> str | None:
+        """Why a body of `size` bytes may not be stored: "size", or "no-room" on the disk; None if it may.
 
-        Collects where the cache is over its size.
+        Room for it is made as it arrives. Collects where the cache is over its size.
         """
         if head_size > self._options.max_head:
-            return False
+            return "size"
         self._removals.refuse_endless_reader()
         measured = self._gauge.lately()
-        if size > measured.largest_object:
-            return False
+        if size > measured.largest_object_ever:
+            return "size"
+        if size > measured.largest_object or not measured.capacity:
+            return "no-room"
         if measured.excess(1.0):
             # More is stored than the housekeeper removes: those who store have to help.
             with contextlib.suppress(StoreError):
                 self.collect(wait=_FOR_A_CLIENT, extra=measured.capacity // _STEP)
-        return True
+        return None
 
     def allow(self, size: int, count: int) -> int:
         """Make room for `count` more bytes of a body that has `size`; gives up to which size it may grow.
@@ -82,12 +96,14 @@ class Space:
         the log, if no room can be made.
         """
         measured = self._gauge.now()
-        capacity, arriving = measured.capacity, measured.taken.arriving
+        capacity, taken = measured.capacity, measured.taken
+        arriving = taken.arriving
         if size + count > measured.largest_object:
             raise NoSpace("it is larger than what may be stored")
         if arriving + count > capacity // _ARRIVING:
             raise NoSpace("as much as may be on its way at a time is arriving already")
-        ahead = max(count, min(_MOST_STEP, max(_LEAST_STEP, capacity // _STEP)))
+        share = capacity // _STEP // max(1, taken.arriving_files)
+        ahead = max(count, _LEAST_STEP, min(_MOST_STEP, share))
         if measured.excess(1.0, ahead):
             is_judged = size > capacity // _UNJUDGED or arriving > capacity // _ARRIVING // 2
             below = self._removals.priority_of_new(size + count) if is_judged else None
@@ -130,11 +146,12 @@ class Space:
             evicted, eviction = Collected(), _Eviction(self._full_disk, self._removals, self._blobs)
             finish = None if dry_run else eviction.finish
             for batch in self._victims(extra, below, finish):
+                freed = sum(one.freed for one in batch)
                 if not dry_run:
                     eviction.evict(batch)
-                evicted = Collected(
-                    evicted.entries + len(batch), evicted.bytes + sum(one.freed for one in batch)
-                )
+                    if self._tell is not None:
+                        self._tell(len(batch), freed)
+                evicted = Collected(evicted.entries + len(batch), evicted.bytes + freed)
                 if progress is not None:
                     progress(evicted)
             eviction.finish()
