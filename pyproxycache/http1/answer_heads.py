@@ -17,6 +17,8 @@ _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding",
 class Framing:
     """How the client knows where the body ends: its `length` (bytes), chunks, or the connection's end.
 
+    A connection is the one stream of HTTP/2 here.
+
     `opens_tunnel`: there is no body, and no HTTP any more (RFC 9110 sections 7.8 and 9.3.6).
     """
 
@@ -39,7 +41,7 @@ def framing_of(method: str, version: tuple[int, int], head: Head) -> Framing:
         return Framing(has_body=False, length=None, is_chunked=False, ends_connection=False)
     text = head.headers.get("content-length")
     length = None if text is None else int(text)
-    is_chunked = length is None and version >= (1, 1)
+    is_chunked = length is None and (1, 1) <= version < (2, 0)  # a stream of HTTP/2 has an end of its own
     return Framing(True, length, is_chunked, ends_connection=length is None and not is_chunked)
 
 

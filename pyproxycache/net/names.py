@@ -11,8 +11,11 @@ from typing import Any
 
 from pyproxycache import clock
 from pyproxycache.errors import UpstreamTimeout, UpstreamUnreachable, reason
+from pyproxycache.net.recent_addresses import RecentAddresses
 
 _FOUND_SECONDS = 10.0
+_ANEW_SECONDS = 1.0
+"""How old a result may be that does not have a wanted address."""
 _FAILED_SECONDS = 1.0
 _MOST = 1024
 _AT_ONCE = 256
@@ -35,10 +38,11 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class _Resolved:
-    """The result of a look-up, valid `until` then (monotonic)."""
+    """The result of a look-up, found `at` then, and valid `until` then (monotonic)."""
 
     addresses: Sequence[Address]
     error: Exception | None
+    at: float
     until: float
 
 
@@ -50,10 +54,12 @@ class Names:
 
     Results are remembered for a short time, as the system does not tell the time to live. `_known`
     (results) and `_running` (the client for whom each name is being looked up) are guarded by `_changed`.
+    `recent` has the addresses that were found, for longer.
     """
 
-    def __init__(self, remembered: float = _FOUND_SECONDS) -> None:
+    def __init__(self, remembered: float = _FOUND_SECONDS, recent: RecentAddresses | None = None) -> None:
         self._remembered = remembered
+        self._recent = RecentAddresses() if recent is None else recent
         self._changed = threading.Condition()
         self._known: dict[_Key, _Resolved] = {}
         self._running: dict[_Key, str] = {}
@@ -65,7 +71,9 @@ class Names:
         """
         literal = _literal(host, port)
         found = (
-            _Resolved(literal, None, deadline) if literal else self._found((host, port), deadline, client)
+            _Resolved(literal, None, 0.0, deadline)
+            if literal
+            else self._found((host, port), deadline, client)
         )
         if found is None:
             raise UpstreamTimeout(
@@ -76,15 +84,39 @@ class Names:
             raise UpstreamUnreachable(text, "dns_error") from found.error
         return found.addresses
 
+    def has_lately(self, host: str, address: str) -> float | None:
+        """Until when (monotonic) the host counts as having the IP address, by earlier look-ups; or None.
+
+        A host that is an address in text form has that one for ever.
+        """
+        now = clock.steady()
+        literal = _literal(host, 0)
+        if literal:
+            return now + _FOUND_SECONDS if any(one.host == address for one in literal) else None
+        return self._recent.until(host, address, now)
+
+    def find_out(self, host: str, address: str, deadline: float, client: str = "") -> float | None:
+        """Until when (monotonic) the host counts as having the IP address, after a look-up; or None.
+
+        Waits until the deadline (monotonic) at most. A host that does not resolve has no address.
+        """
+        begun = clock.steady()
+        if not _literal(host, 0):
+            self._found((host, 0), deadline, client, since=begun - _ANEW_SECONDS)
+        return self.has_lately(host, address)
+
     def forget(self, host: str, port: int) -> None:
         """Forget the result for this name, as none of its addresses accepts a connection."""
         with self._changed:
             self._known.pop((host, port), None)
 
-    def _found(self, key: _Key, deadline: float, client: str) -> _Resolved | None:
+    def _found(
+        self, key: _Key, deadline: float, client: str, since: float = float("-inf")
+    ) -> _Resolved | None:
+        """The result for the name, which was looked up after `since`; None if there is none in time."""
         begun = clock.steady()
         with self._changed:
-            while (found := self._known.get(key)) is None or found.until < begun:
+            while (found := self._known.get(key)) is None or found.until < begun or found.at < since:
                 left = max(0.0, deadline - clock.steady())
                 if self._begin(key, client) and not self._changed.wait(left):
                     return None
@@ -125,7 +157,10 @@ class Names:
         if len(self._known) >= _MOST:
             del self._known[next(iter(self._known))]
         seconds = self._remembered if error is None else min(self._remembered, _FAILED_SECONDS)
-        self._known[key] = _Resolved(addresses, error, clock.steady() + seconds)
+        now = clock.steady()
+        self._known[key] = _Resolved(addresses, error, now, now + seconds)
+        if addresses:
+            self._recent.note(key[0], [address.host for address in addresses], now)
         self._changed.notify_all()
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pyproxycache import clock
 from pyproxycache.blocking import Blocking
 from pyproxycache.errors import UpstreamMalformed
+from pyproxycache.net.layered_socket import LayeredSocket
 
 _READ_AHEAD = 64 << 10
 _READ_SIZE = 256 << 10
@@ -33,9 +34,9 @@ class Reader:
     called before each wait.
     """
 
-    def __init__(self, sock: socket.socket, silence: float, early: bytes = b"") -> None:
+    def __init__(self, sock: socket.socket | LayeredSocket, silence: float, early: bytes = b"") -> None:
         self._sock = sock
-        self._secured = isinstance(sock, ssl.SSLSocket)
+        self._plain = None if isinstance(sock, ssl.SSLSocket | LayeredSocket) else sock
         self.silence = silence
         self._limit: float | None = None  # the time limit that the socket has now (seconds)
         self._buffer = bytearray(early)
@@ -127,7 +128,7 @@ class Reader:
 
     def pending(self) -> int:
         """About how many bytes have arrived and were not read; with TLS, only decrypted ones."""
-        if isinstance(self._sock, ssl.SSLSocket):
+        if isinstance(self._sock, ssl.SSLSocket | LayeredSocket):
             return len(self._buffer) + self._sock.pending()
         (count,) = _COUNT.unpack(fcntl.ioctl(self._sock, termios.FIONREAD, bytes(_COUNT.size)))
         return len(self._buffer) + int(count)
@@ -142,8 +143,8 @@ class Reader:
         if self._buffer or self._failure is not None:
             return True
         try:
-            if not self._secured:
-                self._sock.recv(1, _LOOK)
+            if self._plain is not None:
+                self._plain.recv(1, _LOOK)
                 return True
             # Readable may also mean a TLS message without content, such as a session ticket.
             data = self._receive_now(_READ_AHEAD)
@@ -157,7 +158,7 @@ class Reader:
 
     def wait_ready(self) -> None:
         """Wait until the next read returns at once; raises TimeoutError."""
-        if self._buffer or self._failure is not None or (self._secured and self.is_ready()):
+        if self._buffer or self._failure is not None or (self._plain is None and self.is_ready()):
             return
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
@@ -189,7 +190,7 @@ class Reader:
 
     def _receive(self, size: int) -> bytes:
         """The next bytes from the socket, past the buffer; waits for them. b"" at the end."""
-        if self.before_wait is not None or not self._secured:
+        if self.before_wait is not None or self._plain is not None:
             data = self._receive_now(size)
             if data is not None:
                 return data
@@ -209,8 +210,8 @@ class Reader:
         """As _receive(), but None instead of waiting."""
         self._raise_failure()
         try:
-            if not self._secured:
-                data = self._sock.recv(size, _AT_ONCE)
+            if self._plain is not None:
+                data = self._plain.recv(size, _AT_ONCE)
             elif self._is_readable_secured():
                 self.set_nonblocking()
                 data = self._sock.recv(size)
@@ -228,7 +229,7 @@ class Reader:
             raise failure
 
     def _is_readable_secured(self) -> bool:
-        assert isinstance(self._sock, ssl.SSLSocket)
+        assert isinstance(self._sock, ssl.SSLSocket | LayeredSocket)
         if self._sock.pending() > 0:
             return True
         poll = select.poll()
@@ -244,7 +245,7 @@ class Reader:
         if patience == self._limit:
             return
         self._limit = patience
-        if self._secured:
+        if self._plain is None:
             self._sock.settimeout(patience)
             return
         self._sock.settimeout(None)

@@ -1,18 +1,15 @@
-"""Streams: the bytes of a connection in both directions, plain or in TLS, without waiting."""
+"""Streams: the bytes of a connection in both directions, without waiting; here without TLS."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import socket
-import ssl
 import struct
 from typing import Protocol
 
 from pyproxycache.net.racing import probe_when_silent
 
-_TLS_STEP = 256 << 10
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -20,22 +17,21 @@ class Stream(Protocol):
     """The bytes of one connection in both directions; no method waits; used by one thread at a time.
 
     A method that would have to wait raises BlockingIOError and changes nothing. It is to be called again
-    when the descriptor is ready for `recv_waits_for` (after `recv`) or `send_waits_for` (after others),
-    both events of `select.poll`; TLS may have to read in order to send, and the other way round. After that
-    `send` has to get the same bytes again, or more of them. Any other OSError ends the connection.
+    when there is something to read (after `recv`), or room to send (after others). Then `send` has to get
+    the same bytes again, or more of them. Any other OSError ends the connection.
 
     `ends_one_way`: after `half_close` the peer may go on sending. With TLS many peers take it as the end of
     both directions.
     """
 
-    recv_waits_for: int
-    send_waits_for: int
-    ends_one_way: bool
+    @property
+    def ends_one_way(self) -> bool: ...
 
     def recv(self, count: int, /) -> bytes:
-        """The next bytes, fewer than `count` only if no more have come; b"" at the end of the connection.
+        """The next bytes; b"" at the end of the connection.
 
-        So after fewer bytes, the descriptor reports whatever comes next, also when it is edge-triggered.
+        They are fewer than `count` only if no more have come, or if something is pending(). Else the
+        descriptor reports whatever comes next, also when it is edge-triggered.
         """
 
     def send(self, data: bytes | memoryview, /) -> int:
@@ -45,7 +41,7 @@ class Stream(Protocol):
         """Send bytes of a file as `send` does; 0 if the file has none at the offset."""
 
     def pending(self) -> int:
-        """How many bytes can be read although the descriptor does not report them."""
+        """How many bytes there may be at least that the descriptor does not report."""
 
     def half_close(self) -> None:
         """Tell the peer that no more will be sent; raises OSError if it is gone."""
@@ -62,12 +58,19 @@ class Stream(Protocol):
     def probe_when_silent(self) -> None:
         """Have the kernel probe a silent peer, and fail the stream within two minutes; raises OSError."""
 
+    def wait(self, events: int, seconds: float) -> bool:
+        """Wait in this thread, for so long at most, until it is ready for `events`; returns whether it is.
+
+        The events are those of `select.poll`. A failure counts as ready, and shows by the next call.
+        """
+
+    def has_failed(self) -> bool:
+        """Whether the connection has an error that no call has reported yet."""
+
 
 class PlainStream:
     """A Stream over a socket without TLS."""
 
-    recv_waits_for: int = select.POLLIN
-    send_waits_for: int = select.POLLOUT
     ends_one_way = True
 
     __slots__ = ("_fd", "_sock", "close", "fileno", "recv", "send")
@@ -94,112 +97,25 @@ class PlainStream:
     def probe_when_silent(self) -> None:
         probe_when_silent(self._sock)
 
-    def reset(self) -> None:
-        _have_reset(self._sock)
+    def wait(self, events: int, seconds: float) -> bool:
+        return wait_on(self._fd, events, seconds)
 
-
-class TlsStream:
-    """A Stream over a TLS socket after its handshake.
-
-    The socket has to be made with `suppress_ragged_eofs=False`, so that an end without TLS's closing
-    message, which an attacker could cause, is an error.
-    """
-
-    ends_one_way = False
-
-    __slots__ = ("_failure", "_is_reset", "_sock", "recv_waits_for", "send_waits_for")
-
-    def __init__(self, sock: ssl.SSLSocket) -> None:
-        """The stream owns the socket from then on."""
-        sock.setblocking(False)
-        self._sock = sock
-        self._is_reset = False
-        self._failure: OSError | None = None  # met after bytes that were returned; the next recv raises it
-        self.recv_waits_for: int = select.POLLIN
-        self.send_waits_for: int = select.POLLOUT
-
-    def recv(self, count: int) -> bytes:
-        """Read all records that have come, up to `count` bytes: they are not reported again."""
-        data = self._record(count)
-        if not data or len(data) == count:
-            return data
-        pieces, left = [data], count - len(data)
-        while left:
-            try:
-                data = self._record(left)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                self._failure = error
-                break
-            if not data:
-                break
-            pieces.append(data)
-            left -= len(data)
-        return b"".join(pieces)
-
-    def _record(self, count: int) -> bytes:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
-        try:
-            return self._sock.recv(count)
-        except ssl.SSLWantReadError as error:
-            self.recv_waits_for = select.POLLIN
-            raise BlockingIOError from error
-        except ssl.SSLWantWriteError as error:
-            self.recv_waits_for = select.POLLOUT
-            raise BlockingIOError from error
-        except ssl.SSLZeroReturnError:
-            return b""
-
-    def send(self, data: bytes | memoryview) -> int:
-        try:
-            return self._sock.send(data)
-        except ssl.SSLWantReadError as error:
-            self.send_waits_for = select.POLLIN
-            raise BlockingIOError from error
-        except ssl.SSLWantWriteError as error:
-            self.send_waits_for = select.POLLOUT
-            raise BlockingIOError from error
-
-    def sendfile(self, fd: int, offset: int, count: int) -> int:
-        data = os.pread(fd, min(count, _TLS_STEP), offset)
-        return self.send(data) if data else 0
-
-    def pending(self) -> int:
-        return self._sock.pending()
-
-    def half_close(self) -> None:
-        """Send TLS's closing message, if the peer is still there, and shut down the sending side."""
-        self._say_the_end()
-        socket.socket.shutdown(self._sock, socket.SHUT_WR)
+    def has_failed(self) -> bool:
+        return has_error(self._fd)
 
     def reset(self) -> None:
-        self._is_reset = True
-        _have_reset(self._sock)
-
-    def close(self) -> None:
-        if not self._is_reset:
-            self._say_the_end()  # RFC 9112 section 9.8 wants it of both ends
-        self._sock.close()
-
-    def _say_the_end(self) -> None:
-        """Send TLS's closing message, as far as there is room, and wait for no answer to it."""
-        with contextlib.suppress(OSError, ValueError):
-            self._sock.unwrap()
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def probe_when_silent(self) -> None:
-        probe_when_silent(self._sock)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
-def stream_over(sock: socket.socket) -> Stream:
-    """The stream over a socket, which the stream owns from then on."""
-    return TlsStream(sock) if isinstance(sock, ssl.SSLSocket) else PlainStream(sock)
+def wait_on(fd: int, events: int, seconds: float) -> bool:
+    """Wait until the descriptor has one of the events, or an error; returns whether it has."""
+    poll = select.poll()
+    poll.register(fd, events)
+    return bool(poll.poll(max(0.0, seconds) * 1000))
 
 
-def _have_reset(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+def has_error(fd: int) -> bool:
+    """Whether the socket has an error that no call has reported yet."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(event & select.POLLERR for _fd, event in poll.poll(0))

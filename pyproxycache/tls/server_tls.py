@@ -5,26 +5,25 @@ from __future__ import annotations
 import logging
 import ssl
 from collections import deque
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pyproxycache import clock
 from pyproxycache.errors import ConfigError
+from pyproxycache.net.layered_tls import note_server_names
 from pyproxycache.options import TlsOptions
 from pyproxycache.tls.tls_files import TlsFiles, first_certificate, read_tls_files, trust
-from pyproxycache.tls.validity import validity_of
+from pyproxycache.tls.validity import minute, validity_of
 
 log = logging.getLogger("pyproxycache")
 
-# What a session on a connection can speak. With a further one, the handshake's end has to choose by
-# `selected_alpn_protocol` which session begins.
-_PROTOCOLS = ["http/1.1"]
+# What a session on a connection can speak, the best first.
+_PROTOCOLS = ["h2", "http/1.1"]
 
 _Stamp = tuple[int, ...]
 
 
 class ServerTls:
-    """The TLS of one listener; `context` belongs to the poller, all else to one thread at a time.
+    """The TLS of one listener; `end` belongs to the poller, all else to one thread at a time.
 
     It is made before the workers are forked. So all of them have the keys that session tickets are
     encrypted with, which Python neither tells nor takes, and a client resumes its session at any worker.
@@ -40,7 +39,11 @@ class ServerTls:
         self._renewed: deque[TlsFiles] = deque()
         self._warn()
 
-    def context(self) -> ssl.SSLContext:
+    def end(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
+        """The server's end of the next connection, which reads and writes these."""
+        return self._current().wrap_bio(incoming, outgoing, server_side=True)
+
+    def _current(self) -> ssl.SSLContext:
         """The context for the next handshake."""
         while self._renewed:
             files = self._renewed.popleft()
@@ -92,21 +95,27 @@ class ServerTls:
         now = clock.wall()
         if not begin <= now <= end:
             word, at = ("has expired on", end) if now > end else ("is not valid before", begin)
-            date = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
             path = self._options.certificate
-            log.warning("%s.certificate: %s %s %s UTC", self._place, path, word, date)
+            log.warning("%s.certificate: %s %s %s", self._place, path, word, minute(at))
 
     def _stamps(self) -> tuple[_Stamp, ...]:
         options = self._options
         return tuple(map(_stamp, filter(None, (options.certificate, options.key, options.client_ca))))
 
 
-def _context_of(files: TlsFiles) -> ssl.SSLContext:
+def server_context() -> ssl.SSLContext:
+    """A new context for servers, which has no certificate yet."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(_PROTOCOLS)
+    note_server_names(context)
+    return context
+
+
+def _context_of(files: TlsFiles) -> ssl.SSLContext:
+    context = server_context()
     if files.client_ca:
         trust(context, files.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED

@@ -8,7 +8,6 @@ import os
 import re
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from pyproxycache.errors import ConfigError, reason
@@ -33,6 +32,12 @@ class TlsFiles(NamedTuple):
         """
         with _readable(self.certificate) as certificate, _readable(self.key) as key:
             context.load_cert_chain(certificate, key, password=_no_passphrase)
+
+
+def show(context: ssl.SSLContext, pem: bytes) -> None:
+    """Have the context show the certificate whose chain and only key are in PEM; raises OSError."""
+    with _readable(pem) as path:
+        context.load_cert_chain(path, password=_no_passphrase)
 
 
 class _Encrypted(Exception):
@@ -117,10 +122,13 @@ def _no_passphrase() -> str:
 
 
 @contextlib.contextmanager
-def _readable(content: bytes) -> Iterator[Path]:
+def _readable(content: bytes) -> Iterator[str]:
     """A path under which the library, which takes paths alone, reads the content."""
     fd = os.memfd_create("tls", os.MFD_CLOEXEC)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        yield Path(f"/proc/self/fd/{fd}")
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)

@@ -14,6 +14,20 @@ class Validity(NamedTuple):
     begin: float
     end: float
 
+    def __str__(self) -> str:
+        """From which day to which, for people."""
+        return f"{day(self.begin)} to {day(self.end)}"
+
+
+def day(seconds: float) -> str:
+    """The day of a time (epoch seconds), in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def minute(seconds: float) -> str:
+    """The day and minute of a time (epoch seconds), in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
 
 def validity_of(certificate: bytes) -> Validity:
     """The validity in a certificate in DER (RFC 5280 section 4.1); raises ValueError if it is none."""

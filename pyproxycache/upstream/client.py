@@ -5,33 +5,34 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from ipaddress import ip_address
 
 from pyproxycache import clock
 from pyproxycache.connection_login import ConnectionLogin
 from pyproxycache.errors import (
     LoopDetected,
+    Offline,
     ProxyError,
     UpstreamMalformed,
-    UpstreamTimeout,
     UpstreamUnreachable,
-    reason,
 )
 from pyproxycache.facts import Facts, OriginConnected
 from pyproxycache.http1.response_heads import ParsedHead
-from pyproxycache.messages import Authority, Head, Request, Url
+from pyproxycache.messages import Authority, Head, Headers, Request, Url
+from pyproxycache.net.names import Names
 from pyproxycache.options import FetchOptions, ParentOptions
-from pyproxycache.upstream.connection import ClosedWhileIdle, OriginConnection, Route
+from pyproxycache.upstream.authorizations import Authorizations
+from pyproxycache.upstream.connection import ClosedWhileIdle, ClosingOnErrors, OriginConnection
 from pyproxycache.upstream.dialling import Admit, Dialler
 from pyproxycache.upstream.exchange import Exchange
 from pyproxycache.upstream.far_end import FarEnd, Switched
 from pyproxycache.upstream.idle import IdleConnections
-
-# Safe and without a body: may be sent a second time.
-_REPEATABLE = {"GET", "HEAD", "OPTIONS", "TRACE"}
-
+from pyproxycache.upstream.next_hops import NextHop, NextHops
+from pyproxycache.upstream.origin_tls import OriginTls, TlsOfHost, no_tls_of_its_own
+from pyproxycache.upstream.pools.member import NoteSent
+from pyproxycache.upstream.pools.pool import is_repeatable
+from pyproxycache.upstream.pools.pools import Pools
+from pyproxycache.upstream.redirects import Redirects
 
 Silence = Callable[[Url, Head | None], float | None]
 """Gives the longest wait for a byte (seconds) of the body after this head, or of the head if that is None.
@@ -47,8 +48,10 @@ def _default_silence(_url: Url, _head: Head | None) -> None:
 class Upstream:
     """Sends requests to origins; connections are made only to addresses that `admit` allows.
 
-    `name` is this proxy's in Via, `authorization` the Proxy-Authorization for the parent, "" for none. Safe
-    to use from any thread.
+    `name` is this proxy's in Via, `authorization` the Proxy-Authorization for the parent, "" for none.
+    `names` looks hosts up, `redirects` for requests that follow redirects, `authorizations` for those
+    with an access, `pools` for those that one of several upstreams answers. Safe to use from any thread.
+    Raises ConfigError if a file of authorities cannot be used.
     """
 
     def __init__(
@@ -59,34 +62,91 @@ class Upstream:
         name: str,
         silence: Silence = _default_silence,
         authorization: str = "",
+        tls_of_host: TlsOfHost = no_tls_of_its_own,
+        names: Names | None = None,
+        redirects: Redirects | None = None,
+        authorizations: Authorizations | None = None,
+        pools: Pools | None = None,
     ) -> None:
         self._options = options
         self._silence = silence
         self._name = name
-        self._parent = parent
+        self._redirects = redirects
+        self._authorizations = authorizations or Authorizations()
+        self._pools = pools or Pools()
+        self._next_hops = NextHops(parent)
         self._admit = admit
-        self._dialler = Dialler(options, admit, name, authorization)
+        tls = OriginTls(options, tls_of_host)
+        self._dialler = Dialler(options, tls, admit, name, authorization, names or Names())
         self._idle = IdleConnections()
 
     def send(self, request: Request, facts: Facts, *, patience: float | None = None) -> Exchange:
         """Send the request and return the exchange: the answer's head, with its body still to be read.
 
-        `patience` limits the wait for the head (seconds). Raises UpstreamUnreachable, UpstreamTimeout,
-        UpstreamMalformed, Forbidden or LoopDetected.
+        `patience` limits the wait for the head (seconds). Redirects are followed if the request wants that.
+        Raises UpstreamUnreachable, UpstreamTimeout, UpstreamMalformed, Offline, Forbidden or LoopDetected.
         """
-        deadline = None if patience is None else clock.steady() + patience
-        route = self._route(request.url)
-        literal = self._admitted_literal(route, request.client, request.url.host, request.url.port)
-        kept = self._kept(route, request)
+        follows = request.follows_redirects and request.method in ("GET", "HEAD")
+        if self._redirects is None or not follows:
+            return self._sent(request, facts, patience)
+        return self._redirects.followed(request, lambda one: self._sent(one, facts, patience))
+
+    def _sent(self, request: Request, facts: Facts, patience: float | None) -> Exchange:
+        """Send the request by its access, and return the exchange, whatever its answer is."""
+        if request.access is None:
+            return self._sent_as_it_is(request, facts, patience)
+        known = self._authorizations.known(request)
+        exchange = self._sent_as_it_is(_authorized(request, known), facts, patience)
+
+        def ask(url: Url, authorization: str, seconds: float) -> Exchange:
+            plain = Request("GET", url, Headers([("Accept", "application/json")]), request.client)
+            return self._sent_as_it_is(_authorized(plain, authorization), Facts(), seconds)
+
+        try:
+            wanted = self._authorizations.asked_for(request, known, exchange.head, ask)
+        except BaseException:
+            exchange.close()
+            raise
+        if not wanted:
+            return exchange
+        exchange.close()
+        return self._sent_as_it_is(_authorized(request, wanted), facts, patience)
+
+    def _sent_as_it_is(self, request: Request, facts: Facts, patience: float | None) -> Exchange:
+        self._refuse_offline(f"{request.url} is not stored")
+        waits = [one for one in (patience, request.patience) if one is not None]
+        deadline = clock.steady() + min(waits) if waits else None
+
+        def send(one: Request, note_sent: NoteSent) -> Exchange:
+            return self._sent_once(one, facts, deadline, note_sent)
+
+        return self._pools.sent(request, deadline, send)
+
+    def probe(self, url: Url, patience: float) -> int:
+        """Ask for the URL on the operator's behalf; gives the status, raises what send() does."""
+        request, facts = Request("GET", url), Facts()
+        exchange = self._sent_once(request, facts, clock.steady() + patience, lambda: None)
+        exchange.close()
+        return exchange.head.status
+
+    def _sent_once(
+        self, request: Request, facts: Facts, deadline: float | None, note_sent: NoteSent
+    ) -> Exchange:
+        """Send the request to its own URL, over a kept connection or a new one."""
+        hop = self._next_hops.of(request)
+        literal = self._admitted_literal(hop, request)
+        kept = self._kept(hop, request)
         if kept is not None:
+            note_sent()
             try:
                 return self._exchange(kept, request, facts, literal, deadline)
             except ClosedWhileIdle as error:
-                if not _is_repeatable(request):
+                if not is_repeatable(request):
                     text = f"{request.url.authority} closed the connection that was logged in"
                     raise UpstreamUnreachable(text, "connection_terminated") from error
                 # On a new one, where an error is final: it may be the request that the origin falls over.
-        connection = self._dialler.connect(route, request.client, deadline)
+        connection = self._dialler.connect(hop, request.client, deadline)
+        note_sent()
         return self._exchange(connection, request, facts, literal, deadline)
 
     def upgrade(self, request: Request, protocols: str, facts: Facts) -> Exchange | Switched:
@@ -95,16 +155,30 @@ class Upstream:
         Raises what send() does.
         """
         self.refuse_loop(request)
-        route = self._route(request.url)
-        literal = self._admitted_literal(route, request.client, request.url.host, request.url.port)
-        connection = self._dialler.connect(route, request.client, None)
-        with _ClosingOnErrors(connection, request.url.authority):
+        self._refuse_offline(f"{request.url} cannot switch to {protocols}")
+
+        def send(one: Request, note_sent: NoteSent) -> Exchange | Switched:
+            return self._upgraded(one, protocols, facts, note_sent)
+
+        return self._pools.sent(request, None, send)
+
+    def _upgraded(
+        self, request: Request, protocols: str, facts: Facts, note_sent: NoteSent
+    ) -> Exchange | Switched:
+        hop = self._next_hops.of(request)
+        literal = self._admitted_literal(hop, request)
+        connection = self._dialler.connect(hop, request.client, None, may_switch=True)
+        note_sent()
+        with ClosingOnErrors(connection, request.url.authority):
             with _broken_off_with_client(request, connection):
-                self._set_silence(connection, request.url, None)
+                self._set_silence(connection, request, None)
+                if request.patience is not None:
+                    connection.reader.deadline = clock.steady() + request.patience
                 received = connection.ask(request, self._name, protocols)
+                connection.reader.deadline = None
             if received.head.status == 101:
                 _refuse_other(received.head, protocols)
-                facts.note(OriginConnected(connection.peer, route.through_parent))
+                facts.note(OriginConnected(connection.peer, hop.through_parent))
                 return Switched(received.head, connection)
             return self._received(connection, received, request, facts, literal)
 
@@ -116,10 +190,11 @@ class Upstream:
         RefusedByParent, Forbidden or LoopDetected.
         """
         self._refuse_loop(via, str(end))
-        route = self._tunnel_route(end)
-        self._admitted_literal(route, client, end.host, end.port)
-        connection = self._dialler.connect(route, client, None, via)
-        facts.note(OriginConnected(connection.peer, route.through_parent))
+        self._refuse_offline(f"there is no tunnel to {end}")
+        hop = self._next_hops.of_tunnel(end)
+        self._admitted_end(hop, client, end)
+        connection = self._dialler.connect(hop, client, None, via)
+        facts.note(OriginConnected(connection.peer, hop.through_parent))
         return FarEnd(connection)
 
     def close_unwanted(self) -> None:
@@ -137,46 +212,38 @@ class Upstream:
         """
         self._refuse_loop(request.headers.get("via") or "", str(request.url))
 
+    def _refuse_offline(self, what: str) -> None:
+        if self._options.offline:
+            raise Offline(f"{what}, and this cache is offline (fetch.offline)")
+
     def _refuse_loop(self, via: str, wanted: str) -> None:
         if any(member.split()[1:2] == [self._name] for member in via.split(",")):
             raise LoopDetected(f"{wanted} has been through this proxy already (Via)")
 
-    def _admitted_literal(self, route: Route, client: str, host: str, port: int) -> str:
+    def _admitted_literal(self, hop: NextHop, request: Request) -> str:
+        end = request.destination or Authority(request.url.host, request.url.port)
+        return self._admitted_end(hop, request.client, end)
+
+    def _admitted_end(self, hop: NextHop, client: str, end: Authority) -> str:
         """The host if it is an IP address that is reached through the parent, after admitting it; else "".
 
         The parent resolves names, so only such an address can be checked.
         """
-        literal = _literal_address(host) if route.through_parent else ""
+        literal = _literal_address(end.host) if hop.through_parent else ""
         if literal:
-            self._admit(client, literal, port)
+            self._admit(client, literal, end.port)
         return literal
 
-    def _route(self, url: Url) -> Route:
-        origin = Authority(url.host, url.port)
-        if url.scheme == "https":
-            return replace(self._tunnel_route(origin), secured=origin)
-        return self._route_to(origin)
-
-    def _tunnel_route(self, end: Authority) -> Route:
-        """The route to a host and port, by a tunnel if it leads through the parent."""
-        route = self._route_to(end)
-        return replace(route, tunnelled=end) if route.through_parent else route
-
-    def _route_to(self, end: Authority) -> Route:
-        if self._parent is None or _is_excepted(end.host, self._parent):
-            return Route(end.host, end.port)
-        return Route(self._parent.url.host, self._parent.url.port, through_parent=True)
-
-    def _kept(self, route: Route, request: Request) -> OriginConnection | None:
+    def _kept(self, hop: NextHop, request: Request) -> OriginConnection | None:
         """A kept connection that this request may use; None if there is none."""
         if request.logs_in:
-            return _logged_in(request.login, route)
-        if not _is_repeatable(request):  # a kept connection may fail, and the request would be sent again
+            return _logged_in(request.login, hop)
+        if not is_repeatable(request):  # a kept connection may fail, and the request would be sent again
             return None
-        connection = self._idle.take(route)
-        if connection is not None and not route.through_parent:
+        connection = self._idle.take(hop)
+        if connection is not None and not hop.through_parent:
             try:
-                self._admit(request.client, connection.peer, route.port)
+                self._admit(request.client, connection.peer, hop.port)
             except ProxyError:
                 self._idle.put(connection)
                 return None
@@ -190,10 +257,10 @@ class Upstream:
         literal: str,
         deadline: float | None,
     ) -> Exchange:
-        with _ClosingOnErrors(connection, request.url.authority):
+        with ClosingOnErrors(connection, request.url.authority):
             with _broken_off_with_client(request, connection):
                 connection.reader.deadline = deadline
-                self._set_silence(connection, request.url, None)
+                self._set_silence(connection, request, None)
                 received = connection.ask(request, self._name)
                 connection.reader.deadline = None
             return self._received(connection, received, request, facts, literal)
@@ -206,8 +273,8 @@ class Upstream:
         facts: Facts,
         literal: str,
     ) -> Exchange:
-        peer = literal if connection.route.through_parent else connection.peer
-        self._set_silence(connection, request.url, received.head)
+        peer = literal if connection.hop.through_parent else connection.peer
+        self._set_silence(connection, request, received.head)
         keep = self._keep_for(request, received.head)
         return Exchange(connection, received, request.method, peer, facts, keep)
 
@@ -217,15 +284,18 @@ class Upstream:
             return None if head.logs_in else self._idle.put
         return None if request.login is None else partial(request.login.keep, request.url.origin)
 
-    def _set_silence(self, connection: OriginConnection, url: Url, head: Head | None) -> None:
+    def _set_silence(self, connection: OriginConnection, request: Request, head: Head | None) -> None:
         """Set how long the connection waits for a byte of the body, or of the head if that is None."""
-        allowed = self._silence(url, head)
+        own = request.silence if head is not None else request.patience or request.silence
+        allowed = self._silence(request.url, head) if own is None else own
         connection.reader.silence = self._options.silence if allowed is None else allowed
 
 
-def _is_repeatable(request: Request) -> bool:
-    """Whether the request may be sent again without harm."""
-    return request.body is None and request.method in _REPEATABLE
+def _authorized(request: Request, authorization: str) -> Request:
+    """The request as it is sent with the cache's own credentials, "" for none."""
+    if not authorization:
+        return request
+    return request.with_headers(request.headers.with_field("Authorization", authorization))
 
 
 def _refuse_other(head: Head, protocols: str) -> None:
@@ -236,10 +306,10 @@ def _refuse_other(head: Head, protocols: str) -> None:
         raise UpstreamMalformed("it switches to a protocol that nobody asked for")
 
 
-def _logged_in(login: ConnectionLogin | None, route: Route) -> OriginConnection | None:
-    """The client's own connection, if it is still usable and has this route; else None."""
+def _logged_in(login: ConnectionLogin | None, hop: NextHop) -> OriginConnection | None:
+    """The client's own connection, if it is still usable and has this next hop; else None."""
     connection: OriginConnection | None = None if login is None else login.take()
-    if connection is None or (connection.route == route and connection.is_usable()):
+    if connection is None or (connection.hop == hop and connection.is_usable()):
         return connection
     connection.close()
     return None
@@ -249,38 +319,9 @@ def _broken_off_with_client(
     request: Request, connection: OriginConnection
 ) -> contextlib.AbstractContextManager[None]:
     """A context in which the connection is broken off when the client goes, if the request is safe."""
-    if request.cancellation is None or not _is_repeatable(request):
+    if request.cancellation is None or not is_repeatable(request):
         return contextlib.nullcontext()
     return request.cancellation.tied(connection.break_off)
-
-
-class _ClosingOnErrors:
-    """A context that closes the connection on an error, and raises it as the matching upstream error."""
-
-    def __init__(self, connection: OriginConnection, authority: str) -> None:
-        self._connection = connection
-        self._authority = authority
-        self._before = connection.reader.received
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is None:
-            return
-        connection, authority = self._connection, self._authority
-        connection.close()
-        if isinstance(error, TimeoutError):
-            kind = None if connection.reader.deadline is None else "http_response_timeout"
-            raise UpstreamTimeout(f"{authority} did not answer in time", kind) from error
-        if isinstance(error, UpstreamMalformed):
-            text = f"{authority} did not answer in HTTP: {error}"
-            raise UpstreamMalformed(text, error.proxy_error) from error
-        if isinstance(error, OSError | EOFError):
-            if connection.used and connection.reader.received == self._before:
-                raise ClosedWhileIdle from error
-            text = f"{authority} broke off before it had answered: {reason(error)}"
-            raise UpstreamUnreachable(text, "connection_terminated") from error
 
 
 def _literal_address(host: str) -> str:
@@ -290,20 +331,3 @@ def _literal_address(host: str) -> str:
     except OSError:
         return ""
     return str(found[0][4][0])
-
-
-def _is_excepted(host: str, parent: ParentOptions) -> bool:
-    """Whether the host is reached without the parent."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        address = None
-    for exception in parent.exceptions:
-        if not isinstance(exception, str):
-            if address is not None and address in exception:
-                return True
-        elif host == exception.removeprefix(".") or (
-            exception.startswith(".") and host.endswith(exception)
-        ):
-            return True
-    return False

@@ -11,15 +11,18 @@ import ssl
 import struct
 import termios
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pyproxycache import clock
 from pyproxycache.blocking import Blocking
-from pyproxycache.errors import BadRequest
+from pyproxycache.errors import BadRequest, UpstreamMalformed, UpstreamTimeout, UpstreamUnreachable, reason
 from pyproxycache.http1.response_heads import Heads, ParsedHead
-from pyproxycache.messages import Authority, Request
+from pyproxycache.messages import Request
+from pyproxycache.net.layered_socket import LayeredSocket
 from pyproxycache.net.reader import Reader
-from pyproxycache.net.stream import Stream, stream_over
+from pyproxycache.net.stream import PlainStream, Stream
+from pyproxycache.tls.failed_handshakes import wants_certificate
+from pyproxycache.upstream.next_hops import NextHop
+from pyproxycache.upstream.origin_tls import certificate_wanted
 
 IDLE_SECONDS = 20.0
 
@@ -28,21 +31,6 @@ _NUMBER = struct.Struct("i")
 # Fields that this connection sets itself. The front answers 100-continue when the body is read.
 _OWN_FIELDS = {"host", "connection", "upgrade", "transfer-encoding", "expect"}
 _UNSENDABLE = re.compile(r"[\x00\r]|[^\x00-\xff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a connection leads: `host` and `port` to connect to, the parent's if `through_parent`.
-
-    `tunnelled` is where the parent is asked for a tunnel to, None for requests that it reads itself.
-    `secured` is the https origin at the connection's end, None for what is sent without TLS.
-    """
-
-    host: str
-    port: int
-    through_parent: bool = False
-    tunnelled: Authority | None = None
-    secured: Authority | None = None
 
 
 class ClosedWhileIdle(Exception):
@@ -61,15 +49,15 @@ class OriginConnection:
 
     def __init__(
         self,
-        sock: socket.socket,
-        route: Route,
+        sock: socket.socket | LayeredSocket,
+        hop: NextHop,
         peer: str,
         silence: float,
         head_seconds: float,
         early: bytes = b"",
         authorization: str = "",
     ) -> None:
-        self.route = route
+        self.hop = hop
         self.peer = peer
         self.reader = Reader(sock, silence, early)
         self._authorization = authorization
@@ -89,7 +77,8 @@ class OriginConnection:
         heads = Heads(self.reader, self._head_seconds, request.interim, may_switch=switches, name=name)
         self.has_sent_content = request.body is not None
         early = None
-        with contextlib.suppress(ConnectionError):  # the answer may have arrived before the error
+        # The answer, or an alert of TLS, may have arrived before the error.
+        with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
             self.reader.limit_waits()
             try:
                 self._sock.sendall(self._head(request, name, protocols))
@@ -117,11 +106,11 @@ class OriginConnection:
 
     def _head(self, request: Request, name: str, protocols: str) -> bytes:
         url = request.url
-        absolute = self.route.through_parent and self.route.tunnelled is None
+        absolute = self.hop.through_parent and self.hop.tunnelled is None
         # "*" is written as an empty path in absolute form (RFC 9112 section 3.2.4).
         target = str(url).removesuffix("*") if absolute and url.target == "*" else str(url)
         lines = [f"{request.method} {target if absolute else url.target} HTTP/1.1"]
-        lines.append(f"Host: {request.url.authority}")
+        lines.append(f"Host: {request.host}")
         lines += [f"{name}: {value}" for name, value in request.headers if name.lower() not in _OWN_FIELDS]
         major, minor = request.version
         lines.append(f"Via: {major}.{minor} {name}")
@@ -186,13 +175,19 @@ class OriginConnection:
 
     def raw(self) -> tuple[Stream, bytes]:
         """The stream for another protocol than HTTP, and its bytes that were read already."""
-        return stream_over(self._sock), self.reader.take_buffered()
+        sock = self._sock
+        assert not isinstance(sock, ssl.SSLSocket), "the connection was made as one that may switch"
+        stream = sock.stream if isinstance(sock, LayeredSocket) else PlainStream(sock)
+        return stream, self.reader.take_buffered()
 
     def break_off(self) -> None:
         """Shut the socket down, so that a thread that waits for it wakes up; any thread may call this."""
         with contextlib.suppress(OSError):
             # Below TLS, whose state the waiting thread is using.
-            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+            if isinstance(self._sock, LayeredSocket):
+                self._sock.shutdown(socket.SHUT_RDWR)
+            else:
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the socket."""
@@ -214,3 +209,34 @@ def _body(request: Request) -> Iterable[bytes]:
     for data in filter(None, request.body):
         yield b"%x\r\n%b\r\n" % (len(data), data)
     yield b"0\r\n\r\n"
+
+
+class ClosingOnErrors:
+    """A context that closes the connection on an error, and raises it as the matching upstream error."""
+
+    def __init__(self, connection: OriginConnection, authority: str) -> None:
+        self._connection = connection
+        self._authority = authority
+        self._before = connection.reader.received
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            return
+        connection, authority = self._connection, self._authority
+        connection.close()
+        if isinstance(error, TimeoutError):
+            kind = None if connection.reader.deadline is None else "http_response_timeout"
+            raise UpstreamTimeout(f"{authority} did not answer in time", kind) from error
+        if isinstance(error, UpstreamMalformed):
+            text = f"{authority} did not answer in HTTP: {error}"
+            raise UpstreamMalformed(text, error.proxy_error) from error
+        if wants_certificate(error):
+            raise certificate_wanted(authority) from error
+        if isinstance(error, OSError | EOFError):
+            if connection.used and connection.reader.received == self._before:
+                raise ClosedWhileIdle from error
+            text = f"{authority} broke off before it had answered: {reason(error)}"
+            raise UpstreamUnreachable(text, "connection_terminated") from error

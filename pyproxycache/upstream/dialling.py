@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
-import ssl
 from collections.abc import Callable, Sequence
 
 from pyproxycache import clock
 from pyproxycache.blocking import Blocking
 from pyproxycache.errors import (
-    ConfigError,
+    ClientCertificateWanted,
     LoopDetected,
     ProxyError,
     RefusedByParent,
@@ -22,12 +21,15 @@ from pyproxycache.errors import (
 from pyproxycache.http1.response_heads import Heads
 from pyproxycache.messages import Authority, Head
 from pyproxycache.net.descriptors import make_sure_of
+from pyproxycache.net.ip_addresses import client_of
+from pyproxycache.net.layered_socket import LayeredSocket
 from pyproxycache.net.names import Address, Names
-from pyproxycache.net.one_client import client_of
 from pyproxycache.net.racing import Suspects, race
 from pyproxycache.net.reader import Reader
 from pyproxycache.options import FetchOptions
-from pyproxycache.upstream.connection import OriginConnection, Route
+from pyproxycache.upstream.connection import OriginConnection
+from pyproxycache.upstream.next_hops import NextHop
+from pyproxycache.upstream.origin_tls import OriginTls
 
 Admit = Callable[[str, str, int], None]
 """Raises Forbidden or LoopDetected if a client (its IP address) may not reach an address and port."""
@@ -46,47 +48,57 @@ class Dialler:
     """Makes connections to origins; each goes to an address of its host that `admit` allows.
 
     `name` is this proxy's in Via, `authorization` the Proxy-Authorization for the parent, "" for none.
-    Raises ConfigError if the CA file cannot be used.
     """
 
-    def __init__(self, options: FetchOptions, admit: Admit, name: str, authorization: str) -> None:
+    def __init__(
+        self,
+        options: FetchOptions,
+        tls: OriginTls,
+        admit: Admit,
+        name: str,
+        authorization: str,
+        names: Names,
+    ) -> None:
         self._options = options
         self._admit = admit
         self._name = name
         self._authorization = authorization
-        self._names = Names()
+        self._names = names
         self._suspects = Suspects()
-        self._tls = tls_context(options)
-        self._tls.set_alpn_protocols(["http/1.1"])
-        # A body may end with the connection: a missing TLS closing message has to be an error then.
-        self._tls.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
-        if not options.tls_verify:
-            self._tls.check_hostname = False
-            self._tls.verify_mode = ssl.CERT_NONE
+        self._tls = tls
 
     def connect(
-        self, route: Route, client: str, deadline: float | None, via: str = "1.1"
+        self,
+        hop: NextHop,
+        client: str,
+        deadline: float | None,
+        via: str = "1.1",
+        *,
+        may_switch: bool = False,
     ) -> OriginConnection:
         """Make a connection for the client (its IP address), before the deadline (monotonic) if any.
 
-        `via` is the value of Via in a CONNECT to the parent, up to this proxy's name. Raises
-        UpstreamUnreachable, UpstreamTimeout, RefusedByParent, Forbidden or LoopDetected.
+        `via` is the value of Via in a CONNECT to the parent, up to this proxy's name. `may_switch`: it may
+        become another protocol's. Raises UpstreamUnreachable, UpstreamTimeout, RefusedByParent,
+        ClientCertificateWanted, Forbidden or LoopDetected.
         """
         with Blocking():
-            return self._connected(route, client, deadline, via)
+            return self._connected(hop, client, deadline, via, may_switch)
 
-    def _connected(self, route: Route, client: str, deadline: float | None, via: str) -> OriginConnection:
+    def _connected(
+        self, hop: NextHop, client: str, deadline: float | None, via: str, may_switch: bool
+    ) -> OriginConnection:
         make_sure_of(_FOR_A_CONNECTION)
         limit = clock.steady() + self._options.connect_timeout
         deadline = limit if deadline is None else min(limit, deadline)
-        addresses = self._admitted(route, client, deadline)
+        addresses = self._admitted(hop, client, deadline)
         while True:
-            address, sock, addresses = self._dial(route, addresses, deadline)
+            address, sock, addresses = self._dial(hop, addresses, deadline)
             # An address that accepts and is silent then leaves half of the time to the others.
             ends = (clock.steady() + deadline) / 2 if addresses else deadline
             try:
-                sock, early = self._opened(sock, route, ends, via)
-            except RefusedByParent:
+                opened, early = self._opened(sock, hop, ends, via, may_switch)
+            except (RefusedByParent, ClientCertificateWanted):
                 raise
             except UpstreamError:
                 self._suspects.note([address])
@@ -96,28 +108,28 @@ class Dialler:
                 self._suspects.clear(address)
                 options = self._options
                 return OriginConnection(
-                    sock,
-                    route,
+                    opened,
+                    hop,
                     address.host,
                     options.silence,
                     options.head_timeout,
                     early,
-                    self._authorization if route.through_parent else "",
+                    self._authorization if hop.through_parent else "",
                 )
 
-    def _admitted(self, route: Route, client: str, deadline: float) -> list[Address]:
-        """The addresses of the route's host that the client may reach, in the order to try them.
+    def _admitted(self, hop: NextHop, client: str, deadline: float) -> list[Address]:
+        """The addresses of the next hop's host that the client may reach, in the order to try them.
 
         Raises Forbidden or LoopDetected if there are none.
         """
-        found = self._names.addresses(route.host, route.port, deadline, client_of(client))
-        if route.through_parent:  # the operator chose it
+        found = self._names.addresses(hop.host, hop.port, deadline, client_of(client))
+        if hop.through_parent:  # the operator chose it
             return self._suspects.last(found)
         admitted: list[Address] = []
         refusals: list[ProxyError] = []
         for address in found:
             try:
-                self._admit(client, address.host, route.port)
+                self._admit(client, address.host, hop.port)
                 admitted.append(address)
             except ProxyError as refusal:
                 refusals.append(refusal.with_traceback(None))
@@ -126,7 +138,7 @@ class Dialler:
         return self._suspects.last(admitted)
 
     def _dial(
-        self, route: Route, addresses: Sequence[Address], deadline: float
+        self, hop: NextHop, addresses: Sequence[Address], deadline: float
     ) -> tuple[Address, socket.socket, list[Address]]:
         """The first address that accepts, its connected socket, and the addresses left to try."""
         raced = race(addresses, deadline)
@@ -134,8 +146,8 @@ class Dialler:
         if raced.winner is not None:
             address, sock = raced.winner
             return address, sock, [a for a in addresses if a not in raced.failed and a != address]
-        self._names.forget(route.host, route.port)
-        host, port = route.host, route.port
+        self._names.forget(hop.host, hop.port)
+        host, port = hop.host, hop.port
         for error in raced.failed.values():
             if not isinstance(error, TimeoutError):
                 text = f"no connection to {host}:{port}: {error.strerror or error}"
@@ -145,35 +157,29 @@ class Dialler:
         )
 
     def _opened(
-        self, sock: socket.socket, route: Route, deadline: float, via: str
-    ) -> tuple[socket.socket, bytes]:
-        """The connected socket, after opening the parent's tunnel and TLS if the route has them.
+        self, sock: socket.socket, hop: NextHop, deadline: float, via: str, may_switch: bool
+    ) -> tuple[socket.socket | LayeredSocket, bytes]:
+        """The connected socket, after opening the parent's tunnel and TLS if the hop has them.
 
         Returns the socket and the bytes that were read from it already.
         """
         sock.settimeout(max(0.001, deadline - clock.steady()))
         early = b""
         try:
-            if route.tunnelled is not None:
-                early = self._open_tunnel(sock, route.tunnelled, deadline, via)
+            if hop.tunnelled is not None:
+                early = self._open_tunnel(sock, hop.tunnelled, deadline, via)
                 sock.settimeout(max(0.001, deadline - clock.steady()))
-            if route.secured is None:
+            if hop.secured is None:
                 return sock, early
             if early:
-                text = f"the parent opens no tunnel to {route.secured}: it says more than it was asked"
+                text = f"the parent opens no tunnel to {hop.secured}: it says more than it was asked"
                 raise UpstreamUnreachable(text)
-            return self._secured(sock, route.secured.host), b""
+            return self._tls.secured(sock, hop.secured, is_layered=may_switch), b""
         except BaseException as error:
             sock.close()
             if isinstance(error, TimeoutError):
-                text = f"{route.host}:{route.port} did not get further in time (fetch.connect_timeout)"
+                text = f"{hop.host}:{hop.port} did not get further in time (fetch.connect_timeout)"
                 raise UpstreamTimeout(text, "connection_timeout") from error
-            if isinstance(error, OSError | ValueError):
-                certificate = isinstance(error, ssl.SSLCertVerificationError)
-                kind = "tls_certificate_error" if certificate else "tls_protocol_error"
-                hint = " (fetch.ca_file names the authorities to trust)" if certificate else ""
-                text = f"no TLS with {_far_end(route)}: {reason(error)}{hint}"
-                raise UpstreamUnreachable(text, kind) from error
             raise
 
     def _open_tunnel(self, sock: socket.socket, end: Authority, deadline: float, via: str) -> bytes:
@@ -194,15 +200,6 @@ class Dialler:
             raise _refusal(end, head)
         return reader.take_buffered()
 
-    def _secured(self, sock: socket.socket, host: str) -> socket.socket:
-        return self._tls.wrap_socket(
-            sock, server_hostname=host.removesuffix("."), suppress_ragged_eofs=False
-        )
-
-
-def _far_end(route: Route) -> Authority:
-    return route.secured or Authority(route.host, route.port)
-
 
 def _refusal(end: Authority, head: Head) -> ProxyError:
     """The error for a CONNECT that the parent has answered with this head."""
@@ -215,18 +212,3 @@ def _refusal(end: Authority, head: Head) -> ProxyError:
         return UpstreamTimeout(text, "connection_timeout")
     hint = " (parent.credentials)" if head.status == 407 else ""
     return UpstreamUnreachable(text + hint)
-
-
-def tls_context(options: FetchOptions) -> ssl.SSLContext:
-    """A TLS context that trusts the system's certificate authorities and those in `ca_file`.
-
-    Raises ConfigError if the file cannot be used.
-    """
-    context = ssl.create_default_context()
-    if options.ca_file is not None:
-        try:
-            context.load_verify_locations(options.ca_file)
-        except OSError as error:
-            what = "has no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
-            raise ConfigError(f"fetch.ca_file: {options.ca_file}: {what}") from error
-    return context

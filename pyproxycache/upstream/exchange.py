@@ -35,7 +35,7 @@ class Exchange(Body):
         self.head, self._body = head_and_body(received, method, connection.reader)
         self.length = self._body.length
         self.peer = peer
-        facts.note(OriginConnected(connection.peer, connection.route.through_parent))
+        facts.note(OriginConnected(connection.peer, connection.hop.through_parent))
         self._connection = connection
         is_last = connection.has_sent_content or not may_persist(received, method, self._body)
         self._keep = None if is_last else keep
@@ -44,6 +44,7 @@ class Exchange(Body):
         self._lock = threading.RLock()
         self._open = True  # guarded by _lock: once false, the connection may serve another request
         self._missing: int | None = None
+        self._at_end: Callable[[], None] | None = None
         if self._body.ended:
             self._finish()
 
@@ -105,6 +106,11 @@ class Exchange(Body):
             raise StopIteration
         return data
 
+    def end_by(self, deadline: float) -> None:
+        """Have read() raise UpstreamTimeout from this time of the monotonic clock on (seconds)."""
+        if self._open:
+            self._connection.reader.deadline = deadline
+
     def count_in(self, received: ByteCount) -> None:
         """Count the bytes that are read from now on there."""
         self._received = received
@@ -129,10 +135,23 @@ class Exchange(Body):
         """Have this called each time before read() waits for the origin."""
         self._connection.reader.before_wait = call
 
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Have this called once the answer has come to its end or is closed, which it may be already."""
+        with self._lock:
+            self._at_end = call if self._open else None
+        if self._at_end is None:
+            call()
+
+    def _tell_of_end(self) -> None:
+        call, self._at_end = self._at_end, None
+        if call is not None:
+            call()
+
     def _finish(self) -> None:
         """Keep the connection after the end of the body, if it can carry another request."""
         with self._lock:
             self._open = False
+        self._tell_of_end()
         reader = self._connection.reader
         reader.before_wait = None
         has_more = self._missing or self._body.awaits_trailers or reader.buffered()
@@ -147,4 +166,5 @@ class Exchange(Body):
         with self._lock:
             was_open, self._open = self._open, False
         if was_open:
+            self._tell_of_end()
             self._connection.close()

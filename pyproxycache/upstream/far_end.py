@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyproxycache.messages import Head
 from pyproxycache.upstream.connection import OriginConnection
 
@@ -24,3 +26,15 @@ class Switched(FarEnd):
     def __init__(self, head: Head, connection: OriginConnection) -> None:
         super().__init__(connection)
         self.head = head
+        self._at_end: Callable[[], None] | None = None
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Have this called once the connection is closed."""
+        self._at_end = call
+
+    def close(self) -> None:
+        """Close the connection."""
+        call, self._at_end = self._at_end, None
+        if call is not None:
+            call()
+        super().close()
