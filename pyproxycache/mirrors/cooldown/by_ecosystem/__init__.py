@@ -1,0 +1,1 @@
+"""How the documents of each ecosystem tell of releases."""

@@ -1,0 +1,1 @@
+"""Documents that name files, read and changed as their bytes arrive."""

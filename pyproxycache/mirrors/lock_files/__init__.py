@@ -1,0 +1,1 @@
+"""Lock files: what they name, read as values."""

@@ -1,0 +1,72 @@
+"""What lock files name, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyproxycache.rules.digests import ExpectedDigest
+
+LARGEST = 64 << 20
+"""The largest lock file that is read (bytes)."""
+MOST = 1_000_000
+"""The most packages of one lock file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A package, or one file of it, that a lock file names.
+
+    `url` is where the file is, "" where the lock file does not say; `file` is the file's name, "" if it
+    names none. A file is the locked one if it has one of the `digests` of the strongest algorithm among
+    them; without digests any is.
+    """
+
+    ecosystem: str
+    name: str
+    version: str
+    url: str = ""
+    file: str = ""
+    digests: tuple[ExpectedDigest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LockList:
+    """All that a lock file names, and why it names further things that cannot be fetched as files."""
+
+    locked: tuple[Locked, ...]
+    left_out: tuple[str, ...] = ()
+
+
+class LockFileError(Exception):
+    """A file is not a lock file of the format that its name tells; the text says why."""
+
+    def __init__(self, text: str, line: int | None = None) -> None:
+        super().__init__(text if line is None else f"line {line}: {text}")
+
+
+class Gathering:
+    """Gathers what one lock file names; raises LockFileError if that is too much."""
+
+    def __init__(self) -> None:
+        self._locked: dict[Locked, None] = {}
+        self._left_out: dict[str, None] = {}
+
+    def add(self, one: Locked) -> None:
+        """Add a package or file, unless it is there."""
+        self._locked[one] = None
+        if len(self._locked) > MOST:
+            raise LockFileError(f"it names more than {MOST} files")
+
+    def leave_out(self, what: str, why: str) -> None:
+        """Note what is not fetched, and why."""
+        if len(self._left_out) < MOST:
+            self._left_out[f"{what}: {why}"] = None
+
+    def result(self) -> LockList:
+        """All that was gathered, in the order in which it came."""
+        return LockList(tuple(self._locked), tuple(self._left_out))
+
+
+def is_web(url: str) -> bool:
+    """Whether the URL can be fetched by HTTP."""
+    return url.startswith(("https://", "http://"))
