@@ -17,7 +17,7 @@ from pyproxycache.errors import AuthenticationRequired
 from pyproxycache.gates.check_turns import CheckTurns
 from pyproxycache.gates.htpasswd import Users
 from pyproxycache.gates.verdicts import Verdict, Verdicts
-from pyproxycache.net.one_client import client_of
+from pyproxycache.net.ip_addresses import client_of
 from pyproxycache.steps import Steps, until_there
 
 _BASIC = re.compile(r"basic +([A-Za-z0-9+/]+={0,2})", re.IGNORECASE)

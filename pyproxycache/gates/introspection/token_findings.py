@@ -1,0 +1,51 @@
+"""What is found out of a token, and what comes of it for the request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pyproxycache.errors import ProxyError
+from pyproxycache.messages import Request
+from pyproxycache.steps import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFindings:
+    """The members of a valid token's body, and when it ends (seconds since the epoch).
+
+    If it is not valid, `why_invalid` says so to the client.
+    """
+
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    ends: float | None = None
+    why_invalid: str = ""
+
+
+class TokenCheck(Protocol):
+    """The protocol of what finds out whether tokens are valid."""
+
+    def findings(self, token: str) -> Steps[TokenFindings]:
+        """What is found out of the token; raises TokenCheckFailed if that is not possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedRequest:
+    """A request with a valid token, as it goes on; `body` is the token's."""
+
+    request: Request
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRequest:
+    """A request without a valid token, or whose token cannot be checked: its client gets the `error`."""
+
+    error: ProxyError
+
+
+def end_of(body: Mapping[str, Any]) -> float | None:
+    """When the token with this body ends, as its `exp` says; None if it does not say."""
+    ends = body.get("exp")
+    return float(ends) if isinstance(ends, int | float) and not isinstance(ends, bool) else None

@@ -1,0 +1,1 @@
+"""How many requests pass in a time: rules, counters, and the gate that asks both."""
