@@ -10,12 +10,27 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from pyproxycache.configuration.notation import NOTATIONS, Notation, choice
+from pyproxycache.mirror_options import MirrorUpstreamOptions, UseOptions
 from pyproxycache.options import ListenerOptions, ParentOptions
+from pyproxycache.route_options.events import RabbitmqOptions, WebhookOptions
+from pyproxycache.route_options.introspection import EndpointOptions
+from pyproxycache.route_options.pooling import HealthOptions, MemberOptions
+from pyproxycache.route_options.route import HostOptions
 
 # Sections that may be given as one plain value, and the key that the value is for.
-_SHORT_FORMS = {ParentOptions: "url", ListenerOptions: "address"}
+_SHORT_FORMS = {
+    ParentOptions: "url",
+    ListenerOptions: "address",
+    MirrorUpstreamOptions: "url",
+    UseOptions: "ecosystem",
+    EndpointOptions: "url",
+    RabbitmqOptions: "url",
+    WebhookOptions: "url",
+    MemberOptions: "url",
+    HealthOptions: "path",
+}
 # Those of them that are written so, too, where nothing else is set: a list of them is read more easily.
-_WRITTEN_SHORT = {ListenerOptions}
+_WRITTEN_SHORT = {ListenerOptions, MemberOptions, MirrorUpstreamOptions, UseOptions}
 
 _OPTIONAL = (Union, types.UnionType)
 
@@ -66,12 +81,27 @@ def _read(kind: Any, value: Any, path: KeyPath) -> Any:
         items = [problems.read(get_args(kind)[0], item, (*path, n)) for n, item in enumerate(value)]
         problems.raise_any()
         return tuple(items)
+    if get_origin(kind) is dict:
+        return _read_named(get_args(kind), value, path)
     if _is_section(kind):
         return read_section(kind, value, path)
     try:
         return _notation(kind).read(value)
     except (ValueError, OverflowError) as error:
         raise Refused((path, str(error))) from error
+
+
+def _read_named(kinds: tuple[Any, Any], value: Any, path: KeyPath) -> dict[Any, Any]:
+    """The values by the names that the user gave them, both of these kinds; raises Refused."""
+    if not isinstance(value, dict):
+        raise Refused((path, f"{value!r} is not a section: names with what each stands for"))
+    problems, read = Problems(), {}
+    for name, item in value.items():
+        read[problems.read(kinds[0], name, (*path, str(name)))] = problems.read(
+            kinds[1], item, (*path, str(name))
+        )
+    problems.raise_any()
+    return read
 
 
 def read_section(kind: Any, value: Any, path: KeyPath) -> Any:
@@ -101,15 +131,17 @@ def read_section(kind: Any, value: Any, path: KeyPath) -> Any:
 
 
 def _keys_within(kind: Any, name: str) -> list[str]:
-    """The keys of this name in sections of the section, as `store.path`."""
+    """The keys of this name in sections of the section, as `store.path`; `hosts` has those of `routes`."""
     found = []
     for info in fields(kind):
         inner = info.type
         while get_origin(inner) in (*_OPTIONAL, tuple):
             inner = get_args(inner)[0]
+        if get_origin(inner) is dict:
+            inner = get_args(inner)[1]
         if info.encode_name == name:
             found.append(name)
-        if _is_section(inner):
+        if _is_section(inner) and inner is not HostOptions:
             found += [f"{info.encode_name}.{key}" for key in _keys_within(inner, name)]
     return found
 
@@ -122,6 +154,8 @@ def written(kind: Any, value: Any) -> Any:
         return written(get_args(kind)[0], value)
     if get_origin(kind) is tuple:
         return [written(get_args(kind)[0], item) for item in value]
+    if get_origin(kind) is dict:
+        return {name: written(get_args(kind)[1], item) for name, item in value.items()}
     if _is_section(kind):
         items = {info.encode_name: written(info.type, getattr(value, info.name)) for info in fields(kind)}
         if kind in _WRITTEN_SHORT:

@@ -13,10 +13,12 @@ from pyproxycache.rules.policy import Policies, UrlRules
 class Realm:
     """A set of requests in which a URL names one resource, by the same rules (`policies`).
 
-    A realm is in no key: realms with equal rules share what is stored of a URL.
+    A realm is in no key: realms with equal rules share what is stored of a URL. Answers to the methods
+    `by_content` are selected by the request's content.
     """
 
     policies: Policies
+    by_content: frozenset[str] = frozenset({"QUERY"})
 
     def resource(self, url: Url) -> Resource:
         """The resource that the URL names in this realm."""

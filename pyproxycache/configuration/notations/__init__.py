@@ -1,0 +1,1 @@
+"""How values of one subject each are written."""

@@ -1,0 +1,54 @@
+"""The rules for the answers of a route."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pyproxycache.route_options.caching import RouteCacheOptions
+from pyproxycache.rules.cache_key import QueryMode
+from pyproxycache.rules.policy import Match, Policies, Policy, Rule
+
+CREDENTIALS = frozenset({"authorization", "cookie"})
+_IGNORED = frozenset({"cache-control", "expires", "pragma", "set-cookie"})
+_ERRORS = frozenset(range(400, 600))
+
+
+def route_policies(
+    options: RouteCacheOptions,
+    judged: frozenset[str],
+    targets: tuple[str, ...],
+    *,
+    excluded: bool,
+    by_host: bool = False,
+) -> Policies:
+    """The rules for all answers of a route.
+
+    `judged` are the request fields that select its answers by what was found out about the client's
+    credentials; without them the credentials themselves do. `targets` are the targeted fields that count
+    where HTTP's rules do. `by_host`: the upstream sees which host the client has named.
+    """
+    if excluded:
+        return Policies((Rule(policy=Policy(no_store=True)),), defaults=False)
+    query = QueryMode(options.key.query)
+    named = frozenset(options.key.headers or ())
+    host = frozenset({"host"}) if by_host else frozenset()
+    if options.ttl is None:
+        varies = named | judged | host
+        policy = Policy(stale_if_error=options.stale_if_error, query=query, varies=varies)
+        return Policies((Rule(policy=policy),), targets, defaults=False)
+    selecting = named if options.key.headers is not None else judged or CREDENTIALS
+    policy = Policy(
+        fresh=options.ttl,
+        stale_if_error=options.stale_if_error,
+        ignore=_IGNORED,
+        respected=frozenset(options.respect),
+        query=query,
+        varies=selecting | judged | host,
+        settled=CREDENTIALS,
+        longest=options.longest if options.sliding else None,
+    )
+    if options.ttl_error is None:
+        of_errors = Policy(no_store=True)
+    else:
+        of_errors = replace(policy, fresh=options.ttl_error, stale_if_error=None, longest=None)
+    return Policies((Rule(Match(status=_ERRORS), of_errors), Rule(policy=policy)), defaults=False)
