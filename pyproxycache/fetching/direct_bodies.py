@@ -80,6 +80,9 @@ class DirectBodies:
         """
         entry, stop, base = read.entry, read.stop, read.entry.first_byte
         validator = resumption_validator(entry.head)
+        by_pool = read.inquiry.request.pool
+        if by_pool is not None and by_pool.has_several and not (validator or "").startswith('"'):
+            raise BrokenOff("another upstream may have something else, and no entity tag tells")
         if validator is None:
             return self._by_bytes(read, offset, given)
         last = None if stop is None else base + stop - 1

@@ -16,6 +16,7 @@ from pyproxycache.fetching.leader import (
     Downloading,
     Freshened,
     Leader,
+    Led,
     Passed,
     Stale,
     ToStore,
@@ -82,12 +83,18 @@ class Fetcher:
             case other:
                 return self._otherwise(job, other), job.varies
 
-    def refresh(self, job: FetchJob) -> None:
-        """Fetch in the background, for no client; raises ProxyError where the origin fails."""
+    def refresh(self, job: FetchJob) -> Led | None:
+        """Fetch in the background, for no client; None if another thread or process does.
+
+        Raises ProxyError where the origin fails.
+        """
         dispatched = finished(self._dispatch(job))
         if isinstance(dispatched, Leading):
             with dispatched as leading:
-                close_unused(self._leader.ask(leading, job.request, job.fetch, job.facts))
+                led = self._leader.ask(leading, job.request, job.fetch, job.facts)
+                close_unused(led)
+                return led
+        return None
 
     # Who brings it in.
 

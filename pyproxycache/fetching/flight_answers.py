@@ -94,7 +94,8 @@ class FlightAnswers:
 
         def again(client: str, facts: Facts) -> Response | None:
             current = flight.progress()
-            if current.generation != progress.generation or not flight.is_current():
+            is_over = current.end is not None  # what came of it is found by another look
+            if is_over or current.generation != progress.generation or not flight.is_current():
                 return None
             request = replace(job.request, client=client, interim=None, cancellation=None, login=None)
             facts.note(Attempted(job.resource.key), Forwarded(job.fetch.reason))

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pyproxycache import clock
 from pyproxycache.body import Body
 from pyproxycache.cancellation import Cancellation
-from pyproxycache.errors import StoreError
-from pyproxycache.facts import BeingStored, Forwarded, ForwardedAlone, OriginReplied
+from pyproxycache.errors import StoreError, UpstreamError
+from pyproxycache.facts import BeingStored, Forwarded, ForwardedAlone, OriginReplied, ServedAs
 from pyproxycache.fetching.leader import Leader, Passed, ToStore
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.source import ClosedOnError
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, without_query
-from pyproxycache.outcome import Forward
+from pyproxycache.outcome import Forward, Result
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.routing.resource import Resource
@@ -30,7 +30,7 @@ from pyproxycache.rules.validation import (
     strip_conditionals,
     validators,
 )
-from pyproxycache.rules.variants import newest, preferred
+from pyproxycache.rules.variants import newest, preferred, select
 from pyproxycache.serving import responses
 from pyproxycache.serving.delivery import Delivery
 from pyproxycache.store.ports import EntryIndex, Flights
@@ -77,8 +77,17 @@ class Forwarder:
         facts.note(ForwardedAlone(reason))
         outgoing = request.with_headers(end_to_end(request.headers))
         asked = clock.wall()
-        exchange = self._upstream.send(outgoing, facts)
+        try:
+            exchange = self._upstream.send(outgoing, facts)
+        except UpstreamError:
+            if (stale := self._standing_in(inquiry, found)) is None:
+                raise
+            return stale
         facts.note(OriginReplied(exchange.head.status))
+        has_failed = exchange.head.status >= 500 or exchange.head.status == 429
+        if has_failed and (stale := self._standing_in(inquiry, found)) is not None:
+            exchange.close()
+            return stale
         with ClosedOnError(exchange):
             self._invalidate(resource, request, exchange.head)
             if request.method == "HEAD" and exchange.head.status == 200:
@@ -86,6 +95,21 @@ class Forwarder:
             to_keep = self._to_keep(resource, outgoing, exchange, asked, not_storable)
         kept = None if to_keep is None else self._kept(inquiry, *to_keep)
         return kept or relayed(exchange, request)
+
+    def _standing_in(self, inquiry: Inquiry, found: Sequence[Entry]) -> Response | None:
+        """What is stored, in place of an answer to HEAD that the origin failed to give; None: nothing may.
+
+        A GET is validated, and does not come here while something is stored.
+        """
+        resource, request = inquiry.resource, inquiry.request
+        if request.method != "HEAD":
+            return None
+        entry = newest([one for one in select(found, resource.key, request) if one.part is None])
+        stand_in = decide.on_error(entry, resource.rules, clock.wall(), request)
+        if stand_in is None or (response := self._delivery.stored(request, stand_in.entry)) is None:
+            return None
+        inquiry.facts.note(ServedAs(Result.STALE, detail=stand_in.detail))
+        return response
 
     def confirm(self, inquiry: Inquiry, entry: Entry) -> Response | None:
         """Validate an entry that is still arriving; None if it is valid, else the origin's other answer."""
@@ -162,7 +186,7 @@ class Forwarder:
         if not isinstance(decision, decisions.Store):
             return None
         try:
-            if not self._leader.admits(exchange, decision):
+            if self._leader.why_not_admitted(exchange, decision):
                 return None
             joined = self._flights.lead_after_all(not_storable or FlightKey(resource.key))
         except StoreError as error:

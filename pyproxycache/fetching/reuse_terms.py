@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyproxycache import clock
 from pyproxycache.messages import Entry, Request, ReuseTerms
 from pyproxycache.rules import reuse
@@ -18,13 +20,20 @@ def reuse_terms_of(
     The stamp is from before the key was looked up; `varies` are the fields that select among what it has.
     """
     now = clock.wall()
+    policy, age = rules.for_entry(entry), current_age(entry, now)
+    slide = last = 0.0
+    if policy.longest is not None and policy.fresh is not None:
+        entry = replace(entry, used=now)
+        slide, last = policy.fresh, now + max(policy.longest, policy.fresh) - age
     return ReuseTerms(
         entry,
         stamp.slot,
         stamp.version,
         since=now - CLOCK_TOLERANCE,
         until=reuse.good_until(request, entry, rules, now),
-        born=now - current_age(entry, now),
+        born=now - age,
         expires=now + reuse.freshness_left(request, entry, rules, now),
         varies=varies,
+        slide=slide,
+        last=last,
     )

@@ -230,8 +230,9 @@ class SpanSuccessor(Successor):
             return left
         assert read.like.part is not None, "as_part() gives a part"
         ahead = around.first_ahead(read.like, offset)
-        if ahead == offset:
-            raise Orphaned(offset)  # somebody has it now
+        # Looked at once more, as another successor may have begun since.
+        if ahead == offset or around.is_arriving(read.like, offset):
+            raise Orphaned(offset)  # somebody has it now, or will
         stop = read.stop if ahead is None else min(ahead, read.stop)
         part = Part(offset, stop - 1, read.like.part.total)
         gap = replace(read.like, id=0, digest="", size=0, part=part)

@@ -126,12 +126,19 @@ class AvailableParts:
 
         They may end before `stop`, and raise Orphaned.
         """
-        running = [(flight, part) for flight, part in self.running(like.key) if are_of_one(like, part)]
-        key = self.soon_at(offset, running, but=but)
+        key = self._arriving(like, offset, but)
         followed = None
         with _nothing_where_broken(like.key):
             followed = self._flights.follow(key) if key is not None else None
         return None if followed is None else read_span(followed.flight, like, offset, stop, admit)
+
+    def is_arriving(self, like: Entry, offset: int) -> bool:
+        """Whether a download has the byte at the offset, or will soon."""
+        return self._arriving(like, offset, None) is not None
+
+    def _arriving(self, like: Entry, offset: int, but: FlightKey | None) -> FlightKey | None:
+        running = [(flight, part) for flight, part in self.running(like.key) if are_of_one(like, part)]
+        return self.soon_at(offset, running, but=but)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pyproxycache.errors import BrokenOff, UpstreamError
 from pyproxycache.facts import ByteCount, Facts
 from pyproxycache.fetching.transfers.abandoned import Abandoned
 from pyproxycache.fetching.transfers.available_parts import AvailableParts
+from pyproxycache.fetching.transfers.inspection import Inspections
 from pyproxycache.fetching.transfers.kept_threads import KeptThreads
 from pyproxycache.fetching.transfers.meeting_point import MeetingPoint
 from pyproxycache.fetching.transfers.source import ClosedOnError, Source, ask, entry_of, length_of
@@ -37,12 +38,14 @@ class Downloads:
         upstream: Upstream,
         room: Room,
         available: AvailableParts,
+        inspections: Inspections,
         count_received: Callable[[int], None],
     ) -> None:
         self._options = options
         self._upstream = upstream
         self._room = room
         self._available = available
+        self._inspections = inspections
         self._count_received = count_received
         self._stopping = threading.Event()
         self._idle = threading.Condition()
@@ -67,7 +70,10 @@ class Downloads:
 
         like = as_part(writer.entry) if writer.entry is not None else None
         meeting_point = None if like is None else MeetingPoint(self._available, writer.key, like)
-        transfer = Transfer(self._options, self._room, self._stopping, writer, source, again, meeting_point)
+        inspection = self._inspections.of(plain, writer.key.cache_key)
+        transfer = Transfer(
+            self._options, self._room, self._stopping, writer, source, again, meeting_point, inspection
+        )
         flight, abandoned = writer.flight, self._abandoned
 
         def on_change(is_read: bool) -> None:

@@ -12,8 +12,9 @@ from itertools import chain
 
 from pyproxycache import clock
 from pyproxycache.body import in_blocks
-from pyproxycache.errors import BrokenOff, NoSpace, ProxyError, StoreError, UpstreamError
+from pyproxycache.errors import BrokenOff, NoSpace, ProxyError, StoreError, UpstreamError, WrongContent
 from pyproxycache.fetching.transfers.giving_up import give_up, is_resumable
+from pyproxycache.fetching.transfers.inspection import Inspection
 from pyproxycache.fetching.transfers.meeting_point import MeetingPoint
 from pyproxycache.fetching.transfers.source import Source
 from pyproxycache.messages import without_query
@@ -53,6 +54,7 @@ class Transfer:
         source: Source,
         again: Callable[[], Source | None],
         meeting_point: MeetingPoint | None,
+        inspection: Inspection,
     ) -> None:
         self._options = options
         self._room = room
@@ -61,6 +63,7 @@ class Transfer:
         self._source: Source | None = source
         self._again = again
         self._meeting_point = meeting_point
+        self._inspection = inspection
         self._what = without_query(writer.key.cache_key)
         self._tried = 1
         self._fruitless = 0
@@ -192,8 +195,8 @@ class Transfer:
         """The check of the body, which has gone through what is there of it already."""
         writer = self._writer
         assert writer.entry is not None, "a body follows a head"
-        check = IntegrityCheck(writer.entry.head)
-        writer.withheld = 1 if check.expected else 0
+        check = self._inspection.check(writer.entry.head)
+        writer.withheld = 1 if self._inspection.withholds(writer.entry.head, check) else 0
         if check.reads_the_body:
             for block in writer.file.blocks():
                 check.update(block)
@@ -219,12 +222,17 @@ class Transfer:
         assert writer.entry is not None, "a body follows a head"
         digest = writer.file.digest()
         if wrong := check.mismatch(digest):
-            # The origin's fault, which the next try would only repeat.
-            log.warning("%s is not stored: the body does not match its %s", self._what, wrong)
-            writer.finish(End.BROKEN, error=_unlike(wrong))
+            # Clients have most of it, and what is fetched anew may be something else: the next one asks.
+            writer.finish(End.BROKEN, error=_broken_off(self._inspection.refuse(wrong)))
             return
+        found = replace(writer.entry, digest=digest, size=writer.size)
+        entry = self._inspection.found(found, check)
         try:
-            writer.store(replace(writer.entry, digest=digest, size=writer.size))
+            is_unread = self._inspection.read(entry, writer.file.blocks)
+            writer.store(entry)
+            self._inspection.review(entry)
+            if is_unread:
+                self._inspection.read_later(entry)
         except StoreError as error:
             log.warning("%s is served but not stored: %s", self._what, error)
             writer.finish(End.UNSTORED)
@@ -242,7 +250,7 @@ class Transfer:
         total = writer.size
         rest: Iterable[bytes] = chain((first,), exchange)
         if check.expected:
-            rest = _checked(rest, check, writer.file.sha256())
+            rest = self._checked(rest, check, writer.file.sha256())
         try:
             for data in rest:
                 total += len(data)
@@ -251,6 +259,25 @@ class Transfer:
             writer.finish(End.UNSTORED, total=total)
         except UpstreamError as error:
             writer.finish(End.BROKEN, error=error, total=total)
+
+    def _checked(
+        self, body: Iterable[bytes], check: IntegrityCheck, sha256: hashlib._Hash
+    ) -> Iterator[bytes]:
+        """The body, its last byte once the whole was checked; raises BrokenOff where it does not match.
+
+        `sha256` is that of what came before.
+        """
+        last = b""
+        for data in body:
+            check.update(data)
+            sha256.update(data)
+            known = last + data
+            last = known[-1:]
+            if len(known) > 1:
+                yield known[:-1]
+        if wrong := check.mismatch(sha256.hexdigest()):
+            raise _broken_off(self._inspection.refuse(wrong))
+        yield last
 
     def _note_gain(self) -> None:
         """Count the try that broke off as fruitless if it brought nothing; count tries anew if much."""
@@ -303,23 +330,6 @@ class Transfer:
         give_up(self._writer, End.LOST, None)
 
 
-def _checked(body: Iterable[bytes], check: IntegrityCheck, sha256: hashlib._Hash) -> Iterator[bytes]:
-    """The body, its last byte once the whole has been checked; raises BrokenOff where it does not match.
-
-    `sha256` is that of what came before.
-    """
-    last = b""
-    for data in body:
-        check.update(data)
-        sha256.update(data)
-        known = last + data
-        last = known[-1:]
-        if len(known) > 1:
-            yield known[:-1]
-    if wrong := check.mismatch(sha256.hexdigest()):
-        raise _unlike(wrong)
-    yield last
-
-
-def _unlike(wrong: str) -> BrokenOff:
-    return BrokenOff(f"the body the origin sent does not match its {wrong}")
+def _broken_off(wrong: WrongContent) -> BrokenOff:
+    """The same for clients that have the head, and bytes."""
+    return BrokenOff(str(wrong))

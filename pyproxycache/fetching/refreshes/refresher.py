@@ -27,7 +27,7 @@ class Refresher:
         self._pending: set[str] = set()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="refresh")
 
-    def start(self, key: str, refresh: Callable[[], None]) -> None:
+    def start(self, key: str, refresh: Callable[[], object]) -> None:
         """Have `refresh` run soon, unless one for the key waits already or too many do."""
         with self._lock:
             if key in self._pending or len(self._pending) >= _LONGEST_QUEUE:
@@ -38,7 +38,7 @@ class Refresher:
         except RuntimeError:  # shutting down, or no more threads
             self._done(key)
 
-    def _run(self, key: str, refresh: Callable[[], None]) -> None:
+    def _run(self, key: str, refresh: Callable[[], object]) -> None:
         try:
             refresh()
         except ProxyError as error:

@@ -1,0 +1,1 @@
+"""What is asked of origins in the background, with no client that waits."""
