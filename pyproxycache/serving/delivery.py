@@ -54,6 +54,8 @@ class Delivery:
         if request.ttl is not None and (entry.ttl is None or request.ttl < entry.ttl):
             with logging_store_errors("shorten the life of", entry.key):
                 self._index.shorten(entry, request.ttl)
+        if request.served is not None:
+            request.served(request, entry)
         self._note_access(entry.id, now)
         return response
 
@@ -69,6 +71,7 @@ class Delivery:
         if (
             not plan.segments
             and plan.wanted is WHOLE
+            and request.method != "HEAD"
             and not is_not_modified(request.headers, plan.head, now)
         ):
             return None  # planned as a 304, which it was before the origin said more
@@ -113,9 +116,12 @@ class Delivery:
             return self._arriving.of_flight(FlightRead(inquiry, flight, progress, start, stop))
 
         try:
-            return responses.from_entry(request, entry, progress.length, clock.wall(), open_body)
+            response = responses.from_entry(request, entry, progress.length, clock.wall(), open_body)
         except Orphaned:
             return None
+        if request.served is not None:
+            request.served(request, entry)
+        return response
 
     def _arriving_part(self, inquiry: Inquiry, flight: Flight, part: Entry) -> Response:
         """The answer out of a part that is arriving, and then out of whatever has the rest."""

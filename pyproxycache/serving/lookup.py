@@ -9,6 +9,7 @@ from itertools import chain
 
 from pyproxycache.errors import StoreError
 from pyproxycache.messages import Entry, Request, without_query
+from pyproxycache.routing.flight_key import Vary
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules.variants import vary_values
 from pyproxycache.store.ports import EntryIndex
@@ -21,12 +22,12 @@ _LIMIT = 1 << 20
 _METADATA = ("content-type", "content-encoding", "content-language")
 
 
-def with_content_key(request: Request) -> Request:
+def with_content_key(resource: Resource, request: Request) -> Request:
     """The request with the key of its content and the content in memory; of other methods as it is.
 
     Content of more than a megabyte gets no key, and its answer is not stored.
     """
-    if request.method != "QUERY":
+    if request.method not in resource.realm.by_content:
         return request
     pieces, size = [], 0
     rest = iter(request.body or ())
@@ -35,7 +36,7 @@ def with_content_key(request: Request) -> Request:
         size += len(piece)
         if size > _LIMIT:
             return replace(request, body=chain(pieces, rest))
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"" if request.method == "QUERY" else request.method.encode())
     for name in _METADATA:
         digest.update(f"{name}: {request.headers.get(name)}\n".encode("latin-1", "replace"))
     content = b"".join(pieces)
@@ -70,11 +71,19 @@ class Lookup:
 
     def find(self, resource: Resource, request: Request) -> LookupResult:
         """The entries that fit the request, with the stamp and the Vary names that the result rests on."""
+        return self._find(resource, lambda fields: vary_values(fields, request))
+
+    def variant(self, resource: Resource, vary: Vary) -> LookupResult:
+        """The entries that fit requests with these values of fields, and with none of others."""
+        known = dict(vary)
+        return self._find(resource, lambda fields: tuple((name, known.get(name)) for name in fields))
+
+    def _find(self, resource: Resource, values_of: VaryValues) -> LookupResult:
         sets: set[tuple[str, ...]] = set()
 
-        def values(fields: tuple[str, ...]) -> tuple[tuple[str, str | None], ...]:
+        def values(fields: tuple[str, ...]) -> Vary:
             sets.add(fields)
-            return vary_values(fields, request)
+            return values_of(fields)
 
         try:
             return self._look(resource, values, sets)
@@ -91,6 +100,8 @@ class Lookup:
         is_known = bool(sets)
         if not entries:
             entries = self._index.search(search, key, values)
+        if resource.rules.slides:
+            entries = [replace(entry, used=self._index.uses(entry.id).last) for entry in entries]
         return LookupResult(
             entries, tuple(sorted({name for names in sets for name in names})), stamp, is_known
         )

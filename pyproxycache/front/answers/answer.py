@@ -9,6 +9,7 @@ from pyproxycache import clock
 from pyproxycache.body import Body
 from pyproxycache.errors import ProxyError
 from pyproxycache.facts import AnswerBroken, AnswerSent, ClientLeft, Facts, RequestEnded
+from pyproxycache.front.interception.pending_tunnel import PendingTunnel
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.presentation.references import as_it_is
 from pyproxycache.front.requests.raw_request import Present
@@ -26,8 +27,8 @@ class Answer:
     """The answer to one request; closing it ends and reports the request.
 
     `outcome` is the record of the request as it was when the head was made. If the answer has a `tunnel`,
-    that has the connection once the head is sent. `present` has made the head out of the cache's, and makes
-    the heads of other clients that get the same answer.
+    that has the connection once the head is sent; of a `pending` one it is decided then. `present`
+    has made the head out of the cache's, and makes the heads of other clients that get the same answer.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Answer:
         self.outcome = outcome
         self.present = present
         self.tunnel = response.body if isinstance(response.body, Tunnel) else None
+        self.pending = response.body if isinstance(response.body, PendingTunnel) else None
         self.facts = facts
         self._report = report
 

@@ -28,6 +28,9 @@ class UserCheck:
         Raises ProxyError if it has not those of a user, or is not one to a proxy: the credentials in such a
         one are for the origin.
         """
+        if received.ingress.origin is not None:  # its connection was let in as a whole
+            facts.note(Authenticated(received.ingress.user))
+            return replace(received, headers=received.headers.without(_FIELD))
         is_proxys = is_for_proxy(received.method, received.target)
         received.check_fields(names_cache=not is_proxys)  # for a doubtful one ends the connection
         stripped = replace(received, headers=received.headers.without(_FIELD))
@@ -40,4 +43,4 @@ class UserCheck:
             )
         user = yield from self._authentication.user(received.headers.lines(_FIELD), received.client)
         facts.note(Authenticated(user))
-        return stripped
+        return replace(stripped, ingress=replace(stripped.ingress, user=user))

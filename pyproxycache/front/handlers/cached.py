@@ -11,24 +11,43 @@ from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.onward.max_forwards import counted_down
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
-from pyproxycache.messages import Request, Response
+from pyproxycache.messages import Request, Response, Url
 from pyproxycache.outcome import Result
+from pyproxycache.passing_engine import PassingEngine
 from pyproxycache.routing.resource import Realm
 from pyproxycache.steps import Steps
-from pyproxycache.storeless_engine import StorelessEngine
 
 
 class CachedAnswers:
     """Has the engine answer requests for URLs; makes the Resource of each, in one realm."""
 
-    def __init__(self, realm: Realm, forwarding: Forwarding, engine: Engine | StorelessEngine) -> None:
+    def __init__(
+        self,
+        realm: Realm,
+        forwarding: Forwarding,
+        engine: Engine | PassingEngine,
+        *,
+        patience: float | None = None,
+        silence: float | None = None,
+    ) -> None:
+        """Answers have to begin within `patience` seconds, and each byte comes within `silence` then."""
+        self._patience, self._silence = patience, silence
         self._realm = realm
         self._forwarding = forwarding
         self._engine = engine
 
     def request_for(self, received: RawRequest, wanted: Wanted, present: Present) -> Request:
         """The request for the wanted URL, with Forwarded fields as configured; raises ProxyError."""
-        return self._forwarding.with_fields(received.request_for(wanted, present), received.scheme)
+        request = self._forwarding.with_fields(
+            received.request_for(wanted, present), received.ingress.scheme
+        )
+        if self._patience is None and self._silence is None:
+            return request
+        return replace(request, patience=self._patience, silence=self._silence)
+
+    def may_switch(self, _url: Url) -> bool:
+        """Whether a connection may switch to another protocol when a client asks for that with the URL."""
+        return True
 
     def answer(
         self, received: RawRequest, wanted: Wanted, present: Present, facts: Facts

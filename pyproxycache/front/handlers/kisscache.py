@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, unquote
 from pyproxycache import __version__, clock
 from pyproxycache.body import BytesBody
 from pyproxycache.errors import BadRequest, MethodNotAllowed
-from pyproxycache.facts import Attempted, Facts, Located, ServedAs
+from pyproxycache.facts import Attempted, Came, Facts, Located, ServedAs
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.onward.redirects import followed
@@ -50,7 +50,7 @@ class KissCache:
 
     def answer(self, received: RawRequest, target: Local, facts: Facts) -> Steps[Answered]:
         """Answer a fetch by the engine, or give the health or status page."""
-        facts.note(Attempted(without_userinfo(target.path)))
+        facts.note(Came("kisscache"), Attempted(without_userinfo(target.path)))
         asked = self.wanted(
             received.method, target, lambda wanted: self._cached.request_for(received, wanted, as_it_is)
         )

@@ -10,10 +10,10 @@ from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.gates.access import Access
 from pyproxycache.outcome import Result
+from pyproxycache.passing_engine import PassingEngine
 from pyproxycache.routing.resource import Realm
 from pyproxycache.serving.responses import from_text
 from pyproxycache.steps import Steps, at_once
-from pyproxycache.storeless_engine import StorelessEngine
 
 # Fields in which a proxy tells of the client that it asks for.
 _FORWARDED = ("Via", "Forwarded", "X-Forwarded-For")
@@ -22,7 +22,7 @@ _FORWARDED = ("Via", "Forwarded", "X-Forwarded-For")
 class Purge:
     """Removes the entries of a URL, without asking its origin; `purgers` decides which clients may."""
 
-    def __init__(self, realm: Realm, purgers: Access, engine: Engine | StorelessEngine) -> None:
+    def __init__(self, realm: Realm, purgers: Access, engine: Engine | PassingEngine) -> None:
         self._realm = realm
         self._purgers = purgers
         self._engine = engine

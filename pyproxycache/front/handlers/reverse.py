@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from pyproxycache.facts import Facts
@@ -27,7 +28,16 @@ class Reverse:
         return self._cached.answer(received, target, shown_below(self._upstream, target.url), facts)
 
 
-def shown_below(upstream: Url, base: Url) -> Present:
-    """What makes heads of answers for the URL `base` into those for a reverse proxy's clients."""
-    address, cookie = below_upstream(upstream), cookies.below_upstream(upstream)
+def shown_below(upstream: Url, base: Url, prefix: str = "", others: Sequence[Url] = ()) -> Present:
+    """What makes heads of answers for the URL `base` into those for a reverse proxy's clients.
+
+    These have the upstream's paths behind the `prefix`, which has no slash at its end. `others` are further
+    upstreams, whose paths are the same ones.
+    """
+    addresses = [below_upstream(one, prefix) for one in (upstream, *others)]
+
+    def address(url: str) -> str | None:
+        return next((found for one in addresses if (found := one(url)) is not None), None)
+
+    cookie = cookies.below_upstream(upstream, prefix, frozenset(one.host for one in others))
     return partial(mapped, base=base, address=address, cookie=cookie)

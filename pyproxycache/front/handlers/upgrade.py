@@ -41,10 +41,15 @@ class Upgrade:
         self._patience = patience
 
     def answer(self, received: RawRequest, target: Wanted, facts: Facts) -> Steps[Answered]:
-        """The origin's answer to the request to switch; a 101 has a Tunnel as its body."""
+        """The origin's answer to the request to switch; a 101 has a Tunnel as its body.
+
+        Where releases are not given to everyone, it is answered as any other request.
+        """
         present = self._shown(target.url)
+        if not self._cached.may_switch(target.url):  # Upgrade may be ignored (RFC 9110 section 7.8)
+            return (yield from self._cached.answer(received, target, present, facts))
         request = self._cached.request_for(received, target, present)
-        yield Asks(target.url.authority)
+        yield Asks(request.far_end)
         response = self._passed(request, wanted_protocols(received), facts)
         return Answered(response, is_of_cache=False, present=present)
 

@@ -27,7 +27,6 @@ class BlockingStream:
         self._connection = connection
         self._aside = aside
         self._stream = connection.stream
-        self.fileno = self._stream.fileno
         self.half_close = self._stream.half_close
 
     def recv(self, size: int) -> bytes:
@@ -43,7 +42,7 @@ class BlockingStream:
             except BlockingIOError:
                 if not self.waits:
                     raise
-                self._wait(self._stream.recv_waits_for, deadline)
+                self._wait(select.POLLIN, deadline)
 
     def sendall(self, data: bytes) -> None:
         """Send all of the data; raises OSError, TimeoutError if the client takes no byte for a minute."""
@@ -54,12 +53,14 @@ class BlockingStream:
                 view = view[self._stream.send(view) :]
                 deadline = clock.steady() + _SILENCE
             except BlockingIOError:
-                self._wait(self._stream.send_waits_for, deadline)
+                self._wait(select.POLLOUT, deadline)
+
+    def has_room(self) -> bool:
+        """Whether some bytes can be sent without waiting for the client."""
+        return self._stream.wait(select.POLLOUT, 0.0)
 
     def _wait(self, events: int, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(self._stream, events)
         with self._aside():
-            found = poll.poll(max(0.0, deadline - clock.steady()) * 1000)
-        if not found:
+            is_ready = self._stream.wait(events, deadline - clock.steady())
+        if not is_ready:
             raise TimeoutError("the client neither sent nor took a byte")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from pyproxycache import clock
+from pyproxycache.announced import Announced
 from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.http1.activity_context import ActivityContext
 from pyproxycache.front.http1.request_activities import after
@@ -15,8 +16,10 @@ from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.lingering import Lingering
 from pyproxycache.front.memory.memory import Known, Memory
 from pyproxycache.front.memory.reusable_answers import Arriving, Stored
+from pyproxycache.front.requests.simple import fields_of
 from pyproxycache.gates.authentication import Authentication
 from pyproxycache.http1.answer_heads import head_bytes
+from pyproxycache.messages import Readmission
 from pyproxycache.report.reporter import Reporter
 
 
@@ -25,7 +28,8 @@ class MemoryResponder:
 
     It gives none once the worker is to stop. `report_at` is when `report` is due (monotonic seconds):
     `report_after` seconds behind the first answer that the report will include. With `authentication` it
-    answers only users whose passwords have been found right.
+    answers only users whose passwords have been found right. An answer with a readmission is given to those
+    whom that lets in.
     """
 
     def __init__(
@@ -47,8 +51,7 @@ class MemoryResponder:
         self._context = context
         self._authentication = authentication
         self._loop = context.loop
-        lines = reporter.lines
-        self._opening = None if lines is None else lines.opening
+        self._format = reporter.lines
         self._lines: list[str] = []
         self._served: list[Stored] = []
 
@@ -61,7 +64,7 @@ class MemoryResponder:
         download to begin, and gets its answer even if no later request may.
         """
         answer = known.answer
-        if known.scheme != connection.scheme:
+        if known.ingress is not connection.ingress:
             return None
         began, begun = clock.wall(), clock.steady()
         if self._versions[answer.slot] != answer.version or (
@@ -71,8 +74,9 @@ class MemoryResponder:
             return None
         if self._loop.is_stopping or not connection.is_admitted or connection.login.is_used:
             return None
-        if self._authentication is not None and known.verdict.until <= begun:
-            verdict = self._authentication.known(known.credentials())
+        authentication = None if connection.ingress.user else self._authentication
+        if authentication is not None and known.verdict.until <= begun:
+            verdict = authentication.known(known.credentials())
             if verdict is None:
                 return None
             known.verdict = verdict
@@ -82,36 +86,73 @@ class MemoryResponder:
             return None
         if began >= answer.renew_at:
             answer.renew(began)
+        lines = b""
+        if answer.readmission is not None:
+            readmitted = _readmitted(answer.readmission, known, connection.client)
+            if readmitted is None:
+                return None
+            lines = readmitted
+        if answer.slide:
+            answer.prolong(began)
         answer.uses += 1
-        taken = _sent(connection, answer)
-        if taken < answer.length:
-            return self._send(connection, known, answer, began, taken)
-        self._note(known, answer, began, clock.steady() - begun, connection.client)
+        taken = _sent(connection, answer, lines)
+        if taken < answer.length + len(lines):
+            return self._send(connection, known, answer, began, taken, lines)
+        self._note(known, answer, began, clock.steady() - begun, connection.client, len(lines))
         return Lingering(connection, self._loop, is_due=False) if answer.closes else connection.reading
 
-    def _note(self, known: Known, stored: Stored, began: float, seconds: float, client: str) -> None:
-        """Note an answer that was sent whole, for the next report and the access log."""
+    def _note(
+        self, known: Known, stored: Stored, began: float, seconds: float, client: str, more: int
+    ) -> None:
+        """Note an answer that was sent whole, with `more` bytes, for report, log, and as an event."""
         if not stored.hits:
             self._served.append(stored)
             if self.report_at is NEVER:
                 self.report_at = clock.steady() + self._report_after
         stored.hits += 1
-        if self._opening is not None:
-            if known.line_until != stored.renew_at:
-                self._memory.tell(known, stored)
-            self._lines.append(self._opening(began, seconds, client, stored.user) + known.line)
+        if self._format is not None:
+            if more:
+                outcome = self._memory.outcome(known.head, stored)
+                rest = self._format.rest(replace(outcome, head_bytes=outcome.head_bytes + more))
+            else:
+                if known.line_until != stored.renew_at:
+                    self._memory.tell(known, stored)
+                rest = known.line
+            self._lines.append(self._format.opening(began, seconds, client, stored.user) + rest)
+        if stored.announced is not None:
+            outcome = replace(stored.outcome(), started=began, seconds=seconds, client=client)
+            self._reporter.announce(outcome, _announced(known, stored.announced))
 
     def _send(
-        self, connection: ClientConnection, known: Known, stored: Stored, began: float, taken: int
+        self,
+        connection: ClientConnection,
+        known: Known,
+        stored: Stored,
+        began: float,
+        taken: int,
+        lines: bytes = b"",
     ) -> Activity:
-        """Send the rest of an answer that the client did not take at once, behind the bytes `taken`."""
+        """Send the rest of an answer that the client did not take at once, behind the bytes `taken`.
+
+        `lines` are those of fields that its head has for this request alone.
+        """
         outcome = self._memory.outcome(known.head, stored)
-        outcome = replace(outcome, started=began, begun=clock.steady(), client=connection.client)
+        head = stored.data[: outcome.head_bytes]
+        if lines:
+            head = _with_lines(head, lines)
+        outcome = replace(
+            outcome,
+            started=began,
+            begun=clock.steady(),
+            client=connection.client,
+            announced=stored.announced and _announced(known, stored.announced),
+            head_bytes=len(head),
+        )
         self._reporter.accessed(stored.entry_id, began)
         transaction = Transaction(connection)
         transaction.closes = stored.closes
         answer = self._reuse.from_memory(outcome, stored.body())
-        writer = transaction.prepare(answer, stored.data[: outcome.head_bytes], stored.framing)
+        writer = transaction.prepare(answer, head, stored.framing)
         if taken:
             writer.skip(taken)
         transaction.advance(waits=False)
@@ -154,13 +195,36 @@ class MemoryResponder:
             self._reporter.write(lines)
 
 
-def _sent(connection: ClientConnection, stored: Stored) -> int:
+def _announced(known: Known, first: Announced) -> Announced:
+    """What an event of a request with the known head tells, by that of the first with this answer."""
+    if known.announced is None:
+        known.announced = first.again(fields_of(known.head))
+    return known.announced
+
+
+def _readmitted(readmission: Readmission, known: Known, client: str) -> bytes | None:
+    """The lines of the fields that the answer has for this request; None if a thread has to decide."""
+    parsed = known.parsed()
+    fields = None if parsed is None else readmission.decide(client, parsed.target, parsed.headers)
+    if fields is None:
+        return None
+    return b"".join([f"{name}: {value}\r\n".encode("latin-1") for name, value in fields])
+
+
+def _with_lines(head: bytes, lines: bytes) -> bytes:
+    """The head with these lines at its end."""
+    return b"%b%b\r\n" % (head[:-2], lines)
+
+
+def _sent(connection: ClientConnection, stored: Stored, lines: bytes) -> int:
     """How many bytes of the answer the client takes at once; an error shows when more is sent."""
-    file, taken = stored.file, 0
+    file, taken, data = stored.file, 0, stored.data
+    if lines:
+        data = _with_lines(data[: stored.head_size], lines) + data[stored.head_size :]
     try:
-        taken = connection.send(stored.data)
+        taken = connection.send(data)
         # The head is not held back for the file: its pages go faster in packets of their own.
-        if file is not None and stored.is_in_memory and taken == len(stored.data):
+        if file is not None and stored.is_in_memory and taken == len(data):
             taken += connection.stream.sendfile(file.fd, file.offset, min(file.count, TURN_BYTES))
     except OSError:
         pass

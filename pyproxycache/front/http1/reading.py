@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 import select
 
-from pyproxycache.front.http1.activity_context import ActivityContext
-from pyproxycache.front.http1.memory_responder import MemoryResponder
-from pyproxycache.front.http1.request_activities import Parked, Working
-from pyproxycache.front.http1.transaction import Transaction
+from pyproxycache.front.http1.first_step import FirstStep
 from pyproxycache.front.loop.activity import CLOSED, Activity
+from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.lingering import LINGER_SECONDS
-from pyproxycache.front.memory.memory import Memory
 from pyproxycache.front.requests.refusals import begins_no_line
 
 _READ = 16 << 10
@@ -21,28 +18,22 @@ _KEEPALIVE = 75.0
 _SILENCE = 60.0
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 # An empty line before the request line is passed over (RFC 9112 section 2.2).
-_REQUEST_LINE = re.compile(rb"(?:\r\n)?[!-~]+ [!-~]+ HTTP/1\.[0-9]\r")
+# Bytes that are not ASCII may be in its target, as some clients send them.
+_REQUEST_LINE = re.compile(rb"(?:\r\n)?[!-~]+ [!-~\x80-\xff]+ HTTP/1\.[0-9]\r")
 
 
 class Reading(Activity):
     """Reads request heads, and answers those that memory knows; a connection has one, for all requests."""
 
-    __slots__ = ("_connection", "_context", "_heads", "_loop", "_memory", "_responder")
+    __slots__ = ("_connection", "_first_step", "_heads", "_loop", "_respond")
 
-    def __init__(
-        self,
-        connection: ClientConnection,
-        context: ActivityContext,
-        memory: Memory,
-        responder: MemoryResponder,
-    ) -> None:
-        super().__init__(context.loop.now + _KEEPALIVE)
+    def __init__(self, connection: ClientConnection, loop: ClientLoop, first_step: FirstStep) -> None:
+        super().__init__(loop.now + _KEEPALIVE)
         self._connection = connection
-        self._context = context
-        self._loop = context.loop
-        self._memory = memory
-        self._heads = memory.heads
-        self._responder = responder
+        self._loop = loop
+        self._first_step = first_step
+        self._heads = first_step.heads
+        self._respond = first_step.respond
 
     @property
     def is_idle(self) -> bool:
@@ -70,13 +61,13 @@ class Reading(Activity):
         except OSError:
             return CLOSED
         if not data:
-            return CLOSED
-        connection.readable = connection.ends or len(data) == _READ
+            return self._ended()
+        connection.readable = connection.ends or len(data) == _READ or connection.stream.pending() > 0
         following = None
         if not (connection.buffer or connection.unread):
             known = self._heads.get(data)
             if known is not None:
-                following = self._responder.respond(connection, known)
+                following = self._respond(connection, known)
             # For the next head to begin if this one is answered; else for this one to be whole.
             self.deadline = self._loop.now + (_SILENCE if following is None else _KEEPALIVE)
         if following is None:
@@ -85,6 +76,12 @@ class Reading(Activity):
         if connection.readable and following is self:
             self._loop.have_turn(connection)  # a client that sends without end holds up no other
         return following
+
+    def _ended(self) -> Activity:
+        """Answer what is there although the client says no more; then the connection ends."""
+        self._connection.ends = self._connection.readable = True
+        following = self._parse()
+        return CLOSED if following is self else following
 
     def advance(self) -> Activity:
         following = self._parse()
@@ -108,26 +105,14 @@ class Reading(Activity):
                 line_end = buffer.find(b"\n", 2)
                 strange = line_end >= 0 and not _REQUEST_LINE.fullmatch(buffer[:line_end])
                 if strange or begins_no_line(buffer) or len(buffer) > _LONGEST_HEAD:
-                    return self._submit(None)  # the parser refuses it with a reason
+                    return self._first_step.submit(connection, None)  # the parser refuses it with a reason
                 return self
             head = buffer[: found.end()]
-            known = self._heads.get(head)
-            if known is None or known.scheme != connection.scheme:
-                known = self._memory.find(head, connection.scheme)
-            following = None if known is None else self._responder.respond(connection, known)
+            following = self._first_step.from_memory(connection, head)
             if following is None:
-                return self._submit(head)
+                return self._first_step.submit(connection, head)
             connection.buffer = buffer[found.end() :]
             if following is not self:
                 return following
             self.deadline = self._loop.now + _KEEPALIVE
         return self
-
-    def _submit(self, head: bytes | None) -> Activity:
-        """Have a thread answer the request, or park it if a thread answers an equal one."""
-        context = self._context
-        # Answers to a client that has logged in are for it alone, and it gets no other client's.
-        transaction = Transaction(self._connection, None if self._connection.login.is_used else head)
-        if context.collapser.park(transaction, self._loop.now):
-            return Parked(transaction, context)
-        return Working(transaction, context, context.runner.answer)

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from functools import partial
 
 from pyproxycache.front.http1.activity_context import ActivityContext
+from pyproxycache.front.http1.peeking import Peeking
 from pyproxycache.front.http1.relaying import Relaying
 from pyproxycache.front.http1.transaction import Transaction
+from pyproxycache.front.interception.pending_tunnel import PendingTunnel
 from pyproxycache.front.loop.activity import CLOSED, GONE, NEVER, Activity
 from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.front.loop.lingering import Lingering
@@ -35,10 +37,25 @@ def after(transaction: Transaction, context: ActivityContext) -> Activity:
         case SendStatus.TUNNEL:
             assert transaction.tunnel is not None, "it has taken the place of what sent the head"
             return Relaying(transaction, transaction.tunnel, context)
+        case SendStatus.PENDING:
+            pending = None if transaction.answer is None else transaction.answer.pending
+            assert pending is not None, "it waits for its client"
+            return Peeking(transaction, pending, context, partial(_opening, transaction, pending, context))
         case None:
             return CLOSED
         case _:
             return Sending(transaction, context)
+
+
+def _opening(
+    transaction: Transaction, pending: PendingTunnel, context: ActivityContext, why: str
+) -> Activity:
+    """The activity in which a thread opens the tunnel, for this reason."""
+
+    def step(transaction: Transaction) -> None:
+        transaction.open_tunnel(pending, why)
+
+    return Working(transaction, context, step, str(pending.end))
 
 
 def _send_on(transaction: Transaction) -> None:
@@ -234,8 +251,8 @@ class Sending(Activity):
         self._transaction.connection.note(event)
         if event & GONE and self._transaction.status is SendStatus.AWAITING:
             return self._give_up()
-        # Bytes from the client are no reason to send on, unless TLS has to read in order to send.
-        if event & (self._transaction.connection.stream.send_waits_for | ~select.EPOLLIN):
+        # Bytes from the client are no reason to send on.
+        if event & ~select.EPOLLIN:
             # Not at once: new requests are answered before thousands of slow readers.
             self._context.loop.have_turn(self._transaction.connection)
         return self

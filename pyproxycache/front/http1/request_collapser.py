@@ -12,6 +12,9 @@ from pyproxycache.front.memory.memory import is_plain
 _AVOIDED_SECONDS = 120.0
 _MOST_AVOIDED = 10_000
 
+_Key = tuple[bytes, bytes]
+"""A head, and the mark of the ingress by which it came in."""
+
 
 @dataclass(slots=True)
 class Wait:
@@ -26,13 +29,14 @@ class Wait:
 
 
 class RequestCollapser:
-    """Parks requests whose heads equal that of one being answered; belongs to the poller.
+    """Parks requests of one ingress with equal heads, while the first is answered; belongs to the poller.
 
-    Heads whose answers turned out to be for one client alone are remembered for a while, and not parked.
+    Heads whose answers turned out to be for one client alone are remembered for a while, and not parked. So
+    are those on redirected connections: whether their answers are for others is not known before a look-up.
     """
 
     def __init__(self) -> None:
-        self._waits: dict[bytes, Wait] = {}
+        self._waits: dict[_Key, Wait] = {}
         self._avoided: OrderedDict[int, float] = OrderedDict()  # by the heads' hashes
 
     def park(self, transaction: Transaction, now: float) -> bool:
@@ -41,26 +45,29 @@ class RequestCollapser:
         Returns whether it is parked. `now` is in monotonic seconds.
         """
         head = transaction.head
-        if head is None:
+        if head is None or transaction.connection.ingress.destination is not None:
             return False
-        wait = self._waits.get(head)
+        key = _key(head, transaction)
+        wait = self._waits.get(key)
         if wait is not None:
             wait.waiting[transaction] = None
             return True
-        if self._avoided.get(hash(head), now) <= now and is_plain(head):
-            self._waits[head] = Wait(transaction)
+        if self._avoided.get(hash(key), now) <= now and is_plain(head):
+            self._waits[key] = Wait(transaction)
         return False
 
     def leave(self, transaction: Transaction) -> None:
         """Take a parked request out, as it no longer waits."""
-        wait = None if transaction.head is None else self._waits.get(transaction.head)
+        wait = self._wait_of(transaction)
         if wait is not None:
             wait.waiting.pop(transaction, None)
 
-    def wait_again(self, head: bytes, waiting: Iterable[Transaction]) -> Transaction:
+    def wait_again(self, waiting: Iterable[Transaction]) -> Transaction:
         """Make the first of these the leader of the others, and return it, as it is to be answered."""
         leader, *others = waiting
-        self._waits[head] = Wait(leader, dict.fromkeys(others), is_second=True)
+        assert leader.head is not None, "it was parked by its head"
+        key = _key(leader.head, leader)
+        self._waits[key] = Wait(leader, dict.fromkeys(others), is_second=True)
         return leader
 
     def release(self, transaction: Transaction) -> Wait:
@@ -68,7 +75,7 @@ class RequestCollapser:
         wait = self._led_by(transaction)
         if wait is None or transaction.head is None:
             return Wait(transaction)
-        del self._waits[transaction.head]
+        del self._waits[_key(transaction.head, transaction)]
         return wait
 
     def is_waited_for(self, transaction: Transaction) -> bool:
@@ -77,13 +84,20 @@ class RequestCollapser:
         return wait is not None and bool(wait.waiting)
 
     def _led_by(self, transaction: Transaction) -> Wait | None:
-        wait = None if transaction.head is None else self._waits.get(transaction.head)
+        wait = self._wait_of(transaction)
         return wait if wait is not None and wait.leader is transaction else None
 
-    def avoid(self, head: bytes, now: float) -> None:
-        """Park no request with this head for two minutes from `now` on (monotonic seconds)."""
-        self._avoided[hash(head)] = now + _AVOIDED_SECONDS
-        self._avoided.move_to_end(hash(head))
+    def _wait_of(self, transaction: Transaction) -> Wait | None:
+        head = transaction.head
+        return None if head is None else self._waits.get(_key(head, transaction))
+
+    def avoid(self, transaction: Transaction, now: float) -> None:
+        """Park no request like this one for two minutes from `now` on (monotonic seconds)."""
+        if transaction.head is None:
+            return
+        avoided = hash(_key(transaction.head, transaction))
+        self._avoided[avoided] = now + _AVOIDED_SECONDS
+        self._avoided.move_to_end(avoided)
         if len(self._avoided) > _MOST_AVOIDED:
             self._avoided.popitem(last=False)
 
@@ -91,3 +105,7 @@ class RequestCollapser:
         """Forget the avoided heads whose time is over; `now` is in monotonic seconds."""
         while self._avoided and next(iter(self._avoided.values())) <= now:
             self._avoided.popitem(last=False)
+
+
+def _key(head: bytes, transaction: Transaction) -> _Key:
+    return head, transaction.connection.ingress.mark

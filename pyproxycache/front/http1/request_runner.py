@@ -56,7 +56,7 @@ Learn = Callable[[Transaction, ReusableAnswer | None, bool], None]
 
 
 class RequestRunner:
-    """Answers the requests that memory does not answer; called by any thread.
+    """Answers the requests that memory does not answer; called by any thread that has the transaction.
 
     `is_stopping` tells whether the worker is to end.
     """
@@ -81,7 +81,7 @@ class RequestRunner:
         """Answer the request whose head is in the connection's buffer, and send what can be sent.
 
         If the answer needs something that has to be waited for, `status` is NO_ANSWER, and `go_on` is to
-        be called when that has come.
+        be called when that has come. Without a task, as on the poller, this waits for nothing.
         """
         self._safely(transaction, self._received)
 
@@ -92,6 +92,11 @@ class RequestRunner:
     def refuse_plain(self, transaction: Transaction) -> None:
         """Refuse plain HTTP where TLS is spoken: answer in plain text that it is."""
         self._refuse(transaction, plain_where_tls_is())
+
+    def pass_on(self, transaction: Transaction) -> None:
+        """Pass a redirected connection on to where it was made, by a tunnel and without a word of HTTP."""
+        transaction.is_mute = True
+        self._safely(transaction, self._redirected)
 
     def _safely(self, transaction: Transaction, work: Callable[[Transaction], None]) -> None:
         try:
@@ -111,17 +116,42 @@ class RequestRunner:
             received, interim, parsed = self._parsed(transaction)
         else:
             connection.buffer = connection.buffer[len(head) :]
+            if parsed_head.method == "CONNECT":
+                transaction.head = None  # each has a tunnel of its own
             interim, parsed = InterimHeads(BlockingStream(connection, lambda: transaction.aside())), None
+            method, target, version, headers = parsed_head
             received = RawRequest(
-                *parsed_head,
+                method,
+                target,
+                connection.ingress.version or version,
+                headers,
                 connection.client,
                 _NO_CONTENT,
                 interim.forward,
                 transaction.cancellation,
                 connection.login,
-                connection.scheme,
+                connection.ingress,
             )
         transaction.under_way = UnderWay(received, self._application.answer(received), interim, parsed)
+        self._step(transaction)
+
+    def _redirected(self, transaction: Transaction) -> None:
+        """Begin with what a client that knew of the proxy would ask for by CONNECT."""
+        connection = transaction.connection
+        end = str(connection.ingress.destination)
+        transaction.cancellation = Cancellation()
+        received = RawRequest(
+            "CONNECT",
+            end,
+            (1, 1),
+            Headers((("Host", end),)),
+            connection.client,
+            _NO_CONTENT,
+            cancellation=transaction.cancellation,
+            ingress=connection.ingress,
+        )
+        interim = InterimHeads(BlockingStream(connection, lambda: transaction.aside()))
+        transaction.under_way = UnderWay(received, self._application.answer(received), interim)
         self._step(transaction)
 
     def _parsed(self, transaction: Transaction) -> tuple[RawRequest, InterimHeads, Parsed]:
@@ -139,14 +169,14 @@ class RequestRunner:
         received = RawRequest(
             request.method,
             request.uri,
-            request.version,
+            connection.ingress.version or request.version,
             Headers((sent.get(name, name.title()), value) for name, value in request.headers),
             connection.client,
             body,
             interim.forward,
             transaction.cancellation,
             connection.login,
-            connection.scheme,
+            connection.ingress,
         )
         return received, interim, Parsed(source, parser, request, body)
 
@@ -180,6 +210,9 @@ class RequestRunner:
 
     def _answered(self, transaction: Transaction, under_way: UnderWay, answer: Answer) -> None:
         """Send the answer."""
+        if transaction.is_mute:
+            transaction.answer_mutely(answer)
+            return
         received, parsed = under_way.received, under_way.parsed
         closes = self._closes(received, answer)
         early = b""
@@ -188,7 +221,7 @@ class RequestRunner:
             early = parsed.parser.unreader.take_buffered()
         transaction.connection.buffer = early + transaction.connection.buffer
         self._begin(transaction, answer, received, closes=closes)
-        transaction.advance(waits=True)
+        transaction.advance(waits=transaction.task is not None)
 
     def _leave_body(self, transaction: Transaction, parsed: Parsed) -> bool:
         """Pass over the unread rest of the request's body; returns whether the connection has to end."""
@@ -228,6 +261,10 @@ class RequestRunner:
     def _refuse(self, transaction: Transaction, error: Exception) -> None:
         """Answer what is not valid HTTP, or failed in here, with an error, and close the connection."""
         connection = transaction.connection
+        if transaction.is_mute:
+            log.error("Error passing on a connection of %s", connection.client, exc_info=error)
+            transaction.give_up()
+            return
         if isinstance(error, http_errors.ParseException):
             status, text = refused_with(error), refusal(error)
             # Without the text: it quotes the request, which may hold secrets.

@@ -13,6 +13,7 @@ from pyproxycache.cancellation import Cancellation
 from pyproxycache.errors import ClientGone, ProxyError
 from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.http1.blocking_stream import Aside, BlockingStream
+from pyproxycache.front.interception.pending_tunnel import PendingTunnel
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.relay import Tunnel
@@ -21,6 +22,8 @@ from pyproxycache.front.requests.interim import InterimHeads
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.request_body import RequestBody
 from pyproxycache.http1.answer_heads import Framing
+from pyproxycache.report.repetition_filter import LIMITED
+from pyproxycache.serving.responses import Failure
 from pyproxycache.steps import Asks, Awaited, Steps
 
 log = logging.getLogger("pyproxycache")
@@ -48,6 +51,7 @@ class Transaction:
     the context in which that thread waits for the client. `writer` sends the `answer`; once its head is
     sent, a `tunnel` may have the connection. `status` tells how far the answer has come, None that it was
     broken off. The connection `closes` with the answer, and `lingers` if the client may still be sending.
+    It `is_mute` if the client does not know of the cache, and takes no word of HTTP from it.
     """
 
     __slots__ = (
@@ -57,6 +61,7 @@ class Transaction:
         "closes",
         "connection",
         "head",
+        "is_mute",
         "lingers",
         "origin",
         "status",
@@ -78,7 +83,7 @@ class Transaction:
         self.tunnel: Tunnel | None = None
         self.answer: Answer | None = None
         self.status: SendStatus | None = None
-        self.closes = self.lingers = False
+        self.closes = self.lingers = self.is_mute = False
 
     @property
     def sender(self) -> Sent | None:
@@ -101,10 +106,26 @@ class Transaction:
         self._pass_on(partial(self.writer.advance, waits=waits))
         tunnel = None if self.answer is None else self.answer.tunnel
         if self.status is SendStatus.DONE:
-            if tunnel is None:
-                self.finish()
+            if tunnel is not None:
+                self.status = self._join(tunnel)
+            elif self.answer is not None and self.answer.pending is not None:
+                self.status = SendStatus.PENDING
             else:
-                self._join(tunnel)
+                self.finish()
+
+    def answer_mutely(self, answer: Answer) -> None:
+        """Leave the connection to the answer's tunnel, now or once it is decided; without one, end it."""
+        self.answer = answer
+        if answer.tunnel is not None:
+            self.status = self._join(answer.tunnel)
+        elif answer.pending is not None:
+            self.status = SendStatus.PENDING
+        else:
+            error = answer.response.error if isinstance(answer.response, Failure) else None
+            client = self.connection.client
+            log.info("a redirected connection of %s is closed: %s", client, error, extra=LIMITED)
+            self.finish()
+            self.status = None
 
     def relay(self, *, has_failed: bool) -> None:
         """Pass on what came from either end of the tunnel; `status` tells as `advance` does.
@@ -160,13 +181,18 @@ class Transaction:
                 answer.sent(sender.head_bytes, sender.sent)
             answer.close()
 
-    def _join(self, tunnel: Tunnel) -> None:
-        """Leave the connection to the answer's tunnel, now that its head is sent."""
-        assert self.writer is not None, "it has sent the head"
+    def open_tunnel(self, pending: PendingTunnel, why: str) -> None:
+        """Open the answer's tunnel, as it is not intercepted for this reason; waits for the far end."""
+        self._pass_on(lambda: self._join(pending.open(why)))
+
+    def _join(self, tunnel: Tunnel) -> SendStatus:
+        """Leave the connection to the answer's tunnel, now that its head is sent, if there is one."""
+        head_bytes = 0 if self.writer is None else self.writer.head_bytes
         connection = self.connection
-        tunnel.join(connection.stream, connection.buffer, self.writer.head_bytes)
+        tunnel.join(connection.stream, connection.buffer, head_bytes)
         self.closes, connection.buffer = True, b""
-        self.tunnel, self.status = tunnel, SendStatus.TUNNEL
+        self.tunnel = tunnel
+        return SendStatus.TUNNEL
 
 
 @dataclass(slots=True)

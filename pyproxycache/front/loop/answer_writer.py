@@ -34,6 +34,7 @@ class SendStatus(Enum):
     DISK = "disk"
     """The next bytes have to be read from the disk, in a thread."""
     TUNNEL = "tunnel"
+    PENDING = "pending"
     """The head was sent, and the connection is a tunnel from here on."""
     NO_ANSWER = "no answer"
     """There is no answer yet; what it needs is awaited without a thread."""

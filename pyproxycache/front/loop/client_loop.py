@@ -7,14 +7,15 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from pyproxycache import clock
 from pyproxycache.front.loop.activity import CLOSED, Activity
 from pyproxycache.front.loop.connection import ClientConnection
 
 log = logging.getLogger("pyproxycache")
 
 _CLOSED_AT_ONCE = 8  # one of so many idle connections is closed at a time
-_TURNS = 64
-"""Connections that have their turn before events are looked at again: thousands may wait for one."""
+_TURNS, _TURN_SECONDS = 64, 0.01
+"""How many connections have their turn, and for how long, before events are looked at again."""
 
 Post = Callable[[Callable[[], None]], None]
 """Has the call made by the poller's thread, soon; any thread may use it."""
@@ -26,13 +27,15 @@ Watch = Callable[[int], None]
 class ClientLoop:
     """The open connections and their activities; belongs to the poller's thread.
 
-    `connections` has the open connections by descriptor, `turns` those that go on without an event. `now`
-    (monotonic seconds) is set by the poller. `is_stopping`: the worker is to end, and keeps no connection.
+    `connections` has the open connections by descriptor, and the streams of some by negative numbers.
+    `turns` has those that go on without an event. `now` (monotonic seconds) is set by the poller.
+    `is_stopping`: the worker is to end, and keeps no connection.
     """
 
     def __init__(self, post: Post, watch: Watch, now: float) -> None:
         self.connections: dict[int, ClientConnection] = {}
         self._further: set[int] = set()  # further descriptors, besides each connection's own
+        self._streams = 0
         self.turns: deque[ClientConnection] = deque()
         self.now = now
         self.is_stopping = False
@@ -44,11 +47,12 @@ class ClientLoop:
         connection.wake = partial(self.post, partial(self._wake, connection))
         connection.activity = connection.reading
         self.connections[connection.fd] = connection
+        self._streams += connection.fd < 0
 
     @property
     def clients(self) -> int:
         """How many clients are connected."""
-        return len(self.connections) - len(self._further)
+        return len(self.connections) - len(self._further) - self._streams
 
     def watch_for(self, connection: ClientConnection, fd: int) -> None:
         """Give the connection the events of a further descriptor too, until forget(); raises OSError."""
@@ -104,10 +108,13 @@ class ClientLoop:
 
     def take_turns(self) -> None:
         """Let the connections that are first in line go on."""
+        until = clock.steady() + _TURN_SECONDS
         for _ in range(min(len(self.turns), _TURNS)):
             connection = self.turns.popleft()
             connection.has_turn = False
             self.step(connection, connection.activity.advance)
+            if clock.steady() > until:  # as of handshakes
+                break
 
     def tick(self) -> None:
         """Expire the connections whose deadline is over; called about once a second."""
@@ -139,6 +146,7 @@ class ClientLoop:
         if connection.is_open:
             activity = connection.activity
             del self.connections[connection.fd]
+            self._streams -= connection.fd < 0
             connection.close()
             activity.end()
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from pyproxycache.connection_login import ConnectionLogin
 from pyproxycache.front.loop.activity import CLOSED, Activity
-from pyproxycache.net.one_client import client_of
+from pyproxycache.front.requests.ingress import PLAIN
+from pyproxycache.net.ip_addresses import client_of
 from pyproxycache.net.stream import Stream
 
 
@@ -18,9 +19,9 @@ class ClientConnection:
     `buffer` has bytes that were read and not used yet. `readable`: the socket may have more to read.
     `ends`: the client has closed its sending side. `unread` counts bytes still to come of a request body
     that is passed over. `has_turn`: it is in line to go on without an event. `limited_client` is the client
-    as limits count it, by one_client. `scheme` is that of URLs by which the client reaches the cache.
-    `reading` is the activity that waits for the next request; `wake` has the present activity go on, and
-    may be called by any thread.
+    as limits count it (net/ip_addresses.py). `ingress` is how its requests come in; `server_name` the name
+    that the client has asked for in TLS, "" for none. `reading` is the activity that waits for the next
+    request; `wake` has the present activity go on, and may be called by any thread.
     """
 
     __slots__ = (
@@ -31,6 +32,7 @@ class ClientConnection:
         "ends",
         "fd",
         "has_turn",
+        "ingress",
         "is_admitted",
         "is_local",
         "limited_client",
@@ -38,8 +40,8 @@ class ClientConnection:
         "readable",
         "reading",
         "recv",
-        "scheme",
         "send",
+        "server_name",
         "stream",
         "unread",
         "wake",
@@ -48,7 +50,8 @@ class ClientConnection:
     def __init__(self, stream: Stream, address: Any) -> None:
         self.fd = stream.fileno()
         self.go_on_by(stream)
-        self.scheme = "http"
+        self.ingress = PLAIN
+        self.server_name = ""
         self.address = address
         # A peer on a Unix socket is on this machine; a dual-stack one shows IPv4 peers as ::ffff:192.0.2.7.
         text = str(address[0]) if isinstance(address, tuple) else "127.0.0.1"
@@ -69,6 +72,20 @@ class ClientConnection:
         self.stream = stream
         self.recv = stream.recv
         self.send = stream.send
+
+    def beside(self, stream: Stream) -> ClientConnection:
+        """A connection of the same client, by the same way, over a further stream."""
+        made = ClientConnection.__new__(ClientConnection)
+        made.fd = stream.fileno()
+        made.go_on_by(stream)
+        made.ingress, made.server_name, made.address = self.ingress, "", self.address
+        made.client, made.limited_client = self.client, self.limited_client
+        made.is_admitted, made.is_local = self.is_admitted, self.is_local
+        made.buffer, made.unread = b"", 0
+        made.readable = made.ends = made.has_turn = False
+        made.login = ConnectionLogin()
+        made.activity = made.reading = CLOSED
+        return made
 
     @property
     def is_open(self) -> bool:

@@ -1,4 +1,4 @@
-"""The activity at the begin of a connection in TLS: its handshake."""
+"""The first activity of a connection in TLS: its handshake."""
 
 from __future__ import annotations
 
@@ -19,31 +19,38 @@ HANDSHAKE_SECONDS = 10.0
 
 
 class Handshaking(Activity):
-    """Finishes the handshake on the poller; then the connection is `reading`, and its scheme https.
+    """Finishes the handshake on the poller; then `begin` begins the session of the connection.
 
-    `refuse` gives the activity that answers a client which speaks plain HTTP.
+    `refuse` gives the activity that answers a client which speaks plain HTTP; `failed` is told of a
+    handshake that cannot be finished.
     """
 
-    __slots__ = ("_connection", "_handshake", "_loop", "_refuse")
+    __slots__ = ("_begin", "_connection", "_failed", "_handshake", "_loop", "_refuse")
 
     def __init__(
         self,
         connection: ClientConnection,
         handshake: ServerHandshake,
         loop: ClientLoop,
+        begin: Callable[[], Activity],
         refuse: Callable[[], Activity],
+        failed: Callable[[HandshakeFailed], None],
     ) -> None:
-        super().__init__(loop.now + HANDSHAKE_SECONDS)
+        super().__init__(loop.now + (LINGER_SECONDS if loop.is_stopping else HANDSHAKE_SECONDS))
         self._connection = connection
         self._handshake = handshake
         self._loop = loop
+        self._begin = begin
         self._refuse = refuse
+        self._failed = failed
 
     @property
     def is_idle(self) -> bool:
         return not self._handshake.has_begun
 
     def begin(self) -> Activity:
+        if self._handshake.has_begun:
+            self._loop.have_turn(self._connection)
         return self
 
     def on_event(self, event: int) -> Activity:
@@ -60,28 +67,30 @@ class Handshaking(Activity):
             connection.go_on_by(handshake.stream)
             return self
         except NoHandshake:
+            connection.buffer = handshake.early
             return self._refuse()
         except ConnectionError:  # as of who looks whether the port is open
             return CLOSED
         except HandshakeFailed as failure:
-            self._tell(str(failure))
+            self._failed(failure)
             connection.go_on_by(handshake.stream)
             # What the client has sent is read, so that it gets the alert and not a reset.
-            return (
-                Lingering(connection, self._loop, is_due=True) if handshake.stream.fileno() >= 0 else CLOSED
-            )
+            return Lingering(connection, self._loop, is_due=True)
         connection.go_on_by(handshake.stream)
-        connection.scheme = "https"
-        connection.readable = True  # what came behind the handshake is in TLS already, and has no event
-        return connection.reading
+        # What came behind the handshake has no event: it is in TLS already, or is the end.
+        connection.readable = handshake.is_readable or connection.ends
+        return self._begin()
 
     def expire(self) -> Activity:
-        self._tell("it was not finished in time")
+        self._failed(HandshakeFailed("it was not finished in time"))
         return CLOSED
 
     def stop(self) -> Activity:
         self.deadline = min(self.deadline, self._loop.now + LINGER_SECONDS)
         return self
 
-    def _tell(self, why: str) -> None:
-        log.info("a TLS handshake with %s failed: %s", self._connection.client, why, extra=LIMITED)
+
+def tell_of_failure(client: str, failure: HandshakeFailed, host: str = "") -> None:
+    """Log that the handshake with the client, in the place of the host if there is one, has failed."""
+    place = f" for {host}" if host else ""
+    log.info("a TLS handshake with %s%s failed: %s", client, place, failure, extra=LIMITED)

@@ -9,7 +9,7 @@ from pyproxycache.front.loop.connection import ClientConnection
 LINGER_SECONDS = 2.0
 """How long a connection may stay open after its last answer (seconds)."""
 _READ = 16 << 10
-_READS = 16
+_READS = 4
 
 
 class Lingering(Activity):

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import select
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -28,6 +29,11 @@ _ALL = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
+def everyone(_sock: socket.socket) -> bool:
+    """Whether an accepted connection may ask: each may."""
+    return True
+
+
 class Sessions(Protocol):
     """The protocol of what speaks HTTP on the connections that a poller accepts."""
 
@@ -36,6 +42,12 @@ class Sessions(Protocol):
 
     def open_secured(self, handshake: ServerHandshake, address: object) -> ClientConnection:
         """Begin a new client's connection with its handshake, and then a session on it."""
+
+    def open_redirected(self, sock: socket.socket, address: object, scheme: str) -> ClientConnection | None:
+        """Begin a session on a connection to an origin, which a firewall has redirected.
+
+        `scheme` is the origin's. None if the connection is closed already.
+        """
 
     def settle(self, now: float) -> float:
         """Do what is due beside the connections; returns when it is to be called again at the latest.
@@ -65,8 +77,12 @@ class Poller:
         listeners: Iterable[Listener],
         sessions: Callable[[ClientLoop], Sessions],
         most: int,
+        welcomes: Callable[[socket.socket], bool] = everyone,
     ) -> None:
-        """`sessions` makes those of the connections; there are at most `most` connections at a time."""
+        """`sessions` makes those of the connections; there are at most `most` connections at a time.
+
+        `welcomes` tells of an accepted connection whether it may ask anything; others are closed.
+        """
         self._now = clock.steady()
         self._next_tick = self._next_beat = self._now + _TICK
         self._due = 0.0
@@ -79,9 +95,17 @@ class Poller:
         self._sessions = sessions(self._loop)
         self._connections = self._loop.connections
         self._most = most
+        self._welcomes = welcomes
         self._listeners = {listener.sock.fileno(): listener for listener in listeners}
+        for listener in self._listeners.values():
+            _have_sent_at_once(listener.sock)
         self._accepting = False
         self._epoll.register(self._waker, select.EPOLLIN)
+
+    @property
+    def clients(self) -> int:
+        """How many clients are connected."""
+        return self._loop.clients
 
     # Other threads.
 
@@ -225,18 +249,38 @@ class Poller:
                     self._accept_if(False)  # until the next tick
                     return
                 continue  # the client is gone already
-            if listener.tls is None:
-                connection = self._sessions.open(PlainStream(sock), address)
-            else:
-                handshake = ServerHandshake(sock, listener.tls.context)
-                connection = self._sessions.open_secured(handshake, address)
+            if not self._welcomes(sock):
+                sock.close()
+                continue
+            connection = self._opened(listener, sock, address)
+            if connection is None:
+                continue
             try:
                 self._watch(connection.fd)
             except OSError as error:
                 log.warning("a connection cannot be watched: %s", error)
                 self._loop.close(connection)
                 return
-            self._loop.on_event(connection, select.EPOLLIN)  # most clients have sent a request already
+            if listener.tls is None:
+                self._loop.on_event(connection, select.EPOLLIN)  # most have sent a request already
             if self._loop.clients >= self._most and not self._loop.close_idle():
                 self._accept_if(False)
                 return
+
+    def _opened(self, listener: Listener, sock: socket.socket, address: object) -> ClientConnection | None:
+        """Begin a session on an accepted connection; None if it is closed already."""
+        if listener.redirected:
+            return self._sessions.open_redirected(sock, address, listener.redirected)
+        if listener.tls is None:
+            return self._sessions.open(PlainStream(sock), address)
+        handshake = ServerHandshake(PlainStream(sock), listener.tls.end)
+        return self._sessions.open_secured(handshake, address)
+
+
+def _have_sent_at_once(sock: socket.socket) -> None:
+    """Have what is sent on the socket's connections leave at once, and not wait for what came before.
+
+    Frames of HTTP/2 are sent one after the other, of which the client may acknowledge none for 40 ms.
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 from typing import Protocol
 
 from pyproxycache.body import Body, Piece
@@ -162,9 +161,9 @@ class Tunnel(Body):
 
         Raises Broken if the client's end has failed.
         """
-        if _has_failed(self._near):
+        if self._near.has_failed():
             raise Broken(self._near, ConnectionResetError("the client broke off"))
-        self.is_cut_off = _has_failed(self.far)
+        self.is_cut_off = self.far.has_failed()
         return self.is_cut_off and self._flows[1].over
 
     def advance(self, *, has_failed: bool = False) -> SendStatus:
@@ -185,16 +184,11 @@ class Tunnel(Body):
             return SendStatus.TURN
         except Broken as broken:
             if broken.stream is not self.far:
+                if self._flows[0].over and not self._near.ends_one_way:
+                    return SendStatus.DONE  # it had said that it would take no more
                 self.far.reset()  # which must not take it for the end
                 raise ConnectionError(str(broken)) from broken
             raise BrokenOff(f"the origin broke off: {broken}") from broken
         finally:
             upward, downward = self._flows
             self._facts.uploaded.total, self._facts.received.total = upward.passed, downward.passed
-
-
-def _has_failed(stream: Stream) -> bool:
-    """Whether the stream's socket has an error that no call has reported yet."""
-    poll = select.poll()
-    poll.register(stream.fileno(), 0)
-    return any(event & select.POLLERR for _fd, event in poll.poll(0))

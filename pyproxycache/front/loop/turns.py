@@ -104,7 +104,8 @@ class Turns:
         _count_down(self._pairs, (task.client, task.origin))
         following = []
         for group in held_up:
-            found = next((pair for pair in group if not self._is_full(*pair)), None)
+            # Who has come back from waiting for its client may have taken more than there is room for.
+            found = next((pair for pair in group if self._has_room() and not self._is_full(*pair)), None)
             if found is not None:
                 following.append(self._pop(*found))
         return following
@@ -140,7 +141,7 @@ class Turns:
         """Take the next task of the pair out of the queue, and count it as waiting for its origin."""
         tasks = self._waiting[client, origin]
         task, _ = tasks.popitem(last=False)
-        self.take(task)
+        self.come_back(task)
         if not tasks:
             self._drop(client, origin)
             return task

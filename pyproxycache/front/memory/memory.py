@@ -8,9 +8,11 @@ import resource
 
 from msgspec.structs import replace
 
+from pyproxycache.announced import Announced
 from pyproxycache.front.memory.reusable_answers import Arriving, ReusableAnswer, Stored
 from pyproxycache.front.memory.s3fifo import S3Fifo
-from pyproxycache.front.requests.simple import is_simple
+from pyproxycache.front.requests.ingress import PLAIN, Ingress
+from pyproxycache.front.requests.simple import SimpleHead, is_simple, simple_parts
 from pyproxycache.gates.verdicts import NO_VERDICT
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.formats import Lines
@@ -64,26 +66,34 @@ _REFERER, _USER_AGENT = _lines_of(("referer",)), _lines_of(("user-agent",))
 _CREDENTIALS = _lines_of(("proxy-authorization",))
 
 Base = tuple[bytes, ...]
-"""A request line, the lines of the deciding fields behind it, and the scheme if that is https."""
+"""A request line, the lines of the deciding fields behind it, and the mark of its ingress."""
 
 
 class Known:
     """The answer to requests with this head, and its line for the access log without the line's beginning.
 
-    It is for clients who reach the cache by URLs of this `scheme`, which origins may be told. The line is
+    It is for requests that come in by this `ingress`, which origins may be told of. The line is
     right while the answer's `renew_at` is `line_until`. `verdict` is the last one on the credentials for
-    this proxy in the head.
+    this proxy in the head. `announced` is what events of requests with this head tell, once one was made.
     """
 
-    __slots__ = ("answer", "head", "line", "line_until", "scheme", "verdict")
+    __slots__ = ("_parsed", "announced", "answer", "head", "ingress", "line", "line_until", "verdict")
 
-    def __init__(self, head: bytes, answer: ReusableAnswer, scheme: str) -> None:
+    def __init__(self, head: bytes, answer: ReusableAnswer, ingress: Ingress) -> None:
         self.head = head
         self.answer = answer
-        self.scheme = scheme
+        self.ingress = ingress
         self.line = ""
         self.line_until = -1.0
         self.verdict = NO_VERDICT
+        self.announced: Announced | None = None
+        self._parsed: SimpleHead | None = None
+
+    def parsed(self) -> SimpleHead | None:
+        """The head, parsed when first asked for; None if a thread has to parse it."""
+        if self._parsed is None:
+            self._parsed = simple_parts(self.head)
+        return self._parsed
 
     def credentials(self) -> tuple[str, ...]:
         """The lines of Proxy-Authorization in the head."""
@@ -112,7 +122,7 @@ class _Selected:
 class Memory:
     """Keeps answers, up to `limit` bytes, and finds the one for a request; belongs to the poller.
 
-    A request is a head that came by a connection with the scheme http or https. `heads` has for each head
+    A request is a head that came in by an ingress. `heads` has for each head
     the answer by one of them, the last.
     `lines` makes those of the access log; None if there is none. At most about `most_files` of the answers
     have a file open.
@@ -131,9 +141,9 @@ class Memory:
         self._arriving_limit = int(limit * _SHARE_OF_ARRIVING)
         self._lines = lines
 
-    def learn(self, head: bytes, answer: ReusableAnswer, scheme: str = "http") -> None:
+    def learn(self, head: bytes, answer: ReusableAnswer, ingress: Ingress = PLAIN) -> None:
         """Keep the answer that a request with this head was given."""
-        base = _base(head, scheme)
+        base = _base(head, ingress.mark)
         if not base:
             return
         if isinstance(answer, Stored):
@@ -145,15 +155,15 @@ class Memory:
             self._file(base, head, answer)
             if not answer.is_kept:
                 return
-        self._know(head, answer, scheme)
+        self._know(head, answer, ingress)
 
-    def find(self, head: bytes, scheme: str = "http") -> Known | None:
+    def find(self, head: bytes, ingress: Ingress = PLAIN) -> Known | None:
         """The answer kept for a head that differs in no deciding field; None if there is none."""
-        base = _base(head, scheme)
+        base = _base(head, ingress.mark)
         found = self._answers.get(base) if base else None
         if isinstance(found, _Selected):
             found = found.answers.get(found.lines(head))
-        return None if found is None else self._know(head, found, scheme)
+        return None if found is None else self._know(head, found, ingress)
 
     def outcome(self, head: bytes, stored: Stored) -> Outcome:
         """The record of a request with this head that gets the answer."""
@@ -184,9 +194,9 @@ class Memory:
             self._kept.discard(known.answer)
             self._remove(known.answer)
 
-    def _know(self, head: bytes, answer: ReusableAnswer, scheme: str) -> Known:
+    def _know(self, head: bytes, answer: ReusableAnswer, ingress: Ingress) -> Known:
         self._unknow(head)
-        known = self.heads[head] = Known(head, answer, scheme)
+        known = self.heads[head] = Known(head, answer, ingress)
         self._heads_bytes += _head_size(head)
         if isinstance(answer, Arriving):
             self._arriving[head] = answer
@@ -258,12 +268,11 @@ def _open_files() -> int:
 
 
 @functools.lru_cache(64)
-def _base(head: bytes, scheme: str = "http") -> Base:
+def _base(head: bytes, mark: bytes = PLAIN.mark) -> Base:
     """The request line and what else decides; () if the head is not simple enough to be sure."""
     if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not is_simple(head):
         return ()
-    secured = (b"https",) if scheme == "https" else ()
-    return (head[: head.index(b"\r")], *_DECIDING.findall(head), *secured)
+    return (head[: head.index(b"\r")], *_DECIDING.findall(head), *filter(None, (mark,)))
 
 
 def _head_size(head: bytes) -> int:

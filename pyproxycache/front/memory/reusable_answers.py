@@ -101,11 +101,13 @@ class Stored:
     """An answer out of the store; may be given from `since` to `until` while its key has the `version`.
 
     Times are epoch seconds. `slot` is the place of the key's version. `data` is what is sent; if the body
-    is in a `file`, only the head. `length` is that of both in bytes. `renew_at` is when the head has to be
-    made anew. `is_inward`: only clients on this machine may see it. `closes`: the connection ends with it.
-    `is_in_memory`: the file, if any, can be sent without waiting for the disk. `user` is the one whose
-    requests get it. `hits` counts answers that are not reported yet. `base`, `selecting`, `size`, `uses`,
-    `is_kept` and `line` are kept here for Memory.
+    is in a `file`, only the head, which has `head_size` bytes. `length` is that of both in bytes.
+    `renew_at` is when the head has to be made anew. `is_inward`: only clients on this machine may see it.
+    `closes`: the connection ends with it. `is_in_memory`: the file, if any, can be sent without waiting for
+    the disk. `readmission` decides who gets it. `user` is the one whose requests get it. `slide`:
+    prolong() is due whenever it is given; 0: never. `hits` counts answers that are not reported yet.
+    `announced` is what an event of the first request told; None if there are no events.
+    `base`, `selecting`, `size`, `uses`, `is_kept` and `line` are kept here for Memory.
     """
 
     __slots__ = (
@@ -114,6 +116,7 @@ class Stored:
             "version",
             "since",
             "until",
+            "slide",
             "is_inward",
             "closes",
             "renew_at",
@@ -121,12 +124,13 @@ class Stored:
             "length",
             "hits",
             "user",
+            "announced",
             "file",
             "is_in_memory",
         ),
-        *("_template", "_born", "_expires", "_body"),
-        *("_body_size", "_first_outcome", "_head_size", "_outcome", "_ttl"),
-        *("entry_id", "framing"),
+        *("_template", "_born", "_expires", "_last", "_body"),
+        *("_body_size", "_first_outcome", "_outcome", "_ttl", "head_size"),
+        *("entry_id", "framing", "readmission"),
         *("base", "selecting", "varies", "size", "uses", "is_kept", "line"),
     )
 
@@ -143,12 +147,15 @@ class Stored:
     ) -> None:
         self.slot, self.version = reuse_terms.slot, reuse_terms.version
         self.since, self.until = reuse_terms.since, reuse_terms.until
+        self.slide, self._last = reuse_terms.slide, reuse_terms.last
         self.is_inward = is_inward
+        self.readmission = reuse_terms.readmission
         self.closes = closes
         self.renew_at = 0.0
         self.data = b""
         self.hits = 0
         self.user = outcome.user
+        self.announced = outcome.announced
         self._template = template
         self._born, self._expires = reuse_terms.born, reuse_terms.expires
         count = rest.count if isinstance(rest, FileSlice) else len(rest)
@@ -167,7 +174,7 @@ class Stored:
         self._outcome: Outcome | None = None
         self._first_outcome = replace(outcome, head_bytes=head_size, bytes_sent=count)
         self._body_size = count
-        self._head_size, self._ttl = head_size, outcome.ttl
+        self.head_size, self._ttl = head_size, outcome.ttl
         self.length = 0
         self.base: tuple[bytes, ...] = ()
         self.selecting: tuple[bytes, ...] = ()
@@ -184,15 +191,19 @@ class Stored:
         age, ttl = math.floor(now - self._born), math.floor(self._expires - now)
         head = self._template.filled(max(0, age), ttl)
         self.data = head + self._body
-        self._head_size, self._ttl, self._outcome = len(head), ttl, None
+        self.head_size, self._ttl, self._outcome = len(head), ttl, None
         self.length = len(head) + self._body_size
         self.line = ""
         self.renew_at = min(self._born + age + 1, self._expires - ttl, self.until)
 
+    def prolong(self, now: float) -> None:
+        """Have it last from now on (epoch seconds) as long as an answer does, up to its longest life."""
+        self.until = self._expires = max(self.until, min(now + self.slide, self._last))
+
     def outcome(self) -> Outcome:
         """The record of a request that gets the answer as it is now; made when first asked for."""
         if self._outcome is None:
-            self._outcome = replace(self._first_outcome, head_bytes=self._head_size, ttl=self._ttl)
+            self._outcome = replace(self._first_outcome, head_bytes=self.head_size, ttl=self._ttl)
         return self._outcome
 
     def body(self) -> Body:
@@ -207,11 +218,21 @@ class Stored:
         self.file = None
 
 
+def _without(names: frozenset[str], head: bytes) -> bytes:
+    """The head without the lines of these fields."""
+    begin, *lines = head.split(b"\r\n")
+    kept = (line for line in lines if line.partition(b":")[0].decode("latin-1").lower() not in names)
+    return b"\r\n".join((begin, *kept))
+
+
 def _texts(outcome: Outcome, varies: tuple[str, ...]) -> int:
     """Bytes of the texts kept with an answer: its outcome, its line for the log, and the names in Vary."""
     told = (outcome.key, outcome.target, outcome.target, outcome.user_agent, outcome.referer)
-    return 2 * sum(map(len, (*told, outcome.content_type))) + sum(
-        _OF_A_NAME + 3 * len(name) for name in varies
+    announced = 0 if outcome.announced is None else outcome.announced.size
+    return (
+        2 * sum(map(len, (*told, outcome.content_type)))
+        + announced
+        + sum(_OF_A_NAME + 3 * len(name) for name in varies)
     )
 
 
@@ -268,13 +289,16 @@ def reusable_answer_of(
     reuse_terms = answer.response.reuse_terms
     if reuse_terms is None:
         return None
+    readmission = reuse_terms.readmission
     if reuse_terms.again is not None:
+        if readmission is not None:
+            return None
         return Arriving(reuse_terms, framing, partial(reuse.join, answer), closes=closes)
     if answer.outcome.result is not Result.HIT or reuse_terms.until <= now:
         return None
     if len(head) > _LONGEST_HEAD:
         return None  # making such a head anew each second would cost too much
-    template = template_of(head)
+    template = template_of(head if readmission is None else _without(readmission.names, head))
     rest = answer.body.ready_piece() if framing.has_body else b""
     if template is None or rest is None:
         return None

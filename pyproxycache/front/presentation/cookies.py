@@ -25,18 +25,22 @@ def behind_prefix(base: Url) -> Shown:
     return shown
 
 
-def below_upstream(upstream: Url) -> Shown:
-    """Cookies for a reverse proxy's clients: without the upstream's domain, and with the proxy's paths."""
-    base = upstream.target.rstrip("/")
+def below_upstream(upstream: Url, prefix: str = "", others: frozenset[str] = frozenset()) -> Shown:
+    """Cookies for a reverse proxy's clients: without the upstream's domain, and with the proxy's paths.
+
+    These are the upstream's behind the `prefix`. `others` are the hosts of further upstreams, whose paths
+    are the same ones.
+    """
+    base, hosts = upstream.target.rstrip("/"), others | {upstream.host}
 
     def shown(value: str) -> str:
         pair, attributes = _attributes(value)
         names = [_value(one).removeprefix(".").lower() for one in attributes if _name(one) == "domain"]
         path = _path(attributes)
-        if names and names[-1] == upstream.host:
+        if names and names[-1] in hosts:
             attributes = _other_than(attributes, "domain")
-        if base and path is not None and f"{path}/".startswith(f"{base}/"):
-            attributes = [*_other_than(attributes, "path"), f"Path={path[len(base) :] or '/'}"]
+        if (base or prefix) and path is not None and f"{path}/".startswith(f"{base}/"):
+            attributes = [*_other_than(attributes, "path"), f"Path={prefix}{path[len(base) :] or '/'}"]
         return "; ".join((pair, *attributes))
 
     return shown

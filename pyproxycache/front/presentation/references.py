@@ -101,8 +101,8 @@ def behind_prefix(base: Url, userinfo: str) -> Address:
     return address
 
 
-def below_upstream(upstream: Url) -> Address:
-    """Addresses for a reverse proxy's clients: URLs below the upstream, as paths of the proxy."""
+def below_upstream(upstream: Url, prefix: str = "") -> Address:
+    """Addresses for a reverse proxy's clients: URLs below the upstream, as paths behind the prefix."""
     base = upstream.target.rstrip("/")
 
     def address(url: str) -> str | None:
@@ -115,10 +115,10 @@ def below_upstream(upstream: Url) -> Address:
         path = found.target[len(base) :]
         if not path.startswith("/"):
             path = f"/{path}"
-        # Two slashes at the begin would name another host (RFC 3986 section 4.2), and browsers take a
+        # Two slashes at the beginning would name another host (RFC 3986 section 4.2), and browsers take a
         # backslash for one.
         path = f"/.{path}" if path.startswith(("//", "/\\")) else path
-        return f"{path}{hash_sign}{fragment}"
+        return f"{prefix}{path}{hash_sign}{fragment}"
 
     return address
 

@@ -14,6 +14,7 @@ from pyproxycache.front.processes.gunicorn_worker import Worker
 from pyproxycache.front.processes.master import Master
 from pyproxycache.front.processes.worker_parts import WorkerParts
 from pyproxycache.options import ServerOptions
+from pyproxycache.report.metrics.board import Board
 
 _GRACE = 2
 
@@ -33,7 +34,8 @@ class Setup:
     """What the server takes from one configuration.
 
     `begin` is called when the setup is adopted, `ready` when the server begins to accept; `build` makes the
-    parts of a worker, after the fork. The master calls `workers_are_outdated` every second.
+    parts of a worker, after the fork. The master calls `workers_are_outdated` every second. `board` has the
+    figures of the workers, if they count any.
     """
 
     options: ServerOptions
@@ -41,6 +43,7 @@ class Setup:
     ready: Callable[[], None]
     build: Callable[[], WorkerParts]
     workers_are_outdated: Callable[[], bool]
+    board: Board | None = None
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -60,6 +63,16 @@ class Server(BaseApplication):  # type: ignore[misc]
         """Whether the workers have to be replaced, as by the setup."""
         return self._setup.workers_are_outdated()
 
+    def stop(self) -> None:
+        """Let all workers know that none of them is replaced."""
+        if self._setup.board is not None:
+            self._setup.board.stop()
+
+    @property
+    def redirected(self) -> tuple[str, ...]:
+        """The addresses of listeners for redirected connections, by the setup."""
+        return self._setup.options.redirected
+
     def load_config(self) -> None:
         for name, value in self._settings().items():
             self.cfg.set(name, value)
@@ -67,6 +80,14 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> WorkerParts:
         _allow_many_files()
         return self._setup.build()
+
+    def _forking(self, _arbiter: object, worker: object) -> None:
+        if self._setup.board is not None:
+            self._setup.board.deal(worker)
+
+    def _ended(self, _arbiter: object, worker: object) -> None:
+        if self._setup.board is not None:
+            self._setup.board.collect(worker)
 
     def run(self) -> None:
         Master(self).run()
@@ -88,6 +109,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             **PARSING,
             "control_socket_disable": True,
             "when_ready": lambda _arbiter: self._setup.ready(),
+            "pre_fork": self._forking,
+            "child_exit": self._ended,
             "proc_name": "pyproxycache",
         }
 

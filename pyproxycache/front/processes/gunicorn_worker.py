@@ -12,14 +12,16 @@ from gunicorn.http import message
 from gunicorn.workers import base
 
 from pyproxycache import clock
+from pyproxycache.front.admin.admin_server import AdminServer
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.poller import Poller
-from pyproxycache.front.processes.bound import listeners_of
+from pyproxycache.front.processes.bound import listeners_of, sockets_apart
 from pyproxycache.front.processes.heap import keep_few_arenas
-from pyproxycache.front.processes.worker_parts import WorkerParts
+from pyproxycache.front.processes.worker_parts import AdminParts, WorkerParts
 from pyproxycache.net import descriptors
 
 _GRACE = 2.0
+_GRACE_OF_OPERATOR = 0.5
 _OWN_FILES = 1024
 _LEAST_CONNECTIONS = 16
 _TURN_SECONDS = 0.0002
@@ -36,6 +38,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         # gunicorn cuts the configured limit down to this constant.
         message.MAX_REQUEST_LINE = max(message.MAX_REQUEST_LINE, self.cfg.limit_request_line)
         self._poller: Poller | None = None
+        self._admin: AdminParts | None = None
         super().init_process()
 
     def init_signals(self) -> None:
@@ -71,24 +74,41 @@ class Worker(base.Worker):  # type: ignore[misc]
         sessions = parts.sessions_on(threads, self.cfg, lambda: not self.alive)
         for listener in self.sockets:
             listener.setblocking(False)
-        listeners = listeners_of(self.sockets, self.cfg.bind, parts.tls)
-        self._poller = Poller(listeners, sessions, _most_connections())
+        addresses = () if parts.admin is None else parts.admin.addresses
+        clients, of_admin = sockets_apart(self.sockets, addresses)
+        listeners = listeners_of(clients, self.cfg.bind, parts.tls, parts.redirected)
+        self._poller = Poller(listeners, sessions, _most_connections(), parts.welcomes)
         descriptors.closers.append(self._poller.close_idle)
         # What there is before the first request stays, and few requests leave cycles behind.
         gc.freeze()
         gc.set_threshold(_OBJECTS_A_COLLECTION)
+        self._admin = parts.admin
+        admin = None
+        if parts.admin is not None:
+            admin = AdminServer(of_admin, parts.admin.pages(lambda: not self.alive))
+            admin.start()
         self._poller.run(self._beat)
+        if admin is not None and not self._server_stops():
+            admin.close()  # the workers that stay answer the operator
         self._poller.finish(self._beat, self._stop_at)
         parts.hooks.close(max(0.0, self._stop_at - clock.steady()))
+        if admin is not None:
+            admin.finish(_GRACE_OF_OPERATOR)
         os._exit(0)
 
     def _beat(self) -> bool:
         """Tell the master that this worker lives; returns false once the worker is to end."""
         self.notify()
+        if self._admin is not None and self._poller is not None:
+            self._admin.clients(self._poller.clients)
         if self.alive and self.ppid != os.getppid():
             self.log.info("Parent changed, shutting down: %s", self)
             self.handle_exit(signal.SIGTERM, None)  # no master is left to end this worker
         return bool(self.alive)
+
+    def _server_stops(self) -> bool:
+        """Whether no other worker goes on: the server stops, or its master has died."""
+        return self.ppid != os.getppid() or (self._admin is not None and self._admin.server_stops())
 
 
 def _most_connections() -> int:

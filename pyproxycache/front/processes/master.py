@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from gunicorn import sock, util
 from gunicorn.arbiter import Arbiter
 
 from pyproxycache.errors import ConfigError, ProxyError
+from pyproxycache.front.processes.bound import place_of
 from pyproxycache.front.processes.unix_sockets import check_is_free
+from pyproxycache.net.original_destination import accept_for_all
 
 log = logging.getLogger("pyproxycache")
 
@@ -24,6 +27,11 @@ class Master(Arbiter):  # type: ignore[misc]
     """The master process; keeps its listeners, settings and workers if a reload fails."""
 
     LISTENERS: list[Listener]
+
+    def start(self) -> None:
+        """Bind the listeners, and tell that the server is ready."""
+        super().start()
+        _let_accept_for_all(self.LISTENERS, self.app.redirected)
 
     def reload(self) -> None:
         """Read and adopt the configuration, with new workers; after an error nothing has changed."""
@@ -44,6 +52,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def stop(self, graceful: bool = True) -> None:
         """End the workers and the listeners, even if a Unix socket's file is gone, or another one's."""
+        self.app.stop()
         self.LISTENERS = _with_files(self.LISTENERS)
         super().stop(graceful)
 
@@ -109,6 +118,7 @@ class Master(Arbiter):  # type: ignore[misc]
         if listeners != self.LISTENERS:
             log.info("listening on %s", ", ".join(listen))
         self.LISTENERS = listeners
+        _let_accept_for_all(listeners, self.app.redirected)
         self.cfg.set("bind", listen)
 
 
@@ -125,6 +135,18 @@ def _with_files(listeners: list[Listener]) -> list[Listener]:
         else:
             found.append(listener)
     return found
+
+
+def _let_accept_for_all(listeners: list[Listener], redirected: Iterable[str]) -> None:
+    """Let the listeners for redirected connections take those of TPROXY, too, if that is allowed."""
+    places = {place_of(util.parse_address(text)): text for text in redirected}
+    for listener in listeners:
+        text = places.get(place_of(listener.cfg_addr))
+        if text is not None:
+            try:
+                accept_for_all(listener.sock)
+            except PermissionError:
+                log.info("%s takes connections by REDIRECT; TPROXY would need CAP_NET_RAW", text)
 
 
 def _bound(address: str | tuple[str, int], master: Master) -> Listener:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import threading
 from typing import Protocol
 
@@ -16,9 +15,9 @@ _LONGEST = 16 << 10
 
 
 class Client(Protocol):
-    """The protocol of a client's stream whose methods may wait for the client."""
+    """The protocol of a client's stream, whose methods may wait for the client; `has_room` does not."""
 
-    def fileno(self) -> int: ...
+    def has_room(self) -> bool: ...
 
     def sendall(self, data: bytes, /) -> None: ...
 
@@ -45,7 +44,8 @@ class InterimHeads:
         fields = end_to_end(head.headers).without("Content-Length")
         lines = [f"HTTP/1.1 {status_line(head)}", *(f"{name}: {value}" for name, value in fields)]
         data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        if self._left and len(data) <= _LONGEST and self._has_room():
+        # A client that does not read must not hold up others that wait for the same origin.
+        if self._left and len(data) <= _LONGEST and self._client.has_room():
             self._left -= 1
             self._send(data)
 
@@ -64,12 +64,6 @@ class InterimHeads:
 
     def _is_awaited(self) -> bool:
         return not self._over and threading.get_ident() == self._thread
-
-    def _has_room(self) -> bool:
-        # A client that does not read must not hold up others that wait for the same origin.
-        poll = select.poll()
-        poll.register(self._client, select.POLLOUT)
-        return bool(poll.poll(0))
 
     def _send(self, data: bytes) -> None:
         try:

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pyproxycache.cancellation import Cancellation
 from pyproxycache.connection_login import ConnectionLogin
 from pyproxycache.errors import NotImplementedHere
+from pyproxycache.front.requests.ingress import PLAIN, Ingress
 from pyproxycache.front.requests.request_body import Input, content
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.front.requests.well_formed import check_fields
-from pyproxycache.messages import Head, Headers, Request
+from pyproxycache.messages import Entry, Head, Headers, Request
 from pyproxycache.rules.grammar import split_list
 from pyproxycache.rules.userinfo import basic_credentials
+
+Served = Callable[[Request, Entry], None]
+"""Takes a request as it was answered, and the entry that the answer is made of."""
 
 Present = Callable[[Head], Head]
 """Makes the head for the client out of the cache's own."""
@@ -24,8 +28,8 @@ class RawRequest:
     """A request as it was read from a client, whose IP address is `client`.
 
     `interim` sends interim heads, if the version has such. `cancellation` breaks off what is done for the
-    request when the client leaves. `login` is its connection's login at an origin. `scheme` is that of the
-    URLs by which the client reaches the cache itself: https if it came in TLS.
+    request when the client leaves. `login` is its connection's login at an origin. `ingress` is how
+    it came in. `served` is told what it is answered with.
     """
 
     method: str
@@ -37,7 +41,8 @@ class RawRequest:
     interim: Callable[[Head], None] | None = None
     cancellation: Cancellation | None = None
     login: ConnectionLogin | None = None
-    scheme: str = "http"
+    ingress: Ingress = PLAIN
+    served: Served | None = None
 
     def check_fields(self, *, names_cache: bool) -> None:
         """Raise BadRequest if the fields are not valid in a request of this version; see well_formed."""
@@ -71,7 +76,9 @@ class RawRequest:
             body=content(self.method, headers, self.body),
             interim=self._shown(present),
             cancellation=self.cancellation,
+            served=self.served,
             login=self.login,
+            destination=self.ingress.destination,
         )
 
     def _shown(self, present: Present) -> Callable[[Head], None] | None:

@@ -10,6 +10,15 @@ from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
 from pyproxycache.rules.userinfo import without_userinfo
 
 _BEGINS_LINE = re.compile(rb"[!-~\r\n]|\Z")
+_METHOD = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}"
+_REQUEST = re.compile(_METHOD + rb" [!-~\x80-\xff]+ HTTP/1\.[0-9]\r?")
+# As much of a request line as there may be.
+_REQUESTS_BEGIN = re.compile(
+    rb"(?:\r|"
+    + _METHOD
+    + rb"(?: (?:[!-~\x80-\xff]+(?: (?:H(?:T(?:T(?:P(?:/(?:1(?:\.(?:[0-9]\r?)?)?)?)?)?)?)?)?)?)?)?)?"
+)
+_LONGEST_LINE = 64 << 10
 _SOCKS = "it begins SOCKS, and this port speaks HTTP: name it as an HTTP proxy"
 _OTHER_PROTOCOLS = {
     b"\x16": "it begins TLS, and this port speaks plain HTTP: ask it with http://",
@@ -35,6 +44,16 @@ def check_protocol(data: bytes) -> None:
             raise OtherProtocol(text)
     if begins_no_line(data):
         raise OtherProtocol("it begins no request line, and this port speaks HTTP/1.1")
+
+
+def begins_request(data: bytes) -> bool | None:
+    """Whether the first bytes of a connection begin a request in HTTP/1; None if more have to come."""
+    line, end, _rest = data.removeprefix(b"\r\n").partition(b"\n")
+    if end:
+        return _REQUEST.fullmatch(line) is not None
+    if len(data) > _LONGEST_LINE or _REQUESTS_BEGIN.fullmatch(line) is None:
+        return False
+    return None
 
 
 def begins_no_line(data: bytes) -> bool:

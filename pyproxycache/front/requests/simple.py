@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pyproxycache.messages import Headers
 
-_LINE = re.compile(rb"(GET|HEAD) ((?:/|https?://)[!-~]*) HTTP/1\.([01])")
+_LINE = re.compile(rb"((?:GET|HEAD)(?= (?:/|https?://))|CONNECT) ([!-~]+) HTTP/1\.([01])")
 _FIELDS = re.compile(rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*)+\r\n\r\n")
 """All behind the request line of an unambiguous head (RFC 9112 section 5)."""
 
@@ -22,7 +22,7 @@ _MOST_REMEMBERED = 256
 
 
 class SimpleHead(NamedTuple):
-    """The head of a GET or HEAD, parsed."""
+    """The head of a GET, HEAD or CONNECT, parsed."""
 
     method: str
     target: str
@@ -38,7 +38,7 @@ class _Fields(NamedTuple):
 
 
 def is_simple(head: bytes) -> bool:
-    """Whether it is the whole, unambiguous head of a GET or HEAD request without content."""
+    """Whether it is the whole, unambiguous head of a GET, HEAD or CONNECT request without content."""
     end = head.find(b"\r\n")
     return end > 0 and _LINE.fullmatch(head, 0, end) is not None and _fields(head[end:]) is not None
 
@@ -49,19 +49,32 @@ def simple_head(head: bytes, cfg: Any) -> SimpleHead | None:
     That is also so if the head exceeds a limit in `cfg`, gunicorn's configuration.
     """
     end = head.find(b"\r\n")
+    fields = _fields(head[end:]) if 0 < end <= cfg.limit_request_line else None
+    if fields is None or fields.longest > cfg.limit_request_field_size:
+        return None
+    if len(fields.headers) > cfg.limit_request_fields:
+        return None
+    return simple_parts(head)
+
+
+def simple_parts(head: bytes) -> SimpleHead | None:
+    """The head, parsed whatever its size; None if it is not simple, or repeats a field."""
+    end = head.find(b"\r\n")
     line = _LINE.fullmatch(head, 0, end) if end > 0 else None
     fields = None if line is None else _fields(head[end:])
     if line is None or fields is None:
         return None
     headers = fields.headers
-    if end > cfg.limit_request_line or len(headers) > cfg.limit_request_fields:
-        return None
-    if fields.longest > cfg.limit_request_field_size:
-        return None
     if len(headers.names()) < len(headers):
         return None  # gunicorn decides which fields may be repeated
     method, target, minor = line.groups()
     return SimpleHead(method.decode(), target.decode(), (1, int(minor)), headers)
+
+
+def fields_of(head: bytes) -> Headers:
+    """The fields of a simple head."""
+    fields = _fields(head[head.index(b"\r\n") :])
+    return Headers() if fields is None else fields.headers
 
 
 def names_as_sent(head: bytes) -> dict[str, str]:

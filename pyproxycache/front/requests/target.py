@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import quote, unquote_to_bytes
 
-from pyproxycache.errors import BadRequest, NotImplementedHere
-from pyproxycache.messages import Authority, Url
-from pyproxycache.rules.urls import parse_authority, parse_url, sendable
+from pyproxycache.errors import BadRequest, Misdirected, NotImplementedHere
+from pyproxycache.messages import Authority, Url, leads_upward
+from pyproxycache.rules.urls import host_and_port, parse_authority, parse_url, sendable
 from pyproxycache.rules.userinfo import split_userinfo
 
 _SERVER = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
@@ -18,7 +18,6 @@ _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 # Clients that resolve links on a prefixed page fold "//" into one slash, and encode the colons.
 _PREFIXED = re.compile(r"/(https?)(?::|%3A)/{1,2}(?!/)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _ENCODED = re.compile(r"/(https?(?:%3A|:)(?:%2F){2}[^?]*)(\?.*)?", re.IGNORECASE | re.DOTALL)
-_UPWARD = re.compile(r"(?:/|%2F)(?:\.|%2E){2}(?:[/\\;]|%2F|%5C|\Z)", re.IGNORECASE)
 _ASCII = "".join(map(chr, range(128)))
 
 
@@ -31,6 +30,11 @@ class Way(Enum):
     """The URL as a path behind the cache's own address."""
     REVERSE = "reverse"
     """A path below the upstream of a reverse proxy."""
+
+    ROUTE = "route"
+    """A path of a gateway's route."""
+    INSTEAD = "instead"
+    """A path of the origin that the cache stands in for, by whose name the client has connected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,78 @@ def locate(target: str, upstream: Url | None, method: str = "GET") -> Wanted | L
     prefixed = _PREFIXED.fullmatch(target)
     if prefixed:
         scheme, authority, rest = prefixed.groups()
-        return wanted_url(f"{scheme}://{_with_colons(authority)}{rest}", Way.PREFIX)
+        return wanted_url(f"{scheme}://{with_colons(authority)}{rest}", Way.PREFIX)
     if target.startswith("/") or target == "*":
         path, _, query = target.partition("?")
         return Local(path, query)
     if _ANY_SCHEME.match(target):
         raise NotImplementedHere(f"{target.partition(':')[0]} URLs: this proxy speaks http and https")
     raise BadRequest("the request-target is neither a path nor an http or https URL")
+
+
+def local_of(target: str) -> Local:
+    """The path that a request to a gateway names, also by a whole URL (RFC 9112 section 3.2.2).
+
+    Raises BadRequest.
+    """
+    if _ABSOLUTE.match(target):
+        target = wanted_url(target).url.target
+    elif not target.startswith("/") and target != "*":
+        raise BadRequest("the request-target is not a path")
+    path, _, query = target.partition("#")[0].partition("?")
+    return Local(path, query)
+
+
+def locate_instead(target: str, host: str, origin: Url) -> Wanted:
+    """The wanted URL of the origin that the cache stands in for; `host` is the Host field, "" for none.
+
+    Raises Misdirected if another origin is meant (RFC 9110 section 7.4), and BadRequest.
+    """
+    userinfo = ""
+    if _ANY_SCHEME.match(target):
+        absolute = wanted_url(target)
+        if absolute.url.origin != origin.origin:
+            raise _misdirected(absolute.url.origin, origin)
+        target, userinfo = absolute.url.target, absolute.userinfo
+    elif not target.startswith("/") and target != "*":
+        raise BadRequest("the request-target is not a path")
+    if host:
+        name, port = host_and_port(host)
+        # Without a port the connection's is meant: not all clients say it.
+        if name.removesuffix(".") != origin.host or port not in (None, origin.port):
+            raise _misdirected(host, origin)
+    return Wanted(replace(origin, target=target.partition("#")[0]), userinfo, Way.INSTEAD)
+
+
+def locate_redirected(target: str, host: str, destination: Authority) -> Wanted:
+    """The wanted URL on a redirected connection in plain HTTP; `host` is the Host field, "" for none.
+
+    Its host is the one that the request names, else the address, and its port that of the destination,
+    unless the request names another one. Raises Misdirected for an https URL, and BadRequest.
+    """
+    if _ABSOLUTE.match(target):
+        # An origin has to take that form, too (RFC 9112 section 3.2.2); Host is ignored then.
+        wanted = wanted_url(target)
+        if wanted.url.scheme == "http":
+            return replace(wanted, way=Way.INSTEAD)
+        raise misdirected_to_proxy(wanted.url, destination)
+    if not target.startswith("/") and target != "*":
+        raise BadRequest("the request-target is not a path")
+    name, port = host_and_port(host) if host else (destination.host, None)
+    url = Url("http", name, port or destination.port, target.partition("#")[0])
+    return Wanted(url, way=Way.INSTEAD)
+
+
+def misdirected_to_proxy(url: Url, destination: Authority) -> Misdirected:
+    """The error for a request with a whole URL, redirected from where that URL is not."""
+    return Misdirected(
+        f"the request is for {url.origin}, and its connection was made to {destination}: if that is a "
+        "proxy, connections to it are not to be redirected"
+    )
+
+
+def _misdirected(named: str, origin: Url) -> Misdirected:
+    return Misdirected(f"the request is for {named}, and its connection was made to {origin.origin}")
 
 
 def is_for_proxy(method: str, target: str) -> bool:
@@ -121,7 +190,7 @@ def quoted_url(text: str) -> Wanted:
     return wanted_url(sendable(text))
 
 
-def _with_colons(authority: str) -> str:
+def with_colons(authority: str) -> str:
     """The authority with the colons that separate its parts, where a client encoded them."""
     userinfo, at, host = authority.rpartition("@")
     if ":" not in userinfo:
@@ -140,7 +209,7 @@ def _below(upstream: Url, target: str) -> Wanted:
         target = "/"
     target = target.partition("#")[0]
     base = upstream.target.rstrip("/")
-    if base and _UPWARD.search(target.partition("?")[0]):
+    if base and leads_upward(target.partition("?")[0]):
         raise BadRequest("the path leads out of what this proxy stands for")
     url = Url(upstream.scheme, upstream.host, upstream.port, base + target)
     return Wanted(url, userinfo, Way.REVERSE)

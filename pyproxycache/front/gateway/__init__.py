@@ -1,0 +1,1 @@
+"""The gateway: requests for the routes that the operator names."""

@@ -1,0 +1,152 @@
+"""Requests for a gateway's routes: each is let in by its route's gates, and answered by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pyproxycache.engine import failed
+from pyproxycache.errors import ProxyError
+from pyproxycache.facts import Attempted, Came, Facts, Located, ServedAs
+from pyproxycache.front.around.surroundings import NOTHING, Surroundings, Visit
+from pyproxycache.front.gateway.admission import RouteGate, Visitor, let_in, telling, with_fields
+from pyproxycache.front.gateway.announcing import Announcing
+from pyproxycache.front.handlers.cached import CachedAnswers
+from pyproxycache.front.handlers.handler import Answered, Handler
+from pyproxycache.front.handlers.upgrade import wanted_protocols
+from pyproxycache.front.requests.raw_request import Present, RawRequest, Served
+from pyproxycache.front.requests.target import Local, Wanted, Way
+from pyproxycache.gates.introspection.passed_on import without_alike
+from pyproxycache.gates.introspection.token_places import without_parameters
+from pyproxycache.messages import Head, Headers, Readmission, Response, Url
+from pyproxycache.outcome import Result
+from pyproxycache.route_options.caching import RouteCacheOptions
+from pyproxycache.routing.route_table import Route, RouteTable, named_host
+from pyproxycache.serving.responses import from_text
+from pyproxycache.steps import Steps
+
+_OF_CLIENTS = ("Cache-Control", "Pragma")
+
+
+@dataclass(frozen=True, slots=True)
+class RouteParts:
+    """What answers the requests for one route: `gates` in their order, then the engine or an upgrade.
+
+    `purge` removes what is stored of a URL. `set_by_gates` are the fields that gates alone may set: those
+    of clients are removed. `secret` are parameters of queries that no log has. `shown` gives, for a URL,
+    what makes the heads of its answers for clients. `watch` makes what is told of what is to
+    be refreshed. `announcing` makes events of requests, if the route asks for that.
+    """
+
+    cached: CachedAnswers
+    upgrade: Handler[Wanted]
+    purge: Handler[Wanted]
+    shown: Callable[[Url], Present]
+    gates: Sequence[RouteGate] = ()
+    set_by_gates: frozenset[str] = frozenset()
+    secret: frozenset[str] = frozenset()
+    around: Surroundings = NOTHING
+    watch: Callable[[RawRequest, Wanted], Served] | None = None
+    announcing: Announcing | None = None
+
+
+class Gateway:
+    """Answers requests for routes, of which each has its parts."""
+
+    def __init__(self, parts: Mapping[Route, RouteParts]) -> None:
+        self._table = RouteTable(parts)
+        self._parts = parts
+
+    def route_of(self, received: RawRequest, local: Local) -> Route | None:
+        """The route that the request is for; None if there is none. Raises BadRequest."""
+        return self._table.find(named_host(received.field("host")), local.path)
+
+    def answer(self, received: RawRequest, target: Local, route: Route, facts: Facts) -> Steps[Answered]:
+        """The answer to a request for the route; raises ProxyError."""
+        announcing = self._parts[route].announcing
+        if announcing is None:
+            return self._answer(received, target, route, facts)
+        return announcing.answer(received, facts, lambda one: self._answer(one, target, route, facts))
+
+    def _answer(self, received: RawRequest, target: Local, route: Route, facts: Facts) -> Steps[Answered]:
+        facts.note(Came(Way.ROUTE.value, route.host + route.path), Attempted(target.path))
+        parts = self._parts[route]
+        wanted = Wanted(route.url_of(_target(target)), way=Way.ROUTE)
+        facts.note(Located(without_parameters(wanted.url, parts.secret)))
+        if received.method == "PURGE":
+            return (yield from parts.purge.answer(received, wanted, facts))
+        if parts.watch is not None:
+            received = replace(received, served=parts.watch(received, wanted))
+        visit = parts.around.enter(received, facts)
+        if (preflight := visit.preflight()) is not None:
+            facts.note(ServedAs(Result.LOCAL))
+            return Answered(preflight, is_of_cache=False)
+        try:
+            answered = yield from self._answered(visit, wanted, route, facts)
+        except ProxyError as error:
+            answered = Answered(failed(error, facts), is_of_cache=False)
+        return visit.left(answered)
+
+    def _answered(self, visit: Visit, wanted: Wanted, route: Route, facts: Facts) -> Steps[Answered]:
+        parts, options, received = self._parts[route], route.options, visit.received
+        if (refusal := visit.refusal()) is not None:
+            return _refused(refusal, facts)
+        if options.methods and received.method not in options.methods:
+            return _refused(_not_allowed(options.methods), facts)
+        visitor = Visitor(received, without_alike(received.headers, parts.set_by_gates), {}, wanted.url)
+        admitted = yield from let_in(parts.gates, visitor, facts)
+        if isinstance(admitted, Response):
+            return _refused(admitted, facts)
+        fields, wanted = admitted.fields, replace(wanted, url=admitted.visitor.url)
+        headers = admitted.visitor.headers.without(*unsent(options.cache))
+        admitted_request = replace(received, headers=visit.onward(headers))
+        try:
+            if wanted_protocols(received):
+                answered = yield from parts.upgrade.answer(admitted_request, wanted, facts)
+            else:
+                present = parts.shown(wanted.url)
+                answered = yield from parts.cached.answer(admitted_request, wanted, present, facts)
+        except ProxyError as error:
+            raise telling(error, fields) from error
+        if not parts.gates:
+            return answered
+        response, readmission = answered.response, _readmission(parts.gates)
+        if response.reuse_terms is not None:
+            terms = replace(response.reuse_terms, readmission=readmission) if readmission else None
+            response = replace(response, reuse_terms=terms)
+        return replace(answered, response=response, present=_with(fields, answered.present))
+
+
+def unsent(options: RouteCacheOptions) -> tuple[str, ...]:
+    """The fields of clients that do not go on: how fresh answers are is the operator's to say."""
+    return () if options.ttl is None else _OF_CLIENTS
+
+
+def _readmission(gates: Sequence[RouteGate]) -> Readmission | None:
+    """What decides of requests that memory can answer, where there is one gate that can do so."""
+    return gates[0].readmission() if len(gates) == 1 else None
+
+
+def _target(local: Local) -> str:
+    return f"{local.path}?{local.query}" if local.query else local.path
+
+
+def _with(fields: tuple[tuple[str, str], ...], present: Present) -> Present:
+    """What makes a client's head, with these fields in place of the upstream's own."""
+    names = {name.lower() for name, _value in fields}
+
+    def made(head: Head) -> Head:
+        shown = present(head)
+        return replace(shown, headers=Headers((*shown.headers.lacking(names), *fields)))
+
+    return made
+
+
+def _refused(response: Response, facts: Facts) -> Answered:
+    facts.note(ServedAs(Result.REFUSED))
+    return Answered(response, is_of_cache=False)
+
+
+def _not_allowed(methods: Sequence[str]) -> Response:
+    response = from_text(405, f"this route takes {', '.join(methods)}")
+    return with_fields(response, (("Allow", ", ".join(methods)),))

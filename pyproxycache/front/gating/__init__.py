@@ -1,0 +1,1 @@
+"""Release gates: which releases clients get, whatever way they ask by."""

@@ -1,0 +1,248 @@
+"""Requests for mirrors, by paths of the cache: /NAME/ and what is below it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from pyproxycache import clock
+from pyproxycache.body import EMPTY, BytesBody
+from pyproxycache.facts import Attempted, Came, Facts, Located, ServedAs
+from pyproxycache.front.gating.gated_answers import GatedPlaces
+from pyproxycache.front.gating.judgements import OF_THE_BODY, Gate, ReleaseView, judged
+from pyproxycache.front.gating.release_refusals import RefusedRelease, refused
+from pyproxycache.front.gating.shown_body import ShownBody
+from pyproxycache.front.gating.shown_tags import as_origins, mark_of, with_mark
+from pyproxycache.front.handlers.cached import CachedAnswers
+from pyproxycache.front.handlers.handler import Answered
+from pyproxycache.front.mirroring.failing_upstreams import FailingUpstreams
+from pyproxycache.front.mirroring.mirror import Mirror
+from pyproxycache.front.presentation import cookies
+from pyproxycache.front.presentation.references import as_it_is, mapped
+from pyproxycache.front.requests.raw_request import RawRequest
+from pyproxycache.front.requests.target import Local, Wanted
+from pyproxycache.messages import Head, Headers, Request, Response, without_query
+from pyproxycache.mirrors.documents.plain_pieces import readable_coding
+from pyproxycache.mirrors.ecosystem import Document, DocumentReading
+from pyproxycache.mirrors.named_file import NamedFile
+from pyproxycache.outcome import Result
+from pyproxycache.rules.grammar import media_type, split_list
+from pyproxycache.rules.redirection import found_at
+from pyproxycache.rules.userinfo import without_userinfo
+from pyproxycache.steps import Steps
+
+# It may be there for others: another upstream may have it, and let this cache read it.
+_REFUSED = frozenset({401, 403})
+_MOST = 1 << 20
+"""Bytes of a document that is shown whole, and kept in memory as it is shown."""
+
+
+class Mirrors:
+    """Answers for all mirrors: their upstreams are asked in turn, and links in documents lead back here.
+
+    `public` gives the address by which a request's client knows the cache ("http://cache:3128"). `is_shown`
+    takes each file that a document names, and says whether clients are to see it. `gates` has those of
+    mirrors that do not give all releases, by name; `elsewhere` has all gates, which count for files of
+    other hosts.
+    """
+
+    def __init__(
+        self,
+        mirrors: Iterable[Mirror],
+        cached: CachedAnswers,
+        public: Callable[[RawRequest], str],
+        is_shown: Callable[[NamedFile], bool],
+        gates: Mapping[str, Gate],
+        elsewhere: GatedPlaces,
+    ) -> None:
+        self._mirrors = {one.name: one for one in mirrors}
+        self._cached = cached
+        self._public = public
+        self._is_shown = is_shown
+        self._gates = gates
+        self._elsewhere = elsewhere
+        self._failing = FailingUpstreams()
+
+    @property
+    def paths(self) -> re.Pattern[str]:
+        """The paths that are below a mirror."""
+        return re.compile(rf"/(?:{'|'.join(map(re.escape, self._mirrors))})(?:/.*)?", re.DOTALL)
+
+    def answer(self, received: RawRequest, target: Local, facts: Facts) -> Steps[Answered]:
+        """The answer of the first upstream that has it; raises ProxyError.
+
+        While one with packages of its own fails or refuses, no other is asked in its place. If none has it
+        and one has failed or refuses it, that is the answer, as that one may have it.
+        """
+        facts.note(Attempted(without_userinfo(target.path)))
+        name, _, path = target.path[1:].partition("/")
+        facts.note(Came("mirror", name))
+        mirror = self._mirrors[name]
+        if mirror.offers(path):
+            facts.note(ServedAs(Result.LOCAL))
+            return Answered(Response(Head(200, "OK")), is_of_cache=False)
+        wanted = mirror.wanted(f"{path}?{target.query}" if target.query else path)
+        if received.method not in ("GET", "HEAD"):
+            return (yield from self._asked(received, mirror, wanted[0], facts))
+        failure: Answered | None = None
+        own = wanted[:1] if mirror.own_first else ()
+        rest = [*own, *self._failing.last(wanted[len(own) :], clock.steady())]
+        while True:
+            one = rest.pop(0)
+            answered = yield from self._asked(received, mirror, one, facts)
+            status = answered.response.head.status
+            has_failed = status >= 500 or status == 429
+            if len(wanted) > 1:  # else there is no order, and the host may be any that a client names
+                self._failing.note(one.url.origin, clock.steady(), has_failed=has_failed)
+            is_failure = has_failed or status in _REFUSED
+            if is_failure and one in own:
+                return answered
+            if is_failure and failure is None:
+                failure = answered
+            elif is_failure or (status in mirror.ecosystem.absent and (rest or failure)):
+                answered.response.body.close()
+            else:
+                if failure is not None:
+                    failure.response.body.close()
+                return answered
+            if failure is not None and not rest:
+                return failure
+
+    def _asked(self, received: RawRequest, mirror: Mirror, wanted: Wanted, facts: Facts) -> Steps[Answered]:
+        facts.note(Located(wanted.url))
+        is_read = received.method in ("GET", "HEAD")  # what changes something is sent once
+        path = mirror.path_below(wanted.url)
+        follows = is_read and (path is None or not mirror.ecosystem.shows_redirects(path))
+        request = self._cached.request_for(received, wanted, as_it_is)
+        request = replace(request, follows_redirects=follows)
+        if is_read:
+            request = replace(request, repositories=mirror.repositories)
+        if is_read and "authorization" not in request.headers:
+            request = replace(request, access=mirror.access(wanted.url))
+        request = request.with_headers(_storable(request.headers))
+        base = self._public(received)
+        address = partial(mirror.reference, base)
+        asking = None if path is None else mirror.ecosystem.asked(path)
+        if asking is not None and is_read:
+            request = request.with_headers(request.headers.with_field("Accept", asking.accept))
+        is_lasting = True
+        gate, below = self._gates.get(mirror.name), path
+        if gate is None and path is None:
+            gate, below = self._elsewhere.of(wanted.url) or (None, None)
+        if gate is not None:
+            said = yield from judged(gate, request, below, facts)
+            if isinstance(said, Response):
+                return _refusal(said, facts)
+            if isinstance(said, ReleaseView):
+                return self._viewed(received, mirror, request, path or "", said, facts)
+            is_lasting = said.is_lasting
+        mark = ""
+        if path is not None and is_read and mirror.ecosystem.may_have_links(path):
+            mark = mark_of(base, mirror.name)
+            request = _for_document(request, mark)
+        if request.method == "HEAD" and path is not None and mirror.ecosystem.heads_by_get(path):
+            whole = request.headers.without("Range", "If-Range")
+            response = yield from self._cached.handle(replace(request, method="GET", headers=whole), facts)
+            response.body.close()
+            response = Response(response.head, EMPTY, response.length)
+        else:
+            response = yield from self._cached.handle(request, facts)
+        if mark:
+            response = self._shown(response, mirror, request, path or "", address, mark)
+        if not is_lasting:
+            response = replace(response, reuse_terms=None)
+
+        def present(head: Head) -> Head:
+            shown = mapped(head, wanted.url, address, cookies.none)
+            return replace(shown, headers=shown.headers.lacking(mirror.ecosystem.hidden))
+
+        return self._cached.answered(received, response, present)
+
+    def _viewed(
+        self,
+        received: RawRequest,
+        mirror: Mirror,
+        request: Request,
+        path: str,
+        view: ReleaseView,
+        facts: Facts,
+    ) -> Answered:
+        """The answer to a request for a document of which not all may be shown."""
+        base = self._public(received)
+        link = partial(mirror.reference, base)
+        document = mirror.ecosystem.document(path, view.media_type)
+        if document is None and view.is_of_kind:
+            view.response.body.close()
+            return _refusal(refused(403, "the document is in no form that is read here"), facts)
+        read = view.around(document.read) if document is not None and document.has_links else None
+        mark = mark_of(base, mirror.name, view.state, view.media_type)
+        response = view.answer(request, mark, link, read)
+        present = partial(mapped, base=request.url, address=link, cookie=cookies.none)
+        return self._cached.answered(received, response, present)
+
+    def _shown(
+        self,
+        response: Response,
+        mirror: Mirror,
+        request: Request,
+        path: str,
+        link: Callable[[str], str],
+        mark: str,
+    ) -> Response:
+        """The answer to a request that may be for a document, as it is shown if it is one."""
+        head = response.head
+        if head.status == 304:
+            return replace(response, head=_with_fields(head, mark), reuse_terms=None)
+        document = mirror.ecosystem.document(path, media_type(head.headers))
+        coding = readable_coding(head.headers)
+        if head.status != 200 or document is None or not document.has_links or coding is None:
+            return response
+        shown = _with_fields(head, mark)
+        if request.method != "GET":
+            return Response(shown, EMPTY, 0)
+        reading = DocumentReading(str(request.url), link, self._is_shown, found_at=found_at(head))
+        body = _body(response, coding, document, reading)
+        terms = response.reuse_terms
+        if terms is not None and terms.again is None and (response.length or _MOST) < _MOST:
+            # All of it is here: what is made once can be given again from memory.
+            text = body.whole(_MOST)
+            if text is not None:
+                sized = replace(shown, headers=shown.headers.with_field("Content-Length", str(len(text))))
+                return Response(sized, BytesBody(text), len(text), reuse_terms=terms)
+        return Response(shown, body, None)
+
+
+def _refusal(response: Response, facts: Facts) -> Answered:
+    """The answer without a release: one that is refused, or the failure of the upstream."""
+    if isinstance(response, RefusedRelease):
+        facts.note(ServedAs(Result.REFUSED))
+        return Answered(response, is_of_cache=False)
+    return Answered(replace(response, reuse_terms=None), is_of_cache=True)
+
+
+def _storable(headers: Headers) -> Headers:
+    """The fields of a request without no-store, by which clients of mirrors mean their own store."""
+    asked = split_list(headers.get("cache-control") or "")
+    kept = [one for one in asked if one.lower() != "no-store"]
+    if len(kept) == len(asked):
+        return headers
+    rest = headers.without("Cache-Control")
+    return rest.with_field("Cache-Control", ", ".join(kept)) if kept else rest
+
+
+def _for_document(request: Request, mark: str) -> Request:
+    """The request for a document, of which all is needed, in a coding that can be read."""
+    headers = as_origins(request.headers, mark).without("Range").with_field("Accept-Encoding", "gzip")
+    return request.with_headers(headers)
+
+
+def _with_fields(head: Head, mark: str) -> Head:
+    return Head(head.status, head.reason, with_mark(head.headers.lacking(OF_THE_BODY), mark))
+
+
+def _body(response: Response, coding: str, document: Document, reading: DocumentReading) -> ShownBody:
+    return ShownBody(
+        response.body, coding, without_query(reading.url), lambda pieces: document.read(pieces, reading)
+    )
