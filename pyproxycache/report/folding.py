@@ -15,13 +15,16 @@ from pyproxycache.facts import (
     AttemptFailed,
     Authenticated,
     BeingStored,
+    Came,
     ClientLeft,
     Collapsed,
+    EventDue,
     Fact,
     Facts,
     Forwarded,
     ForwardedAlone,
     HeadMade,
+    Identified,
     Located,
     NotStored,
     OriginConnected,
@@ -40,18 +43,26 @@ def outcome_of(facts: Facts) -> Outcome:
 def folded(known: Outcome, facts: Iterable[Fact], received: int = 0, uploaded: int = 0) -> Outcome:
     """The record that facts make of what was `known` before them, with the bytes of the meantime."""
     attempt = _Attempt.of(known)
-    url, user, peer, through_parent = known.url, known.user, known.peer, known.through_parent
+    url, user, request_id = known.url, known.user, known.request_id
+    peer, through_parent = known.peer, known.through_parent
+    way, route = known.way, known.route
     status, content_type = known.status, known.content_type
     head_bytes, bytes_sent = known.head_bytes, known.bytes_sent
-    aborted, seconds = known.aborted, known.seconds
+    aborted, seconds, announced = known.aborted, known.seconds, known.announced
     for fact in facts:
         match fact:
             case Attempted():
                 attempt = _Attempt(fact.key)
             case Located():
                 url = fact.url
+            case Came():
+                way, route = fact.way, fact.route
             case Authenticated():
                 user = fact.user
+            case Identified():
+                request_id = fact.request_id
+            case EventDue():
+                announced = fact.announced
             case OriginConnected():
                 peer, through_parent = fact.peer, fact.through_parent
             case HeadMade():
@@ -79,12 +90,15 @@ def folded(known: Outcome, facts: Iterable[Fact], received: int = 0, uploaded: i
         method=known.method,
         target=known.target,
         url=url,
+        way=way,
+        route=route,
         version=known.version,
         referer=known.referer,
         user_agent=known.user_agent,
         content_type=content_type,
         client=known.client,
         user=user,
+        request_id=request_id,
         peer=peer,
         through_parent=through_parent,
         aborted=aborted,
@@ -95,6 +109,7 @@ def folded(known: Outcome, facts: Iterable[Fact], received: int = 0, uploaded: i
         bytes_sent=bytes_sent,
         bytes_received=known.bytes_received + received,
         bytes_uploaded=known.bytes_uploaded + uploaded,
+        announced=announced,
     )
 
 

@@ -133,6 +133,7 @@ def _json_rest(outcome: Outcome, query: bool) -> str:
             "content_type": fields.decoded(outcome.content_type) or None,
             "referer": fields.decoded(fields.referer(outcome, query)) or None,
             "user_agent": fields.decoded(outcome.user_agent) or None,
+            "request_id": outcome.request_id or None,
         }
     )
     return f", {rest[1:]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyproxycache.outcome import Forward, Outcome, Result
 
-_FROM_CACHE = {Result.HIT, Result.COLLAPSED, Result.LOCAL, Result.REFUSED}
+_FROM_CACHE = {Result.HIT, Result.COLLAPSED, Result.INTERCEPTED, Result.LOCAL, Result.REFUSED}
 
 
 def result_code(outcome: Outcome) -> str:
@@ -34,7 +34,7 @@ def _result(outcome: Outcome) -> tuple[str, str]:
             return "TCP", "DENIED"
         case Result.REFUSED if outcome.status == 504:  # only-if-cached, and nothing was stored
             return "TCP", "MISS"
-        case Result.REFUSED | Result.LOCAL:
+        case Result.REFUSED | Result.LOCAL | Result.INTERCEPTED:
             return "NONE", "NONE"
     return "TCP", _miss(outcome)
 

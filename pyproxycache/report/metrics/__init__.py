@@ -1,0 +1,1 @@
+"""Metrics: figures that all workers count, summed for whoever watches the server."""
