@@ -10,13 +10,24 @@ from typing import Any
 import click
 
 from pyproxycache import __version__
+from pyproxycache.cli.archives.export import export
+from pyproxycache.cli.archives.importing import import_archive
+from pyproxycache.cli.ca.commands import ca
 from pyproxycache.cli.common import PROBLEMS, fail
 from pyproxycache.cli.config import config
-from pyproxycache.cli.fetch import fetch
+from pyproxycache.cli.downloads.fetch import fetch
+from pyproxycache.cli.downloads.warm import warm
 from pyproxycache.cli.inspect import ls, show, stats
 from pyproxycache.cli.maintain import fsck, gc, purge
+from pyproxycache.cli.mirror.commands import mirror
+from pyproxycache.cli.pins import pin, unpin
+from pyproxycache.cli.route import route
+from pyproxycache.cli.runs.env import env
+from pyproxycache.cli.runs.run import run
 from pyproxycache.cli.serve import serve
 from pyproxycache.cli.variables import unknown_variables
+
+_INTERRUPTED = 130
 
 
 class _Commands(click.Group):
@@ -33,6 +44,8 @@ class _Commands(click.Group):
             # The rest of the buffer would fail again when the process ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             fail(f"cannot write to standard output: {error.strerror}", PROBLEMS)
+        except KeyboardInterrupt:
+            sys.exit(_INTERRUPTED)
         return found
 
 
@@ -44,5 +57,6 @@ def main() -> None:
         click.echo(f"pyproxycache: {line}", err=True)
 
 
-for command in (serve, fetch, ls, show, stats, purge, gc, fsck, config):
+_STORED = (ls, show, stats, purge, gc, fsck, pin, unpin, export, import_archive)
+for command in (serve, run, env, fetch, warm, *_STORED, config, route, ca, mirror):
     main.add_command(command)

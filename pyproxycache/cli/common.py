@@ -17,8 +17,10 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from pyproxycache.configuration.config import FLAGS, Config, load
+from pyproxycache.configuration.config import Config
+from pyproxycache.configuration.loading import FLAGS, load
 from pyproxycache.errors import BadRequest, ConfigError, ProxyError
+from pyproxycache.messages import Url
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo
@@ -34,18 +36,21 @@ PROBLEMS = 1
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """The cache that a command works on, and the policies that its keys depend on."""
+    """The cache that a command works on, and its configuration, which its keys depend on."""
 
     store: OpenStore
+    config: Config
     policies: Policies
 
     def key(self, url: str) -> str:
         """The cache key of the URL; ends the command if it is not a URL."""
+        return self.policies.about(self._parsed(url)).key
+
+    def _parsed(self, url: str) -> Url:
         try:
-            parsed = parse_url(split_userinfo(url)[0])
+            return parse_url(split_userinfo(url)[0])
         except BadRequest as error:
             raise click.BadParameter(str(error), param_hint="URL") from error
-        return self.policies.about(parsed).key
 
 
 def config_option(command: Command) -> Command:
@@ -114,6 +119,13 @@ def server_options(command: Command) -> Command:
         envvar="PYPROXYCACHE_UPSTREAM",
         help="Be a reverse proxy for this origin.",
     )
+    @click.option(
+        "--offline",
+        is_flag=True,
+        default=None,
+        envvar="PYPROXYCACHE_OFFLINE",
+        help="Ask no origin: what is stored answers at any age, the rest gets 504.",
+    )
     @functools.wraps(command)
     def wrapped(config_file: Path | None, **options: Any) -> Any:
         flags = {
@@ -154,7 +166,7 @@ def on_cache(command: Command) -> Command:
     @functools.wraps(command)
     def wrapped(config_file: Path | None, cache_dir: str | None, **options: Any) -> Any:
         config = load_config(config_file, {"store.path": cache_dir})
-        return command(cache=Cache(open_existing(config), config.policies()), **options)
+        return command(cache=Cache(open_existing(config), config, config.policies()), **options)
 
     return wrapped
 

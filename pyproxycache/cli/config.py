@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from pyproxycache.cli.common import (
     load_config,
     server_options,
 )
+from pyproxycache.cli.mirror.found_hosts import with_found_hosts
 from pyproxycache.cli.running import running
-from pyproxycache.configuration.config import dump, load
+from pyproxycache.configuration.loading import dump, load
 from pyproxycache.errors import ConfigError
 
 
@@ -45,7 +47,9 @@ def show(config_file: Path | None, flags: dict[str, Any], of_server: bool) -> No
 
     It is what `serve` with the same flags and variables would use.
     """
-    loaded = load_config(config_file, flags)
+    loaded, lines = with_found_hosts(load_config(config_file, flags), os.environ)
+    for line in lines:
+        click.echo(f"pyproxycache: {line}", err=True)
     if not of_server:
         click.echo(dump(loaded), nl=False)
         return

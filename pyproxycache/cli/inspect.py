@@ -56,10 +56,11 @@ def ls(cache: Cache, pattern: str, as_json: bool) -> None:
             size, extent = format_size(url.size), _extent(url)
             click.echo(f"{url.status} {size:>10} {used:>5} {url.hits:>5}x {url.key}{extent}")
         if not listed:
-            click.echo(_nothing_matches(pattern), err=True)
+            click.echo(nothing_matches(pattern), err=True)
 
 
-def _nothing_matches(pattern: str) -> str:
+def nothing_matches(pattern: str) -> str:
+    """What is said of a pattern that matches nothing stored, with how patterns are written."""
     if pattern == "*":
         return "nothing is stored yet"
     hint = "PATTERN is a glob for the whole URL"
@@ -69,7 +70,7 @@ def _nothing_matches(pattern: str) -> str:
 
 
 def _extent(url: Listed) -> str:
-    """What a URL's line adds if there are several variants, or parts; else ""."""
+    """What a URL's line adds if there are several variants, or parts, or a pin; else ""."""
     notes = []
     if url.variants > 1:
         notes.append(f"{url.variants} variants")
@@ -77,6 +78,8 @@ def _extent(url: Listed) -> str:
         notes.append(_bytes(url.part))
     elif url.parts:
         notes.append(format_count(url.parts, "part"))
+    if url.is_pinned:
+        notes.append("pinned")
     return f"  ({', '.join(notes)})" if notes else ""
 
 
@@ -117,6 +120,7 @@ def _show(cache: Cache, access: AccessNote, now: float) -> None:
         "vary": ", ".join(name if value is None else f"{name}: {value}" for name, value in entry.vary),
         "part": _bytes(entry.part) if entry.part is not None else "",
         "groups": ", ".join(entry.groups),
+        "pinned": "it is not evicted" if access.is_pinned else "",
         "from": entry.peer,
         "sha256": entry.digest,
         "file": str(cache.store.whole_bodies.file(entry.digest)),
@@ -197,6 +201,7 @@ def _summary(access: AccessNote) -> dict[str, Any]:
         "groups": entry.groups,
         "accessed": access.accessed,
         "hits": access.hits,
+        "pinned": access.is_pinned,
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,10 @@ from pyproxycache.cli.common import (
     print_json,
 )
 from pyproxycache.errors import BadRequest
-from pyproxycache.rules.urls import parse_url
 from pyproxycache.store.upkeep.fsck import Finding
 from pyproxycache.store.upkeep.space import Collected
 from pyproxycache.units import format_count, format_size
+from pyproxycache.wiring.admin.purging import Purging
 
 _PATIENCE = 600.0
 """Seconds that gc waits while a server collects."""
@@ -71,53 +70,33 @@ def purge(
             " (with --origin, if wanted)",
             WRONG_USAGE,
         )
-    if prefix:
-        _refuse_no_prefix(urls)
-    store = cache.store
-    index, removals, blobs, full_disk = store.index, store.removals, store.blobs, store.full_disk
+    purging = Purging(cache.config, cache.store)
     with errors_for_people():
-        if group is not None:
-            of_group = partial(index.purge_group, group, None if origin is None else _origin(origin))
-            count = full_disk.forget(of_group)
-        else:
-            chosen_ones = partial(_purge, cache, urls, prefix, pattern, everything)
-            unlink = partial(removals.unlink_all, blobs) if everything else None
-            count = full_disk.forget(chosen_ones, unlink)
-        full_disk.forget(partial(removals.drop_unnamed, blobs))
+        try:
+            count = _purged(purging, urls, prefix, pattern, group, origin)
+        except BadRequest as error:
+            raise click.UsageError(str(error)) from error
     if as_json:
         print_json({"purged": count})
     else:
         click.echo(f"purged {format_count(count, 'stored response')}")
 
 
-def _refuse_no_prefix(prefixes: tuple[str, ...]) -> None:
-    """End the command if a prefix is not the beginning of a URL; it would purge nothing, or all."""
-    for prefix in prefixes:
-        if not prefix.startswith(("http://", "https://")):
-            fail(
-                f"--prefix {prefix!r}: it has to start with http:// or https://; for all there is --all",
-                WRONG_USAGE,
-            )
-
-
-def _origin(text: str) -> str:
-    """The origin of the URL, as cache keys begin with it; ends the command if it is not a URL."""
-    try:
-        url = parse_url(text)
-    except BadRequest as error:
-        raise click.BadParameter(str(error), param_hint="--origin") from error
-    return url.origin
-
-
-def _purge(cache: Cache, urls: tuple[str, ...], prefix: bool, pattern: bool, everything: bool) -> int:
-    index = cache.store.index
-    if everything:
-        return index.purge_matching()
+def _purged(
+    purging: Purging,
+    urls: tuple[str, ...],
+    prefix: bool,
+    pattern: bool,
+    group: str | None,
+    origin: str | None,
+) -> int:
+    if group is not None:
+        return purging.group(group, origin)
     if prefix:
-        return sum(index.purge_matching(prefix=url) for url in urls)
+        return purging.prefixes(urls)
     if pattern:
-        return sum(index.purge_matching(pattern=url) for url in urls)
-    return index.purge([cache.key(url) for url in urls])
+        return purging.patterns(urls)
+    return purging.urls(urls) if urls else purging.everything()
 
 
 @click.command()

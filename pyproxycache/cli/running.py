@@ -14,7 +14,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyproxycache.configuration.config import Config, dump
+from pyproxycache.configuration.config import Config
+from pyproxycache.configuration.loading import dump
 
 log = logging.getLogger("pyproxycache")
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-from msgspec.structs import replace
 
 from pyproxycache.cli.address import usable_address, usable_listener
 from pyproxycache.cli.common import WRONG_USAGE, fail, given_by, server_options
+from pyproxycache.cli.mirror.found_hosts import with_found_hosts
 from pyproxycache.cli.running import Running
 from pyproxycache.cli.trial import try_out
-from pyproxycache.configuration.config import Config, load
+from pyproxycache.configuration.config import Config
+from pyproxycache.configuration.loading import load
 from pyproxycache.errors import ConfigError
+from pyproxycache.mirrors.repositories import base_of
 from pyproxycache.options import LOOPBACK, ListenerOptions
+from pyproxycache.route_options.route import RouteOptions
 from pyproxycache.units import format_size
-from pyproxycache.wiring.listening import activated_addresses, as_activated
+from pyproxycache.wiring.listening import activated_addresses, with_activated
 from pyproxycache.wiring.reporting import set_up_logging
 from pyproxycache.wiring.server import build_server
+
+log = logging.getLogger("pyproxycache")
 
 
 @click.command()
@@ -39,7 +47,10 @@ def serve(config_file: Path | None, flags: dict[str, Any]) -> None:
         nonlocal listens
         config = load(config_file, flags, names)
         if activated:
-            config = replace(config, listen=as_activated(config.listen, activated))
+            config = with_activated(config, activated)
+        config, lines = with_found_hosts(config, os.environ)
+        for line in (*lines, *_doubtful(config)):
+            log.warning("%s", line)
         config = try_out(config, listens=listens)
         listens = False  # from now on the server itself has the addresses
         return config
@@ -51,10 +62,31 @@ def serve(config_file: Path | None, flags: dict[str, Any]) -> None:
     server.run()
 
 
+def _doubtful(config: Config) -> Iterator[str]:
+    """Lines about settings that are accepted, and seldom meant."""
+    for name, mirror in config.mirrors.items():
+        for url in mirror.urls if mirror.ecosystem == "pypi" else ():
+            if url.path.rstrip("/").endswith("/simple"):
+                text = "ends with simple/, which clients add: leave it out, unless it is there twice"
+                yield f"mirrors.{name}.upstream: {url} {text}"
+    first: dict[str, str] = {}
+    for name, mirror in config.mirrors.items():
+        for url in mirror.urls:
+            other = first.setdefault(f"{url.origin}{base_of(url.path)}", name)
+            known = config.mirrors[other]
+            if (known.ecosystem, known.verify) != (mirror.ecosystem, mirror.verify):
+                text = f"is that of mirrors.{other}, too, whose ecosystem and verify count for its files"
+                yield f"mirrors.{name}.upstream: {url} {text}"
+
+
 def greet(config: Config) -> None:
     """Print greeting(); a server does not need standard output."""
     with contextlib.suppress(OSError):
         click.echo("\n".join(greeting(config)))
+
+
+def _members_of(route: RouteOptions) -> str:
+    return ", ".join(str(one.url) for one in route.members)
 
 
 def greeting(config: Config) -> list[str]:
@@ -64,10 +96,17 @@ def greeting(config: Config) -> list[str]:
         f"pyproxycache listens on {', '.join(map(_shown, config.listen))}",
         f"cache: {config.store.path} (up to {limit})",
     ]
-    if config.allow == LOOPBACK and any(map(_is_reached_from_elsewhere, config.addresses)):
+    for scheme, addresses in (("http", config.transparent.http), ("https", config.transparent.https)):
+        if addresses:
+            lines.append(f"redirected {scheme} comes to {', '.join(addresses)}")
+    if config.fetch.offline:
+        lines.append("offline: what is stored answers at any age, the rest gets 504")
+    if config.allow == LOOPBACK and any(map(_is_reached_from_elsewhere, config.all_addresses)):
         lines.append("clients: those on this machine alone; `allow` in the configuration is for others")
     if config.upstream:
         return [*lines, f"origin: {config.upstream}"]
+    if routes := config.all_routes():
+        return [*lines, *(f"route: {host}{path} to {_members_of(one)}" for host, path, one in routes)]
     listener = usable_listener(config.listen)
     address = usable_address((listener.address,))
     if config.proxy_auth is not None:
@@ -76,6 +115,17 @@ def greeting(config: Config) -> list[str]:
     if address is None:
         path = listener.address.removeprefix("unix:")
         return [*lines, f"use it:  curl --unix-socket {path} {listener.scheme}://cache/https://HOST/PATH"]
+    if config.mirrors:
+        names, begin = ", ".join(config.mirrors), f"{listener.scheme}://{address}"
+        told = "`pyproxycache mirror use NAME` prints what clients are told"
+        lines.append(f"mirrors: {names}, at {begin}/NAME/  ({told})")
+    if config.intercept.hosts:
+        seen = "all hosts" if "*" in config.intercept.hosts else ", ".join(config.intercept.hosts)
+        return [
+            *lines,
+            _shell_line(f"{listener.scheme}://", address),
+            f"https, cached:      {seen}, for clients that trust {listener.scheme}://{address}/ca",
+        ]
     prefix = f"curl {listener.scheme}://{address}/https://HOST/PATH"
     return [
         *lines,

@@ -9,9 +9,13 @@ from pyproxycache.configuration.config import Config
 from pyproxycache.errors import ConfigError, ProxyError
 from pyproxycache.front.processes.unix_sockets import check_is_free
 from pyproxycache.report.sinks import sink
-from pyproxycache.upstream.dialling import tls_context
-from pyproxycache.wiring.credentials import parent_authorization
+from pyproxycache.upstream.origin_tls import OriginTls
+from pyproxycache.wiring.credentials import parent_authorization, upstream_credentials
+from pyproxycache.wiring.front import build_welcome
+from pyproxycache.wiring.interception import build_leaf_tls
+from pyproxycache.wiring.introspection import try_token_gates
 from pyproxycache.wiring.listening import listen_addresses, tls_problems
+from pyproxycache.wiring.routes.surroundings import try_surroundings
 from pyproxycache.wiring.stored import mend_store
 from pyproxycache.wiring.users import build_authentication, users_file
 
@@ -25,7 +29,12 @@ def try_out(config: Config, *, listens: bool) -> Config:
         _try_log,
         _try_authorities,
         _try_parent,
+        _try_credentials,
+        try_token_gates,
         _try_users,
+        _try_accounts,
+        _try_interception,
+        try_surroundings,
         _try_store,
     ]
     lines = _listening_problems(config) if listens else _name_problems(config)
@@ -59,11 +68,15 @@ def _try_log(config: Config) -> None:
 
 
 def _try_authorities(config: Config) -> None:
-    tls_context(config.fetch)
+    OriginTls(config.fetch)
 
 
 def _try_parent(config: Config) -> None:
     parent_authorization(config.parent)
+
+
+def _try_credentials(config: Config) -> None:
+    upstream_credentials(config.mirrors)
 
 
 def _try_users(config: Config) -> None:
@@ -72,10 +85,21 @@ def _try_users(config: Config) -> None:
         build_authentication(config.proxy_auth, file)
 
 
+def _try_accounts(config: Config) -> None:
+    build_welcome(config)
+
+
+def _try_interception(config: Config) -> None:
+    try:
+        build_leaf_tls(config)
+    except ConfigError as error:
+        raise ConfigError(f"intercept.ca: {error}") from error
+
+
 def _name_problems(config: Config) -> list[str]:
     """A line for each host name to listen on that has no address."""
     problems = []
-    for address in config.addresses:
+    for address in config.all_addresses:
         try:
             listen_addresses((address,))
         except OSError as error:
@@ -86,14 +110,15 @@ def _name_problems(config: Config) -> list[str]:
 def _listening_problems(config: Config) -> list[str]:
     """A line for each address that cannot be listened on; gunicorn would try for seconds."""
     problems = []
-    for address in config.addresses:
+    for address in config.all_addresses:
         try:
             if address.startswith("unix:"):
                 check_is_free(address.removeprefix("unix:"))
             for host, port in listen_addresses((address,)):
                 _bind(host, port)
         except OSError as error:
-            problems.append(f"cannot listen on {address}: {error.strerror}; choose another with --listen")
+            hint = " with --listen" if address in config.addresses else ""
+            problems.append(f"cannot listen on {address}: {error.strerror}; choose another{hint}")
     return problems
 
 

@@ -1,12 +1,23 @@
-"""The credentials by which this proxy authenticates itself to the parent."""
+"""The credentials by which this proxy authenticates itself to the parent, and to upstreams of mirrors."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
+from netrc import NetrcParseError, netrc
+from pathlib import Path
 from urllib.parse import quote
 
+from pyproxycache.configuration.secrets import text_of_file
 from pyproxycache.errors import ConfigError
+from pyproxycache.messages import Url
+from pyproxycache.mirror_options import MirrorOptions
 from pyproxycache.options import ParentOptions
 from pyproxycache.rules.userinfo import basic_credentials
+from pyproxycache.upstream.authorizations import UpstreamCredentials
+
+_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 
 
 def parent_authorization(parent: ParentOptions | None) -> str:
@@ -31,3 +42,61 @@ def parent_authorization(parent: ParentOptions | None) -> str:
     if not user or not colon or not f"{user}{password}".isprintable():
         raise ConfigError(f"parent.credentials: {path}: is not one line, user:password")
     return basic_credentials(f"{quote(user)}:{quote(password)}")
+
+
+def upstream_credentials(
+    mirrors: Mapping[str, MirrorOptions], environ: Mapping[str, str] = os.environ
+) -> dict[Url, UpstreamCredentials]:
+    """The cache's own credentials for the upstreams of mirrors, by the upstream's URL.
+
+    Raises ConfigError if there are none where an upstream says that they are, or others for the same one.
+    """
+    found: dict[Url, UpstreamCredentials] = {}
+    for name, mirror in mirrors.items():
+        for number, upstream in enumerate(mirror.upstream):
+            if upstream.credentials is None:
+                continue
+            key = f"mirrors.{name}.upstream[{number}].credentials"
+            one = _credentials(key, upstream.credentials, upstream.url.host, environ)
+            if found.setdefault(upstream.url, one) != one:
+                raise ConfigError(f"{key}: another mirror has other credentials for the same URL")
+    return found
+
+
+def _credentials(key: str, place: str, host: str, environ: Mapping[str, str]) -> UpstreamCredentials:
+    if place == "netrc":
+        return UpstreamCredentials(_of_netrc(key, host, environ))
+    if place.startswith("env:"):
+        variable = place.removeprefix("env:")
+        text = environ.get(variable)
+        if text is None:
+            raise ConfigError(f"{key}: the variable {variable} is not set")
+        return UpstreamCredentials(_authorization(f"{key}: the variable {variable}", text))
+    path = Path(place)
+    return UpstreamCredentials(_authorization(f"{key}: {path}", text_of_file(key, path)))
+
+
+def _authorization(what: str, text: str) -> str:
+    """The Authorization by user:password (RFC 7617) or a token (RFC 6750)."""
+    text = text.strip("\r\n")
+    user, colon, password = text.partition(":")
+    if user and colon and text.isprintable():
+        return basic_credentials(f"{quote(user)}:{quote(password)}")
+    if not _TOKEN.fullmatch(text):
+        raise ConfigError(f"{what}: is not one line, user:password or a token")
+    return f"Bearer {text}"
+
+
+def _of_netrc(key: str, host: str, environ: Mapping[str, str]) -> str:
+    path = Path(environ.get("NETRC") or "~/.netrc")
+    try:
+        path = path.expanduser()
+        text_of_file(key, path)
+        entry = netrc(str(path)).authenticators(host)
+    except (NetrcParseError, RuntimeError) as error:
+        line = getattr(error, "lineno", None)  # the rest of its text may quote a password
+        where = f"line {line} " if line else ""
+        raise ConfigError(f"{key}: {path}: {where}is not what netrc files have") from None
+    if entry is None or not entry[2]:
+        raise ConfigError(f"{key}: {path}: has no login and password for {host}")
+    return basic_credentials(f"{quote(entry[0])}:{quote(entry[2])}")

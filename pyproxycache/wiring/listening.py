@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from ipaddress import ip_address
+from operator import attrgetter
 
 from gunicorn import systemd
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from pyproxycache.configuration.config import Config
 from pyproxycache.errors import ConfigError
 from pyproxycache.gates.access import Guard
-from pyproxycache.options import GuardOptions, ListenerOptions
+from pyproxycache.options import GuardOptions, ListenerOptions, TransparentOptions
 from pyproxycache.tls.server_tls import ServerTls
 from pyproxycache.tls.tls_files import read_tls_files
 
@@ -33,6 +34,37 @@ def activated_addresses() -> tuple[str, ...]:
     """The addresses of the sockets that the service manager gives to this process, as `listen` has them."""
     first, count = systemd.SD_LISTEN_FDS_START, systemd.listen_fds(unset_environment=False)
     return tuple(map(_address_of, range(first, first + count)))
+
+
+def with_activated(config: Config, activated: tuple[str, ...]) -> Config:
+    """The configuration with the service manager's sockets in place of what is to be listened on.
+
+    Raises ConfigError where TLS, redirected connections or the operator have an address that is none of
+    theirs.
+    """
+    by_place = {_place_or_none(address): address for address in activated}
+    found: dict[str, tuple[str, ...]] = {}
+    problems = []
+    for key in ("transparent.http", "transparent.https", "admin.listen"):
+        addresses = attrgetter(key)(config)
+        known = [by_place.get(_place_or_none(address)) for address in addresses]
+        problems += [
+            f"{key}: {address!r} is none of the service manager's sockets:"
+            f" {', '.join(activated)} are accepted"
+            for address, one in zip(addresses, known, strict=True)
+            if one is None
+        ]
+        found[key] = tuple(filter(None, known))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    transparent = TransparentOptions(http=found["transparent.http"], https=found["transparent.https"])
+    admin = replace(config.admin, listen=found["admin.listen"])
+    others = tuple(
+        address for address in activated if address not in (*transparent.addresses, *admin.listen)
+    )
+    if not others:
+        raise ConfigError("transparent: none of the service manager's sockets is left for other clients")
+    return replace(config, transparent=transparent, admin=admin, listen=as_activated(config.listen, others))
 
 
 def as_activated(
@@ -72,6 +104,13 @@ def _place(address: str) -> str | tuple[str, int]:
     return address if found is None else (str(ip_address(found[0])), found[1])
 
 
+def _place_or_none(address: str) -> str | tuple[str, int] | None:
+    try:
+        return _place(address)
+    except OSError:
+        return None
+
+
 def build_tls(config: Config) -> dict[str, ServerTls]:
     """Build the TLS of the listeners that have it, by their addresses; raises ConfigError."""
     return {
@@ -103,6 +142,6 @@ def _address_of(fd: int) -> str:
 
 def build_guard(config: Config) -> Guard:
     """Build the guard, which decides the addresses that clients may reach."""
-    # Behind a reverse proxy lies only what the operator chose, wherever that is.
-    options = GuardOptions(deny=(), own_addresses=False) if config.upstream else config.guard
-    return Guard(options, listen_addresses(config.addresses))
+    # Behind a reverse proxy or gateway lies only what the operator chose, wherever that is.
+    options = config.guard if config.is_forward else GuardOptions(deny=(), own_addresses=False)
+    return Guard(options, listen_addresses(config.all_addresses))

@@ -1,18 +1,36 @@
-"""Builds the server's own log and the access log."""
+"""Builds the server's own log, the access log, and what sends events."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import threading
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from pyproxycache.background import Count
+from pyproxycache.configuration.secrets import resolved
+from pyproxycache.errors import ConfigError
 from pyproxycache.options import LogOptions
 from pyproxycache.report.access_log import AccessLog
+from pyproxycache.report.events.carrier import Carrier
+from pyproxycache.report.events.events import Events
+from pyproxycache.report.events.file_carrier import FileCarrier
+from pyproxycache.report.events.sender import Sender
+from pyproxycache.report.events.spool import Spool
+from pyproxycache.report.events.webhook_carrier import WebhookCarrier
 from pyproxycache.report.formats import FORMATS
 from pyproxycache.report.repetition_filter import RepetitionFilter
 from pyproxycache.report.sinks import sink
+from pyproxycache.route_options.events import EventsOptions, RabbitmqOptions, WebhookOptions
 
 _LOG_FORMAT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"
+_FOLDER = "events"
 _LOG_TIME = "%Y-%m-%d %H:%M:%S %z"
 
 
@@ -33,3 +51,54 @@ def build_access_log(options: LogOptions, count: Count) -> AccessLog | None:
     if options.access is None:
         return None
     return AccessLog(sink(options.access), FORMATS[options.format], query=options.query, count=count)
+
+
+def build_events(options: EventsOptions | None, store: Path, count: Count) -> Events | None:
+    """Build and start what sends events, with its spool in the store's folder; None without options.
+
+    Raises ConfigError if a secret cannot be read, or a package is missing.
+    """
+    if options is None:
+        return None
+    stopped, folder = threading.Event(), store / _FOLDER
+    sender = Sender(folder, _carrier(options, stopped, count), stopped, count)
+    events = Events(Spool(folder, options.spool), sender, count)
+    events.start()
+    return events
+
+
+def check_events(options: EventsOptions | None) -> None:
+    """Raise ConfigError if build_events() would."""
+    if options is not None:
+        _carrier(options, threading.Event(), _uncounted)
+
+
+def _carrier(options: EventsOptions, stopped: threading.Event, count: Count) -> Carrier:
+    if options.rabbitmq is not None:
+        if find_spec("pika") is None:
+            text = "this needs the package pika: install pyproxycache[rabbitmq]"
+            raise ConfigError(f"events.rabbitmq: {text}")
+        # Only where it is used: the package is an extra.
+        from pyproxycache.report.events.rabbitmq_carrier import RabbitmqCarrier
+
+        return RabbitmqCarrier(with_password(options.rabbitmq), stopped, count)
+    if options.webhook is not None:
+        return WebhookCarrier(_with_secrets(options.webhook), stopped, count)
+    assert options.file is not None, "the configuration has been checked"
+    return FileCarrier(options.file, stopped)
+
+
+def with_password(options: RabbitmqOptions, environ: Mapping[str, str] = os.environ) -> RabbitmqOptions:
+    """The options with the password itself in the URL, where they have a reference; raises ConfigError."""
+    url = resolved(options.url, "events.rabbitmq.url", lambda text: quote(text, safe=""), environ)
+    return replace(options, url=url)
+
+
+def _with_secrets(options: WebhookOptions) -> WebhookOptions:
+    key = "events.webhook"
+    token = options.token and resolved(options.token, f"{key}.token")
+    return replace(options, url=resolved(options.url, f"{key}.url"), token=token)
+
+
+def _uncounted(_counts: object) -> None:
+    """Count nothing, of what is built only to see whether it can be."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from pyproxycache.errors import StoreError
 from pyproxycache.options import StoreOptions
+from pyproxycache.rules.statements import in_force
 from pyproxycache.store.bodies.blobs import Blobs
 from pyproxycache.store.bodies.commits import Commits
+from pyproxycache.store.bodies.stated_rows import StatedRows
 from pyproxycache.store.bodies.stored_bodies import StoredBodies
 from pyproxycache.store.bodies.whole_bodies import WholeBodies
 from pyproxycache.store.files.footprint import largest_log
@@ -16,6 +18,7 @@ from pyproxycache.store.flights.claims import Claims
 from pyproxycache.store.index.blob_rows import BlobRows
 from pyproxycache.store.index.index import Index
 from pyproxycache.store.index.listing import Listing
+from pyproxycache.store.index.pins import Pins
 from pyproxycache.store.index.removals import Removals
 from pyproxycache.store.sqlite.database import Database
 from pyproxycache.store.upkeep.ballast import Ballast
@@ -23,7 +26,7 @@ from pyproxycache.store.upkeep.clock_changes import ClockChanges
 from pyproxycache.store.upkeep.fsck import Fsck
 from pyproxycache.store.upkeep.full_disk import FullDisk
 from pyproxycache.store.upkeep.recovery import Recovery
-from pyproxycache.store.upkeep.space import Space
+from pyproxycache.store.upkeep.space import Evicted, Space
 from pyproxycache.store.upkeep.sweep import Sweep
 
 
@@ -36,10 +39,13 @@ class OpenStore:
     bodies: StoredBodies
     whole_bodies: WholeBodies
     index: Index
+    stated: StatedRows
     listing: Listing
+    pins: Pins
     removals: Removals
     blob_rows: BlobRows
     claims: Claims
+    commits: Commits
     space: Space
     full_disk: FullDisk
     fsck: Fsck
@@ -47,23 +53,26 @@ class OpenStore:
     clock_changes: ClockChanges
 
 
-def open_store(options: StoreOptions) -> OpenStore:
-    """Open the store in its folder, made or migrated where needed; raises StoreError."""
+def open_store(options: StoreOptions, evicted: Evicted | None = None) -> OpenStore:
+    """Open the store in its folder, made or migrated where needed; raises StoreError.
+
+    `evicted` is told of each eviction.
+    """
     blobs = Blobs(options.path)
     blobs.create_folders()
     most_log = largest_log(options.max_size, blobs.disk().size)
     database = Database(options.path / "index.sqlite", most_log)
     try:
-        return _opened(options, database, blobs)
+        return _opened(options, database, blobs, evicted)
     except StoreError:
         if not database.damage:
             raise
     database.set_aside_if_damaged()
     database.close()
-    return _opened(options, Database(database.path, most_log), blobs)
+    return _opened(options, Database(database.path, most_log), blobs, evicted)
 
 
-def _opened(options: StoreOptions, database: Database, blobs: Blobs) -> OpenStore:
+def _opened(options: StoreOptions, database: Database, blobs: Blobs, evicted: Evicted | None) -> OpenStore:
     try:
         is_new = database.migrate()
     except StoreError:
@@ -78,20 +87,24 @@ def _opened(options: StoreOptions, database: Database, blobs: Blobs) -> OpenStor
     claims = Claims(database, blobs, commits)
     whole_bodies = WholeBodies(database, blobs)
     full_disk = FullDisk(index, removals, blobs, Ballast(options.path))
-    space = Space(options, removals, Sweep(database, blobs, commits), blobs, full_disk)
+    space = Space(options, removals, Sweep(database, blobs, commits), blobs, full_disk, evicted)
     space.restock()
     fsck = Fsck(index, blob_rows, blobs, whole_bodies)
     recovery = Recovery(space, index, blob_rows, blobs, fsck)
+    bodies = StoredBodies(blob_rows, blobs, whole_bodies)
     return OpenStore(
         database=database,
         blobs=blobs,
-        bodies=StoredBodies(blob_rows, blobs, whole_bodies),
+        bodies=bodies,
         whole_bodies=whole_bodies,
         index=index,
+        stated=StatedRows(database, bodies, in_force),
         listing=Listing(database),
+        pins=Pins(database),
         removals=removals,
         blob_rows=blob_rows,
         claims=claims,
+        commits=commits,
         space=space,
         full_disk=full_disk,
         fsck=fsck,

@@ -1,0 +1,1 @@
+"""The commands that carry what is stored to another machine."""

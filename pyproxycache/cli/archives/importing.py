@@ -1,0 +1,129 @@
+"""The command `import`: stored responses out of a file that `export` wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from pyproxycache import clock
+from pyproxycache.cli.archives.archive_format import ArchiveError, ArchiveReader
+from pyproxycache.cli.common import (
+    PROBLEMS,
+    WRONG_USAGE,
+    Cache,
+    cache_dir_option,
+    config_option,
+    errors_for_people,
+    fail,
+    json_option,
+    load_config,
+    print_json,
+)
+from pyproxycache.errors import NoSpace
+from pyproxycache.messages import Entry
+from pyproxycache.store.bodies.commits import Commit
+from pyproxycache.units import format_count, format_size
+from pyproxycache.wiring.stored import open_store
+
+_KEPT = "imported"
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@config_option
+@cache_dir_option
+@json_option
+def import_archive(file: Path, config_file: Path | None, cache_dir: str | None, as_json: bool) -> None:
+    """Store the responses in FILE, which `export` wrote; '-' is standard input.
+
+    Each body is compared with its digest before it is stored. What is newer in the cache stays. Import only
+    what you would believe of its URLs: nobody asks their origins.
+    """
+    config = load_config(config_file, {"store.path": cache_dir})
+    outcomes: Counter[str] = Counter()
+    size = 0
+    problem = ""
+    with errors_for_people():
+        cache = Cache(open_store(config.store), config, config.policies())
+        with _opened(file) as opened:
+            try:
+                for entry, body in ArchiveReader(opened).entries():
+                    became = _imported(cache, entry, body)
+                    outcomes[became] += 1
+                    size += entry.size if became == _KEPT else 0
+            except ArchiveError as error:
+                problem = f"{file}: {error}"
+    left_out = {why: count for why, count in outcomes.items() if why != _KEPT}
+    if as_json:
+        print_json({"entries": outcomes[_KEPT], "bytes": size, "left_out": left_out, "problem": problem})
+    else:
+        click.echo(f"imported {format_count(outcomes[_KEPT], 'response')}, {format_size(size)}")
+        for why, count in left_out.items():
+            click.echo(f"left out {format_count(count, 'response')}: {why}", err=True)
+    if problem:
+        fail(problem, PROBLEMS)
+    if any("newer" not in why for why in left_out):
+        sys.exit(PROBLEMS)
+
+
+def _imported(cache: Cache, entry: Entry, body: Iterator[bytes]) -> str:
+    """Store the entry, and say so, or why not; all of the body is read."""
+    why = _why_not(cache, entry)
+    if why:
+        for _block in body:
+            pass
+        return why
+    store = cache.store
+    token = secrets.token_hex(8)
+    file = store.claims.new_file(token)
+    allowed = 0
+    try:
+        for block in body:
+            if file.size + len(block) > allowed:
+                allowed = store.space.allow(file.size, len(block))
+            file.write(block)
+        # Only now is it known that the bytes are those of the entry.
+        store.commits.store(Commit(entry, file, token, lambda _db: True))
+    except NoSpace:
+        for _block in body:
+            pass
+        return "there is no room for them"
+    finally:
+        file.discard()
+    return _KEPT
+
+
+def _why_not(cache: Cache, entry: Entry) -> str:
+    """Why the entry is not stored, "" if it is."""
+    if replace(entry, key=cache.key(entry.key)) != entry:
+        return "the rules of this cache find them by other keys"
+    if entry.response_time > clock.wall() + 86400:
+        return "they come from the future: one of the clocks is wrong"
+    why = cache.store.space.why_not_admitted(entry.size, entry.head.size)
+    if why is not None:
+        return "they are larger than what may be stored" if why == "size" else "there is no room for them"
+    for access in cache.store.listing.accesses(entry.key):
+        there = access.entry
+        same = (there.vary, there.part) == (entry.vary, entry.part)
+        if same and there.response_time >= entry.response_time:
+            return "what is here is as new or newer"
+    return ""
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    if str(path) == "-":
+        yield sys.stdin.buffer
+        return
+    if path.is_dir():
+        fail(f"{path} is a folder: name a file that `pyproxycache export` wrote", WRONG_USAGE)
+    with path.open("rb") as opened:
+        yield opened

@@ -1,0 +1,1 @@
+"""Builds the admin listener, and what is shown and done there."""

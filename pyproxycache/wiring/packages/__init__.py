@@ -1,0 +1,1 @@
+"""Builds what knows packages: mirrors, gates before releases, and which documents belong together."""
