@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -13,9 +14,25 @@ from harness import Proxy
 from hypothesis import settings
 from origin import Origin, OriginProcess
 
+# What a shell starts in the background ignores these, and so would what the tests start.
+for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, signal.SIG_DFL)
+
 # How long an example takes says what else the machine does.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuses names that differ from process to process: tests could not be shared out among several.
+
+    Stress tests come first, as their files take long: at the end, one process would work at them alone.
+    """
+    nameless = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if nameless:
+        raise pytest.UsageError(f"{nameless[0]}: its parameters have no names of their own; use ids")
+    items.sort(key=lambda item: "stress" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,12 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
+import warm_python
 import yaml
 from load import Address, Download, Load, LoadProcess
+from warm_python import WarmProcess
 
 __all__ = [
     "Address",
@@ -29,6 +31,7 @@ __all__ = [
     "fetch",
 ]
 
+_COMMAND = [sys.executable, "-m", "pyproxycache", "serve"]
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -81,6 +84,11 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "PYTHONPATH": path, **(extra or {})}
 
 
+def _of_the_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that Python, or the loader of programs, reads when it starts."""
+    return {name: value for name, value in environment.items() if name.startswith(("PYTHON", "LD_"))}
+
+
 class Proxy:
     """`pyproxycache serve` on a port and a cache folder that stay the same over restarts.
 
@@ -107,17 +115,16 @@ class Proxy:
         self.config_file = folder / "config.yaml"
         self.ready = ready
         self.environment = clean_environment(environment)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | WarmProcess | None = None
         self._downloads: list[Download] = []
         # Bound and never listening: the number stays ours between restarts, and the server can take it.
         self._reserved = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._reserved.bind((host, 0))
         self.address: Address = (host, self._reserved.getsockname()[1])
-        self.command = [sys.executable, "-m", "pyproxycache", "serve"]
-        if config is not None:
-            self.configure(config)
-            self.command += ["-c", str(self.config_file)]
+        self.command = [*_COMMAND]
+        self.configure({} if config is None else config)
+        self.command += ["-c", str(self.config_file)]
         self.command += ["--listen", self.netloc, "--cache-dir", str(self.cache_dir)]
         self.command += ["--workers", str(workers), "--threads", str(threads), *arguments]
 
@@ -143,21 +150,20 @@ class Proxy:
         return self._process.pid
 
     def configure(self, config: str | Mapping[str, Any]) -> None:
-        """Writes the configuration file; a running server sees it at SIGHUP."""
-        self.config_file.write_text(config if isinstance(config, str) else yaml.safe_dump(dict(config)))
+        """Writes the configuration file; a running server sees it at SIGHUP.
+
+        Where `config` is no text and says nothing else, no room is left free on the disk: how full the
+        machine's disk is is not the tests' business.
+        """
+        if not isinstance(config, str):
+            config = yaml.safe_dump({**config, "store": {"reserve": 0, **config.get("store", {})}})
+        self.config_file.write_text(config)
 
     def start(self) -> Self:
         """Starts it and waits until it accepts; RuntimeError with the log if it ends or takes too long."""
         assert self._process is None, "the proxy runs already"
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.environment,
-                start_new_session=True,
-            )
+            self._process = self._begun(log)
         for _attempt in range(int(self.ready / 0.05)):
             if self._accepts():
                 return self
@@ -169,6 +175,21 @@ class Proxy:
         status = self._process.poll()
         self.kill9()
         raise RuntimeError(f"{' '.join(self.command)}: does not accept (status {status})\n{self.log()}")
+
+    def _begun(self, log: IO[bytes]) -> subprocess.Popen[bytes] | WarmProcess:
+        """Its process: a fork, unless something is to be different from the start of Python on."""
+        plain, usual = _of_the_interpreter(self.environment), _of_the_interpreter(clean_environment())
+        if self.command[: len(_COMMAND)] == _COMMAND and plain == usual and warm_python.is_near():
+            with Path(os.devnull).open() as nothing:
+                return warm_python.start(self.command[3:], self.environment, (nothing, log, log))
+        return subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=self.environment,
+            start_new_session=True,
+        )
 
     def restart(self) -> Self:
         """Ends it by SIGTERM, unless it ended already, and starts it again."""

@@ -48,34 +48,47 @@ class Elsewhere:
 
 
 @contextmanager
-def elsewhere() -> Iterator[Elsewhere]:
-    """The other host for as long as the context lasts; skips the test where namespaces cannot be made."""
-    name, link, inside = f"proxy-{os.getpid()}", f"px{os.getpid()}", f"pi{os.getpid()}"
-    there = ("-n", name)
+def host(name: str) -> Iterator[Elsewhere]:
+    """Another host, without a link yet; skips the test where there can be none."""
     try:
-        _ip("netns", "add", name)
+        ip("netns", "add", name)
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no network namespace can be made here: {getattr(error, 'stderr', error)}")
     try:
-        _ip(*there, "link")
+        ip("-n", name, "link", "set", "lo", "up")
     except subprocess.CalledProcessError as error:
-        _ip("netns", "delete", name)
+        ip("netns", "delete", name)
         pytest.skip(f"no network namespace can be entered here: {error.stderr}")
     try:
-        _ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
-        for command, device, addresses in (((), link, (HERE, HERE6)), (there, "eth0", (THERE, THERE6))):
-            _ip(*command, "address", "add", f"{addresses[0]}/24", "dev", device)
-            _ip(*command, "address", "add", f"{addresses[1]}/64", "dev", device, "nodad")
-            _ip(*command, "link", "set", device, "up")
-        _ip("link", "add", inside, "type", "veth", "peer", "name", "eth1", "netns", name)
-        _ip("address", "add", f"{INSIDE}/32", "dev", inside)
-        _ip("link", "set", inside, "up")
-        host = Elsewhere(name)
-        yield host
-        host.close()
+        made = Elsewhere(name)
+        yield made
+        made.close()
     finally:
-        _ip("netns", "delete", name)
+        ip("netns", "delete", name)
 
 
-def _ip(*arguments: str) -> None:
+@contextmanager
+def elsewhere() -> Iterator[Elsewhere]:
+    """The other host for as long as the context lasts; skips the test where namespaces cannot be made."""
+    name, link, inside = f"proxy-{os.getpid()}", f"px{os.getpid()}", f"pi{os.getpid()}"
+    with host(name) as other:
+        ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
+        give_addresses((), link, HERE, HERE6)
+        give_addresses(("-n", name), "eth0", THERE, THERE6)
+        ip("link", "add", inside, "type", "veth", "peer", "name", "eth1", "netns", name)
+        ip("address", "add", f"{INSIDE}/32", "dev", inside)
+        ip("link", "set", inside, "up")
+        yield other
+
+
+def give_addresses(where: tuple[str, ...], device: str, *addresses: str) -> None:
+    """Give the interface these addresses, on the host that the first arguments of `ip` name."""
+    for address in addresses:
+        plain = (f"{address}/64", "nodad") if ":" in address else (f"{address}/24",)
+        ip(*where, "address", "add", *plain, "dev", device)
+    ip(*where, "link", "set", device, "up")
+
+
+def ip(*arguments: str) -> None:
+    """Run the command `ip`; raises CalledProcessError."""
     subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True, timeout=20)

@@ -228,7 +228,7 @@ class Gate:
     def open(self) -> None:
         self._opened.set()
 
-    def wait_reached(self, timeout: float = 10.0) -> None:
+    def wait_reached(self, timeout: float = 30.0) -> None:
         """Waits until a response is held here; TimeoutError."""
         if not self._reached.wait(timeout):
             raise TimeoutError("no response came to the gate")
@@ -292,7 +292,9 @@ class Origin:
         self.stop()
 
     def start(self) -> None:
-        """Listens; after a stop() again, on the same port."""
+        """Listens, if it does not yet; after a stop() again, on the same port."""
+        if not self._stopping.is_set():
+            return
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._stopping.clear()
         self._listener = socket.create_server((self.host, self.port), family=family, backlog=1024)
@@ -358,13 +360,13 @@ class Origin:
         with self._changed:
             self._asked.clear()
 
-    def wait_for(self, path: str, count: int = 1, timeout: float = 10.0) -> None:
+    def wait_for(self, path: str, count: int = 1, timeout: float = 30.0) -> None:
         """Waits until a path was asked for so often; TimeoutError."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.count(path) >= count, timeout):
                 raise TimeoutError(f"{path}: {self.count(path)} requests in {timeout} s, not {count}")
 
-    def wait_idle(self, timeout: float = 10.0) -> None:
+    def wait_idle(self, timeout: float = 30.0) -> None:
         """Waits until no response is being sent; TimeoutError."""
         with self._changed:
             if not self._changed.wait_for(lambda: not self._active, timeout):

@@ -12,6 +12,7 @@ from typing import Self
 from pyproxycache.messages import Headers, Request, Url
 from pyproxycache.options import FetchOptions, ParentOptions
 from pyproxycache.upstream.client import Upstream
+from pyproxycache.wiring.fetching import tls_by_host
 
 Answer = bytes | Callable[[socket.socket], None]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright"
@@ -101,7 +102,8 @@ def upstream(
     **options: object,
 ) -> Upstream:
     """One that admits everything, unless told otherwise."""
-    return Upstream(FetchOptions(silence=silence, **options), parent, admit, "test")  # type: ignore[arg-type]
+    fetch = FetchOptions(silence=silence, **options)  # type: ignore[arg-type]
+    return Upstream(fetch, parent, admit, "test", tls_of_host=tls_by_host(fetch))
 
 
 def get(url: Url, method: str = "GET", body: Iterator[bytes] | None = None, *fields: str) -> Request:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
-import select
 import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -187,61 +185,6 @@ class Secured(_Reading, ssl.SSLSocket):
         self.feed.close()
 
 
-class ScriptedStream:
-    """A Stream without a socket: `recv` gives a piece, `send` takes few bytes, and either may have to wait.
-
-    `sent` are the bytes it took, `is_ended` says that it was told of their end.
-    """
-
-    recv_waits_for, send_waits_for = select.POLLIN, select.POLLOUT
-
-    def __init__(self, pieces: list[bytes], chance: random.Random, *, ends_one_way: bool = True) -> None:
-        self.sent = b""
-        self.is_ended = False
-        self.ends_one_way = ends_one_way
-        self._pieces = list(pieces)
-        self._chance = chance
-        Tried.count += 1
-
-    def _may_wait(self) -> None:
-        if self._chance.random() < 0.3:
-            raise BlockingIOError
-
-    def recv(self, count: int) -> bytes:
-        self._may_wait()
-        if not self._pieces:
-            return b""
-        piece, self._pieces[0] = self._pieces[0][:count], self._pieces[0][count:]
-        if not self._pieces[0]:
-            del self._pieces[0]
-        return piece
-
-    def send(self, data: bytes | memoryview) -> int:
-        assert not self.is_ended
-        self._may_wait()
-        taken = bytes(data[: self._chance.choice((1, 2, 5, 100))])
-        self.sent += taken
-        return len(taken)
-
-    def sendfile(self, fd: int, offset: int, count: int) -> int:
-        return self.send(os.pread(fd, count, offset))
-
-    def pending(self) -> int:
-        return 0
-
-    def half_close(self) -> None:
-        self.is_ended = True
-
-    def probe_when_silent(self) -> None: ...
-
-    def reset(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def fileno(self) -> int:
-        return -1
-
-
 def plain(
     pieces: list[bytes], *, ends: bool = True, early: bool = False, slow: random.Random | None = None
 ) -> Plain:
@@ -260,9 +203,9 @@ def secured(
     """A client's TLS socket from which `raw` comes in records, and these in pieces, drawn by lot."""
     feed = Feed([], ends=ends, early=early, slow=slow)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    far = _contexts()[0].wrap_bio(incoming, outgoing, server_side=True)
+    far = contexts()[0].wrap_bio(incoming, outgoing, server_side=True)
     later: dict[str, Any] = {"do_handshake_on_connect": False, "suppress_ragged_eofs": False}
-    near: Any = _contexts()[1].wrap_socket(feed.here, **later)
+    near: Any = contexts()[1].wrap_socket(feed.here, **later)
     near.feed = feed
     near.setblocking(False)
     there = feed.there
@@ -282,20 +225,23 @@ def secured(
             far.unwrap()
     feed.pieces = iter(somewhere(outgoing.read(), seed + 1))
 
-    def read(encrypted: bytes) -> bytes:
-        incoming.write(encrypted)
-        data = b""
-        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            while more := far.read(1 << 16):
-                data += more
-        return data
-
-    feed.read = read
+    feed.read = partial(decrypted, far, incoming)
     return near  # type: ignore[no-any-return]
 
 
+def decrypted(far: ssl.SSLObject, incoming: ssl.MemoryBIO, encrypted: bytes) -> bytes:
+    """What the far end reads of these bytes in TLS."""
+    incoming.write(encrypted)
+    data = b""
+    with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+        while more := far.read(1 << 16):
+            data += more
+    return data
+
+
 @cache
-def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's, and that of a client that trusts everybody."""
     made: Certificate = make_certificate(Path(mkdtemp()), "DNS:localhost")
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE

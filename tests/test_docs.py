@@ -12,9 +12,10 @@ import click
 import pytest
 
 from pyproxycache.cli import main
-from pyproxycache.configuration import config
+from pyproxycache.configuration import loading
 
 ROOT = Path(__file__).parent.parent
+FIREWALL = ROOT / "contrib" / "firewall" / "pyproxycache-redirect"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FENCED = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -25,6 +26,8 @@ COMMAND = re.compile(r"(?<![\w/.-])pyproxycache( [^\n`|;&#]*)")
 MADE = re.compile(r'make serve ARGS="([^"]*)"')
 OPTION = re.compile(r"(?<!\S)\[?(--?[a-z][a-z-]*)")
 LONE_OPTION = re.compile(r"`(--[a-z-]+)(?: [A-Z]+)?`")
+# As the script's usage shows them.
+SCRIPT_OPTION = re.compile(r"^(--[a-z]+)", re.MULTILINE)
 VARIABLE = re.compile(r"PYPROXYCACHE_[A-Z_]+")
 
 
@@ -82,7 +85,7 @@ CALLS = list(calls())
 
 @pytest.mark.parametrize(("place", "text"), EXAMPLES, ids=[place for place, _text in EXAMPLES])
 def test_an_example_is_a_configuration(place: str, text: str) -> None:
-    config.parse(text, place)
+    loading.parse(text, place)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -96,12 +99,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize(("page", "call"), CALLS)
 def test_a_call_uses_options_that_exist(page: str, call: str) -> None:
     command = called(call.split())
-    assert set(OPTION.findall(call)) <= options(command)
+    ours = call.partition(" -- ")[0]  # what is behind it is another command's
+    assert set(OPTION.findall(ours)) <= options(command)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_and_variables_exist(page: Path) -> None:
     every = set().union(*(options(command) for command in commands()))
+    every |= set(SCRIPT_OPTION.findall(FIREWALL.read_text()))
     text = page.read_text()
     assert set(LONE_OPTION.findall(text)) <= every
     read = {parameter.envvar for command in commands() for parameter in command.params}
@@ -218,7 +223,29 @@ def test_names_keep_to_the_glossary() -> None:
     assert wrong == []
 
 
+def test_decisions_are_numbered_without_gaps() -> None:
+    numbers = [page.name[:4] for page in sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
 def test_the_examples_are_found() -> None:
     pages = {place.partition(":")[0] for place, _text in EXAMPLES}
     assert pages >= {"README.md", "configuration.md", "quickstart.md", "recipes.md"}
     assert {"README.md", "quickstart.md", "recipes.md", "operations.md"} <= {page for page, _call in CALLS}
+
+
+_REGISTRIES = re.compile(
+    r"\b(?:debian|ubuntu|fedoraproject|alpinelinux|pypi|pythonhosted|npmjs|yarnpkg|crates|golang|maven|docker|quay|ghcr|gcr"
+    r"|rubygems|anaconda|huggingface)\\?\.(?:org|com|net|io|dev|co)\b",
+    re.IGNORECASE,
+)
+
+
+def test_no_registry_is_named() -> None:
+    """Whose packages are mirrored is said by the configuration, and examples are of nobody's hosts."""
+    named = [
+        f"{page.relative_to(ROOT)}: {found[0]}"
+        for page in PAGES
+        for found in _REGISTRIES.finditer(page.read_text())
+    ]
+    assert named == []

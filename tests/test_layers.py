@@ -15,11 +15,14 @@ LAYERS = (
     {
         "messages",
         "body",
+        "announced",
         "outcome",
         "facts",
         "errors",
         "units",
         "options",
+        "mirror_options",
+        "route_options",
         "clock",
         "steps",
         "cancellation",
@@ -34,7 +37,7 @@ LAYERS = (
     {"gates", "report"},
     {"serving"},
     {"fetching"},
-    {"engine", "storeless_engine"},
+    {"engine", "passing_engine"},
     {"front"},
     {"wiring"},
     {"cli", "__main__"},
@@ -52,15 +55,37 @@ NOT_KNOWN = {"serving": {"upstream"}}
 
 # The rooms of a large component, from the bottom up.
 ROOMS = {
-    "configuration": ("notation", "documents", "sections", "config"),
+    "configuration": (
+        "refusals",
+        "secrets",
+        "places",
+        "notations",
+        "notation",
+        "documents",
+        "inheritance",
+        "sections",
+        "operator_rules",
+        "default_places",
+        "config",
+        "checks",
+        "loading",
+    ),
     "store": ("values", "ports", "store_errors", "files", "sqlite", "index", "bodies", "flights", "upkeep"),
-    "serving": ("status_fields", "responses", "lookup", "resumed", "arriving", "entry_bodies", "delivery"),
+    "serving": (
+        "package_indexes",
+        "status_fields",
+        "responses",
+        "lookup",
+        "resumed",
+        "arriving",
+        "entry_bodies",
+        "delivery",
+    ),
     "fetching": (
         "transfers",
         "storing_advice",
         "fetch_job",
         "reuse_terms",
-        "refresher",
         "leading",
         "leader",
         "dispatch",
@@ -69,17 +94,25 @@ ROOMS = {
         "flight_answers",
         "forwarder",
         "fetcher",
+        "refreshes",
     ),
     "front": (
         "requests",
         "presentation",
         "onward",
         "loop",
+        "interception",
         "handlers",
+        "gating",
+        "around",
+        "mirroring",
+        "gateway",
+        "admin",
         "router",
         "answers",
         "memory",
         "http1",
+        "http2",
         "processes",
     ),
 }
@@ -90,7 +123,7 @@ BESIDE_PORTS = {"store", "wiring", "cli"}
 
 # The configuration stands beside the layers: what it may import, and who may import it.
 CONFIGURATION = {"configuration"}
-BELOW_CONFIGURATION = LAYERS[0] | {"rules"} | CONFIGURATION
+BELOW_CONFIGURATION = LAYERS[0] | {"rules", "mirrors"} | CONFIGURATION
 ABOVE_CONFIGURATION = LAYERS[-2] | LAYERS[-1] | CONFIGURATION
 
 IMPURE = {"os", "time", "socket", "sqlite3", "threading", "subprocess", "pathlib", "random"}

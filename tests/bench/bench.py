@@ -1,4 +1,4 @@
-"""pyproxycache beside nginx, Squid and Varnish, on the same core in the same run: `make bench`.
+"""pyproxycache beside nginx, Squid, Varnish and mitmproxy, on the same core in the same run: `make bench`.
 
 Prints medians and ratios. With --write PAGE they go between the marks of that page, and plots beside it.
 """
@@ -20,7 +20,8 @@ from compare import page
 from compare.machine import facts
 from compare.results import Log
 from compare.rounds import ALL, Plan, Rounds
-from compare.servers import SERVERS, Before
+from compare.secured import ALL_SERVERS
+from compare.servers import Before
 
 FILES = 20_000
 """Descriptors that 2,000 slow readers, their server and its files may need."""
@@ -66,7 +67,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--parts", type=numbers, default=ALL, help="1,3,6: only these")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2, help="that each load lasts")
-    parser.add_argument("--servers", type=names, default=list(SERVERS), help=",".join(SERVERS))
+    parser.add_argument("--servers", type=names, default=list(ALL_SERVERS), help=",".join(ALL_SERVERS))
     parser.add_argument("--before", metavar="PYTHON", help="the Python of a checkout of an earlier version")
     parser.add_argument("--logs", type=logs, default=get_args(Log), help="off, on or both: access logs")
     parser.add_argument("--cores", type=numbers, default=(0, 1), help="the servers', and the load's")
@@ -79,9 +80,9 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def names(text: str) -> list[str]:
-    if unknown := set(text.split(",")) - set(SERVERS):
+    if unknown := set(text.split(",")) - set(ALL_SERVERS):
         raise argparse.ArgumentTypeError(
-            f"no server is called {unknown.pop()}; there are {', '.join(SERVERS)}"
+            f"no server is called {unknown.pop()}; there are {', '.join(ALL_SERVERS)}"
         )
     return text.split(",")
 

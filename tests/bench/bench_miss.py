@@ -32,6 +32,7 @@ from pyproxycache.facts import Facts
 from pyproxycache.fetching import fetcher, leader
 from pyproxycache.fetching.transfers import downloads, transfer
 from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.net.names import Names
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Result
 from pyproxycache.report.folding import outcome_of
@@ -177,9 +178,9 @@ def parts(folder: Path) -> tuple[engine.Engine, housekeeping.Housekeeper]:
     housekeeper = housekeeping.Housekeeper(store.index, store.space)
     housekeeper.start()
     guard = build_guard(config)
-    upstream = build_upstream(config, guard, "bench")
+    upstream = build_upstream(config, guard, "bench", Names())
     leading = build_leading(config, store, upstream, guard.admit_peer, lambda _count: None)
-    components = build_components(config.fetch, store, leading, guard.admit_peer, housekeeper.note_access)
+    components = build_components(config, store, leading, guard.admit_peer, housekeeper.note_access)
     return engine.Engine(components), housekeeper
 
 

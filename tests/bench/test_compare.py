@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificates import make_certificate
 from compare import page, rounds, wrk
 from compare.processes import Port, Tree, accepts
-from compare.readers import Readers
+from compare.readers import Readers, SecureReaders
 from compare.results import RATE, Aim, Failure, Measure, Results
 from compare.rounds import Plan, Rounds
 from compare.servers import Before, filled
+from harness import Proxy
 from origin import Generated, Origin
+
+from pyproxycache.tls.certificate_authority import CertificateAuthority
 
 CORE = max(os.sched_getaffinity(0))
 MEASURE = Measure(1, "1 KB hits", RATE)
@@ -214,6 +220,55 @@ def test_slow_readers_keep_their_connections(origin: Origin) -> None:
         readers.again(origin.url("/small"), 1, seconds=1, agents=1)
     assert origin.accepted == 22
     assert 0 < held.rate < 30_000
+
+
+@pytest.fixture
+def secure_origin(tmp_path: Path) -> Iterator[Origin]:
+    certificate = make_certificate(tmp_path, "IP:127.0.0.1,DNS:h0.example.org")
+    with Origin(tls=certificate.server()) as running:
+        running.put("/small", b"x" * 1000)
+        yield running
+
+
+@needs_taskset
+def test_kept_connections_in_tls(secure_origin: Origin) -> None:
+    run = SecureReaders(CORE).kept(secure_origin.url("/small"), 3, 0.3)
+    assert secure_origin.accepted == 3
+    assert run.requests == secure_origin.count("/small") > 3
+    assert run.bytes > 1000 * run.requests
+    assert 0 < run.p50 <= run.p99
+
+
+@needs_taskset
+@pytest.mark.parametrize("resumes", [False, True])
+def test_a_connection_in_tls_for_each_request(secure_origin: Origin, resumes: bool) -> None:
+    """Whether sessions are resumed is checked by the clients themselves."""
+    run = SecureReaders(CORE).anew(secure_origin.url("/small"), 2, 0.5, resumes=resumes)
+    assert secure_origin.accepted == secure_origin.count("/small")
+    # The first session of each client is what it resumes.
+    assert run.requests == secure_origin.accepted - (2 if resumes else 0)
+
+
+@needs_taskset
+def test_idle_connections_in_tls(secure_origin: Origin) -> None:
+    with SecureReaders(CORE).idle(secure_origin.url("/small"), 7):
+        assert (secure_origin.accepted, secure_origin.count("/small")) == (7, 7)
+
+
+@needs_taskset
+def test_new_hosts_have_certificates_of_their_own(tmp_path: Path) -> None:
+    """Which the clients themselves check; no host is asked."""
+    CertificateAuthority.create(tmp_path / "ca", time.time())
+    config = {"intercept": {"hosts": ["*"], "ca": str(tmp_path / "ca")}, "connect": {"ports": [1]}}
+    with Proxy(tmp_path / "proxy", config=config) as proxy:
+        run = SecureReaders(CORE, proxy=proxy.netloc).named("https://localhost:1/", 3, 60, "h")
+    assert run.requests == 60
+
+
+@needs_taskset
+def test_an_error_in_tls_is_no_answer(secure_origin: Origin) -> None:
+    with pytest.raises(RuntimeError, match="404"):
+        SecureReaders(CORE).kept(secure_origin.url("/missing"), 2, 0.3)
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")

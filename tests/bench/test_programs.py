@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 SMALL = {
+    "bench_limits.py": "--times 20 --seconds 0.01",
+    "bench_mints.py": "--count 20",
+    "bench_mirrors.py": "--parts pip --rounds 1 --warm 1 --packages 1 --settle 0",
     "bench_miss.py": "--count 20 --rounds 1 --threads 1",
     "bench_tunnel.py": "--megabytes 1 --rounds 1 --idle 3 --settle 0",
     "bench_wakeup.py": "--times 5 --followers 1",

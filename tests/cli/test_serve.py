@@ -3,7 +3,7 @@
 import pytest
 
 from pyproxycache.cli.serve import greeting
-from pyproxycache.configuration.config import parse
+from pyproxycache.configuration.loading import parse
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,8 @@ def test_the_greeting_names_the_scheme(listen: str, listening: str, used: str) -
     told = "\n".join(greeting(parse(f"listen: {listen}", "proxy.yaml")))
     assert told.startswith(f"pyproxycache listens on {listening}\n")
     assert used in told
+
+
+def test_the_greeting_names_mirrors() -> None:
+    told = greeting(parse("mirrors: {py: {ecosystem: pypi, upstream: 'http://up'}}", "proxy.yaml"))
+    assert any(line.startswith("mirrors: py, at http://127.0.0.1:3128/NAME/ ") for line in told)

@@ -13,13 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-from pyproxycache.configuration.config import FLAGS, Config, default_store_path, dump, load, parse
+from pyproxycache.configuration.config import Config
+from pyproxycache.configuration.default_places import default_store_path
+from pyproxycache.configuration.loading import FLAGS, dump, load, parse
 from pyproxycache.errors import ConfigError
 from pyproxycache.messages import Head, Headers, Url
+from pyproxycache.mirror_options import UseOptions
 from pyproxycache.options import (
     INWARD,
     LOOPBACK,
     ListenerOptions,
+    OriginTlsOptions,
     ParentOptions,
     ProxyAuthOptions,
     Share,
@@ -70,6 +74,9 @@ def test_nothing_is_needed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("allow: 192.168.0.0/16", "allow", (ip_network("192.168.0.0/16"),)),
         ("allow: [10.1.2.3, 'fd00::/8']", "allow", (ip_network("10.1.2.3/32"), ip_network("fd00::/8"))),
         ("allow: []", "allow", ()),
+        ("allow_accounts: [alice, 1000, machine$]", "allow_accounts", ("alice", "1000", "machine$")),
+        ("allow_accounts: []", "allow_accounts", ()),
+        ("transparent: {http: ':1', https: [':2', 'h:3']}", "transparent.https", ("[::]:2", "h:3")),
         ("upstream: http://example.org", "upstream", Url("http", "example.org", 80, "/")),
         ("upstream: https://example.org:8443/base", "upstream", Url("https", "example.org", 8443, "/base")),
         ("proxy_auth: {users: /u}", "proxy_auth", ProxyAuthOptions(users=Path("/u"))),
@@ -84,6 +91,7 @@ def test_nothing_is_needed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("store: {unused: 1w}", "store.unused", 604800.0),
         ("store: {reserve: 2.5%}", "store.reserve", Share(percent=2.5)),
         ("store: {reserve: 10G}", "store.reserve", Share(size=10 << 30)),
+        ("store: {reserve: 5% up to 4G}", "store.reserve", Share(percent=5.0, most=4 << 30)),
         ("fetch: {silence: 1.5}", "fetch.silence", 1.5),
         ("fetch: {pause: 0}", "fetch.pause", 0.0),
         ("fetch: {tls_verify: false}", "fetch.tls_verify", False),
@@ -92,6 +100,12 @@ def test_nothing_is_needed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("log: {level: debug, access: '-'}", "log.access", "-"),
         ("targets: [Acme-Cache-Control, CDN-Cache-Control]", "targets", ("acme-cache-control", *TARGETS)),
         ("targets: []", "targets", ()),
+        ("use: pypi", "use", (UseOptions(ecosystem="pypi"),)),
+        (
+            "use: [{ecosystem: npm, hosts: A., path: /n}]",
+            "use",
+            (UseOptions(ecosystem="npm", hosts=("a",), path="/n"),),
+        ),
     ],
 )
 def test_value(text: str, key: str, value: object) -> None:
@@ -127,9 +141,38 @@ def test_listeners(text: str, listeners: tuple[ListenerOptions, ...]) -> None:
 
 
 def test_parent_and_its_exceptions() -> None:
-    parent = read("parent: {url: 'http://p:1', except: [.Example.org, host, 10.0.0.0/8, '::1']}").parent
+    parent = read("parent: {url: 'http://p:1', except: [.Example.org, 'hôte.', 10.0.0.0/8, '::1']}").parent
     assert parent is not None
-    assert parent.exceptions == (".example.org", "host", ip_network("10.0.0.0/8"), ip_network("::1/128"))
+    assert parent.exceptions == (
+        ".example.org",
+        "xn--hte-kna",
+        ip_network("10.0.0.0/8"),
+        ip_network("::1/128"),
+    )
+
+
+PRINT = "AB:" * 31 + "CD"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        PRINT,
+        PRINT.lower(),
+        PRINT.replace(":", ""),
+        f"sha256:{PRINT}",
+        f"SHA256 Fingerprint={PRINT}",
+        f"sha256 Fingerprint={PRINT}",
+    ],
+)
+def test_tls_of_some_origins(written: str) -> None:
+    items = f"{{hosts: [.Example.org., '[::1]'], ca_file: /c}}, {{hosts: b, certificates: '{written}'}}"
+    config = read(f"fetch: {{tls: [{items}]}}")
+    assert config.fetch.tls == (
+        OriginTlsOptions(hosts=(".example.org", "::1"), ca_file=Path("/c")),
+        OriginTlsOptions(hosts=("b",), certificates=(PRINT,)),
+    )
+    assert read(dump(config)) == config
 
 
 @pytest.mark.parametrize(
@@ -140,8 +183,14 @@ def test_parent_and_its_exceptions() -> None:
         ("workers: yes", "workers: True is not a count"),
         ("worker: 2", "worker: unknown key, did you mean workers; accepted here: listen, allow, "),
         ("zzz: 2", "zzz: unknown key; accepted here: listen, allow, "),
-        ("max_size: 1G", "max_size: unknown key, did you mean store.max_size; accepted here: listen, "),
-        ("silence: 1m", "silence: unknown key, did you mean fetch.silence or rules.silence; accepted"),
+        (
+            "max_size: 1G",
+            "max_size: unknown key, did you mean store.max_size or routes.introspect.pass_on.max_size; ",
+        ),
+        (
+            "silence: 1m",
+            "silence: unknown key, did you mean fetch.silence or rules.silence or routes.silence; ",
+        ),
         ("rules: [{path: x}]", "rules[0].path: unknown key, did you mean match.path; accepted"),
         ("1: 2", "1: unknown key; accepted here: "),
         ("store: {max_szie: 1G}", "store.max_szie: unknown key, did you mean max_size; accepted here: "),
@@ -155,15 +204,39 @@ def test_parent_and_its_exceptions() -> None:
         ("store: {unused: .nan}", "store.unused: nan is not an age"),
         ("store: {reserve: 101%}", "store.reserve: '101%' is not a reserve: a share of the disk as in 5%"),
         ("store: {reserve: x%}", "store.reserve: 'x%' is not a reserve"),
+        ("store: {reserve: 5% up to}", "store.reserve: '5% up to' is not a reserve"),
+        ("store: {reserve: 5% up to 10%}", "store.reserve: '5% up to 10%' is not a reserve"),
+        ("store: {reserve: 5 up to 4G}", "store.reserve: '5 up to 4G' is not a reserve"),
         ("store: {reserve: much}", "store.reserve: 'much' is not a reserve"),
         ("store: {path: 3}", "store.path: 3 is not a path"),
         ("store: {path: ~nobody-of-this-name/x}", "store.path: '~nobody-of-this-name/x' is not a path"),
         ("store: 20G", "store: '20G' is not a section: keys with values, of path, max_size"),
         ("fetch: {silence: 0s}", "fetch.silence: '0s' is not a timeout: an age above zero"),
         ("fetch: {tls_verify: 'no'}", "fetch.tls_verify: 'no' is not true or false"),
+        ("fetch: {tls: [{ca_file: /c}]}", "fetch.tls[0].hosts: is missing"),
+        ("fetch: {tls: [{hosts: [], ca_file: /c}]}", "fetch.tls[0].hosts: [] is not accepted: name a host"),
+        ("fetch: {tls: [{hosts: a}]}", "fetch.tls[0]: says nothing: 'ca_file' or 'certificates' is needed"),
+        (
+            "fetch: {tls: {hosts: ['*.a']}}",
+            "fetch.tls.hosts[0]: '*.a' is not a host pattern: a host, .exam",
+        ),
+        (
+            "fetch: {tls: [{hosts: [b, 3]}]}",
+            "fetch.tls[0].hosts[1]: 3 is not a host pattern: a host, .exam",
+        ),
+        (
+            "fetch: {tls: {hosts: a, certificates: xy}}",
+            "fetch.tls.certificates: 'xy' is not a fingerprint: the",
+        ),
+        (
+            "fetch: {tls: [{hosts: a, certificate: 1}]}",
+            "fetch.tls[0].certificate: unknown key, did you mean",
+        ),
         ("allow: [10.0.0.0/8, lan]", "allow[1]: 'lan' is not a network, as in 192.168.0.0/16"),
         ("allow: 10.1.2.3/8", "allow: '10.1.2.3/8' is not a network, but an address in 10.0.0.0/8"),
         ("allow: 10", "allow: 10 is not a network"),
+        ("allow_accounts: [-1]", "allow_accounts[0]: -1 is not a user of this machine: a name or a number"),
+        ("allow_accounts: true", "allow_accounts: True is not a user of this machine"),
         ("listen: 3128", "listen: 3128 is not an address, as in 127.0.0.1:3128, '[::1]"),
         ("listen: 127.0.0.1", "listen: '127.0.0.1' is not an address"),
         ("listen: host:70000", "listen: 'host:70000' is not an address"),
@@ -193,6 +266,35 @@ def test_parent_and_its_exceptions() -> None:
             f"listen: ['h:1', {{address: 'h:1', tls: {{{PAIR}}}}}]",
             "listen[1]: 'h:1' and 'h:1' are the same",
         ),
+        (
+            "mirrors: {a: {ecosystem: npm, upstream: 'http://up', registries: [x]}}",
+            "mirrors.a.registries: is accepted only with 'ecosystem: oci', not with 'npm': leave it out",
+        ),
+        (
+            "mirrors: {a: {ecosystem: npm, upstream: 'http://up', block: ['@b/x==1', 'x@1.0']}}",
+            "mirrors.a.block[1]: 'x@1.0' is not a package's name, or its name and version",
+        ),
+        (
+            "mirrors: {off: {ecosystem: npm, upstream: 'http://up'}}",
+            "mirrors.False: False is not text: put it in quotes; a mirror's name",
+        ),
+        (
+            "mirrors: {a: {ecosystem: npm, upstream: 'http://u:p@up'}}",
+            "mirrors.a.upstream: user names and passwords are not written here, before '@up': "
+            "for a parent, parent.credentials names a file of them, and for a mirror, mirrors.",
+        ),
+        (
+            "mirrors: {a: {ecosystem: npm, upstream: 'http://up', verify: on}}",
+            "mirrors.a.verify: True is not one of strict, warn, off",
+        ),
+        (
+            "mirrors: {a: {ecosystem: npm, upstream: 'http://up', sumdb: {s.test: 'http://s'}}}",
+            "mirrors.a.sumdb: is accepted only with 'ecosystem: go', and not with 'npm': leave it out",
+        ),
+        (
+            "mirrors: {a: {ecosystem: go, upstream: 'http://up', sumdb: {s/t: 'http://s'}}}",
+            "mirrors.a.sumdb.s/t: 's/t' is not the name of a checksum database, as in sum.example.org",
+        ),
         ("listen: []", "listen: [] is not accepted: name an address at least"),
         ("listen: ['h:1', 'h:1']", "listen[1]: 'h:1' and 'h:1' are the same port"),
         ("listen: ['127.0.0.1:1', '0.0.0.0:1']", "listen[1]: '0.0.0.0:1' and '127.0.0.1:1' are"),
@@ -211,10 +313,27 @@ def test_parent_and_its_exceptions() -> None:
             "{upstream: 'http://h', proxy_auth: {users: /u}}",
             "proxy_auth: clients of a reverse proxy send no",
         ),
+        ("transparent: {http: 'unix:/x'}", "transparent.http: 'unix:/x' is a Unix socket"),
+        (
+            "transparent: {http: [':1', ':2'], https: ':2'}",
+            "transparent.https[0]: '[::]:2' and '[::]:2' are",
+        ),
+        ("transparent: {https: ':3128'}", "transparent.https[0]: '[::]:3128' and '127.0.0.1:3128' are"),
+        ("{upstream: 'http://h', transparent: {http: ':1'}}", "transparent: clients that do not know of"),
+        (
+            "{proxy_auth: {users: /u}, transparent: {http: ':1'}}",
+            "transparent: clients that do not know of",
+        ),
         ("parent: {except: [a]}", "parent.url: is missing"),
         ("parent: http://proxy:1/path", "parent: 'http://proxy:1/path' is not a proxy's URL"),
         ("parent: {url: 'http://p:1', except: ['*.a']}", "parent.except[0]: '*.a' is not an exception"),
+        ("parent: https://proxy:1", "parent: 'https://proxy:1' is not a URL with http: the parent is"),
+        ("parent: {url: 'http://p:1', except: ['*']}", "parent.except[0]: '*' is not an exception"),
         ("parent: {url: 'http://p:1', except: [10.0.0.1/8]}", "parent.except[0]: '10.0.0.1/8' is not a"),
+        ("{upstream: 'http://h', intercept: {hosts: h}}", "intercept: a reverse proxy opens no tunnels"),
+        ("{fetch: {tls_verify: false}, intercept: {hosts: h}}", "intercept: clients rely on the cache to"),
+        ("{store: {path: /c}, intercept: {ca: /c/ca}}", "intercept.ca: /c/ca is in the cache, which may"),
+        ("{store: {path: /c}, intercept: {ca: /c}}", "intercept.ca: /c is in the cache, which may"),
         ("kisscache: {instance: 7}", "kisscache.instance: 7 is not text: put it in quotes"),
         ("log: {access: 7}", "log.access: 7 is not a path, as in /var/log/pyproxycache.log, '-' or 'sys"),
         ("log: {access: ''}", "log.access: '' is not a path, as in /var/log/pyproxycache.log, '-' or"),
@@ -418,7 +537,13 @@ def test_default_store_path(environ: dict[str, str], path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("reserve", "disk", "room"),
-    [(Share(percent=5), 1000, 50), (Share(size=70), 1000, 70), (Share(), 1000, 0)],
+    [
+        (Share(percent=5), 1000, 50),
+        (Share(percent=5, most=60), 1000, 50),
+        (Share(percent=5, most=40), 1000, 40),
+        (Share(size=70), 1000, 70),
+        (Share(), 1000, 0),
+    ],
 )
 def test_room_that_stays_free(reserve: Share, disk: int, room: int) -> None:
     assert reserve.of(disk) == room
@@ -518,8 +643,9 @@ listen: [':3128', 'unix:/run/p']
 upstream: https://example.org:8443/x
 parent: {url: 'http://p:1', except: [.a, 10.0.0.0/8, '::1']}
 store: {path: /srv/cache, max_size: 1536M, unused: 0.3, reserve: 2.5%, max_object: 1000}
-fetch: {range_ahead: 0, silence: 90, ca_file: /etc/ca.pem}
+fetch: {range_ahead: 0, silence: 90, ca_file: /etc/ca.pem, tls: {hosts: [.A, '*'], ca_file: /c}}
 log: {access: '-'}
+use: [{ecosystem: pypi, hosts: [.A, '*'], path: /root/}, npm]
 """
 
 
@@ -547,7 +673,7 @@ def accepted_keys(kind: Any, prefix: str = "") -> Iterator[str]:
     for info in fields(kind):
         inside = () if get_origin(info.type) is Annotated else (info.type, *get_args(info.type))
         sections = [t for t in inside if isinstance(t, type) and issubclass(t, msgspec.Struct)]
-        if not sections or get_origin(info.type) is tuple:
+        if not sections or get_origin(info.type) in (tuple, dict):
             yield f"{prefix}{info.encode_name}"
         for section in sections:
             yield from accepted_keys(section, f"{prefix}{info.encode_name}.")
@@ -560,7 +686,8 @@ def manual_rows() -> list[tuple[str, str, str]]:
 
 def test_the_manual_has_every_key() -> None:
     documented = [key for key, _default, _flag in manual_rows()]
-    assert sorted(documented) == sorted(["parent", *accepted_keys(Config)])
+    accepted = [key for key in accepted_keys(Config) if not key.startswith("hosts.routes.")]  # as `routes.`
+    assert sorted(documented) == sorted(["parent", *accepted])
 
 
 def test_the_manual_has_the_defaults() -> None:
@@ -568,14 +695,18 @@ def test_the_manual_has_the_defaults() -> None:
     told_in_words = set()
     for key, default, _flag in manual_rows():
         section, _dot, name = key.partition(".")
-        if section in ("listen", "parent", "proxy_auth", "rules") and name:
+        if (
+            section
+            in ("events", "hosts", "listen", "mirrors", "parent", "proxy_auth", "routes", "rules", "use")
+            and name
+        ) or "." in name:
             continue
         if re.fullmatch("`[^`]*`", default):
             value = defaults[section][name] if name else defaults[key]
             assert yaml.safe_load(default.strip("`")) == value, key
         else:
             told_in_words.add(key)
-    assert told_in_words == {"store.path", "guard.deny"}
+    assert told_in_words == {"store.path", "guard.deny", "intercept.ca"}
 
 
 def test_the_manual_has_every_flag() -> None:
@@ -588,3 +719,8 @@ def test_the_manual_has_an_example() -> None:
     config = read(max(EXAMPLES, key=len))
     assert config.store.max_size == 200 << 30
     assert config.rules[0].fresh == 365 * 86400.0
+
+
+def test_off_needs_no_quotes() -> None:
+    text = "mirrors: {a: {ecosystem: npm, upstream: 'http://up', verify: off}}"
+    assert parse(text, "test.yaml").mirrors["a"].verify == "off"

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
-from pyproxycache.store.ports import Bodies, EntryIndex, Flights, Room
+from pyproxycache.store.ports import Bodies, EntryIndex, Flights, Room, StatedDigests
 from pyproxycache.wiring.stored import open_store
 
 _PLACE = "(SELECT place FROM blobs WHERE digest = ?)"
@@ -36,6 +36,7 @@ class OpenedStore:
     """The ports of one opened store."""
 
     index: EntryIndex
+    stated: StatedDigests
     bodies: Bodies
     room: Room
     flights: Flights
@@ -79,7 +80,7 @@ class SqliteAndFiles:
             flights.close()
             store.database.close()
 
-        return OpenedStore(store.index, store.bodies, store.space, flights, close)
+        return OpenedStore(store.index, store.stated, store.bodies, store.space, flights, close)
 
     def corrupt(self, digest: str) -> None:
         self._change(digest, lambda body: bytes(255 - byte for byte in body))

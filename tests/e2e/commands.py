@@ -9,9 +9,11 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import Any
 from unittest.mock import patch
 
+import warm_python
 from harness import Proxy, clean_environment, fetch
 
 from pyproxycache.cli import main
@@ -30,15 +32,15 @@ class Done:
 
 def run(*arguments: str, text: str = "", **environment: str) -> Done:
     """The command as a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pyproxycache", *arguments],
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=clean_environment(environment),
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    with TemporaryFile("w+") as given, TemporaryFile("w+") as out, TemporaryFile("w+") as errors:
+        given.write(text)
+        for file in (given, out, errors):
+            file.seek(0)
+        process = warm_python.start(arguments, clean_environment(environment), (given, out, errors))
+        status = process.wait(60)
+        for file in (out, errors):
+            file.seek(0)
+        return Done(status, out.read(), errors.read())
 
 
 def call(*arguments: str, **environment: str) -> Done:

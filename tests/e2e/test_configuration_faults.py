@@ -37,6 +37,7 @@ FAULTS = [
     ("listen: unix:SOCKET", "cannot listen on unix:SOCKET: Address already in use"),
     ("log: {access: /nonexistent/a.log}", "log.access: /nonexistent/a.log: No such file or directory"),
     ("fetch: {ca_file: FILE}", "fetch.ca_file: FILE: has no certificate in PEM form"),
+    ("fetch: {tls: [{hosts: a, ca_file: FILE}]}", "fetch.tls[0].ca_file: FILE: has no certificate in PEM"),
     ("fetch: {ca_file: /nonexistent}", "fetch.ca_file: /nonexistent: No such file or directory"),
     ("store: {path: FILE/cache}", "cannot use the cache folder FILE/cache: Not a directory"),
     ("store: {path: FILE}", "cannot use the cache folder FILE: it is not a folder"),

@@ -9,7 +9,7 @@ from harness import Proxy
 from origin import Origin
 
 MakeProxy = Callable[..., Proxy]
-PATH = f"/dists/a/by-hash/SHA256/{'0' * 64}"
+PATH = "/crates/a/1.0.0/download"
 
 
 @pytest.mark.parametrize("defaults", [True, False])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from harness import Proxy, clean_environment
 from origin import Generated, Origin
+from waiting import until
 
 from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.options import Share, StoreOptions
@@ -87,6 +88,25 @@ def test_each_answer_that_is_not_stored_says_why(
         assert ("; stored" in said) != ("; detail=" in said)
         again = proxy.get(origin.url(f"/{number}"), [("Cache-Control", "only-if-cached")])
         assert again.status == (200 if "; stored" in said else 504)
+
+
+def test_a_disk_without_its_reserve_is_said(
+    origin: Origin, make_proxy: MakeProxy, small_disk: Path
+) -> None:
+    others = small_disk / "of-others"
+    others.write_bytes(bytes(16 * MB))
+    proxy = make_proxy(cache_dir=small_disk / "cache", workers=2, config={"store": {"reserve": "50%"}})
+    origin.put("/a", b"x", **FRESH)
+    assert "; detail=no-room" in (proxy.get(origin.url("/a")).get("cache-status") or "")
+    said = f"nothing more is stored: the disk of {small_disk / 'cache'} has "
+    until(lambda: said in proxy.log())
+    others.unlink()
+    until(lambda: "has room again" in proxy.log())
+    assert proxy.log().count(said) == 1
+    origin.put("/b", b"x", **FRESH)
+    for _ in range(2):
+        proxy.get(origin.url("/b"))
+    assert origin.count("/b") == 1
 
 
 def test_the_least_recently_used_makes_room(

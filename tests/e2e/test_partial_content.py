@@ -64,6 +64,19 @@ def test_only_what_is_missing_is_fetched(
     assert len(ranges(origin)) <= len(asked)
 
 
+def test_a_head_is_answered_by_what_is_the_whole(origin: Origin, proxy: Proxy) -> None:
+    """As of uv, which asks for parts of a wheel, and then, as another user, whether it can."""
+    origin.put("/a", DIGITS, headers=[("X-Kind", "digits")], **FRESH)
+    part(proxy, origin.url("/a"), "-20")
+    for wanted in ("0-4", "5-9"):
+        part(proxy, origin.url("/a"), wanted)
+    origin.forget()
+    reply = proxy.get(origin.url("/a"), method="HEAD")
+    assert (reply.status, reply.body, reply.get("Content-Length")) == (200, b"", "10")
+    assert (reply.get("X-Kind"), reply.get("Content-Range")) == ("digits", None)
+    assert origin.requests == []
+
+
 def test_a_part_tells_where_it_lies(origin: Origin, proxy: Proxy) -> None:
     origin.put("/a", DIGITS, **FRESH)
     part(proxy, origin.url("/a"), "2-7")

@@ -19,6 +19,7 @@ from certificates import Certificate
 from harness import Proxy
 from origin import Generated
 from raw import Conversation, request
+from records import Records
 from scripted import OK, Scripted, read_head, until_gone
 from waiting import until
 
@@ -322,3 +323,38 @@ def wait_until(ready: Callable[[], bool]) -> None:
             return
         time.sleep(0.05)
     raise TimeoutError
+
+
+def test_an_origin_that_sends_tls_without_content_holds_up_nobody(
+    make_proxy: MakeProxy, certificate: Certificate, tmp_path: Path
+) -> None:
+    """Its bytes are read by the poller, which all clients of the worker have in common."""
+    flooded, context = threading.Event(), certificate.server()
+    context.num_tickets = 0
+
+    def flood(listener: socket.socket) -> None:
+        with listener.accept()[0] as connection, contextlib.suppress(OSError):
+            records = Records(connection, context, "", tmp_path / "keys")
+            connection.sendall(records.content(SWITCHING))
+            while True:
+                connection.sendall(b"".join(records.key_update(wants_one=False) for _ in range(500)))
+                flooded.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        flooding = threading.Thread(target=flood, args=(listener,))
+        flooding.start()
+        host, port = listener.getsockname()
+        proxy = make_proxy(
+            config={"fetch": {"ca_file": str(certificate.certificate)}},
+            arguments=["--upstream", f"https://{host}:{port}"],
+        )
+        with Conversation(proxy.address) as client:
+            assert client.send(request("GET /chat", *ASKING)).head().status == 101
+            assert flooded.wait(10)
+            for _ in range(20):
+                with Conversation(proxy.address) as other:
+                    assert other.send(request("OPTIONS *", "Max-Forwards: 0")).reply().status == 200
+            with pytest.raises(ConnectionResetError):
+                client.rest()
+        flooding.join(10)
+        assert not flooding.is_alive(), "who sends nothing but that is given up"

@@ -38,7 +38,7 @@ class Parts:
 
     def __init__(self, path: Path) -> None:
         fetch = FetchOptions(pause=0.01, tries=2, range_ahead=0)
-        config = Config(store=StoreOptions(path=path, reserve=Share()), fetch=fetch)
+        self.config = config = Config(store=StoreOptions(path=path, reserve=Share()), fetch=fetch)
         self.store = open_store(config.store)
         self.leading = build_leading(config, self.store, upstream(), admit_all, lambda _count: None)
         self.flights, self.upstream = self.leading.flights, self.leading.upstream

@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fetching_parts import BODY, NONE, STRONG, Parts, admit_all, parts_in, reply
+from fetching_parts import BODY, NONE, STRONG, Parts, admit_all, entry_of, parts_in, reply
 from made_bodies import read
 from scripted import Scripted
 
+from pyproxycache import clock
 from pyproxycache.errors import BrokenOff, Forbidden, ProxyError, StoreError
 from pyproxycache.facts import Facts
 from pyproxycache.fetching.dispatch import Dispatcher
 from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.fetcher import Fetcher
 from pyproxycache.messages import Headers, Request, Response
-from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Forward, Result
 from pyproxycache.report.folding import outcome_of
 from pyproxycache.routing.flight_key import FlightKey
@@ -82,7 +82,7 @@ def no_peer(_client: str, _peer: str) -> None:
 def fetcher(parts: Parts, flights: Flights, *, admits: bool = True) -> Fetcher:
     leading = replace(parts.leading, flights=flights, dispatcher=Dispatcher(flights, parts.leader))
     admit = admit_all if admits else no_peer
-    return build_components(FetchOptions(), parts.store, leading, admit, lambda _id, _now: None).fetcher
+    return build_components(parts.config, parts.store, leading, admit, lambda _id, _now: None).fetcher
 
 
 def job(parts: Parts, server: Scripted, *fields: tuple[str, str]) -> FetchJob:
@@ -210,3 +210,28 @@ def test_who_follows_gets_the_leaders_error(parts: Parts) -> None:
         writer.finish(End.FAILED, error=BrokenOff("it broke"))
         with pytest.raises(BrokenOff, match="it broke"):
             finished(steps)
+
+
+@pytest.mark.parametrize("end", [None, End.BROKEN, End.FAILED, End.LOST])
+def test_nobody_joins_a_download_that_is_over(parts: Parts, end: End | None) -> None:
+    """The terms on which an answer is shared while it arrives end with the flight."""
+    with Scripted() as server:
+        work = job(parts, server)
+        writer = parts.lead(work.flight_of_whole)
+        entry = entry_of(work.resource.key, STRONG, at=clock.wall())
+        fresh = entry.head.headers.with_field("Cache-Control", "max-age=60")
+        writer.begin(replace(entry, head=replace(entry.head, headers=fresh)), len(BODY))
+        response, _varies = finished(fetcher(parts, parts.flights).fetch(work))
+        assert response is not None
+        terms = response.reuse_terms
+        assert terms is not None
+        assert terms.again is not None
+        if end is not None:
+            writer.leave_for_successor(end, BrokenOff("it broke"))
+        joined = terms.again("192.0.2.1", Facts())
+        assert (joined is None) is (end is not None)
+        for one in (response, joined):
+            if one is not None:
+                one.body.close()
+        if end is None:
+            writer.finish(End.LOST)

@@ -7,20 +7,36 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fetching_parts import BODY, NONE, RULES, STRONG, Parts, entry_of, inquiry_of, parts_in, reply, rest
+from fetching_parts import (
+    BODY,
+    NONE,
+    RULES,
+    STRONG,
+    Parts,
+    admit_all,
+    entry_of,
+    inquiry_of,
+    parts_in,
+    reply,
+    rest,
+)
 from made_bodies import read
 from scripted import Scripted
 
 from pyproxycache.body import Body, BytesBody, Piece, WouldBlock, size_of
 from pyproxycache.errors import BrokenOff
+from pyproxycache.fetching.direct_bodies import DirectBodies
 from pyproxycache.fetching.dispatch import Alone, LookAgain
 from pyproxycache.fetching.leading import Leading
+from pyproxycache.fetching.succession import Succession, SuccessionParts
+from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.messages import Entry, Part
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.extents import as_part
 from pyproxycache.serving.arriving import FlightRead, SpanRead
+from pyproxycache.serving.entry_bodies import EntryBodies
 from pyproxycache.serving.resumed import ResumedBody
-from pyproxycache.store.ports import JoinFlight, NotStorable
+from pyproxycache.store.ports import DownloadWriter, JoinFlight, NotStorable
 from pyproxycache.store.values import End, Orphaned
 
 GIVEN = 100_000
@@ -301,6 +317,49 @@ def test_a_span_goes_on(
             assert read(body) == BODY[MIDDLE:STOP]
         assert ranges_of(server) == asked
         body.close()
+
+
+class Overtaken(AvailableParts):
+    """Before it says what a dead leader left, another successor leads that."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.store.index, parts.store.bodies, parts.flights, 0)
+        self._parts = parts
+        self.writers: list[DownloadWriter] = []
+
+    def left_at(self, like: Entry, offset: int) -> tuple[FlightKey, Entry] | None:
+        if not self.writers:
+            left = super().left_at(like, offset)
+            assert left is not None
+            self.writers.append(self._parts.lead(left[0]))
+        return super().left_at(like, offset)
+
+
+def test_who_is_overtaken_by_another_successor_follows_it(parts: Parts) -> None:
+    """Nothing has come since the leader died, so that both want the same bytes."""
+    with Scripted() as server:
+        key = str(server.url())
+        like = as_part(part_of(key, START, MIDDLE))
+        assert like is not None
+        left_part(parts, key)
+        span = SpanRead(inquiry_of(server), like, START, STOP)
+        dispatcher, leader, available = parts.dispatcher, parts.leader, Overtaken(parts)
+        alone, bodies = DirectBodies(parts.upstream), EntryBodies(parts.store.bodies)
+        taking_over = Succession(
+            SuccessionParts(dispatcher, leader, alone, parts.store.index, bodies, available, admit_all)
+        )
+        successor = taking_over.of_span(span)
+        with pytest.raises(Orphaned):
+            successor.go_on(MIDDLE + 100)
+        (writer,) = available.writers
+        assert writer.entry is not None
+        writer.begin(writer.entry, STOP - MIDDLE + 100)
+        writer.file.write(BODY[MIDDLE + 100 : STOP])
+        writer.withheld = 0
+        writer.publish_size()
+        assert read(ResumedBody(successor, MIDDLE + 100, STOP)) == BODY[MIDDLE + 100 : STOP]
+        assert ranges_of(server) == []
+        writer.finish(End.LOST)
 
 
 def ranges_of(server: Scripted) -> list[str]:

@@ -39,8 +39,8 @@ class Room:
     def __init__(self, most: int) -> None:
         self._most = most
 
-    def admits(self, size: int, head_size: int = 0) -> bool:
-        return True
+    def why_not_admitted(self, size: int, head_size: int = 0) -> str | None:
+        return None
 
     def allow(self, size: int, count: int) -> int:
         if size + count > self._most:
@@ -112,8 +112,16 @@ def test_a_body_ends(
         flight = writer.flight
         body = flight.read(flight.progress(), 0, None)
         options = FetchOptions(pause=0.01, tries=2)
+        inspection = parts.leading.inspections.of(request, key)
         transfer = Transfer(
-            options, Room(room), threading.Event(), writer, Source(exchange, length), again, None
+            options,
+            Room(room),
+            threading.Event(),
+            writer,
+            Source(exchange, length),
+            again,
+            None,
+            inspection,
         )
         running = threading.Thread(target=transfer.run, daemon=True)
         running.start()

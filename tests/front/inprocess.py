@@ -21,6 +21,7 @@ from pyproxycache.front.processes.worker_parts import MakeSessions
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.reporter import Reporter
+from pyproxycache.tls.leaf_tls import LeafTls
 from pyproxycache.wiring.worker import build_worker
 
 
@@ -38,21 +39,31 @@ class Front:
     `repeated` of them are those of answers from memory.
     """
 
-    def __init__(self, folder: Path, *, memory: int = 64 << 20, threads: int = 4, **config: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        memory: int = 64 << 20,
+        threads: int = 4,
+        leaf_tls: LeafTls | None = None,
+        **config: Any,
+    ) -> None:
         store = StoreOptions(path=folder, reserve=Share(percent=0))
         self.outcomes: list[Outcome] = []
         self.repeated = 0
         self._changed = threading.Condition()  # guards outcomes and repeated
         self.is_filled = False
         made = build_worker(
-            Config(store=store, memory=memory, **config), make_reporter=partial(_Recording, self)
+            Config(store=store, memory=memory, **config),
+            make_reporter=partial(_Recording, self),
+            leaf_tls=leaf_tls,
         )
         self.parts = replace(made, sessions=replace(made.sessions, report_after=0.001))
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()
         self._alive = True
-        self._make_sessions = self.parts.sessions_on(
+        self.make_sessions = self.parts.sessions_on(
             AdaptivePool(threads), server_config(), lambda: not self._alive
         )
         self.serve_with(lambda make: make)
@@ -60,7 +71,7 @@ class Front:
 
     def serve_with(self, changed: Callable[[MakeSessions], MakeSessions]) -> None:
         """Have a poller whose sessions are made in a changed way; before it runs."""
-        self.poller = Poller([Listener(self._listener)], changed(self._make_sessions), 10_000)
+        self.poller = Poller([Listener(self._listener)], changed(self.make_sessions), 10_000)
 
     def __enter__(self) -> Self:
         self._thread.start()

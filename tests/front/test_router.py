@@ -10,6 +10,7 @@ import pytest
 from pyproxycache.errors import BadRequest, NotImplementedHere
 from pyproxycache.facts import Facts
 from pyproxycache.front.handlers.handler import Answered
+from pyproxycache.front.requests.ingress import PLAIN, Ingress, redirected_from
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Local, Wanted, Way
 from pyproxycache.front.router import Handlers, Router
@@ -37,11 +38,11 @@ class Named:
 
 FORWARD = Router(
     Handlers(
-        {Way.PROXY: Named("proxy"), Way.PREFIX: Named("prefix")},
+        {Way.PROXY: Named("proxy"), Way.PREFIX: Named("prefix"), Way.INSTEAD: Named("instead")},
         purge=Named("purge"),
         own=((re.compile("/api/.*"), Named("own")),),
         elsewhere=Named("pages"),
-        upgrades={Way.PROXY: Named("upgrade")},
+        upgrades={Way.PROXY: Named("upgrade"), Way.INSTEAD: Named("upgrade")},
         connect=Named("connect"),
     ),
     None,
@@ -58,10 +59,12 @@ REVERSE = Router(
 )
 
 
-def asked(router: Router, line: str, *fields: tuple[str, str]) -> str:
+def asked(router: Router, line: str, *fields: tuple[str, str], ingress: Ingress = PLAIN) -> str:
     method, target = line.split(" ")
     given = (("Host", "cache"), *fields)
-    received = RawRequest(method, target, (1, 1), Headers(given), "127.0.0.1", io.BytesIO())
+    received = RawRequest(
+        method, target, (1, 1), Headers(given), "127.0.0.1", io.BytesIO(), ingress=ingress
+    )
     body = finished(router.answer(received, Facts())).response.body
     return b"".join(bytes(piece) for piece in body).decode().strip()  # type: ignore[arg-type]
 
@@ -109,3 +112,29 @@ def test_a_tunnel_needs_an_end(target: str) -> None:
 def test_a_reverse_proxy_has_no_tunnels() -> None:
     with pytest.raises(NotImplementedHere):
         asked(REVERSE, "CONNECT h:443")
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "answered"),
+    [
+        ("GET /a", (), "instead http://cache/a"),
+        ("GET /api/x", (), "instead http://cache/api/x"),
+        ("GET /http://h/a", (), "instead http://cache/http://h/a"),
+        ("PURGE /a", (), "instead http://cache/a"),
+        ("GET http://h/a", (), "instead http://h/a"),
+        ("GET /a", UPGRADE, "upgrade http://cache/a"),
+        ("OPTIONS *", (), "instead http://cache*"),
+    ],
+)
+def test_nothing_of_the_cache_itself_is_reached_by_a_redirected_connection(
+    line: str, fields: tuple[tuple[str, str], ...], answered: str
+) -> None:
+    ingress = redirected_from(Authority("192.0.2.1", 80))
+    assert asked(FORWARD, line, *fields, ingress=ingress) == answered
+
+
+def test_a_redirected_connection_in_tls_is_a_tunnel_to_where_it_was_made() -> None:
+    end = Authority("2001:db8::1", 443)
+    assert asked(FORWARD, f"CONNECT {end}", ingress=redirected_from(end, "")) == f"connect {end}"
+    with pytest.raises(NotImplementedHere):
+        asked(FORWARD, "CONNECT h:443", ingress=redirected_from(end))

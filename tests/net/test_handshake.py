@@ -15,6 +15,7 @@ import pytest
 from certificates import Certificate, make_certificate
 
 from pyproxycache.net.handshake import HandshakeFailed, NoHandshake, ServerHandshake
+from pyproxycache.net.stream import PlainStream
 
 RESET = struct.pack("ii", 1, 0)
 GARBAGE = b"\x16\x03\x01\x00\xc8\x01" + bytes(199)  # a record with an empty ClientHello, and more
@@ -34,7 +35,9 @@ class Ends:
         self.there, here = socket.socketpair()
         self.there.setblocking(False)
         self._server = certificate.server()
-        self.handshake = ServerHandshake(here, lambda: self._server)
+        self.handshake = ServerHandshake(
+            PlainStream(here), partial(self._server.wrap_bio, server_side=True)
+        )
         context = ssl.create_default_context(cafile=str(certificate.certificate))
         context.maximum_version = version
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -116,11 +119,11 @@ def test_nothing_there_has_to_be_waited_for(ends: Ends) -> None:
 
 
 @pytest.mark.parametrize("text", [b"GET / HTTP/1.1\r\n", b"CONNECT h:443 HTTP/1.1\r\n", b"\r\nGET /", b"p"])
-def test_text_is_left_to_be_read(ends: Ends, text: bytes) -> None:
+def test_text_is_given_to_who_reads_it(ends: Ends, text: bytes) -> None:
     ends.there.send(text)
     with pytest.raises(NoHandshake):
         ends.handshake.advance()
-    assert ends.handshake.stream.recv(100) == text
+    assert ends.handshake.early == text
 
 
 @pytest.mark.parametrize(
@@ -171,6 +174,7 @@ def test_the_client_gets_the_alert_whatever_it_has_sent_behind(ends: Ends) -> No
     with pytest.raises(HandshakeFailed):
         ends.handshake.advance()
     stream = ends.handshake.stream
+    ends.there.send(GARBAGE)
     assert stream.recv(1 << 16), "the rest is read as it is"
     stream.half_close()
     assert ends.there.recv(100)[:1] == b"\x15"
@@ -199,7 +203,7 @@ def test_a_reset_is_a_failure_of_this_connection_alone(
         there = socket.create_connection(listener.getsockname())
         here = listener.accept()[0]
         server = certificate.server()
-        handshake = ServerHandshake(here, lambda: server)
+        handshake = ServerHandshake(PlainStream(here), partial(server.wrap_bio, server_side=True))
         there.sendall(ends.said()[:first])
         if looks_before:
             with suppress(BlockingIOError):

@@ -319,3 +319,35 @@ class TestNames:
                 Names().addresses("name.example", 80, clock.steady() + 5)
         finally:
             threading.stack_size(before)
+
+    def test_addresses_that_come_one_after_the_other_are_all_the_name_s(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers = [["192.0.2.1"], ["192.0.2.2"], ["192.0.2.3"]]
+
+        def resolve(host: str, port: int, flags: int = 0, **_options: object) -> list[object]:
+            if flags & socket.AI_NUMERICHOST:
+                raise socket.gaierror("a name")
+            found = answers.pop(0) if host == "a.test" else []
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port)) for address in found]
+
+        def finds(address: str, host: str = "a.test") -> bool:
+            return names.find_out(host, address, clock.steady() + LONG) is not None
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        names = Names()
+        assert names.has_lately("a.test", "192.0.2.1") is None  # nobody has looked it up
+        assert finds("192.0.2.1")
+        assert not finds("192.0.2.2")  # the look-up has only just been made
+        ago = clock.steady() - 2 * LONG
+        monkeypatch.setattr(clock, "steady", lambda: ago + 3 * LONG)
+        assert finds("192.0.2.2")
+        assert names.has_lately("a.test", "192.0.2.1")
+        assert not finds("192.0.2.1", "nothing.test")
+        assert answers == [["192.0.2.3"]]
+
+    def test_an_address_has_itself(self) -> None:
+        names = Names()
+        assert names.has_lately("192.0.2.1", "192.0.2.1")
+        assert names.find_out("2001:db8::1", "2001:db8::1", 0.0)
+        assert names.find_out("192.0.2.1", "192.0.2.2", 0.0) is None

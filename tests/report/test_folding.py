@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from pyproxycache.announced import Announced, EventTerms
 from pyproxycache.errors import Fault
 from pyproxycache.facts import (
     AnswerBroken,
@@ -16,13 +17,16 @@ from pyproxycache.facts import (
     Attempted,
     AttemptFailed,
     BeingStored,
+    Came,
     ClientLeft,
     Collapsed,
+    EventDue,
     Fact,
     Facts,
     Forwarded,
     ForwardedAlone,
     HeadMade,
+    Identified,
     Located,
     NotStored,
     OriginConnected,
@@ -30,11 +34,12 @@ from pyproxycache.facts import (
     RequestEnded,
     ServedAs,
 )
-from pyproxycache.messages import Url
+from pyproxycache.messages import Headers, Url
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.report.folding import folded, outcome_of
 
 URL, OTHER = Url("http", "h", 80, "/p"), Url("http", "h", 80, "/o")
+ANNOUNCED = Announced(EventTerms("/api/"), "http://h/api/p", Headers())
 KNOWN = Outcome(method="GET", target="http://h/p", client="192.0.2.1", started=5e8, begun=100.0)
 OVER = Outcome(
     Result.HIT, status=200, ttl=9, key="k", url=URL, content_type="text/css", head_bytes=7, bytes_sent=70
@@ -54,12 +59,15 @@ FULL = Outcome(
     method="GET",
     target="/p",
     url=URL,
+    way="mirror",
+    route="apt",
     version="HTTP/1.1",
     referer="r",
     user_agent="a",
     content_type="text/css",
     client="192.0.2.1",
     user="ann",
+    request_id="7",
     peer="192.0.2.9",
     through_parent=True,
     aborted=True,
@@ -70,6 +78,7 @@ FULL = Outcome(
     bytes_sent=70,
     bytes_received=71,
     bytes_uploaded=72,
+    announced=ANNOUNCED,
 )
 """A record with a value of its own in each field."""
 
@@ -81,7 +90,10 @@ FAILED, REFUSED = Result.FAILED, Result.REFUSED
     [
         ([], {}),
         ([Located(URL)], {"url": URL}),
+        ([Came("tunnel")], {"way": "tunnel", "route": ""}),
+        ([Came("own"), Came("mirror", "apt")], {"way": "mirror", "route": "apt"}),
         ([Attempted("k")], {"key": "k"}),
+        ([Identified("7"), Attempted("k")], {"request_id": "7", "key": "k"}),
         # From the store.
         ([ServedAs(Result.HIT, 5)], {"result": Result.HIT, "ttl": 5}),
         (
@@ -153,6 +165,7 @@ FAILED, REFUSED = Result.FAILED, Result.REFUSED
         ([RequestEnded(102.5)], {"seconds": 2.5}),
         # What is said twice.
         ([Located(OTHER), Located(URL)], {"url": URL}),
+        ([EventDue(ANNOUNCED)], {"announced": ANNOUNCED}),
         ([HeadMade(200, "text/css"), HeadMade(304)], {"status": 304}),
         ([OriginConnected("192.0.2.8", True), OriginConnected("192.0.2.9", False)], {"peer": "192.0.2.9"}),
         ([OriginReplied(502), OriginReplied(200)], {"forward_status": 200}),
@@ -189,6 +202,7 @@ def test_an_attempt_begins_with_nothing_of_the_one_before(fact: Fact) -> None:
 
 
 OF_THE_REQUEST: list[Fact] = [
+    Came("proxy"),
     Located(URL),
     OriginConnected("192.0.2.9", True),
     HeadMade(200, "text/css"),

@@ -216,6 +216,7 @@ def test_json() -> None:
         "content_type": "text/html; charset=utf-8",
         "referer": "https://site.example/page",
         "user_agent": "café",
+        "request_id": None,
     }
     assert json.loads(json_line(outcome, True))["url"] == "http://h/p?token=s3cret"
 

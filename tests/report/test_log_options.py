@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyproxycache.configuration.config import dump, parse
+from pyproxycache.configuration.loading import dump, parse
 from pyproxycache.errors import ConfigError
 from pyproxycache.report.formats import FORMATS
 

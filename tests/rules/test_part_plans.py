@@ -253,8 +253,11 @@ def test_what_is_planned(
     assert found.total == 100
 
 
-def test_a_head_needs_no_bytes() -> None:
-    assert planned((A,), method="HEAD").segments == ()
+def test_a_head_needs_no_bytes_but_the_head_of_the_whole() -> None:
+    found = planned((A, stored(40, 79), C), method="HEAD")
+    assert (found.segments, found.total) == ((), 100)
+    for parts in ((A,), (A, C), (stored(0, 9, total=None),)):
+        assert plan(get(method="HEAD"), parts, NOW) is None
 
 
 UNSAID = stored(10, 19, total=None)

@@ -142,8 +142,18 @@ def test_the_whole_comes_before_its_parts() -> None:
     assert on_request(get(), [part(0, 9), whole], ANY, NOW) == Serve(whole, 20, 40, False)
 
 
-def test_parts_answer_no_head_and_nothing_incomplete_is_all_that_is_cached() -> None:
-    assert on_request(get(method="HEAD"), [part(0, 9)], ANY, NOW) == Bypass(Forward.MISS)
+def test_the_head_of_the_whole_is_known_by_fresh_parts_that_are_the_whole() -> None:
+    found = on_request(get(method="HEAD"), [part(0, 4), part(5, 9, number=2)], ANY, NOW)
+    assert isinstance(found, Assemble)
+    assert (found.ttl, found.plan.segments, found.plan.total) == (50, (), 10)
+    for parts, later in (([part(0, 4)], 0), ([part(1, 9)], 0), ([part(0, 9)], 80)):
+        bypassed = on_request(get(method="HEAD"), parts, ANY, NOW + later)
+        assert bypassed == Bypass(Forward.MISS)
+    only = get("Cache-Control: only-if-cached", method="HEAD")
+    assert isinstance(on_request(only, [part(0, 4)], ANY, NOW), Refuse)
+
+
+def test_nothing_incomplete_is_all_that_is_cached() -> None:
     only = get("Cache-Control: only-if-cached")
     assert isinstance(on_request(only, [part(0, 4)], ANY, NOW), Refuse)
     assert isinstance(on_request(only, [part(0, 9)], ANY, NOW), Assemble)
@@ -296,6 +306,13 @@ GZIPPED = ['ETag: "a"', "Content-Encoding: gzip"]
         pytest.param([], [TAG], ["Origin: http://b"], False, id="no-origin"),
         pytest.param(["Cookie: a"], [TAG], ["Cookie: b"], False, id="cookie"),
         pytest.param(["Accept: a/b", "Origin: x"], [TAG], ["Accept: c/d", "Origin: x"], True, id="accept"),
+        # Some origins give one tag to all types.
+        pytest.param(
+            ["Accept: a/b"], [TAG, "Content-Type: a/b"], ["Accept: c/d"], False, id="refused-type"
+        ),
+        pytest.param(
+            ["Accept: a/b"], [TAG, "Content-Type: a/b"], ["Accept: c/d, a/*"], True, id="any-type"
+        ),
     ],
 )
 def test_which_variants_would_do(
@@ -414,3 +431,14 @@ def test_a_head_without_length_and_validators_shows_nothing() -> None:
 @pytest.mark.parametrize("lines", [["Range: bytes=99-"], []], ids=["to-a-range", "to-none"])
 def test_a_416_is_never_stored(lines: list[str]) -> None:
     assert response(get(*lines), head(FRESH, status=416)) == Pass("range", remember=False)
+
+
+@pytest.mark.parametrize(("method", "asks"), [("GET", True), ("QUERY", True), ("POST", False)])
+def test_only_methods_that_a_304_answers_are_sent_with_validators(method: str, asks: bool) -> None:
+    """To a POST an origin says 412 where it has the same (RFC 9110 section 13.1.2)."""
+    stored = entry(TAG, FRESH, age=100)
+    request = replace(get(method=method), content_key=None if method == "GET" else "k")
+    assert ("if-none-match" in validating(request, stored, Forward.STALE).headers) is asks
+    missing = validating(request, None, Forward.URI_MISS)
+    offered = with_variants(request, missing, [replace(stored, vary=(("accept", "x"),))])
+    assert ("if-none-match" in offered.headers) is asks

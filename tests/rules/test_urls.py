@@ -1,5 +1,7 @@
 """URLs, parsed and normalised, or refused with a reason."""
 
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,19 @@ from pyproxycache.rules.urls import parse_url
         ("http://[::1]/", Url("http", "::1", 80, "/")),
         ("http://[2001:DB8:0::1]:81/", Url("http", "2001:db8::1", 81, "/")),
         ("http://10.0.0.1/", Url("http", "10.0.0.1", 80, "/")),
+        ("http://[::ffff:10.0.0.1]/", Url("http", "10.0.0.1", 80, "/")),
+        ("http://10.1/", Url("http", "10.0.0.1", 80, "/")),
+        ("http://0xA.0.257/", Url("http", "10.0.1.1", 80, "/")),
+        ("http://012.0.0.1/", Url("http", "10.0.0.1", 80, "/")),
+        ("http://167772161:81/", Url("http", "10.0.0.1", 81, "/")),
+        ("http://0/", Url("http", "0.0.0.0", 80, "/")),
+        ("http://256.0.0.1/", Url("http", "256.0.0.1", 80, "/")),
+        ("http://1.2.3.256/", Url("http", "1.2.3.256", 80, "/")),
+        ("http://4294967296/", Url("http", "4294967296", 80, "/")),
+        ("http://08.0.0.1/", Url("http", "08.0.0.1", 80, "/")),
+        ("http://1.2.3.4.5/", Url("http", "1.2.3.4.5", 80, "/")),
+        ("http://0x/", Url("http", "0x", 80, "/")),
+        ("http://10.0.0.1.example/", Url("http", "10.0.0.1.example", 80, "/")),
         ("http://my_host.example./", Url("http", "my_host.example.", 80, "/")),
     ],
 )
@@ -84,3 +99,13 @@ def test_any_text_is_a_url_or_a_bad_request(text: str) -> None:
     except BadRequest:
         return
     assert parse_url(str(url)) == url
+
+
+@given(st.lists(st.integers(0, 1 << 33), min_size=1, max_size=5), st.sampled_from(["{}", "{:#x}", "0{:o}"]))
+def test_numbers_are_the_address_that_resolvers_read(numbers: list[int], form: str) -> None:
+    name = ".".join(form.format(number) for number in numbers)
+    try:
+        address = socket.inet_ntoa(socket.inet_aton(name))
+    except OSError:
+        address = name
+    assert parse_url(f"http://{name}/").host == address

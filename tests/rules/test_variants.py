@@ -164,3 +164,11 @@ def test_what_overrides_the_url_selects(stored: list[str], asked: list[str], fit
     assert names is not None
     kept = replace(entry(), vary=vary_values(names, one))
     assert bool(select([kept], str(URL), other)) is fitting
+
+
+@pytest.mark.parametrize("vary", [[], ["Vary: Origin"], ["Vary: accept"]])
+def test_what_is_known_to_be_chosen_by_the_request(vary: list[str]) -> None:
+    """A policy names fields that origins leave out of Vary."""
+    names = selecting_fields(get(), fields(*vary), frozenset({"accept"}))
+    assert names == tuple(sorted({"accept", *(["origin"] if vary == ["Vary: Origin"] else [])}))
+    assert selecting_fields(get(), fields("Vary: *"), frozenset({"accept"})) is None

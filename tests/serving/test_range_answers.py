@@ -395,7 +395,7 @@ def test_the_whole_out_of_parts_is_a_200() -> None:
 def test_a_head_is_answered_out_of_parts() -> None:
     request = Request("HEAD", URL)
     bodies = Bodies(BODY)
-    found = planned(request, stored_part(BODY, 0, 9))
+    found = planned(request, stored_part(BODY, 0, 599, 1), stored_part(BODY, 500, 1023, 2))
     response = responses.from_parts(request, found, NOW, bodies.open_segment)
     assert (response.head.status, response.head.headers.get("content-length")) == (200, "1024")
     assert bodies.opened == []

@@ -101,6 +101,7 @@ REGISTERED = {
     "http_response_incomplete",
     "proxy_internal_error",
     "proxy_loop_detected",
+    "tls_alert_received",
 }
 
 

@@ -39,6 +39,13 @@ _TO_5 = """
     CREATE TRIGGER entry_replaced AFTER UPDATE OF digest ON entries WHEN OLD.digest != NEW.digest BEGIN
         INSERT INTO released (digest) VALUES (OLD.digest);
     END;
+    ALTER TABLE entries DROP COLUMN proven;
+    DROP TABLE documents;
+    DROP TABLE stated;
+    DROP TABLE repositories;
+    DROP TABLE mismatches;
+    ALTER TABLE usage DROP COLUMN stated;
+    DROP TABLE pins;
     PRAGMA user_version = 5;
 """
 

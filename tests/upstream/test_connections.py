@@ -22,10 +22,11 @@ from pyproxycache.errors import (
 )
 from pyproxycache.facts import Facts
 from pyproxycache.messages import Headers, Request, Url
-from pyproxycache.upstream.connection import IDLE_SECONDS, OriginConnection, Route
+from pyproxycache.upstream.connection import IDLE_SECONDS, OriginConnection
 from pyproxycache.upstream.idle import IdleConnections
+from pyproxycache.upstream.next_hops import NextHop
 
-LOCAL = Route("127.0.0.1", 80)
+LOCAL = NextHop("127.0.0.1", 80)
 
 
 def fetch(client: object, request: Request) -> bytes:
@@ -152,9 +153,9 @@ class TestIdle:
         for one in self.made:
             one.close()
 
-    def connection(self, route: Route) -> tuple[OriginConnection, socket.socket]:
+    def connection(self, hop: NextHop) -> tuple[OriginConnection, socket.socket]:
         ours, theirs = socket.socketpair()
-        connection = OriginConnection(ours, route, "127.0.0.1", 10.0, 10.0)
+        connection = OriginConnection(ours, hop, "127.0.0.1", 10.0, 10.0)
         self.made += [connection, theirs]
         connection.set_idle()
         return connection, theirs
@@ -164,7 +165,7 @@ class TestIdle:
         (one, _its_end), (two, _other_end) = self.connection(LOCAL), self.connection(LOCAL)
         idle.put(one)
         idle.put(two)
-        assert idle.take(Route("127.0.0.1", 80, secured=("127.0.0.1", 80))) is None
+        assert idle.take(NextHop("127.0.0.1", 80, secured=("127.0.0.1", 80))) is None
         assert [idle.take(LOCAL), idle.take(LOCAL), idle.take(LOCAL)] == [two, one, None]
 
     @pytest.mark.parametrize("spoiled", ["closed", "surplus", "old"])
@@ -185,7 +186,7 @@ class TestIdle:
 
     def test_those_that_nobody_wants_are_closed_in_time(self) -> None:
         idle = IdleConnections()
-        other = Route("127.0.0.1", 81)
+        other = NextHop("127.0.0.1", 81)
         (old, old_end), (young, _end), (alone, alone_end) = map(self.connection, (LOCAL, LOCAL, other))
         for connection in (old, young, alone):
             idle.put(connection)
@@ -199,10 +200,10 @@ class TestIdle:
 
     def test_there_is_an_end_to_how_many(self) -> None:
         idle = IdleConnections()
-        made = [self.connection(Route("127.0.0.1", number)) for number in range(300)]
+        made = [self.connection(NextHop("127.0.0.1", number)) for number in range(300)]
         for connection, _end in made:
             idle.put(connection)
-        kept = [number for number in range(300) if idle.take(Route("127.0.0.1", number)) is not None]
+        kept = [number for number in range(300) if idle.take(NextHop("127.0.0.1", number)) is not None]
         assert kept == list(range(300 - len(kept), 300))
         assert 0 < len(kept) < 300
 

@@ -19,7 +19,8 @@ from pyproxycache.facts import Facts
 from pyproxycache.http1.response_heads import ParsedHead
 from pyproxycache.messages import Headers, Request, Url
 from pyproxycache.options import ParentOptions
-from pyproxycache.upstream.connection import OriginConnection, Route
+from pyproxycache.upstream.connection import OriginConnection
+from pyproxycache.upstream.next_hops import NextHop
 
 URL = Url("http", "h", 80, "/a?b")
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
@@ -36,7 +37,7 @@ def ask(
 ) -> tuple[ParsedHead, bytes]:
     """The answer's head, and all that the origin was sent."""
     with plain(answer, early=early, slow=chance) as sock:
-        asking: Any = OriginConnection(sock, Route("h", 80), "127.0.0.1", 5.0, 5.0)
+        asking: Any = OriginConnection(sock, NextHop("h", 80), "127.0.0.1", 5.0, 5.0)
         with cpu_within(5.0):
             return asking.ask(request, "test"), sock.feed.sent()
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pyproxycache.configuration.config import Config
+from pyproxycache.configuration.loading import parse
 from pyproxycache.errors import ConfigError
 from pyproxycache.options import ListenerOptions, TlsOptions
-from pyproxycache.wiring.listening import as_activated
+from pyproxycache.wiring.listening import as_activated, with_activated
 
 TLS = TlsOptions(certificate=Path("/c.pem"), key=Path("/k.pem"))
 SOCKETS = ("127.0.0.1:3128", "0.0.0.0:3129", "[2001:db8::1]:3130", "unix:/run/p.sock")
@@ -56,3 +58,29 @@ def test_no_socket_is_plain_that_is_to_speak_tls(address: str) -> None:
 def test_a_name_of_nobody_is_told_of() -> None:
     with pytest.raises(ConfigError, match=r"listen\[0\]\.address: no-such-host\.invalid:1: "):
         as_activated(secured("no-such-host.invalid:1"), SOCKETS)
+
+
+def transparent(http: str, https: str) -> Config:
+    return parse(f"transparent: {{http: '{http}', https: '{https}'}}", "proxy.yaml")
+
+
+def test_sockets_for_redirected_connections_are_no_others() -> None:
+    found = with_activated(transparent("0.0.0.0:3129", "[2001:DB8:0::1]:3130"), SOCKETS)
+    assert found.transparent.schemes == {"0.0.0.0:3129": "http", "[2001:db8::1]:3130": "https"}
+    assert found.addresses == ("127.0.0.1:3128", "unix:/run/p.sock")
+
+
+@pytest.mark.parametrize(
+    ("http", "sockets", "told"),
+    [
+        ("0.0.0.0:1", SOCKETS, "transparent.http: '0.0.0.0:1' is none of the"),
+        ("no-such-host.invalid:1", SOCKETS, "transparent.http: 'no-such-host.invalid:1' is none of the"),
+        ("0.0.0.0:3129", SOCKETS[1:3], "none of the service manager's sockets is left"),
+    ],
+)
+def test_each_address_for_redirected_connections_needs_a_socket(
+    http: str, sockets: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        with_activated(transparent(http, "[2001:db8::1]:3130"), sockets)
+    assert told in str(caught.value)

@@ -10,7 +10,8 @@ from pathlib import Path
 from origin import Origin
 from scripted import OK, Scripted
 
-from pyproxycache.configuration.config import Config, parse
+from pyproxycache.configuration.config import Config
+from pyproxycache.configuration.loading import parse
 from pyproxycache.front.processes.worker_parts import WorkerParts
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.messages import Headers

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compare.results import BUSY, LOAD, Log, Measure, Results, judged
-from compare.servers import SERVERS
+from compare.secured import ALL_SERVERS
 
 BEGIN = "<!-- measured: begin; `make bench` writes what is between this line and the one that ends it -->"
 END = "<!-- measured: end -->"
-TITLES = {name: server.title for name, server in SERVERS.items()} | {"direct": "direct"}
+TITLES = {name: server.title for name, server in ALL_SERVERS.items()} | {"direct": "direct"}
 PARTS = {
     1: "Hits",
     2: "Hits with heads that vary",
@@ -21,6 +21,8 @@ PARTS = {
     6: "A new connection for each request",
     7: "The index",
     8: "Memory",
+    9: "In TLS",
+    10: "Intercepted",
 }
 SHARES = (BUSY, LOAD)
 """Units in which a ratio says nothing."""

@@ -49,14 +49,13 @@ class Bench:
     paced: Origin
 
     def warm(self, server: Server) -> None:
-        """Brings the files in, and RuntimeError unless each is a hit then; a first second of load."""
+        """Brings the files in, and RuntimeError unless each is a hit then."""
         for name, size in self.origin.files.items():
-            replies = [fetch(None, f"{server.url}/{name}") for _ in range(3)]
+            replies = [server.fetch(f"/{name}") for _ in range(3)]
             if any(reply.status != 200 or len(reply.body) != size for reply in replies):
                 raise RuntimeError(f"/{name} does not come whole: {[reply.status for reply in replies]}")
             if not server.is_hit(replies[-1]):
                 raise RuntimeError(f"/{name} does not become a hit: {replies[-1].headers}")
-        replace(self.wrk, seconds=1).run(f"{server.url}/1k")
 
     def hits(self, server: Server, name: str, mode: str = "plain", headers: tuple[str, ...] = ()) -> Run:
         """A run of hits; RuntimeError where the origin was asked."""

@@ -21,6 +21,7 @@ COLOURS = {
     "nginx": "#2e8b57",
     "squid": "#2f6fae",
     "varnish": "#8e6fb0",
+    "mitmproxy": "#c28a2c",
     "before": "#e8a39b",
     "direct": "#777777",
 }

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from compare.processes import last_line
 from compare.wrk import Run, checked
 
 PULL = Path(__file__).parent / "pull.py"
+SECURE_PULL = Path(__file__).parent / "secure_pull.py"
 LONGEST = 60.0
 """Seconds that any of it may take."""
 
@@ -37,9 +38,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Readers:
-    """Clients on one core."""
+    """Clients on one core, which are one process of `program`."""
 
     core: int
+    program: Path = PULL
 
     def download(self, url: str, clients: int, size: int) -> Downloads:
         """All download at once; RuntimeError unless each got so many bytes."""
@@ -62,7 +64,7 @@ class Readers:
     @contextmanager
     def slow(self, url: str, clients: int, rate: int) -> Iterator[Held]:
         """So many clients read so many bytes a second meanwhile; RuntimeError where one breaks."""
-        with self._held("slow", url, clients, rate) as held:
+        with self._held("slow", url, clients, "--rate", str(rate)) as held:
             yield held
 
     @contextmanager
@@ -84,9 +86,9 @@ class Readers:
         return result
 
     @contextmanager
-    def _held(self, mode: str, url: str, clients: int, rate: int = 0) -> Iterator[Held]:
+    def _held(self, mode: str, url: str, clients: int, *more: str) -> Iterator[Held]:
         held = Held()
-        with self._process(mode, url, clients, "--rate", str(rate)) as process:
+        with self._process(mode, url, clients, *more) as process:
             assert process.stdout is not None
             if process.stdout.readline() != "ready\n":
                 _output, errors = process.communicate(timeout=10)
@@ -100,7 +102,7 @@ class Readers:
 
     @contextmanager
     def _process(self, mode: str, url: str, clients: int, *more: str) -> Iterator[subprocess.Popen[str]]:
-        command = ["taskset", "--cpu-list", str(self.core), sys.executable, str(PULL), mode, url]
+        command = ["taskset", "--cpu-list", str(self.core), sys.executable, str(self.program), mode, url]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
             [*command, "--clients", str(clients), *more], stdin=pipe, stdout=pipe, stderr=pipe, text=True
@@ -113,6 +115,33 @@ class Readers:
             for stream in (process.stdin, process.stdout, process.stderr):
                 assert stream is not None
                 stream.close()
+
+
+@dataclass(frozen=True)
+class SecureReaders(Readers):
+    """Clients in TLS, which ask a proxy by CONNECT if there is one ("host:port")."""
+
+    program: Path = SECURE_PULL
+    proxy: str = ""
+
+    def kept(self, url: str, clients: int, seconds: float) -> Run:
+        """Requests over and over on kept connections."""
+        return _run_of(self._done("again", url, clients, "--seconds", str(seconds)), clients)
+
+    def anew(self, url: str, clients: int, seconds: float, *, resumes: bool = False) -> Run:
+        """A new connection for each request, with a full handshake or with one that resumes a session."""
+        more = ["--seconds", str(seconds), *(["--resume"] if resumes else [])]
+        return _run_of(self._done("anew", url, clients, *more), clients)
+
+    def named(self, url: str, clients: int, count: int, prefix: str) -> Run:
+        """Handshakes with so many hosts that begin with the prefix, at the port of the URL."""
+        more = ("--count", str(count), "--prefix", prefix)
+        return _run_of(self._done("names", url, clients, *more), clients)
+
+    def _process(
+        self, mode: str, url: str, clients: int, *more: str
+    ) -> AbstractContextManager[subprocess.Popen[str]]:
+        return super()._process(mode, url, clients, "--proxy", self.proxy, *more)
 
 
 def _run_of(result: dict[str, Any], clients: int) -> Run:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness import clean_environment
 from origin import OriginProcess
 
-from compare import parts
+from compare import parts, secure_parts
 from compare.parts import Bench, Note
 from compare.processes import last_line
 from compare.readers import Readers
 from compare.results import MEGABYTES, Failure, Log, Measure, Results
+from compare.secured import ALL_SERVERS, IN_TLS, INTERCEPTING, Intercepting
 from compare.servers import SERVERS, FastOrigin, Server
 from compare.wrk import Wrk
 
@@ -31,7 +33,14 @@ STEADY: dict[int, Callable[[Bench, Server, Note], None]] = {
 """What is measured with the fast origin, in this order: what is hard to recover from is last."""
 LOGGED = {1, 2, 3, 6}
 """What is measured with access logs as well."""
-ALL = (1, 2, 3, 4, 5, 6, 7, 8)
+SECURE: dict[int, Callable[[Bench, Any, Note], None]] = {
+    9: secure_parts.listener,
+    10: secure_parts.intercepted,
+}
+"""What is measured in TLS, each with servers that are set up for it alone."""
+KINDS: Mapping[int, Mapping[str, type[Server]]] = {9: IN_TLS, 10: INTERCEPTING}
+"""The servers of a part, where they are others than those in plain HTTP."""
+ALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 TRIES = 2
 """Failures after which a server is not asked for a part again."""
 UNABLE = (OSError, RuntimeError, ValueError, TimeoutError, subprocess.SubprocessError)
@@ -66,9 +75,12 @@ class Rounds:
                     parts.direct(bench, self._note(4, "direct", "off"))
                 for name in self._order(number):
                     for log in self.plan.logs:
-                        _tell(f"round {number} of {self.plan.rounds}: {SERVERS[name].title}, log {log}")
+                        _tell(f"round {number} of {self.plan.rounds}: {ALL_SERVERS[name].title}, log {log}")
                         self._steady(bench, name, log)
                     self._stampede(bench, name)
+                    for part in SECURE:
+                        if self._due(part, name, "off"):
+                            self._try(bench, name, "off", [part], SECURE)
         if 7 in self.plan.parts and INDEX.exists():
             _tell("the index")
             self.measure_index()
@@ -95,6 +107,7 @@ class Rounds:
     def _due(self, part: int, name: str, log: Log) -> bool:
         """Whether to measure it: it is wanted, and did not fail twice."""
         wanted = part in self.plan.parts and (log == "off" or part in LOGGED)
+        wanted = wanted and name in KINDS.get(part, SERVERS)
         return wanted and len(self.results.failed(part, name, log)) < TRIES
 
     def _try(
@@ -107,10 +120,7 @@ class Rounds:
         warm: bool = True,
     ) -> int:
         """Measures parts with a new server up to the first that fails; returns how many it did."""
-        origin = bench.paced.url("") if 4 in chosen else bench.origin.url
-        server = SERVERS[name](
-            self.folder / name, self.plan.cores[0], origin.removeprefix("http://"), log == "on"
-        )
+        server = self._server(bench, name, log, chosen[0])
         done = 0
         try:
             with server:
@@ -122,6 +132,15 @@ class Rounds:
         except UNABLE as failure:
             self._fail(chosen[done], name, log, str(failure) or type(failure).__name__)
         return done
+
+    def _server(self, bench: Bench, name: str, log: Log, part: int) -> Server:
+        """The server as the part needs it, before the origin that the part needs."""
+        kind, origin = KINDS.get(part, SERVERS)[name], bench.origin.url.removeprefix("http://")
+        if part == 4:
+            origin = bench.paced.url("").removeprefix("http://")
+        if issubclass(kind, Intercepting):
+            origin = bench.origin.secure
+        return kind(self.folder / name, self.plan.cores[0], origin, log == "on", bench.origin.certificate)
 
     def _fail(self, part: int, name: str, log: Log, reason: str) -> None:
         _tell(f"  part {part} failed: {reason}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 import yaml
+from certificates import make_certificate
 from harness import Reply, fetch
 
 from compare.processes import Port, Tree
@@ -31,17 +32,22 @@ def filled(template: str, values: Mapping[str, object]) -> str:
 class Server:
     """A program that listens on `url` while it runs: `with Nginx(folder, core=0, origin=address)`.
 
-    `origin` is "host:port". What a subclass says is how it is set up and called.
+    `origin` is "host:port"; `trusted` has the certificate of an origin in TLS. What a subclass says is how
+    it is set up and called. `caches`: what it is asked for again does not come from the origin.
     """
 
     name = title = program = ""
+    scheme = "http"
+    caches = True
 
-    def __init__(self, folder: Path, core: int, origin: str = "", log: bool = False) -> None:
+    def __init__(
+        self, folder: Path, core: int, origin: str = "", log: bool = False, trusted: Path | None = None
+    ) -> None:
         self.folder = folder
-        self.core, self.origin, self.log = core, origin, log
+        self.core, self.origin, self.log, self.trusted = core, origin, log, trusted
         self._port = Port()
         self.port = self._port.number
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.scheme}://127.0.0.1:{self.port}"
         self.output = folder / "output"
         self._trees: list[Tree] = []
 
@@ -72,6 +78,10 @@ class Server:
         self._trees.clear()
         self._port.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def fetch(self, path: str) -> Reply:
+        """The answer to a request, on a connection of its own."""
+        return fetch(None, self.url + path)
 
     def run(self, *command: str) -> None:
         """Starts one of its programs on its core."""
@@ -136,7 +146,11 @@ class Nginx(Server):
 
     def prepare(self) -> None:
         log = f"access_log {self.folder}/access.log combined buffer=64k flush=1s;" if self.log else ""
-        self.configure("nginx.conf", ACCESS_LOG=log or "access_log off;")
+        self.configure("nginx.conf", ACCESS_LOG=log or "access_log off;", **self.tls())
+
+    def tls(self) -> dict[str, object]:
+        """What its listener speaks, and by which certificate."""
+        return {"SSL": "", "CERTIFICATE": ""}
 
     def command(self) -> list[str]:
         return ["nginx", "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
@@ -147,11 +161,17 @@ class Squid(Server):
 
     def prepare(self) -> None:
         log = f"access_log daemon:{self.folder}/access.log squid" if self.log else "access_log none"
-        configuration = self.configure("squid.conf", ACCESS_LOG=log, IN_MEMORY="16 MB")
+        configuration = self.configure(
+            "squid.conf", ACCESS_LOG=log, IN_MEMORY="16 MB", WAY_IN=self.way_in()
+        )
         if os.geteuid() == 0:  # which Squid gives up for this user
             shutil.chown(self.folder, "proxy", "proxy")
         self._call = ["squid", "-N", "-f", str(configuration), "-n", f"bench{self.port}"]
         subprocess.run([*self._call, "-z"], check=True, capture_output=True, cwd=self.folder)
+
+    def way_in(self) -> str:
+        """How clients ask it."""
+        return filled("squid-reverse.conf", self.values())
 
     def command(self) -> list[str]:
         return self._call
@@ -197,12 +217,16 @@ class Ours(Server):
 
     def prepare(self) -> None:
         log = {"access": str(self.folder / "access.log")} if self.log else {}
-        (self.folder / "cache.yaml").write_text(yaml.safe_dump({"log": log}))
+        (self.folder / "cache.yaml").write_text(yaml.safe_dump({"log": log, **self.way_in()}))
+
+    def way_in(self) -> dict[str, object]:
+        """How clients ask it, as keys of its configuration."""
+        return {"listen": f"127.0.0.1:{self.port}", "upstream": f"http://{self.origin}"}
 
     def command(self) -> list[str]:
         serve = [self.python, "-m", "pyproxycache", "serve", "-c", str(self.folder / "cache.yaml")]
-        serve += ["--listen", f"127.0.0.1:{self.port}", "--cache-dir", str(self.folder / "cache")]
-        return [*serve, "--workers", "1", "--threads", str(THREADS), "--upstream", f"http://{self.origin}"]
+        serve += ["--cache-dir", str(self.folder / "cache")]
+        return [*serve, "--workers", "1", "--threads", str(THREADS)]
 
     def is_hit(self, reply: Reply) -> bool:
         return "; hit" in (reply.get("Cache-Status") or "")
@@ -230,13 +254,27 @@ class Before(Ours):
 
 
 class FastOrigin(Server):
-    """nginx with files of 1 KB, 100 KB and 10 MB, and a body of 1 KB under each URL below /miss/."""
+    """nginx with files of 1 KB, 100 KB and 10 MB, and a body of 1 KB under each URL below /miss/.
+
+    It speaks TLS as well, at `secure`, as "localhost" with a `certificate` of its own.
+    """
 
     name, title, program = "nginx", "the origin", "nginx"
     files: Mapping[str, int] = {"1k": 1 << 10, "100k": 100 << 10, "10m": 10 << 20}
 
+    def __init__(self, folder: Path, core: int) -> None:
+        super().__init__(folder, core)
+        self._secure_port = Port()
+        self.secure = f"localhost:{self._secure_port.number}"
+        self.certificate = folder / "certificate.pem"
+
+    def close(self) -> None:
+        super().close()
+        self._secure_port.close()
+
     def prepare(self) -> None:
-        self.configure("origin.conf", FILLER="x" * 1000)
+        make_certificate(self.folder, "DNS:localhost")
+        self.configure("origin.conf", FILLER="x" * 1000, SECURE_PORT=self._secure_port.number)
         (self.folder / "files").mkdir()
         for name, size in self.files.items():
             (self.folder / "files" / name).write_bytes(os.urandom(size))
@@ -253,4 +291,6 @@ class FastOrigin(Server):
         return int(fetch(None, f"{self.url}/count").body.split()[9])
 
 
-SERVERS: dict[str, type[Server]] = {server.name: server for server in (Ours, Nginx, Squid, Varnish, Before)}
+SERVERS: Mapping[str, type[Server]] = {
+    server.name: server for server in (Ours, Nginx, Squid, Varnish, Before)
+}

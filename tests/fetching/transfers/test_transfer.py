@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from scripted import Scripted, get, until_gone, upstream
 
+from pyproxycache.configuration.config import Config
 from pyproxycache.facts import Facts
 from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.fetching.transfers.meeting_point import MeetingPoint
@@ -27,6 +28,7 @@ from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.store.ports import DownloadWriter, LeadFlight
 from pyproxycache.store.values import End
+from pyproxycache.wiring.fetching import build_inspections
 from pyproxycache.wiring.stored import open_store
 
 URL = "http://origin.example/a"
@@ -86,6 +88,7 @@ def test_who_leaves_while_the_next_answer_is_asked_for_ends_the_download(tmp_pat
             Source(origin.send(request, Facts()), TOTAL),
             again,
             MeetingPoint(available, writer.key, like),
+            build_inspections(Config(store=StoreOptions(path=tmp_path)), store)[1].of(request, URL),
         )
         running = threading.Thread(target=transfer.run, daemon=True)
         running.start()

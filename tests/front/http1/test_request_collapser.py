@@ -10,7 +10,9 @@ import pytest
 from pyproxycache.front.http1.request_collapser import RequestCollapser
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.connection import ClientConnection
-from pyproxycache.net.stream import stream_over
+from pyproxycache.front.requests.ingress import PLAIN, SECURED, redirected_from, standing_in_for
+from pyproxycache.messages import Authority, Url
+from pyproxycache.net.stream import PlainStream
 
 HEAD = b"GET http://o/ HTTP/1.1\r\nHost: o\r\n\r\n"
 OTHER = b"GET http://o/other HTTP/1.1\r\nHost: o\r\n\r\n"
@@ -26,7 +28,7 @@ def asking() -> Asking:
 
     def ask(head: bytes = HEAD) -> Transaction:
         with socket.socket() as sock:
-            return Transaction(ClientConnection(stream_over(sock), ("127.0.0.1", 1)), head)
+            return Transaction(ClientConnection(PlainStream(sock), ("127.0.0.1", 1)), head)
 
     return ask
 
@@ -72,9 +74,37 @@ def test_nobody_waits_where_more_than_the_url_decides(asking: Asking, head: byte
     assert [collapser.park(asking(head), 0.0) for _ in range(4)] == [False] * 4
 
 
+def test_a_head_means_something_else_by_each_ingress(asking: Asking) -> None:
+    collapser = RequestCollapser()
+    by_ingress = [asking(HEAD) for _ in range(3)]
+    origin = Url("https", "o", 443, "/")
+    for transaction, ingress in zip(by_ingress, (PLAIN, SECURED, standing_in_for(origin)), strict=True):
+        transaction.connection.ingress = ingress
+    assert [collapser.park(one, 0.0) for one in by_ingress] == [False] * 3
+    again = asking(HEAD)
+    again.connection.ingress = standing_in_for(Url("https", "o", 443, "/"))
+    assert collapser.park(again, 0.0)
+    assert released(collapser, by_ingress[2]) == [again]
+    collapser.release(by_ingress[0])
+    collapser.avoid(asking(by_ingress[1]), 0.0)
+    assert [collapser.park(asking(HEAD), 1.0) for _ in range(2)] == [False, True], "the other is avoided"
+
+
+def test_nobody_waits_on_redirected_connections(asking: Asking) -> None:
+    collapser, destination = RequestCollapser(), Authority("192.0.2.1", 443)
+    for ingress in (
+        redirected_from(destination),
+        standing_in_for(Url("https", "o", 443, "/"), destination=destination),
+    ):
+        for _ in range(3):
+            transaction = asking(HEAD)
+            transaction.connection.ingress = ingress
+            assert not collapser.park(transaction, 0.0)
+
+
 def test_nobody_waits_for_a_while_for_what_is_for_one_alone(asking: Asking) -> None:
     collapser = RequestCollapser()
-    collapser.avoid(HEAD, 1000.0)
+    collapser.avoid(asking(HEAD), 1000.0)
     first = asking(HEAD)
     assert [collapser.park(one, 1000.5) for one in (first, asking(HEAD))] == [False, False]
     assert released(collapser, first) == []
@@ -90,7 +120,7 @@ def test_a_successor_leads_the_others(asking: Asking) -> None:
         collapser.park(transaction, 0.0)
     wait = collapser.release(first)
     assert not wait.is_second
-    assert collapser.wait_again(HEAD, wait.waiting) is second
+    assert collapser.wait_again(wait.waiting) is second
     assert collapser.park(fourth, 0.0)
     again = collapser.release(second)
     assert (list(again.waiting), again.is_second) == ([third, fourth], True)
@@ -100,6 +130,6 @@ def test_what_is_avoided_is_bounded(asking: Asking) -> None:
     collapser = RequestCollapser()
     heads = [HEAD.replace(b"o/", b"o/%d" % number) for number in range(20_000)]
     for head in heads:
-        collapser.avoid(head, 0.0)
+        collapser.avoid(asking(head), 0.0)
     waits = [[collapser.park(asking(head), 1.0) for _ in range(2)] for head in (heads[0], heads[-1])]
     assert waits == [[False, True], [False, False]]

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from pyproxycache.body import Body, FileSlice, Piece, WouldBlock
 from pyproxycache.errors import BrokenOff
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.http1.answer_heads import Framing
-from pyproxycache.net.stream import stream_over
+from pyproxycache.net.layered_tls import LayeredTls
+from pyproxycache.net.stream import PlainStream, Stream
 
 NOTHING = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 HEAD = b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n"
@@ -57,13 +59,16 @@ class Pair:
         here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
         for end in (here, there):
             end.setblocking(False)
-        self.sender, self.receiver = here, there
+        self.receiver = there
+        self.sender: Stream = PlainStream(here)
         if tls is not None:
             context = ssl.create_default_context(cafile=tls.certificate)
-            later: dict[str, Any] = {"do_handshake_on_connect": False}
-            self.sender = tls.server().wrap_socket(here, server_side=True, **later)
-            self.receiver = context.wrap_socket(there, server_hostname="localhost", **later)
-            shake(self.sender, self.receiver)
+            client = context.wrap_socket(there, server_hostname="localhost", do_handshake_on_connect=False)
+            self.sender = layered = LayeredTls(
+                self.sender, partial(tls.server().wrap_bio, server_side=True)
+            )
+            self.receiver = client
+            shake(layered.shake, client.do_handshake)
 
     def __enter__(self) -> Pair:
         return self
@@ -85,13 +90,13 @@ class Pair:
         return data
 
 
-def shake(*ends: Any) -> None:
+def shake(*ends: Callable[[], None]) -> None:
     """Both handshakes, turn by turn."""
     waiting = list(ends)
     while waiting:
         for end in list(waiting):
             with contextlib.suppress(*NOTHING):
-                end.do_handshake()
+                end()
                 waiting.remove(end)
 
 
@@ -100,9 +105,7 @@ def nobody() -> None:
 
 
 def sending(pair: Pair, framing: Framing, body: Any, wake: Callable[[], None] = nobody) -> AnswerWriter:
-    return AnswerWriter(
-        stream_over(pair.sender), HEAD, framing, There(body) if isinstance(body, tuple) else body, wake
-    )
+    return AnswerWriter(pair.sender, HEAD, framing, There(body) if isinstance(body, tuple) else body, wake)
 
 
 def drained(pair: Pair, it: AnswerWriter, step: int = 1 << 30, *, waits: bool = False) -> bytes:

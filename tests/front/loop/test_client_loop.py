@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
-from splits import ScriptedStream
+from split_streams import ScriptedStream
 
 from pyproxycache.front.loop.activity import CLOSED, Activity
 from pyproxycache.front.loop.client_loop import ClientLoop
@@ -129,6 +130,37 @@ def test_those_whose_time_is_over_expire(loop: Loop) -> None:
         loop.with_activity(Scripted(name, notes, deadline))
     loop.tick()
     assert notes == ["late.expire"]
+
+
+class Slow(Activity):
+    """Takes its time for each step, as a handshake does."""
+
+    def __init__(self, done: list[int]) -> None:
+        super().__init__()
+        self._done = done
+
+    def begin(self) -> Activity:
+        return self
+
+    def advance(self) -> Activity:
+        until = time.monotonic() + 0.003
+        while time.monotonic() < until:
+            pass
+        self._done.append(1)
+        return self
+
+
+def test_turns_that_take_long_come_a_few_at_a_time(loop: Loop) -> None:
+    """So events are looked at meanwhile, such as requests that memory answers."""
+    done: list[int] = []
+    for _ in range(40):
+        loop.have_turn(loop.with_activity(Slow(done)))
+    counts = []
+    while loop.turns:
+        loop.take_turns()
+        counts.append(len(done))
+    assert counts[-1] == 40
+    assert 1 <= counts[0] <= 5
 
 
 def test_a_turn_comes_once_however_often_it_was_asked_for(loop: Loop) -> None:

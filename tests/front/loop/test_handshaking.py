@@ -10,6 +10,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from certificates import Certificate, make_certificate
@@ -18,9 +19,11 @@ from splits import somewhere
 from pyproxycache.front.loop.activity import CLOSED, Activity
 from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.connection import ClientConnection
-from pyproxycache.front.loop.handshaking import HANDSHAKE_SECONDS, Handshaking
+from pyproxycache.front.loop.handshaking import HANDSHAKE_SECONDS, Handshaking, tell_of_failure
 from pyproxycache.front.loop.lingering import LINGER_SECONDS, Lingering
+from pyproxycache.front.requests.ingress import PLAIN
 from pyproxycache.net.handshake import ServerHandshake
+from pyproxycache.net.stream import PlainStream
 
 IN = select.EPOLLIN
 
@@ -33,18 +36,22 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 class Opened:
     """A connection in its handshake, in a loop without a poller; `client` is its far end."""
 
-    def __init__(self, certificate: Certificate) -> None:
+    def __init__(self, certificate: Certificate, *, stops: bool = False) -> None:
         posted: deque[Callable[[], None]] = deque()
         self.loop = ClientLoop(posted.append, lambda _fd: None, 1000.0)
+        self.loop.is_stopping = stops
         self.client, here = socket.socketpair()
         self.client.setblocking(False)
         server = certificate.server()
-        handshake = ServerHandshake(here, lambda: server)
+        handshake = ServerHandshake(PlainStream(here), partial(server.wrap_bio, server_side=True))
         self.connection = ClientConnection(handshake.stream, ("192.0.2.7", 1))
         self.reading, self.refusing = Activity(), Activity()
         self.connection.reading = self.reading
         self.loop.add(self.connection)
-        activity = Handshaking(self.connection, handshake, self.loop, lambda: self.refusing)
+        failed = partial(tell_of_failure, "192.0.2.7")
+        activity = Handshaking(
+            self.connection, handshake, self.loop, lambda: self.reading, lambda: self.refusing, failed
+        )
         self.loop.turn_to(self.connection, activity)
         trusting = ssl.create_default_context(cafile=str(certificate.certificate))
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -61,6 +68,11 @@ class Opened:
                 self._incoming.write(came)
         with suppress(ssl.SSLWantReadError):
             self._tls.do_handshake()
+        return self._outgoing.read()
+
+    def encrypted(self, data: bytes) -> bytes:
+        """What the client sends of this once its handshake is over."""
+        self._tls.write(data)
         return self._outgoing.read()
 
     def send(self, data: bytes) -> None:
@@ -91,16 +103,34 @@ def opened(certificate: Certificate, caplog: pytest.LogCaptureFixture) -> Iterat
 
 @pytest.mark.parametrize("seed", range(20))
 def test_then_the_connection_reads_in_tls(opened: Opened, seed: int) -> None:
-    assert opened.connection.scheme == "http"
+    assert opened.connection.ingress is PLAIN
     fd = opened.connection.fd
     opened.shake(seed)
     assert opened.activity is opened.reading
     connection = opened.connection
-    assert (connection.scheme, connection.fd, connection.stream.fileno()) == ("https", fd, fd)
-    assert connection.readable, "what came with the last bytes has no event of its own"
+    assert (connection.fd, connection.stream.fileno()) == (fd, fd)
+    assert not connection.readable, "all has been read that came"
     with pytest.raises(BlockingIOError):
         connection.recv(100)
     assert connection.send(b"answer") == 6
+
+
+def test_what_came_with_the_last_bytes_has_no_event_of_its_own(opened: Opened) -> None:
+    opened.send(opened.said())
+    opened.send(opened.said() + opened.encrypted(b"request"))
+    assert opened.activity is opened.reading
+    assert opened.connection.readable
+    assert opened.connection.recv(100) == b"request"
+
+
+def test_nor_has_the_end(opened: Opened) -> None:
+    opened.send(opened.said())
+    opened.client.send(opened.said())
+    opened.client.shutdown(socket.SHUT_WR)
+    opened.loop.on_event(opened.connection, IN | select.EPOLLRDHUP)
+    opened.loop.take_turns()
+    assert opened.activity is opened.reading
+    assert opened.connection.readable
 
 
 def test_others_have_their_turn_first(opened: Opened) -> None:
@@ -152,8 +182,8 @@ def test_a_stop_leaves_little_time(opened: Opened) -> None:
 def test_text_is_answered_by_others(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     opened.send(b"GET / HTTP/1.1\r\n")
     assert opened.activity is opened.refusing
-    assert opened.connection.scheme == "http"
-    assert opened.connection.recv(3) == b"GET"
+    assert opened.connection.ingress is PLAIN
+    assert opened.connection.buffer == b"GET / HTTP/1.1\r\n"
     assert caplog.messages == []
 
 
@@ -194,3 +224,12 @@ def test_whatever_comes_ends(certificate: Certificate) -> None:
                 opened.loop.take_turns()
         assert not opened.connection.is_open or opened.activity is opened.refusing
         opened.loop.close(opened.connection)
+
+
+def test_one_that_begins_once_the_worker_stops_takes_no_longer_than_others(
+    certificate: Certificate,
+) -> None:
+    opened = Opened(certificate, stops=True)
+    assert opened.activity.deadline == opened.loop.now + LINGER_SECONDS
+    opened.loop.close(opened.connection)
+    opened.client.close()

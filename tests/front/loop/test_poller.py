@@ -14,6 +14,8 @@ from origin import Origin
 from raw import Conversation, request
 
 from pyproxycache.front.loop.client_loop import ClientLoop
+from pyproxycache.front.loop.listener import Listener
+from pyproxycache.front.loop.poller import Poller
 from pyproxycache.options import ConnectOptions
 
 COUNT = 8
@@ -93,3 +95,15 @@ def test_what_threads_have_posted_is_done_before_events_that_came_with_it(
         may_go_on.set()
         with pytest.raises(ConnectionResetError):  # for its request was not read
             client.rest()
+
+
+@pytest.mark.parametrize("address", [("127.0.0.1", 0), None])
+def test_what_is_sent_leaves_at_once(address: tuple[str, int] | None, tmp_path: Path) -> None:
+    """On all connections that are accepted; on a Unix socket there is nothing to set."""
+    with socket.socket(socket.AF_INET if address else socket.AF_UNIX) as sock, Front(tmp_path) as front:
+        sock.bind(address or str(tmp_path / "socket"))
+        sock.listen()
+        Poller([Listener(sock)], front.make_sessions, 1)
+        if address:
+            with socket.create_connection(sock.getsockname()), sock.accept()[0] as accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

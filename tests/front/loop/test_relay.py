@@ -12,6 +12,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ from pyproxycache.facts import Facts
 from pyproxycache.front.loop.answer_writer import SendStatus
 from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.loop.relay import Tunnel
-from pyproxycache.net.stream import Stream, stream_over
+from pyproxycache.net.layered_socket import LayeredSocket
+from pyproxycache.net.stream import PlainStream, Stream
 from pyproxycache.options import ConnectOptions
 from pyproxycache.outcome import Result
 
@@ -47,12 +49,15 @@ class Far:
 class Joined:
     """A client and a far end with a tunnel between them, which a thread moves on as the poller does."""
 
-    def __init__(self, far_sock: socket.socket, early: bytes = b"", client_early: bytes = b"") -> None:
+    def __init__(
+        self, far: socket.socket | LayeredSocket, early: bytes = b"", client_early: bytes = b""
+    ) -> None:
         self.client, self._near = pair()
         self.facts = Facts()
         self.error: BaseException | None = None
-        self.tunnel = Tunnel(Far(stream_over(far_sock), early), 86400.0, self.facts)
-        self.tunnel.join(stream_over(self._near), client_early, 100)
+        stream: Stream = far.stream if isinstance(far, LayeredSocket) else PlainStream(far)
+        self.tunnel = Tunnel(Far(stream, early), 86400.0, self.facts)
+        self.tunnel.join(PlainStream(self._near), client_early, 100)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -268,11 +273,11 @@ def test_an_end_that_cannot_be_watched_lets_go_of_both(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def secured(certificate: Certificate) -> Iterator[Callable[[], tuple[ssl.SSLSocket, ssl.SSLSocket]]]:
+def secured(certificate: Certificate) -> Iterator[Callable[[], tuple[ssl.SSLSocket, LayeredSocket]]]:
     """Makes an origin's end and ours of a connection with TLS."""
-    made: list[ssl.SSLSocket] = []
+    made: list[ssl.SSLSocket | LayeredSocket] = []
 
-    def make() -> tuple[ssl.SSLSocket, ssl.SSLSocket]:
+    def make() -> tuple[ssl.SSLSocket, LayeredSocket]:
         raw, far = pair()
         accepted: list[ssl.SSLSocket] = []
         server = certificate.server()
@@ -282,17 +287,19 @@ def secured(certificate: Certificate) -> Iterator[Callable[[], tuple[ssl.SSLSock
         shaking.start()
         context = ssl.create_default_context(cafile=str(certificate.certificate))
         context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
-        wrapped = context.wrap_socket(far, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
+        far.settimeout(10)
+        layered = LayeredSocket(far, partial(context.wrap_bio, server_hostname="127.0.0.1"))
+        layered.do_handshake()
         shaking.join(10)
-        made.extend((accepted[0], wrapped))
-        return accepted[0], wrapped
+        made.extend((accepted[0], layered))
+        return accepted[0], layered
 
     yield make
     for one in made:
         one.close()
 
 
-Make = Callable[[], tuple[ssl.SSLSocket, ssl.SSLSocket]]
+Make = Callable[[], tuple[ssl.SSLSocket, LayeredSocket]]
 
 
 def test_records_of_tls_are_not_left_lying(secured: Make) -> None:
@@ -356,3 +363,27 @@ def test_an_end_of_tls_that_was_not_meant(secured: Make) -> None:
     socket.socket.shutdown(origin, socket.SHUT_RDWR)
     joined.end()
     assert isinstance(joined.error, BrokenOff)
+
+
+def test_a_client_that_has_ended_in_tls_may_take_no_more(secured: Make) -> None:
+    """In TLS most take their end for that of both ways, and are gone by the time of the last words."""
+    client, near = secured()
+    origin, far = pair()
+    tunnel = Tunnel(Far(PlainStream(far), b""), 86400.0, Facts())
+    tunnel.join(near.stream, b"", 100)
+    with contextlib.suppress(OSError):
+        client.setblocking(False)
+        client.unwrap()
+    client.close()
+    statuses = []
+    for _ in range(20):
+        with contextlib.suppress(OSError):
+            origin.sendall(b"last words")
+        select.select([], [], [], 0.01)  # for the kernel to tell the one side of the other
+        statuses.append(tunnel.advance())
+        if statuses[-1] is SendStatus.DONE:
+            break
+    assert statuses[-1] is SendStatus.DONE
+    tunnel.close()
+    assert everything(origin) == b""
+    origin.close()

@@ -12,14 +12,15 @@ from typing import Any
 import h11
 from hypothesis import strategies as st
 from made_bodies import Waited
-from splits import Plain, Property, ScriptedStream, Secured, cpu_within, plain, secured
+from split_streams import ScriptedStream, layered_stream, plain_stream
+from splits import Property, cpu_within
 
 from pyproxycache.body import Body, BytesBody, FileSlice
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.relay import Flow
 from pyproxycache.http1.answer_heads import framing_of, head_bytes, with_content_length
 from pyproxycache.messages import Entry, Head, Headers, Request, Response, Url
-from pyproxycache.net.stream import Stream, stream_over
+from pyproxycache.net.stream import Stream
 from pyproxycache.serving import responses
 
 NOW = 1000.0
@@ -35,13 +36,13 @@ def client(pieces: list[bytes], chance: random.Random) -> Iterator[tuple[Stream,
         scripted = ScriptedStream(pieces, chance)
         yield scripted, lambda: scripted.sent
         return
-    made: Plain | Secured
-    if kind == "plain":
-        made = plain(pieces, early=True, slow=chance)
-    else:
-        made = secured(b"".join(pieces), chance.randrange(1000), early=True, slow=chance)
-    with made as sock:
-        yield stream_over(sock), sock.feed.sent
+    made = (
+        plain_stream(pieces, chance)
+        if kind == "plain"
+        else layered_stream(b"".join(pieces), chance.randrange(1000), chance)
+    )
+    with made as (stream, feed):
+        yield stream, feed.sent
 
 
 def sent(method: str, version: tuple[int, int], response: Response, chance: random.Random) -> bytes:

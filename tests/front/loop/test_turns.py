@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import pytest
 
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.turns import Queue, Returning, Shares, Task, Turns, shares_of
-from pyproxycache.net.one_client import client_of
+from pyproxycache.net.ip_addresses import client_of
 
 
 def task(name: str) -> Task:
@@ -83,6 +84,59 @@ def test_one_end_can_make_room_for_two() -> None:
         assert not turns.take(waits) or name == "b1 X"
         turns.wait(waits)
     assert [names[one] for one in turns.give_back(running)] == ["b1 X", "a2 Y"]
+
+
+def test_who_comes_back_where_there_is_no_room_lets_nobody_in_for_it() -> None:
+    """As an upload does that has waited for its client: two are in then, and one has to leave first."""
+    turns, first, other, waiting = Turns(Shares(9, 9, 1)), task("a1 X"), task("b1 Y"), task("c1 Z")
+    assert turns.take(first)
+    assert turns.give_back(first) == []
+    assert turns.take(other)
+    turns.come_back(first)
+    turns.wait(waiting)
+    assert turns.give_back(first) == []
+    assert turns.give_back(other) == [waiting]
+    assert turns.give_back(waiting) == []
+    assert [turns.take(task(name)) for name in ("a2 X", "b2 Y")] == [True, False]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_after_any_number_of_turns_there_is_as_much_room_as_at_first(seed: int) -> None:
+    chance = random.Random(seed)
+    shares = Shares(chance.randrange(1, 4), chance.randrange(1, 4), chance.randrange(1, 6))
+    turns, running, aside, waiting = Turns(shares), [], [], []
+    for number in range(2000):
+        match chance.randrange(5):
+            case 0 | 1:
+                made = task(f"{chance.choice('abcd')}{number} {chance.choice('XYZ')}")
+                if turns.take(made):
+                    running.append(made)
+                else:
+                    turns.wait(made)
+                    waiting.append(made)
+                continue
+            case 2 if aside:
+                back = aside.pop(chance.randrange(len(aside)))
+                turns.come_back(back)
+                running.append(back)
+                continue
+            case 3 if waiting:
+                left = waiting.pop(chance.randrange(len(waiting)))
+                assert turns.withdraw(left)
+                continue
+        if running:
+            done = running.pop(chance.randrange(len(running)))
+            if chance.random() < 0.5:
+                aside.append(done)
+            for following in turns.give_back(done):
+                waiting.remove(following)
+                running.append(following)
+    while running:
+        for following in turns.give_back(running.pop()):
+            waiting.remove(following)
+            running.append(following)
+    assert not waiting, "nobody lets them go on"
+    assert [turns.take(task(f"{name} {name.upper()}")) for name in "efghijk"].count(True) == shares.total
 
 
 def test_who_leaves_has_no_turn() -> None:

@@ -14,6 +14,8 @@ from repeated import BORN, arriving, stored
 
 from pyproxycache.body import FileSlice
 from pyproxycache.front.memory.memory import DECIDING_FIELDS, Known, Memory, is_plain
+from pyproxycache.front.requests.ingress import PLAIN, SECURED, standing_in_for
+from pyproxycache.messages import Url
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.formats import Lines
 
@@ -43,22 +45,23 @@ def line_of(memory: Memory, raw: bytes) -> str:
 # Found by what decides.
 
 
-def test_each_scheme_has_its_own_answer() -> None:
+def test_each_ingress_has_its_own_answer() -> None:
     """An origin that is told by which one a client comes may answer with it, without a word in Vary."""
     kept = memory()
-    by_scheme = {scheme: stored() for scheme in ("http", "https")}
-    assert kept.find(head(), "https") is None
-    for scheme, answer in by_scheme.items():
-        kept.learn(head(), answer, scheme)
+    elsewhere = standing_in_for(Url("https", "origin.example", 443, "/"))
+    by_ingress = {ingress: stored() for ingress in (PLAIN, SECURED, elsewhere)}
+    assert kept.find(head(), SECURED) is None
+    for ingress, answer in by_ingress.items():
+        kept.learn(head(), answer, ingress)
     for _ in range(3):
-        for scheme, answer in by_scheme.items():
+        for ingress, answer in by_ingress.items():
             for raw in (head(), head("User-Agent: other")):
-                known = kept.find(raw, scheme)
+                known = kept.find(raw, ingress)
                 assert known is not None
-                assert (known.answer, known.scheme) == (answer, scheme)
+                assert (known.answer, known.ingress) == (answer, ingress)
                 assert kept.heads[raw] is known
-    kept.learn(head("User-Agent: third"), stored(), "https")
-    assert kept.find(head(), "http") is not None, "the other scheme's is no longer the same answer"
+    kept.learn(head("User-Agent: third"), stored(), SECURED)
+    assert kept.find(head(), PLAIN) is not None, "the other ingress's is no longer the same answer"
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_by_address_and_not_by_position(tls: ServerTls, text: str, address: obje
     texts = [PLAIN, text, "unix:/run/other.sock"]
     for found in permutations(sockets):
         for told in permutations(texts):
-            listeners = listeners_of(found, told, {text: tls})
+            listeners = listeners_of(found, told, {text: tls}, {})
             assert [listener.sock for listener in listeners] == [one.sock for one in found]
             assert [listener.tls for listener in listeners] == [
                 tls if one is sockets[1] else None for one in found
@@ -55,5 +55,19 @@ def test_by_address_and_not_by_position(tls: ServerTls, text: str, address: obje
 def test_a_socket_of_no_address_is_not_guessed_to_be_plain(tls: ServerTls) -> None:
     strange = bound(("192.0.2.1", 3129))
     with pytest.raises(ConfigError, match=r"192\.0\.2\.1.* is of no address in listen: 127"):
-        listeners_of([strange], [PLAIN, SECURED], {SECURED: tls})
-    assert listeners_of([strange], [PLAIN], {})[0].tls is None
+        listeners_of([strange], [PLAIN, SECURED], {SECURED: tls}, {})
+    assert listeners_of([strange], [PLAIN], {}, {})[0].tls is None
+
+
+def test_what_is_redirected_is_found_by_address_too() -> None:
+    sockets = [bound(("127.0.0.1", 3128)), bound(("::1", 3129, 0, 0)), bound(("127.0.0.1", 3130))]
+    addresses = [PLAIN, "[::1]:3129", "127.0.0.1:3130"]
+    schemes = {"[::1]:3129": "http", "127.0.0.1:3130": "https"}
+    for found in permutations(sockets):
+        told = {
+            id(listener.sock): listener.redirected
+            for listener in listeners_of(found, addresses, {}, schemes)
+        }
+        assert [told[id(one.sock)] for one in sockets] == ["", "http", "https"]
+    with pytest.raises(ConfigError, match="of no address"):
+        listeners_of([bound(("192.0.2.1", 3129))], addresses, {}, schemes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from pyproxycache.front.requests.interim import InterimHeads
 from pyproxycache.messages import Head, Headers
+from pyproxycache.net.stream import wait_on
 
 HINT = Head(103, "Early Hints", Headers([("Link", "</a>")]))
 SENT = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
@@ -34,8 +36,10 @@ class Ours:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self.fileno = sock.fileno
         self.sendall = sock.sendall
+
+    def has_room(self) -> bool:
+        return wait_on(self._sock.fileno(), select.POLLOUT, 0.0)
 
     def half_close(self) -> None:
         self._sock.shutdown(socket.SHUT_WR)

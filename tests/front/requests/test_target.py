@@ -2,17 +2,19 @@
 
 import pytest
 
-from pyproxycache.errors import BadRequest, NotImplementedHere, ProxyError
+from pyproxycache.errors import BadRequest, Misdirected, NotImplementedHere, ProxyError
 from pyproxycache.front.requests.target import (
     Local,
     Wanted,
     Way,
     decoded_url,
     locate,
+    locate_instead,
+    locate_redirected,
     quoted_url,
     tunnel_end,
 )
-from pyproxycache.messages import Authority
+from pyproxycache.messages import Authority, Url
 from pyproxycache.rules.urls import parse_url
 
 
@@ -143,6 +145,49 @@ def test_not_below_the_upstream(target: str) -> None:
         locate(target, parse_url("http://h/base/"))
 
 
+HERE = parse_url("https://name.example/")
+ELSEWHERE = parse_url("https://[2001:db8::1]:8443/")
+
+
+@pytest.mark.parametrize(
+    ("origin", "target", "host", "url"),
+    [
+        (HERE, "/a?b", "name.example", "https://name.example/a?b"),
+        (HERE, "/a", "NAME.Example.:443", "https://name.example/a"),
+        (HERE, "/a#b", "", "https://name.example/a"),
+        (HERE, "*", "name.example", "https://name.example*"),
+        (HERE, "//other.example/a", "name.example", "https://name.example//other.example/a"),
+        (HERE, "/http://other.example/", "name.example", "https://name.example/http://other.example/"),
+        (HERE, "https://name.example/a", "name.example", "https://name.example/a"),
+        (HERE, "HTTPS://name.example:443", "", "https://name.example/"),
+        (ELSEWHERE, "/", "[2001:DB8:0::1]:8443", "https://[2001:db8::1]:8443/"),
+        (ELSEWHERE, "/", "[2001:db8::1]", "https://[2001:db8::1]:8443/"),
+    ],
+)
+def test_of_the_origin_that_the_cache_stands_in_for(origin: Url, target: str, host: str, url: str) -> None:
+    found = locate_instead(target, host, origin)
+    assert (str(found.url), found.way) == (url, Way.INSTEAD)
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "error"),
+    [
+        ("/", "other.example", Misdirected),
+        ("/", "name.example:80", Misdirected),
+        ("http://name.example/", "name.example", Misdirected),
+        ("https://other.example/", "name.example", Misdirected),
+        ("https://name.example:444/", "name.example", Misdirected),
+        ("ftp://name.example/", "name.example", BadRequest),
+        ("a", "name.example", BadRequest),
+        ("/", "name.example:0", BadRequest),
+        ("/", "a b", BadRequest),
+    ],
+)
+def test_of_another_origin(target: str, host: str, error: type[ProxyError]) -> None:
+    with pytest.raises(error):
+        locate_instead(target, host, HERE)
+
+
 def test_forms_of_a_url() -> None:
     assert str(decoded_url("http%3A%2F%2Fh%2Fa%20b", "?c").url) == "http://h/a%20b?c"
     assert str(quoted_url("http://h/a b|\xc3\xa9%20+").url) == "http://h/a%20b%7C%C3%A9%20+"
@@ -177,3 +222,40 @@ def test_the_end_of_a_tunnel(target: str, host: str, port: int) -> None:
 def test_what_is_no_end_of_a_tunnel(target: str) -> None:
     with pytest.raises(BadRequest, match="host and a port"):
         tunnel_end(target)
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "url"),
+    [
+        ("/p?q", "Name.example", "http://name.example:8080/p?q"),
+        ("/p", "name.example:8080", "http://name.example:8080/p"),
+        ("/p", "name.example:81", "http://name.example:81/p"),
+        ("/p", "name.example:80", "http://name.example/p"),
+        ("/p", "[2001:DB8::1]", "http://[2001:db8::1]:8080/p"),
+        ("/p", "", "http://192.0.2.1:8080/p"),
+        ("/http://other.example/p", "name.example", "http://name.example:8080/http://other.example/p"),
+        ("/p#part", "name.example", "http://name.example:8080/p"),
+        ("*", "name.example", "http://name.example:8080*"),
+        ("http://name.example:8080/p", "other.example", "http://name.example:8080/p"),
+        ("HTTP://name.example", "", "http://name.example/"),
+    ],
+)
+def test_what_is_wanted_of_where_the_connection_was_made_to(target: str, host: str, url: str) -> None:
+    found = locate_redirected(target, host, Authority("192.0.2.1", 8080))
+    assert (str(found.url), found.way) == (url, Way.INSTEAD)
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "error"),
+    [
+        ("https://name.example/", "name.example", Misdirected),
+        ("ftp://name.example/", "name.example", BadRequest),
+        ("name.example:443", "name.example", BadRequest),
+        ("/", "name.example:0", BadRequest),
+        ("/", "a b", BadRequest),
+        ("http:///", "name.example", BadRequest),
+    ],
+)
+def test_what_no_redirected_connection_is_for(target: str, host: str, error: type[ProxyError]) -> None:
+    with pytest.raises(error):
+        locate_redirected(target, host, Authority("192.0.2.1", 80))

@@ -134,7 +134,7 @@ def test_folders_that_somebody_removed_are_empty_until_the_next_body_makes_them(
     grown(cache, "1").discard()
     for name in ("partial", "blobs"):
         shutil.rmtree(cache.path / name, ignore_errors=True)
-    assert cache.blobs.arriving_bytes() == 0
+    assert cache.blobs.arriving() == (0, 0)
     assert list(cache.blobs.partial_tokens()) == []
     assert list(cache.blobs.digests()) == []
     file = grown(cache, "2")

@@ -8,6 +8,7 @@ import pytest
 from cachedir import URL, CacheDir, asking, entry
 
 from pyproxycache.messages import Entry
+from pyproxycache.store.index.pins import Pins
 from pyproxycache.store.upkeep.recovery import Recovery
 
 # Few rows however many entries there are; and the table that is read from its beginning, to be emptied.
@@ -46,6 +47,10 @@ OPERATIONS: dict[str, Callable[[CacheDir, Entry], object]] = {
     "show": lambda cache, stored: cache.listing.accesses(stored.key),
     "list": lambda cache, stored: list(cache.listing.urls("*")),
     "list entries": lambda cache, stored: list(cache.listing.walk("*")),
+    "pin": lambda cache, stored: Pins(cache.database).pin([stored.key], 1.0),
+    "unpin": lambda cache, stored: Pins(cache.database).unpin([stored.key]),
+    "pin by pattern": lambda cache, stored: Pins(cache.database).pin_matching("*", 1.0),
+    "unpin by pattern": lambda cache, stored: Pins(cache.database).unpin_matching("*"),
     "list blobs": lambda cache, stored: list(cache.blob_rows.blobs()),
     "usage": lambda cache, stored: (cache.index.usage(), cache.index.counters()),
 }

@@ -14,7 +14,7 @@ from pyproxycache.options import StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.bodies.blobs import Damaged
 from pyproxycache.store.upkeep.fsck import Problem
-from pyproxycache.store.upkeep.watch import StoreWatch
+from pyproxycache.store.upkeep.store_watch import StoreWatch
 from pyproxycache.wiring.stored import mend_store, open_store
 
 

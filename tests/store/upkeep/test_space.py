@@ -50,7 +50,7 @@ def test_who_reads_the_index_without_end_does_not_fill_the_disk_with_its_log(tmp
     def store_while_admitted(limit: int) -> int:
         for number in range(limit):
             try:
-                assert space.admits(KB)
+                assert space.why_not_admitted(KB) is None
             except StoreError as error:
                 return number if "without end" in str(error) else -1
             cache.put(f"http://origin.example/{number}", os.urandom(KB))
@@ -152,15 +152,15 @@ def test_a_collector_that_does_not_get_on_holds_up_nobody(cache: CacheDir) -> No
 
 
 @pytest.mark.parametrize(
-    ("size", "max_object", "admitted"),
-    [(90, None, True), (91, None, False), (50, 50, True), (51, 50, False)],
+    ("size", "max_object", "why_not"),
+    [(90, None, None), (91, None, "size"), (50, 50, None), (51, 50, "size")],
 )
 def test_how_large_an_object_may_be(
-    cache: CacheDir, size: int, max_object: int | None, admitted: bool
+    cache: CacheDir, size: int, max_object: int | None, why_not: str | None
 ) -> None:
     share = None if max_object is None else Share(size=max_object)
     options = StoreOptions(path=cache.path, max_size=100, max_object=share, reserve=Share())
-    assert cache.space_by(options).admits(size) is admitted
+    assert cache.space_by(options).why_not_admitted(size) == why_not
 
 
 def test_the_disks_reserve_is_kept(cache: CacheDir) -> None:
@@ -169,7 +169,7 @@ def test_the_disks_reserve_is_kept(cache: CacheDir) -> None:
     options = StoreOptions(path=cache.path, max_size=None, reserve=Share(size=disk))
     space = cache.space_by(options)
     assert space.needs_collecting()
-    assert not space.admits(1)
+    assert space.why_not_admitted(1) == "size"
     assert cache.keys() == ["http://origin.example/a"]  # nothing goes for what would not fit then either
     space.collect()
     assert cache.keys() == []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import ssl
 import threading
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -38,7 +40,7 @@ class TestTls:
     def test_anyone_else_gets_no_request(self, certificate: Certificate, host: str, known: bool) -> None:
         with Scripted([OK], tls=certificate.server()) as origin:
             client = upstream(ca_file=certificate.certificate if known else None)
-            with pytest.raises(UpstreamUnreachable, match="certificate verify failed"):
+            with pytest.raises(UpstreamUnreachable, match=r"nobody vouches for|is for 127"):
                 client.send(get(origin.url(host=host)), Facts())
             assert origin.heads == []
 
@@ -162,6 +164,13 @@ class TestParent:
             assert fetch(client, get(origin.url(host=host))) == b"right"
             assert (parent.accepted, origin.accepted) == ((0, 1) if direct else (1, 0))
 
+    def test_a_final_dot_changes_no_exception(self) -> None:
+        with Scripted() as parent:
+            client = upstream(parent=through(parent.port, ".invalid"))
+            with pytest.raises(UpstreamUnreachable, match="does not resolve"):
+                client.send(get(Url("http", "name.invalid.", 80, "/")), Facts())
+            assert parent.accepted == 0
+
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "::1"])
     def test_an_address_behind_it_is_judged_each_time(self, host: str) -> None:
         def admit(client: str, address: str, _port: int) -> None:
@@ -243,3 +252,70 @@ def test_the_first_address_that_answers_is_taken(monkeypatch: pytest.MonkeyPatch
         exchange = upstream(admit=admit).send(get(origin.url(host="many.invalid")), Facts())
         assert (exchange.peer, b"".join(exchange)) == ("127.0.0.1", b"right")
         assert judged == addresses
+
+
+class TestDestinations:
+    """Requests that go to a given address, whatever their host resolves to."""
+
+    def test_the_host_is_not_looked_up_and_is_named_all_the_same(self, tls: ssl.SSLContext | None) -> None:
+        with Scripted([OK, OK], tls=tls) as origin:
+            client = upstream(tls_verify=False)
+            url = Url("https" if tls else "http", "no-such.invalid", 8080, "/a")
+            request = replace(get(url), destination=Authority("127.0.0.1", origin.port))
+            assert [fetch(client, request) for _ in range(2)] == [b"right"] * 2
+            assert [b"Host: no-such.invalid:8080" in head for head in origin.heads] == [True] * 2
+            assert origin.accepted == 1
+
+    def test_connections_are_kept_for_one_host_at_one_address(self) -> None:
+        with Scripted(*([OK] for _ in range(4))) as origin, Scripted([OK]) as other:
+            client = upstream()
+            for url in (Url("http", host, origin.port, "/a") for host in ("a.test", "b.test", "127.0.0.1")):
+                fetch(client, replace(get(url), destination=Authority("127.0.0.1", origin.port)))
+            fetch(client, get(origin.url()))
+            moved = Authority("127.0.0.1", other.port)
+            fetch(client, replace(get(Url("http", "a.test", origin.port, "/a")), destination=moved))
+            assert (origin.accepted, other.accepted) == (4, 1)
+
+    def test_the_name_is_verified_and_not_the_address(self, certificate: Certificate) -> None:
+        with Scripted([OK], tls=certificate.server()) as origin:
+            client = upstream(ca_file=certificate.certificate)
+            request = get(Url("https", "localhost", 443, "/a"))
+            with pytest.raises(UpstreamUnreachable, match="localhost"):
+                fetch(client, replace(request, destination=Authority("127.0.0.1", origin.port)))
+            assert origin.heads == []
+
+    def test_the_address_is_judged(self) -> None:
+        judged: list[tuple[str, int]] = []
+
+        def admit(_client: str, address: str, port: int) -> None:
+            judged.append((address, port))
+            raise Forbidden("no")
+
+        with pytest.raises(Forbidden):
+            fetch(
+                upstream(admit=admit),
+                replace(get(url_of("a.test")), destination=Authority("192.0.2.1", 81)),
+            )
+        assert judged == [("192.0.2.1", 81)]
+
+    @pytest.mark.parametrize("host", ["a.test", "b.example.org"])
+    def test_a_parent_is_asked_for_a_tunnel_there(self, host: str) -> None:
+        def answer(connection: socket.socket) -> None:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            heads.append(read_head(connection))
+            connection.sendall(OK)
+
+        heads: list[bytes] = []
+        with Scripted([answer]) as parent, Scripted([OK]) as origin:
+            options = ParentOptions(url=parent.url("/"), exceptions=(".example.org",))
+            end = Authority("127.0.0.1", origin.port)
+            assert fetch(upstream(parent=options), replace(get(url_of(host)), destination=end)) == b"right"
+            if host == "a.test":
+                assert parent.heads[0].startswith(f"CONNECT {end} ".encode())
+                assert heads[0].startswith(b"GET /a HTTP/1.1\r\nHost: a.test\r\n")
+            else:
+                assert (parent.heads, len(origin.heads)) == ([], 1)
+
+
+def url_of(host: str) -> Url:
+    return Url("http", host, 80, "/a")

@@ -1,0 +1,1 @@
+"""Package mirrors beside their peers: `tests/bench/bench_mirrors.py`."""
