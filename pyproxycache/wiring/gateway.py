@@ -15,6 +15,7 @@ from pyproxycache.front.gateway.gateway import Gateway, RouteParts, unsent
 from pyproxycache.front.gateway.introspecting import Introspecting
 from pyproxycache.front.gateway.limiting import Limiting
 from pyproxycache.front.gateway.pooled_answers import PooledAnswers
+from pyproxycache.front.gateway.readmitting import Readmitting
 from pyproxycache.front.gateway.refreshed_route import RefreshedRoute
 from pyproxycache.front.gateway.route_refresher import RouteRefresher
 from pyproxycache.front.handlers.cached import CachedAnswers
@@ -75,6 +76,7 @@ def build_gateway(
             Purge(realm, purgers, engine),
             shown,
             gates,
+            _readmitting(config, route, routes, counters, tokens),
             set_by_gates,
             _secret_parameters(route),
             around,
@@ -134,6 +136,24 @@ def _gates(
         for some in (first, [one for one in limits if one not in first])
     )
     return (*before, *checks, *behind)
+
+
+def _readmitting(
+    config: Config,
+    route: Route,
+    routes: Sequence[Route],
+    counters: SharedCounters | None,
+    tokens: TokenGates,
+) -> Readmitting | None:
+    """What decides in the place of the route's gates; None if these have to look at each request."""
+    introspect = route.options.introspect
+    if introspect is not None and not introspect.remember:
+        return None
+    limits = [] if counters is None else limits_of(route, routes)
+    return Readmitting(
+        None if introspect is None else tokens.gate(introspect, key_of(route)),
+        None if counters is None or not limits else build_limit_gate(config, limits, counters),
+    )
 
 
 def _set_by_gates(routes: Sequence[Route]) -> frozenset[str]:

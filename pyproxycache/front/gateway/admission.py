@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pyproxycache.errors import ProxyError
 from pyproxycache.facts import Facts
 from pyproxycache.front.requests.raw_request import RawRequest
-from pyproxycache.messages import Headers, Readmission, Response, Url
+from pyproxycache.messages import Headers, Response, Url
 from pyproxycache.steps import Steps
 
 
@@ -23,7 +23,7 @@ class Visitor:
 
     received: RawRequest
     headers: Headers
-    token: dict[str, Any]
+    token: Mapping[str, Any]
     url: Url
     is_repeated: bool = False
 
@@ -41,10 +41,6 @@ class RouteGate(Protocol):
 
     def admit(self, visitor: Visitor, facts: Facts) -> Steps[Admitted | Response]:
         """The visitor that is let in, or the answer that refuses it; raises ProxyError."""
-
-    def readmission(self) -> Readmission | None:
-        """What decides of requests that memory can answer, without waiting; None: memory answers none."""
-        return None
 
 
 def let_in(gates: Sequence[RouteGate], visitor: Visitor, facts: Facts) -> Steps[Admitted | Response]:

@@ -11,6 +11,7 @@ from pyproxycache.facts import Attempted, Came, Facts, Located, ServedAs
 from pyproxycache.front.around.surroundings import NOTHING, Surroundings, Visit
 from pyproxycache.front.gateway.admission import RouteGate, Visitor, let_in, telling, with_fields
 from pyproxycache.front.gateway.announcing import Announcing
+from pyproxycache.front.gateway.readmitting import Readmitting
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered, Handler
 from pyproxycache.front.handlers.upgrade import wanted_protocols
@@ -18,7 +19,7 @@ from pyproxycache.front.requests.raw_request import Present, RawRequest, Served
 from pyproxycache.front.requests.target import Local, Wanted, Way
 from pyproxycache.gates.introspection.passed_on import without_alike
 from pyproxycache.gates.introspection.token_places import without_parameters
-from pyproxycache.messages import Head, Headers, Readmission, Response, Url
+from pyproxycache.messages import Head, Headers, Response, Url
 from pyproxycache.outcome import Result
 from pyproxycache.route_options.caching import RouteCacheOptions
 from pyproxycache.routing.route_table import Route, RouteTable, named_host
@@ -32,6 +33,7 @@ _OF_CLIENTS = ("Cache-Control", "Pragma")
 class RouteParts:
     """What answers the requests for one route: `gates` in their order, then the engine or an upgrade.
 
+    `readmitting` decides in their place of requests that memory can answer; None: it answers none.
     `purge` removes what is stored of a URL. `set_by_gates` are the fields that gates alone may set: those
     of clients are removed. `secret` are parameters of queries that no log has. `shown` gives, for a URL,
     what makes the heads of its answers for clients. `watch` makes what is told of what is to
@@ -43,6 +45,7 @@ class RouteParts:
     purge: Handler[Wanted]
     shown: Callable[[Url], Present]
     gates: Sequence[RouteGate] = ()
+    readmitting: Readmitting | None = None
     set_by_gates: frozenset[str] = frozenset()
     secret: frozenset[str] = frozenset()
     around: Surroundings = NOTHING
@@ -110,21 +113,20 @@ class Gateway:
             raise telling(error, fields) from error
         if not parts.gates:
             return answered
-        response, readmission = answered.response, _readmission(parts.gates)
-        if response.reuse_terms is not None:
-            terms = replace(response.reuse_terms, readmission=readmission) if readmission else None
-            response = replace(response, reuse_terms=terms)
+        response = answered.response
+        if (terms := response.reuse_terms) is not None:
+            readmitting = parts.readmitting
+            if readmitting is None:
+                response = replace(response, reuse_terms=None)
+            else:
+                terms = replace(terms, readmission=readmitting.of(admitted.visitor))
+                response = replace(response, reuse_terms=terms)
         return replace(answered, response=response, present=_with(fields, answered.present))
 
 
 def unsent(options: RouteCacheOptions) -> tuple[str, ...]:
     """The fields of clients that do not go on: how fresh answers are is the operator's to say."""
     return () if options.ttl is None else _OF_CLIENTS
-
-
-def _readmission(gates: Sequence[RouteGate]) -> Readmission | None:
-    """What decides of requests that memory can answer, where there is one gate that can do so."""
-    return gates[0].readmission() if len(gates) == 1 else None
 
 
 def _target(local: Local) -> str:

@@ -26,4 +26,4 @@ class Introspecting(RouteGate):
         if isinstance(found, RefusedRequest):
             raise found.error
         request = found.request
-        return Admitted(replace(visitor, headers=request.headers, url=request.url, token=dict(found.body)))
+        return Admitted(replace(visitor, headers=request.headers, url=request.url, token=found.body))

@@ -104,8 +104,8 @@ class EndpointCheck:
 
     def findings(self, token: str) -> Steps[TokenFindings]:
         """What the endpoint says of the token; raises TokenCheckFailed if it says nothing."""
-        digest = hashlib.blake2b(token.encode(), digest_size=32, key=self._key).digest()
-        known = None if self._remembered is None else self._remembered.find(digest)
+        digest = self._digest(token)
+        known = self._known(digest)
         if known is not None:
             return known
         request = self._question.of(token)
@@ -114,6 +114,16 @@ class EndpointCheck:
                 digest, request.url.authority, lambda: self._asked(request, digest)
             )
         )
+
+    def remembered(self, token: str) -> TokenFindings | None:
+        """What the endpoint has said of a valid token, for as long as that counts."""
+        return self._known(self._digest(token))
+
+    def _digest(self, token: str) -> bytes:
+        return hashlib.blake2b(token.encode(), digest_size=32, key=self._key).digest()
+
+    def _known(self, digest: bytes) -> TokenFindings | None:
+        return None if self._remembered is None else self._remembered.find(digest)
 
     def _asked(self, request: Request, digest: bytes) -> TokenFindings:
         status, content = answer_of(self._send, request, self._seconds)

@@ -29,6 +29,9 @@ class TokenCheck(Protocol):
     def findings(self, token: str) -> Steps[TokenFindings]:
         """What is found out of the token; raises TokenCheckFailed if that is not possible."""
 
+    def remembered(self, token: str) -> TokenFindings | None:
+        """What was found out of a valid token a short while ago, and still counts; None if nothing does."""
+
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRequest:

@@ -15,7 +15,7 @@ from pyproxycache.gates.introspection.token_places import (
     token_of,
     without_tokens,
 )
-from pyproxycache.messages import Request
+from pyproxycache.messages import Headers, Request
 from pyproxycache.route_options.introspection import IntrospectOptions
 from pyproxycache.steps import Steps
 
@@ -32,7 +32,7 @@ class TokenGate:
     def checked(self, request: Request) -> Steps[AdmittedRequest | RefusedRequest]:
         """The request as it goes on, or why it does not."""
         try:
-            token = token_of(request, self._options.token)
+            token = token_of(request.headers, request.url.query, self._options.token)
         except SeveralTokens:
             return RefusedRequest(self._refusals.several_tokens())
         if token is None:
@@ -49,6 +49,15 @@ class TokenGate:
             return self._admitted(request, found.body)
         except TokenCheckFailed as error:
             return RefusedRequest(error)
+
+    def remembered(self, headers: Headers, query: str | None) -> Mapping[str, Any] | None:
+        """The body of a request's token, if it is remembered as a valid one; waits for nothing."""
+        try:
+            token = token_of(headers, query, self._options.token)
+        except SeveralTokens:
+            return None
+        found = None if token is None or not is_token(token) else self._check.remembered(token)
+        return None if found is None else found.body
 
     def _admitted(self, request: Request, body: Mapping[str, Any]) -> AdmittedRequest:
         if not self._options.forward_token:

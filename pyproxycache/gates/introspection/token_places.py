@@ -24,13 +24,13 @@ def is_token(text: str) -> bool:
     return _SENDABLE.fullmatch(text) is not None
 
 
-def token_of(request: Request, places: Iterable[TokenPlace]) -> str | None:
-    """The token in the first of the places that has one, whatever it is made of; None if there is none.
+def token_of(headers: Headers, query: str | None, places: Iterable[TokenPlace]) -> str | None:
+    """The token in the first place of a request that has one, whatever it is made of; None without one.
 
     Raises SeveralTokens.
     """
     for place in places:
-        found = set(filter(None, _tokens(request, place)))
+        found = set(filter(None, _tokens(headers, query, place)))
         if len(found) > 1:
             raise SeveralTokens
         if found:
@@ -52,15 +52,15 @@ def without_tokens(request: Request, places: Iterable[TokenPlace]) -> Request:
     return request
 
 
-def _tokens(request: Request, place: TokenPlace) -> Iterator[str]:
+def _tokens(headers: Headers, query: str | None, place: TokenPlace) -> Iterator[str]:
     if place.kind == "query":
-        query = request.url.query or ""
-        yield from (value for name, value in map(_parameter, query.split("&")) if name == place.name)
+        pairs = (query or "").split("&")
+        yield from (value for name, value in map(_parameter, pairs) if name == place.name)
     elif place.kind == "cookie":
-        for line in request.headers.lines("cookie"):
+        for line in headers.lines("cookie"):
             yield from (value for name, value in map(_cookie, line.split(";")) if name == place.name)
     else:
-        lines = request.headers.lines(place.name)
+        lines = headers.lines(place.name)
         yield from (_behind_bearer(line) for line in lines) if place == BEARER else map(str.strip, lines)
 
 

@@ -45,6 +45,9 @@ class JwtCheck:
         why = self._rules.why_invalid(signed.claims, self._wall())
         return TokenFindings(signed.claims, end_of(signed.claims), why)
 
+    def remembered(self, _token: str) -> None:
+        """Nothing: tokens are verified each time."""
+
     def _why_not_looked_at(self, signed: SignedToken | None) -> str:
         """Why no keys are needed for the token, whoever signed it; "" if they are."""
         if signed is None or signed.algorithm not in self._algorithms:

@@ -79,14 +79,8 @@ class LimitGate:
     ) -> None:
         assert len(limits) <= MOST_LIMITS, "the configuration was checked"
         self._limits = [_Limit(limit, client_behind) for limit in limits]
-        self._needs_token = any(by.kind == "token" for limit in limits for by in limit.by)
         self._counters = counters
         self._secret = secret
-
-    @property
-    def needs_token(self) -> bool:
-        """Whether it counts by what introspection has found of a request's token."""
-        return self._needs_token
 
     def check(self, request: LimitedRequest) -> WithinLimits | OverLimit:
         """Count the request, unless a limit refuses it.

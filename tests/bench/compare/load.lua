@@ -1,5 +1,5 @@
--- wrk's requests, after the first argument: plain; agents: 1,000 user agents in turn; misses: a URL of its own
--- for each, below the URL. What came of it goes out as one line of JSON.
+-- wrk's requests, after the first argument: plain; agents: 1,000 user agents in turn; tokens: 1,000 of
+-- them, behind that of the option -H; misses: a URL of its own for each, below the URL. What came of it goes out as one line of JSON.
 
 local AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:%d.0) Gecko/20100101 Bench/%d.%d"
 
@@ -9,6 +9,16 @@ function init(args)
     local requests = {}
     for number = 0, 999 do
       wrk.headers["User-Agent"] = AGENT:format(number, number, number * 7919 % 1000)
+      requests[number] = wrk.format()
+    end
+    request = function()
+      count = count + 1
+      return requests[count % 1000]
+    end
+  elseif args[1] == "tokens" then
+    local requests, token = {}, wrk.headers["Authorization"]
+    for number = 0, 999 do
+      wrk.headers["Authorization"] = ("%s-%03d"):format(token, number)
       requests[number] = wrk.format()
     end
     request = function()

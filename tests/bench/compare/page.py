@@ -23,6 +23,7 @@ PARTS = {
     8: "Memory",
     9: "In TLS",
     10: "Intercepted",
+    11: "A route with tokens and limits",
 }
 SHARES = (BUSY, LOAD)
 """Units in which a ratio says nothing."""

@@ -112,6 +112,7 @@ SLOWED, SLOWED_PACED = "p99 with slow readers / without", "the same at 2,000 req
 IN_TLS, INTERCEPTED = "{} hits in TLS", "1 KB hits, intercepted"
 FULL, RESUMED = "1 KB hits, each with a full handshake", "1 KB hits, each with a resumed session"
 MINTS = "handshakes with new hosts"
+GUARDED = "1 KB hits, {}"
 IDLE_IN_TLS, EACH = "1,000 idle connections", "KB each"
 
 AIMS = (
@@ -140,6 +141,8 @@ AIMS = (
     Aim(9, RESUMED, CPU, "at most", 2.0, "nginx"),
     Aim(10, INTERCEPTED, RATE, "at least", 10.0, "mitmproxy"),
     Aim(10, MINTS, CPU, "at most", 2000.0),
+    Aim(11, GUARDED.format("one token"), RATE, "at least", 1.0, "nginx"),
+    Aim(11, GUARDED.format("1,000 tokens in turn"), RATE, "at least", 1.0, "nginx"),
 )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from harness import clean_environment
 from origin import OriginProcess
 
-from compare import parts, secure_parts
+from compare import guarded, parts, secure_parts
 from compare.parts import Bench, Note
 from compare.processes import last_line
 from compare.readers import Readers
@@ -33,14 +33,15 @@ STEADY: dict[int, Callable[[Bench, Server, Note], None]] = {
 """What is measured with the fast origin, in this order: what is hard to recover from is last."""
 LOGGED = {1, 2, 3, 6}
 """What is measured with access logs as well."""
-SECURE: dict[int, Callable[[Bench, Any, Note], None]] = {
+APART: dict[int, Callable[[Bench, Any, Note], None]] = {
     9: secure_parts.listener,
     10: secure_parts.intercepted,
+    11: guarded.hits,
 }
-"""What is measured in TLS, each with servers that are set up for it alone."""
-KINDS: Mapping[int, Mapping[str, type[Server]]] = {9: IN_TLS, 10: INTERCEPTING}
+"""What is measured with servers that are set up for it alone: two in TLS, and a gateway."""
+KINDS: Mapping[int, Mapping[str, type[Server]]] = {9: IN_TLS, 10: INTERCEPTING, 11: guarded.GUARDED}
 """The servers of a part, where they are others than those in plain HTTP."""
-ALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+ALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
 TRIES = 2
 """Failures after which a server is not asked for a part again."""
 UNABLE = (OSError, RuntimeError, ValueError, TimeoutError, subprocess.SubprocessError)
@@ -78,9 +79,9 @@ class Rounds:
                         _tell(f"round {number} of {self.plan.rounds}: {ALL_SERVERS[name].title}, log {log}")
                         self._steady(bench, name, log)
                     self._stampede(bench, name)
-                    for part in SECURE:
+                    for part in APART:
                         if self._due(part, name, "off"):
-                            self._try(bench, name, "off", [part], SECURE)
+                            self._try(bench, name, "off", [part], APART)
         if 7 in self.plan.parts and INDEX.exists():
             _tell("the index")
             self.measure_index()

@@ -146,11 +146,15 @@ class Nginx(Server):
 
     def prepare(self) -> None:
         log = f"access_log {self.folder}/access.log combined buffer=64k flush=1s;" if self.log else ""
-        self.configure("nginx.conf", ACCESS_LOG=log or "access_log off;", **self.tls())
+        self.configure("nginx.conf", ACCESS_LOG=log or "access_log off;", **self.tls(), **self.gates())
 
     def tls(self) -> dict[str, object]:
         """What its listener speaks, and by which certificate."""
         return {"SSL": "", "CERTIFICATE": ""}
+
+    def gates(self) -> dict[str, object]:
+        """What lets requests in."""
+        return {"ZONES": "", "TOKEN_CHECK": "", "GATES": ""}
 
     def command(self) -> list[str]:
         return ["nginx", "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]

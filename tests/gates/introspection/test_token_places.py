@@ -52,13 +52,13 @@ def request(*fields: tuple[str, str], target: str = "/a") -> Request:
     ],
 )
 def test_the_token_is_the_first_that_is_in_a_place(asked: Request, token: str | None) -> None:
-    assert token_of(asked, EVERY) == token
+    assert token_of(asked.headers, asked.url.query, EVERY) == token
 
 
 def test_only_the_places_that_are_named_count() -> None:
     asked = request(("Authorization", "Bearer abc"), ("Cookie", "session=other"))
-    assert token_of(asked, (COOKIE, BEARER)) == "other"
-    assert token_of(asked, (QUERY,)) is None
+    assert token_of(asked.headers, asked.url.query, (COOKIE, BEARER)) == "other"
+    assert token_of(asked.headers, asked.url.query, (QUERY,)) is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_only_the_places_that_are_named_count() -> None:
 )
 def test_several_tokens_in_one_place_are_none_to_rely_on(asked: Request) -> None:
     with pytest.raises(SeveralTokens):
-        token_of(asked, EVERY)
+        token_of(asked.headers, asked.url.query, EVERY)
 
 
 @pytest.mark.parametrize(
@@ -120,5 +120,5 @@ TARGETS = st.text("access_token=&%5F+ab", max_size=40).map(lambda query: f"/a?{q
 @given(st.lists(FIELDS, max_size=4), TARGETS)
 def test_nothing_that_can_be_read_as_a_token_is_left(fields: list[tuple[str, str]], target: str) -> None:
     left = without_tokens(request(*fields, target=target), EVERY)
-    assert token_of(left, EVERY) is None
+    assert token_of(left.headers, left.url.query, EVERY) is None
     assert without_tokens(left, EVERY) == left
