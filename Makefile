@@ -9,7 +9,7 @@ MITMPROXY ?= $(PEERS)/mitmproxy
 PROXPI ?= $(PEERS)/proxpi
 VERDACCIO ?= $(PEERS)/verdaccio
 
-.PHONY: serve install test lint check test-rabbitmq demo-gateway conformance split-tests fuzz-tls bench bench-stampede bench-wakeup bench-miss bench-segments bench-tunnel bench-tls bench-mints bench-limits bench-variants bench-mirrors bench-index bench-eviction limit-rounds soak clients clean
+.PHONY: serve install test lint check test-rabbitmq demo-gateway conformance split-tests explore fuzz-tls bench bench-stampede bench-wakeup bench-miss bench-segments bench-tunnel bench-tls bench-mints bench-limits bench-variants bench-mirrors bench-index bench-eviction limit-rounds soak clients clean
 
 serve: install
 	$(BIN)/pyproxycache serve $(ARGS)
@@ -86,6 +86,10 @@ conformance: $(VENV)/installed-test
 # For so many minutes (5), with other inputs each time: `make split-tests ARGS=60`.
 split-tests: $(VENV)/installed-test
 	$(BIN)/python tests/split_tests.py $(ARGS)
+
+# The tests that draw their inputs, with others each time, and more of them; `make check` has the same each time.
+explore: $(VENV)/installed-test
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m hypothesis --hypothesis-profile explore --timeout 900 $(ARGS)
 
 # So many mutated ClientHellos to a server (100000), others each time: `make fuzz-tls ARGS=1000`.
 fuzz-tls: $(VENV)/installed-test

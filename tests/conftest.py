@@ -20,8 +20,10 @@ for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         signal.signal(ignored, signal.SIG_DFL)
 
 # How long an example takes says what else the machine does.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# A check of one state of the project always tries the same inputs; `make explore` looks for others.
+settings.register_profile("check", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile("check")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from archives import tarred, zipped
 from harness import clean_environment
 from origin import Origin
 
@@ -32,27 +30,20 @@ def integrity(body: bytes) -> str:
 
 def wheel_of(name: str, version: str, text: str = "") -> bytes:
     """A wheel with one module of this text."""
-    packed, about = io.BytesIO(), f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(packed, "w") as archive:
-        for path, content in (
-            (f"{name}.py", text),
-            (f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"),
-            (f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
-            (f"{about}/RECORD", ""),
-        ):
-            archive.writestr(zipfile.ZipInfo(path), content)
-    return packed.getvalue()
+    about = f"{name}-{version}.dist-info"
+    return zipped(
+        {
+            f"{name}.py": text,
+            f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+            f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{about}/RECORD": "",
+        }
+    )
 
 
 def archive_of(name: str, version: str) -> bytes:
     """An archive as npm packs them."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        text = json.dumps({"name": name, "version": version}).encode()
-        member = tarfile.TarInfo("package/package.json")
-        member.size = len(text)
-        archive.addfile(member, io.BytesIO(text))
-    return packed.getvalue()
+    return tarred({"package/package.json": json.dumps({"name": name, "version": version}).encode()})
 
 
 class PackageShelf:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from archives import tarred, zipped
 from harness import Proxy, clean_environment
 from origin import Generated, Origin
 
@@ -76,12 +74,13 @@ def test_a_client_twice(origin: Origin, make_proxy: MakeProxy, tmp_path: Path, c
 def wheel(folder: Path) -> Path:
     """The smallest package that pip takes."""
     path = folder / "tiny-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("tiny.py", "")
-        archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-        tag = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        archive.writestr("tiny-1.0.dist-info/WHEEL", tag)
-        archive.writestr("tiny-1.0.dist-info/RECORD", "")
+    files = {
+        "tiny.py": "",
+        "tiny-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+        "tiny-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "tiny-1.0.dist-info/RECORD": "",
+    }
+    path.write_bytes(zipped(files))
     return path
 
 
@@ -105,11 +104,8 @@ def test_npm_by_prefix_twice(origin: Origin, proxy: Proxy, tmp_path: Path) -> No
     """npm asks for archives by prefix too, where it is told to replace the host that the metadata names."""
     npm = needs("npm")
     archive = tmp_path / "tiny.tgz"
-    with tarfile.open(archive, "w:gz") as packed:
-        text = b'{"name": "tiny", "version": "1.0.0"}'
-        member = tarfile.TarInfo("package/package.json")
-        member.size = len(text)
-        packed.addfile(member, io.BytesIO(text))
+    text = b'{"name": "tiny", "version": "1.0.0"}'
+    archive.write_bytes(tarred({"package/package.json": text}))
     path = "/tiny/-/tiny-1.0.0.tgz"
     version = {"name": "tiny", "version": "1.0.0", "dist": {"tarball": origin.url(path)}}
     document = {"name": "tiny", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import lzma
 import os
 import subprocess
-import tarfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from archives import tarred, zipped
 
 RELEASES = 40
 """That each index of pip and npm names; clients want the last one, and only that is there."""
@@ -172,11 +171,7 @@ def _wheel(label: str, content: bytes) -> bytes:
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     members[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in (*members, f"{info}/RECORD")).encode()
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
-        for name, body in members.items():
-            archive.writestr(name, body)
-    return made.getvalue()
+    return zipped(members)
 
 
 # --- npm ---------------------------------------------------------------------------------------------
@@ -224,13 +219,7 @@ def npm_project(names: Sequence[str], tree: Paths) -> dict[str, str]:
 
 def npm_archive(name: str, content: bytes) -> bytes:
     about = json.dumps({"name": name, "version": f"1.0.{RELEASES - 1}"}).encode()
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1) as archive:
-        for member, body in (("package/package.json", about), ("package/data.bin", content)):
-            entry = tarfile.TarInfo(member)
-            entry.size, entry.mode = len(body), 0o644
-            archive.addfile(entry, io.BytesIO(body))
-    return made.getvalue()
+    return tarred({"package/package.json": about, "package/data.bin": content})
 
 
 def integrity(content: bytes) -> str:

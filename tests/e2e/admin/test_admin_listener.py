@@ -347,6 +347,7 @@ def test_a_purge_is_never_a_get(admin: MakeAdmin, origin: Origin) -> None:
 
 def test_stacks_name_threads_and_show_no_values(admin: MakeAdmin) -> None:
     asked = admin()
+    assert asked.proxy.get("/").status  # so that its poller runs
     shown = asked.ask("GET /debug/stacks?secret-in-the-query").body.decode()
     assert "thread MainThread" in shown
     assert "thread admin" in shown

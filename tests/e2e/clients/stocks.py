@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import io
 import json
 import os
 import subprocess
-import tarfile
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
+from archives import tarred, zipped
 from origin import Asked, Generated, Origin, Resource
 
 FILE = Generated(1_000_000, seed=81)
@@ -56,41 +54,27 @@ fetch('/file').then(answer => answer.arrayBuffer()).then(hash).then(digest => {
 
 def put_wheels(origin: Origin) -> None:
     """A simple index (PEP 503) with one wheel."""
-    name, packed = "tiny-1.0-py3-none-any.whl", io.BytesIO()
+    name = "tiny-1.0-py3-none-any.whl"
     files = {
         "tiny.py": SOURCE.decode(),
         "tiny-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
         "tiny-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     lines = []
-    with zipfile.ZipFile(packed, "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-            lines.append(f"{path},sha256={digest},{len(text)}")
-        archive.writestr(
-            "tiny-1.0.dist-info/RECORD", "\n".join([*lines, "tiny-1.0.dist-info/RECORD,,", ""])
-        )
-    wheel = packed.getvalue()
+    for path, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        lines.append(f"{path},sha256={digest},{len(text)}")
+    record = "tiny-1.0.dist-info/RECORD"
+    wheel = zipped({**files, record: "\n".join([*lines, f"{record},,", ""])})
     page = f'<!DOCTYPE html><a href="../../wheels/{name}#sha256={sha256(wheel)}">{name}</a>'
     put(origin, "/simple/tiny/", page.encode(), headers=[("Content-Type", "text/html")])
     put(origin, f"/wheels/{name}", wheel, headers=[("Content-Type", "application/octet-stream")])
 
 
-def _tarball(files: Mapping[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), 0o644
-            archive.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
-
-
 def put_npm(origin: Origin, base: str) -> None:
     """A registry of npm's kind with one package."""
     manifest = {"name": "tiny", "version": "1.0.0", "main": "tiny.js"}
-    archive = _tarball({"package/package.json": json.dumps(manifest).encode(), "package/tiny.js": SOURCE})
+    archive = tarred({"package/package.json": json.dumps(manifest).encode(), "package/tiny.js": SOURCE})
     integrity = base64.b64encode(hashlib.sha512(archive).digest()).decode()
     path = "/tiny/-/tiny-1.0.0.tgz"
     dist = {
@@ -208,7 +192,7 @@ def _by_cgi(program: Path, repository: Path) -> Callable[[Asked], Resource]:
 def put_crates(origin: Origin, base: str) -> None:
     """A sparse registry of cargo's with one crate."""
     manifest = b'[package]\nname = "tiny"\nversion = "1.0.0"\nedition = "2021"\n'
-    crate = _tarball({"tiny-1.0.0/Cargo.toml": manifest, "tiny-1.0.0/src/lib.rs": b"// " + SOURCE})
+    crate = tarred({"tiny-1.0.0/Cargo.toml": manifest, "tiny-1.0.0/src/lib.rs": b"// " + SOURCE})
     place = {"dl": f"{base}/crates/{{crate}}/{{version}}/download"}
     entry = {
         "name": "tiny",
@@ -230,11 +214,7 @@ MODULE = {"example.test/tiny@v1.0.0/go.mod": GO_MOD, "example.test/tiny@v1.0.0/t
 
 def put_modules(origin: Origin) -> None:
     """A module proxy of Go's with one module."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for path, content in MODULE.items():
-            archive.writestr(path, content)
     info = json.dumps({"Version": "v1.0.0", "Time": "2024-01-01T00:00:00Z"})
-    for ending, content in (("info", info.encode()), ("mod", GO_MOD), ("zip", packed.getvalue())):
+    for ending, content in (("info", info.encode()), ("mod", GO_MOD), ("zip", zipped(MODULE))):
         put(origin, f"/go/example.test/tiny/@v/v1.0.0.{ending}", content)
     put(origin, "/go/example.test/tiny/@v/list", b"v1.0.0\n")

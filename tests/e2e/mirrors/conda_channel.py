@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from language_clients import packed
+from archives import tarred
 
 PACKAGE = "tiny-1.0-0.tar.bz2"
 
@@ -56,12 +56,12 @@ def package(text: bytes = b"tiny\n") -> bytes:
         "size_in_bytes": len(text),
     }
     paths = {"paths": [file], "paths_version": 1}
-    return packed(
+    return tarred(
         {
             "info/index.json": json.dumps(_RECORD).encode(),
             "info/paths.json": json.dumps(paths).encode(),
             "info/files": f"{name}\n".encode(),
             name: text,
         },
-        "w:bz2",
+        "bzip2",
     )

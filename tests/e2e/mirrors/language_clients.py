@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import os
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,17 +52,6 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-
-
-def packed(files: Mapping[str, bytes], mode: str = "w:gz") -> bytes:
-    """An archive of these files."""
-    archived = io.BytesIO()
-    with tarfile.open(fileobj=archived, mode=mode) as archive:  # type: ignore[call-overload]
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), 0o644
-            archive.addfile(member, io.BytesIO(content))
-    return archived.getvalue()
 
 
 def module_sum(files: Mapping[str, bytes]) -> str:

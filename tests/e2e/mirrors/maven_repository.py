@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from typing import Any
 
+from archives import zipped
 from language_clients import VALIDATED
 from origin import Origin
 
@@ -48,10 +47,7 @@ def pom(name: str, version: str, packaging: str, more: str = "", group: str = "o
 
 
 def jar(text: str) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("text"), text)
-    return packed.getvalue()
+    return zipped({"text": text})
 
 
 _PARENT = "<parent><groupId>org.test</groupId><artifactId>parent</artifactId><version>[1,2)</version>"

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from archives import tarred
 from harness import Proxy
-from language_clients import packed, put_validated, ran, require, sha256, words, write
+from language_clients import put_validated, ran, require, sha256, words, write
 from origin import Asked, Origin, Resource
 
 MakeProxy = Callable[..., Proxy]
@@ -63,7 +64,7 @@ def crate(name: str, version: str, needs: str = "") -> bytes:
         manifest += f'[dependencies]\n{needs} = "*"\n'
         source += f"pub use {needs}::NAME as NEEDED;\n"
     inside = {"Cargo.toml": manifest, "src/lib.rs": source}
-    return packed({f"{name}-{version}/{path}": text.encode() for path, text in inside.items()})
+    return tarred({f"{name}-{version}/{path}": text.encode() for path, text in inside.items()})
 
 
 def put_crate(origin: Origin, files: Origin, name: str, version: str, needs: str = "") -> str:

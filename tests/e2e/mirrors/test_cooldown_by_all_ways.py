@@ -15,10 +15,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from archives import tarred
 from certificates import Certificate
 from commands import run
 from harness import Proxy, Reply
-from language_clients import packed, put_validated, ran, require, sha256, words, write
+from language_clients import put_validated, ran, require, sha256, words, write
 from origin import Origin
 from package_shelf import npm, pip
 from python_clients import run_python
@@ -83,7 +84,7 @@ def conda_package(name: str, version: str) -> bytes:
     index = {"name": name, "version": version, "build": "0", "build_number": 0, "depends": []}
     about = {"info/index.json": json.dumps({**index, "noarch": "generic", "subdir": "noarch"}).encode()}
     about |= {"info/paths.json": b'{"paths": [], "paths_version": 1}', "info/files": b""}
-    return packed(about, "w:bz2")
+    return tarred(about, "bzip2")
 
 
 def put_conda(origin: Origin, name: str, ages: dict[str, float | None]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from archives import zipped
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from harness import Proxy
 from language_clients import module_sum, put_validated, ran, require, words, write
@@ -31,11 +32,7 @@ def cache(make_proxy: MakeProxy, origin: Origin) -> Proxy:
 
 
 def module(version: str, text: str = "package tiny\n") -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(zipfile.ZipInfo(f"{NAME}@{version}/go.mod"), f"module {NAME}\n")
-        archive.writestr(zipfile.ZipInfo(f"{NAME}@{version}/tiny.go"), text)
-    return packed.getvalue()
+    return zipped({f"{NAME}@{version}/go.mod": f"module {NAME}\n", f"{NAME}@{version}/tiny.go": text})
 
 
 def put_module(origin: Origin, version: str) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from archives import tarred, zipped
 from commands import DONE, PROBLEMS, call
 from harness import Proxy
-from language_clients import packed, put_validated, ran, require, sha256, words, write
+from language_clients import put_validated, ran, require, sha256, words, write
 from origin import Origin
 
 MakeProxy = Callable[..., Proxy]
@@ -26,7 +25,7 @@ ESCAPED = "example.test/%21tiny"
 def upstream() -> Iterator[Origin]:
     with Origin() as running:
         manifest = '[package]\nname = "tiny"\nversion = "1.0.0"\nedition = "2018"\n'
-        crate = packed({"tiny-1.0.0/Cargo.toml": manifest.encode(), "tiny-1.0.0/src/lib.rs": b""})
+        crate = tarred({"tiny-1.0.0/Cargo.toml": manifest.encode(), "tiny-1.0.0/src/lib.rs": b""})
         line = {
             "name": "tiny",
             "vers": "1.0.0",
@@ -38,12 +37,10 @@ def upstream() -> Iterator[Origin]:
         put_validated(running, "/rs/config.json", json.dumps({"dl": running.url("/crates")}).encode())
         put_validated(running, "/rs/ti/ny/tiny", json.dumps(line).encode() + b"\n")
         running.put("/crates/tiny/1.0.0/download", crate, etag='"c"')
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as opened:
-            opened.writestr(zipfile.ZipInfo(f"{MODULE}@v1.0.0/go.mod"), f"module {MODULE}\n")
-            opened.writestr(zipfile.ZipInfo(f"{MODULE}@v1.0.0/tiny.go"), "package tiny\n")
+        mod = f"module {MODULE}\n"
+        archive = zipped({f"{MODULE}@v1.0.0/go.mod": mod, f"{MODULE}@v1.0.0/tiny.go": "package tiny\n"})
         info = b'{"Version": "v1.0.0", "Time": "2024-01-01T00:00:00Z"}'
-        parts = {"info": info, "mod": f"module {MODULE}\n".encode(), "zip": archive.getvalue()}
+        parts = {"info": info, "mod": mod.encode(), "zip": archive}
         for ending, content in parts.items():
             put_validated(running, f"/go/{ESCAPED}/@v/v1.0.0.{ending}", content)
         yield running
