@@ -149,18 +149,27 @@ def test_what_the_units_call_their_documentation_is_installed_with_them() -> Non
         assert (ROOT / "docs" / Path(path).name).exists()
 
 
+def drawn_paths(drawing: str) -> Iterator[str]:
+    """The path of each line of the drawing, by its indentation."""
+    above: list[str] = []
+    for line in drawing.splitlines():
+        name = line.split()[0].rstrip("/")
+        depth = (len(line) - len(line.lstrip()) - 6) // 2
+        above[depth:] = [name]
+        yield "/".join(above)
+
+
 def test_the_house_is_as_drawn() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
-    drawn = text.partition("    pyproxycache/\n")[2].partition("\n\n")[0]
-    named = re.findall(r"^ +(\S+?)/?(?: {2,}|$)", drawn, re.MULTILINE)
+    drawn = sorted(drawn_paths(text.partition("    pyproxycache/\n")[2].partition("\n\n")[0]))
     package = ROOT / "pyproxycache"
-    there = {path.name for path in package.rglob("*") if path.suffix == ".py" or path.is_dir()}
-    assert [name for name in named if Path(name).name not in there] == []
-    # Of the commands the folder alone is drawn.
-    modules = {path.name for path in package.rglob("*.py") if path.parent.name != "cli"}
-    assert {name for name in modules if not name.startswith("__")} - set(named) == set()
-    rooms = {path.name for path in package.rglob("*") if path.is_dir() and path.name != "__pycache__"}
-    assert rooms - set(named) == set()
+    there = {
+        str(path.relative_to(package))
+        for path in package.rglob("*")
+        if not path.name.startswith("__") and (path.suffix == ".py" or path.is_dir())
+    }
+    # Of the commands the folder alone is drawn, and those that are folders.
+    assert drawn == sorted(path for path in there if not re.fullmatch(r"cli/[^/]+\.py", path))
 
 
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
@@ -223,9 +232,22 @@ def test_names_keep_to_the_glossary() -> None:
     assert wrong == []
 
 
+DECISIONS = ROOT / "docs" / "decisions"
+
+
 def test_decisions_are_numbered_without_gaps() -> None:
-    numbers = [page.name[:4] for page in sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+    numbers = [page.name[:4] for page in sorted(DECISIONS.glob("[0-9]*.md"))]
     assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
+def test_the_index_of_decisions_has_each_by_its_title() -> None:
+    listed = re.findall(
+        r"^- \[(\d{4})\]\((\S+)\): (.+)$", (DECISIONS / "README.md").read_text(), re.MULTILINE
+    )
+    assert listed == [
+        (page.name[:4], page.name, page.read_text().partition("\n")[0].removeprefix("# "))
+        for page in sorted(DECISIONS.glob("[0-9]*.md"))
+    ]
 
 
 def test_the_examples_are_found() -> None:
