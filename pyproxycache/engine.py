@@ -13,8 +13,9 @@ from pyproxycache.fetching.fetcher import Fetched, Fetcher
 from pyproxycache.fetching.forwarder import Forwarder
 from pyproxycache.fetching.refreshes.refresher import Refresher
 from pyproxycache.fetching.reuse_terms import reuse_terms_of
-from pyproxycache.messages import Entry, Request, Response
+from pyproxycache.messages import Entry, Request
 from pyproxycache.outcome import Forward, Result
+from pyproxycache.response import Response
 from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules import decide, decisions

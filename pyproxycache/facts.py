@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from pyproxycache.announced import Announced
 from pyproxycache.errors import Fault
-from pyproxycache.messages import Url
 from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.url import Url
 
 
 class Located(Struct, frozen=True):

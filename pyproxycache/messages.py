@@ -1,4 +1,4 @@
-"""HTTP messages and stored responses: the values that all other modules share."""
+"""Requests, heads and stored responses: the values that all other modules share."""
 
 from __future__ import annotations
 
@@ -6,25 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
-from pyproxycache.body import EMPTY, Body
 from pyproxycache.cancellation import Cancellation
 from pyproxycache.connection_login import ConnectionLogin
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
+from pyproxycache.url import Authority, Url, leads_upward
 
 # Schemes that authenticate a connection, not a request (RFC 4559 section 5), in credentials and challenges.
 _LOGS_IN = re.compile(r"(?:^|,)[ \t]*(?:ntlm|negotiate|nego2|kerberos)(?=[ \t,]|$)", re.IGNORECASE)
-
-# Segments that lead upwards, also where an origin decodes them or takes a backslash for a slash.
-_UPWARD = re.compile(r"(?:[/\\]|%2F|%5C)(?:\.|%2E){2}(?:[/\\;]|%2F|%5C|\Z)", re.IGNORECASE)
-
-
-STATED = "(stated)"
-"""Stands among field names for the digests that a mirror states of a file, where others state others."""
-MOST_OF_A_FILE = 16
-"""Repositories whose statements of one file are kept."""
 
 
 class Headers:
@@ -111,86 +100,6 @@ def _indexed(fields: tuple[tuple[str, str], ...]) -> dict[str, tuple[str, ...]]:
             repeated.setdefault(name.lower(), []).append(value)
         index = {name: tuple(values) for name, values in repeated.items()}
     return index
-
-
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """A host and a port; an IPv6 address has brackets only in the text."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Url:
-    """An http or https URL in parts; `target` is the path and query exactly as they were sent."""
-
-    scheme: str
-    host: str
-    port: int
-    target: str
-    authority: str = field(init=False, repr=False, compare=False)
-    """Host, and port where it is not the scheme's default; IPv6 in brackets."""
-    origin: str = field(init=False, repr=False, compare=False)
-    """Scheme and authority, with which all cache keys of the origin begin (RFC 9110 section 4.3.1)."""
-
-    def __post_init__(self) -> None:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        authority = host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-        object.__setattr__(self, "authority", authority)
-        object.__setattr__(self, "origin", f"{self.scheme}://{authority}")
-
-    @property
-    def path(self) -> str:
-        return self.target.partition("?")[0]
-
-    @property
-    def query(self) -> str | None:
-        _path, mark, query = self.target.partition("?")
-        return query if mark else None
-
-    def __str__(self) -> str:
-        return f"{self.origin}{self.target}"
-
-
-def origin_of(url: str) -> str:
-    """The origin (scheme and authority) with which a URL or a cache key begins (RFC 9110 section 4.3.1)."""
-    return "/".join(url.split("/", 3)[:3])
-
-
-def leads_upward(path: str) -> bool:
-    """Whether an origin may take the path for another one further up, in whatever way it reads paths."""
-    return _UPWARD.search(path) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """What the documents of one repository state of a file.
-
-    `repository` is the URL below which its packages are ("https://host/path/"), `digests` are pairs of
-    algorithm and hex. `document` is the URL of the document that stated it last, "" where that is not known
-    any more. `is_binding`: a body that differs is refused.
-    """
-
-    repository: str
-    digests: tuple[tuple[str, str], ...]
-    document: str = ""
-    is_binding: bool = True
-
-    @property
-    def text(self) -> str:
-        """The digests as one text, which is equal where they are."""
-        return " ".join(f"{algorithm}:{digest}" for algorithm, digest in sorted(self.digests))
-
-
-def without_query(url: str) -> str:
-    """The URL for a log: its query, which may carry secrets, is replaced by "…"."""
-    path, mark, _query = url.partition("?")
-    return f"{path}?…" if mark else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,59 +211,6 @@ class Head:
     def size(self) -> int:
         """The size of the fields in HTTP/1.1 (bytes)."""
         return sum(len(name) + len(value) + 4 for name, value in self.headers)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer to a client; `length` is the body's in bytes, None if it is not known before its end.
-
-    `reuse_terms` say when an equal request may get the same answer again; None: never.
-    """
-
-    head: Head
-    body: Body = field(default=EMPTY, compare=False)
-    length: int | None = 0
-    reuse_terms: ReuseTerms | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ReuseTerms:
-    """When memory may give an answer again: while the key's version is unchanged, from `since` to `until`.
-
-    Times are seconds since the epoch: at `born` the response had the age 0, at `expires` it becomes stale.
-    `slot` is the place of the key's version, `version` its value. `varies` are all request fields that
-    select among the entries of the key. `again`, if the answer is still being downloaded, joins another
-    client to it: it takes the client's address and the Facts of its request, and returns None once that is
-    no longer possible. Without `again` the answer is stored. Each time that it is given prolongs
-    `until` and `expires` to `slide` seconds from then, up to `last`; 0: it does not. With a `readmission`,
-    that decides first whether it is given.
-    """
-
-    entry: Entry
-    slot: int
-    version: int
-    since: float
-    until: float
-    born: float
-    expires: float
-    varies: tuple[str, ...]
-    slide: float = 0.0
-    last: float = 0.0
-    again: Callable[[str, Any], Response | None] | None = None
-    readmission: Readmission | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Readmission:
-    """Decides anew of each request whether it gets an answer that memory may give again.
-
-    `decide` takes the client's IP address, the request's target and its header fields. It waits for
-    nothing, and gives the fields of these `names` (in lower case) that the answer has for this request;
-    None if a thread has to decide of it, as when it is refused.
-    """
-
-    decide: Callable[[str, str, Headers], tuple[tuple[str, str], ...] | None]
-    names: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

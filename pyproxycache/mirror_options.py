@@ -6,8 +6,8 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from pyproxycache.messages import Url
 from pyproxycache.options import Age, HostPattern, OriginUrl
+from pyproxycache.url import Url
 
 MirrorName = Annotated[str, "mirror name"]
 DatabaseName = Annotated[str, "database name"]

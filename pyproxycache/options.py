@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
-from pyproxycache.messages import Url
+from pyproxycache.url import Url
 
 Size = Annotated[int, "size"]
 Age = Annotated[float, "age"]

@@ -7,7 +7,7 @@ from enum import Enum
 from msgspec import Struct
 
 from pyproxycache.announced import Announced
-from pyproxycache.messages import Url
+from pyproxycache.url import Url
 
 
 class Result(Enum):

@@ -6,8 +6,9 @@ from pyproxycache.engine import failed
 from pyproxycache.errors import ProxyError, StoreError
 from pyproxycache.facts import Facts, ForwardedAlone, NotStored, OriginReplied, ServedAs
 from pyproxycache.fetching.forwarder import relayed
-from pyproxycache.messages import Request, Response
+from pyproxycache.messages import Request
 from pyproxycache.outcome import Forward, Result
+from pyproxycache.response import Response
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules.cache_control import request_directives
 from pyproxycache.rules.grammar import end_to_end

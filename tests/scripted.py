@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
-from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.messages import Headers, Request
 from pyproxycache.options import FetchOptions, ParentOptions
 from pyproxycache.upstream.client import Upstream
+from pyproxycache.url import Url
 from pyproxycache.wiring.fetching import tls_by_host
 
 Answer = bytes | Callable[[socket.socket], None]

@@ -14,6 +14,9 @@ PACKAGE = Path(__file__).parent.parent / "pyproxycache"
 LAYERS = (
     {
         "messages",
+        "url",
+        "response",
+        "statement",
         "body",
         "announced",
         "outcome",

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from pyproxycache.configuration.notation import NOTATIONS
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Url
 from pyproxycache.options import ListenerOptions
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo
+from pyproxycache.url import Url
 
 _ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 _BY_PREFIX = re.compile(r"/https?(:|%3A)(/|%2F)", re.IGNORECASE)

@@ -20,10 +20,10 @@ from click.core import ParameterSource
 from pyproxycache.configuration.config import Config
 from pyproxycache.configuration.loading import FLAGS, load
 from pyproxycache.errors import BadRequest, ConfigError, ProxyError
-from pyproxycache.messages import Url
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo
+from pyproxycache.url import Url
 from pyproxycache.wiring.stored import OpenStore, open_store
 
 Command = Callable[..., Any]

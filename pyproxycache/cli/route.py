@@ -25,7 +25,7 @@ from pyproxycache.front.around.cross_origin import CrossOrigin
 from pyproxycache.front.around.request_ids import REQUEST_ID
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import local_of
-from pyproxycache.messages import Head, Headers, origin_of
+from pyproxycache.messages import Head, Headers
 from pyproxycache.route_options.around import FieldChanges
 from pyproxycache.route_options.introspection import BEARER, IntrospectOptions
 from pyproxycache.route_options.limits import RateLimitOptions
@@ -36,6 +36,7 @@ from pyproxycache.rules.cache_key import QueryMode
 from pyproxycache.rules.policy import Policy
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.units import format_age
+from pyproxycache.url import origin_of
 from pyproxycache.wiring.gateway import realm_of
 
 _SHOWN = {

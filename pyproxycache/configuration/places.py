@@ -9,9 +9,9 @@ from typing import Any
 
 from pyproxycache.configuration.refusals import refusal, refusal_of_place
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Url
 from pyproxycache.rules.host_patterns import host_pattern
 from pyproxycache.rules.urls import parse_url
+from pyproxycache.url import Url
 
 _HOST = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 _ADDRESS = re.compile(rf"(?P<host>{_HOST}|\[(?P<six>[^\]]*)\]|):(?P<port>\d{{1,5}})")

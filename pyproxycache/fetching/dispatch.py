@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pyproxycache.errors import StoreError
 from pyproxycache.fetching.leader import Leader
 from pyproxycache.fetching.leading import Leading
-from pyproxycache.messages import without_query
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.policy import UrlRules
 from pyproxycache.store.ports import Flights, JoinFlight, LeadFlight, NotStorable
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.fetching")
 

@@ -26,8 +26,9 @@ from pyproxycache.fetching.leader import (
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.available_parts import AvailableParts
 from pyproxycache.fetching.transfers.source import ClosedOnError
-from pyproxycache.messages import Entry, Response, without_query
+from pyproxycache.messages import Entry
 from pyproxycache.outcome import Forward, Result
+from pyproxycache.response import Response
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules import decide, decisions, reuse
 from pyproxycache.rules.extents import are_of_one, extent_of, first_ahead
@@ -37,6 +38,7 @@ from pyproxycache.serving.lookup import Lookup
 from pyproxycache.steps import Asks, Steps, finished, until_there
 from pyproxycache.store.ports import Flight, Flights, JoinFlight, NotStorable
 from pyproxycache.store.values import End, RecordedFlight
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.fetching")
 

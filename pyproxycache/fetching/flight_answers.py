@@ -10,9 +10,10 @@ from pyproxycache.facts import Attempted, Collapsed, Facts, Forwarded, ServedAs
 from pyproxycache.fetching.dispatch import Alone
 from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.reuse_terms import reuse_terms_of
-from pyproxycache.messages import Entry, Head, Part, Request, Response
+from pyproxycache.messages import Entry, Head, Part, Request
 from pyproxycache.options import FetchOptions
 from pyproxycache.outcome import Result
+from pyproxycache.response import Response
 from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.rules import decide, reuse
 from pyproxycache.rules.extents import as_part

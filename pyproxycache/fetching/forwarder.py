@@ -14,8 +14,9 @@ from pyproxycache.facts import BeingStored, Forwarded, ForwardedAlone, OriginRep
 from pyproxycache.fetching.leader import Leader, Passed, ToStore
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.source import ClosedOnError
-from pyproxycache.messages import Entry, Head, Headers, Request, Response, without_query
+from pyproxycache.messages import Entry, Head, Headers, Request
 from pyproxycache.outcome import Forward, Result
+from pyproxycache.response import Response
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.routing.resource import Resource
@@ -37,6 +38,7 @@ from pyproxycache.store.ports import EntryIndex, Flights
 from pyproxycache.store.store_errors import logging_store_errors
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.forwarding")
 

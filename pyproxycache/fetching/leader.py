@@ -16,7 +16,7 @@ from pyproxycache.fetching.transfers.downloads import Downloads
 from pyproxycache.fetching.transfers.giving_up import give_up
 from pyproxycache.fetching.transfers.inspection import Inspection, Inspections
 from pyproxycache.fetching.transfers.source import ClosedOnError, Source, ask, entry_of, length_of
-from pyproxycache.messages import Entry, Request, without_query
+from pyproxycache.messages import Entry, Request
 from pyproxycache.options import FetchOptions
 from pyproxycache.rules import decide, decisions
 from pyproxycache.rules.policy import UrlRules
@@ -26,6 +26,7 @@ from pyproxycache.store.store_errors import logging_store_errors
 from pyproxycache.store.values import End
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.fetching")
 

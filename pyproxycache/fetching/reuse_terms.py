@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pyproxycache import clock
-from pyproxycache.messages import Entry, Request, ReuseTerms
+from pyproxycache.messages import Entry, Request
+from pyproxycache.response import ReuseTerms
 from pyproxycache.rules import reuse
 from pyproxycache.rules.freshness import CLOCK_TOLERANCE, current_age
 from pyproxycache.rules.policy import UrlRules

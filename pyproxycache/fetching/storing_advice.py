@@ -6,8 +6,8 @@ import logging
 import threading
 from collections import OrderedDict
 
-from pyproxycache.messages import without_query
 from pyproxycache.routing.flight_key import FlightKey
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.fetching")
 

@@ -15,7 +15,7 @@ from pyproxycache.fetching.dispatch import Dispatcher, LookAgain
 from pyproxycache.fetching.leader import Downloading, Leader, close_unused
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.available_parts import AvailableParts
-from pyproxycache.messages import Entry, Part, without_query
+from pyproxycache.messages import Entry, Part
 from pyproxycache.outcome import Forward
 from pyproxycache.routing.flight_key import FlightKey, flight_key
 from pyproxycache.rules.decisions import Fetch
@@ -26,6 +26,7 @@ from pyproxycache.serving.arriving import FlightRead, SpanRead, read_span
 from pyproxycache.serving.entry_bodies import EntryBodies
 from pyproxycache.store.ports import EntryIndex, Flight, JoinFlight
 from pyproxycache.store.values import BodyGone, End, Orphaned
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.fetching")
 

@@ -22,8 +22,8 @@ from pyproxycache.front.requests.target import (
     locate_redirected,
     tunnel_end,
 )
-from pyproxycache.messages import Authority, Url
 from pyproxycache.steps import Steps
+from pyproxycache.url import Authority, Url
 
 _TUNNEL, _OWN = "tunnel", "own"
 

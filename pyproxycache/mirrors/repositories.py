@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from pyproxycache.messages import Url
 from pyproxycache.mirrors.ecosystem import Ecosystem
 from pyproxycache.rules.host_patterns import HostPatterns
+from pyproxycache.url import Url
 
 TAKEN_NAMES = ("api", "ca", "http", "https", "v2")
 """Names that no mirror can have, as paths of the cache itself begin with them."""

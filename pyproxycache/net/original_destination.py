@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 
-from pyproxycache.messages import Authority
 from pyproxycache.net.ip_addresses import shown_address
+from pyproxycache.url import Authority
 
 _ORIGINAL_DESTINATION = 80  # SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST (linux/netfilter_ipv4.h, _ipv6.h)
 _TRANSPARENT6 = 75  # IPV6_TRANSPARENT (linux/in6.h)

@@ -12,9 +12,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from pyproxycache.messages import Authority
 from pyproxycache.net.ip_addresses import shown_address
 from pyproxycache.net.original_destination import original_destination
+from pyproxycache.url import Authority
 
 # sock_diag(7): message header, request, the two ends as "id", and what follows them in an answer.
 _HEADER = struct.Struct("=IHHII")

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from msgspec import Struct, field
 
-from pyproxycache.messages import Url
 from pyproxycache.options import (
     Age,
     FieldName,
@@ -17,6 +16,7 @@ from pyproxycache.options import (
     StatusSet,
     Timeout,
 )
+from pyproxycache.url import Url
 
 EndpointUrl = Annotated[str, "endpoint url"]
 TokenTemplate = Annotated[str, "token template"]

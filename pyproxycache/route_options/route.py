@@ -6,7 +6,6 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from pyproxycache.messages import Url
 from pyproxycache.options import Size, Timeout
 from pyproxycache.route_options.around import (
     CompressOptions,
@@ -21,6 +20,7 @@ from pyproxycache.route_options.introspection import IntrospectOptions
 from pyproxycache.route_options.limits import LimitName, RateLimitOptions
 from pyproxycache.route_options.pooling import MemberOptions, PoolOptions
 from pyproxycache.route_options.refreshing import RefreshOptions
+from pyproxycache.url import Url
 
 RoutePath = Annotated[str, "route path"]
 HostName = Annotated[str, "host name"]

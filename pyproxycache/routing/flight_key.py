@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from pyproxycache.messages import Request, origin_of
+from pyproxycache.messages import Request
 from pyproxycache.rules.variants import CONTENT, implied_fields, vary_values
+from pyproxycache.url import origin_of
 
 Vary = tuple[tuple[str, str | None], ...]
 """Request fields and their normalised values, None for a field that is absent."""

@@ -6,8 +6,8 @@ import re
 from urllib.parse import quote
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import leads_upward
 from pyproxycache.route_options.around import PathOptions
+from pyproxycache.url import leads_upward
 
 _SENDABLE = re.compile(r"/[!-\"$->@-~]*")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyproxycache.messages import Url
 from pyproxycache.rules.cache_key import QueryMode, cache_key
 from pyproxycache.rules.policy import Policies, UrlRules
+from pyproxycache.url import Url
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Url, leads_upward
 from pyproxycache.route_options.around import PathOptions
 from pyproxycache.route_options.route import RouteOptions
 from pyproxycache.routing.path_rewriting import rewritten
 from pyproxycache.rules.urls import host_and_port
+from pyproxycache.url import Url, leads_upward
 
 _SLASHES = re.compile(r"[/\\]+")
 _STAYING = re.compile(r"(?:/\.)+(?=/|\Z)")

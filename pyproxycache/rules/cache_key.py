@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from pyproxycache.messages import Url
+from pyproxycache.url import Url
 
 
 class QueryMode(Enum):

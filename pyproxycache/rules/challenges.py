@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Head, Url
+from pyproxycache.messages import Head
 from pyproxycache.rules.grammar import split_list, unquote
 from pyproxycache.rules.urls import parse_url, sendable
+from pyproxycache.url import Url
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEMBER = re.compile(

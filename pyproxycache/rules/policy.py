@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from pyproxycache.messages import Entry, Head, Url
+from pyproxycache.messages import Entry, Head
 from pyproxycache.rules.cache_key import QueryMode, cache_key
 from pyproxycache.rules.digests import is_of_file
 from pyproxycache.rules.host_patterns import HostPatterns
 from pyproxycache.rules.immutable import is_immutable
+from pyproxycache.url import Url
 
 # A stream of events may be silent for long; clients reconnect when it ends.
 _EVENT_STREAM = "text/event-stream"

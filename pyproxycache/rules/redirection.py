@@ -8,11 +8,12 @@ from dataclasses import replace
 from urllib.parse import urljoin
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Head, Headers, Request, Url
+from pyproxycache.messages import Head, Headers, Request
 from pyproxycache.rules.grammar import REDIRECTS, media_type, split_list
 from pyproxycache.rules.signed_urls import redirect_end
 from pyproxycache.rules.urls import parse_url, sendable
 from pyproxycache.rules.userinfo import basic_credentials, split_userinfo
+from pyproxycache.url import Url
 
 # Fields of a request that no other origin may see.
 _FOR_ONE_ORIGIN = ("Authorization", "Cookie")

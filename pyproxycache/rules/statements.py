@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pyproxycache.messages import MOST_OF_A_FILE, Statement, origin_of
 from pyproxycache.rules.digests import STRONG
 from pyproxycache.rules.digests_in_names import digest_in_name
+from pyproxycache.statement import MOST_OF_A_FILE, Statement
+from pyproxycache.url import origin_of
 
 
 def in_force(

@@ -7,7 +7,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import quote
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import DEFAULT_PORTS, Authority, Url
+from pyproxycache.url import DEFAULT_PORTS, Authority, Url
 
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")

@@ -8,11 +8,12 @@ from dataclasses import replace
 from urllib.parse import urljoin
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Entry, Head, Headers, Url
+from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.rules.freshness import date_of
 from pyproxycache.rules.grammar import end_to_end, format_http_date, http_date, parse_content_range
 from pyproxycache.rules.negotiation import content_codings
 from pyproxycache.rules.urls import parse_url, sendable
+from pyproxycache.url import Url
 
 _VALIDATING = frozenset({"if-none-match", "if-modified-since"})
 _CONDITIONALS = _VALIDATING | {"if-match", "if-unmodified-since", "if-range", "range"}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pyproxycache.messages import STATED, Entry, Headers, Request
+from pyproxycache.messages import Entry, Headers, Request
 from pyproxycache.rules.freshness import recency
 from pyproxycache.rules.grammar import split_list
 from pyproxycache.rules.negotiation import canonical
 from pyproxycache.rules.search_variance import equivalent
+from pyproxycache.statement import STATED
 
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 

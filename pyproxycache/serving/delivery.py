@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from pyproxycache import clock
 from pyproxycache.body import Body
-from pyproxycache.messages import Entry, Request, Response
+from pyproxycache.messages import Entry, Request
+from pyproxycache.response import Response
 from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.rules.extents import as_part
 from pyproxycache.rules.parts import Plan, Segment

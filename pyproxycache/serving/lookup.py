@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from pyproxycache.errors import StoreError
-from pyproxycache.messages import Entry, Request, without_query
+from pyproxycache.messages import Entry, Request
 from pyproxycache.routing.flight_key import Vary
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules.variants import vary_values
 from pyproxycache.store.ports import EntryIndex
 from pyproxycache.store.values import Stamp, VaryValues
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.serving.lookup")
 

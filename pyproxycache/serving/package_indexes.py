@@ -8,12 +8,13 @@ from dataclasses import replace
 
 from pyproxycache import clock
 from pyproxycache.errors import StoreError
-from pyproxycache.messages import Entry, Request, Url, without_query
+from pyproxycache.messages import Entry, Request
 from pyproxycache.mirrors.repositories import Repository
 from pyproxycache.routing.resource import Resource
 from pyproxycache.rules.generations import is_behind
 from pyproxycache.rules.statements import of_mirror, own
 from pyproxycache.store.ports import EntryIndex, StatedDigests
+from pyproxycache.url import Url, without_query
 
 log = logging.getLogger("pyproxycache.serving")
 

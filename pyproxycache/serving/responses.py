@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from pyproxycache.body import EMPTY, Body, BytesBody, Piece, WouldBlock, size_of
 from pyproxycache.errors import BrokenOff, ProxyError
-from pyproxycache.messages import Entry, Head, Headers, Part, Request, Response
+from pyproxycache.messages import Entry, Head, Headers, Part, Request
+from pyproxycache.response import Response
 from pyproxycache.rules.freshness import current_age
 from pyproxycache.rules.grammar import format_http_date
 from pyproxycache.rules.parts import Plan, Segment, plan

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 
 from pyproxycache.errors import StoreError
-from pyproxycache.messages import without_query
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.store")
 

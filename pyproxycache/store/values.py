@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pyproxycache.errors import ProxyError
-from pyproxycache.messages import Entry, Statement
+from pyproxycache.messages import Entry
 from pyproxycache.routing.flight_key import FlightKey
+from pyproxycache.statement import Statement
 
 VaryValues = Callable[[tuple[str, ...]], tuple[tuple[str, str | None], ...]]
 """Gives the request's normalised values for the field names of a Vary set; None for a field it lacks."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pyproxycache import clock
 from pyproxycache.blocking import Blocking
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Head, OwnAccess, Request, Url
+from pyproxycache.messages import Head, OwnAccess, Request
 from pyproxycache.upstream.exchange import Exchange
 from pyproxycache.upstream.tokens import read_token
+from pyproxycache.url import Url
 
 log = logging.getLogger("pyproxycache.upstream")
 

@@ -18,7 +18,7 @@ from pyproxycache.errors import (
 )
 from pyproxycache.facts import Facts, OriginConnected
 from pyproxycache.http1.response_heads import ParsedHead
-from pyproxycache.messages import Authority, Head, Headers, Request, Url
+from pyproxycache.messages import Head, Headers, Request
 from pyproxycache.net.names import Names
 from pyproxycache.options import FetchOptions, ParentOptions
 from pyproxycache.upstream.authorizations import Authorizations
@@ -33,6 +33,7 @@ from pyproxycache.upstream.pools.member import NoteSent
 from pyproxycache.upstream.pools.pool import is_repeatable
 from pyproxycache.upstream.pools.pools import Pools
 from pyproxycache.upstream.redirects import Redirects
+from pyproxycache.url import Authority, Url
 
 Silence = Callable[[Url, Head | None], float | None]
 """Gives the longest wait for a byte (seconds) of the body after this head, or of the head if that is None.

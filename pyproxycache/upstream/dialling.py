@@ -19,7 +19,7 @@ from pyproxycache.errors import (
     reason,
 )
 from pyproxycache.http1.response_heads import Heads
-from pyproxycache.messages import Authority, Head
+from pyproxycache.messages import Head
 from pyproxycache.net.descriptors import make_sure_of
 from pyproxycache.net.ip_addresses import client_of
 from pyproxycache.net.layered_socket import LayeredSocket
@@ -30,6 +30,7 @@ from pyproxycache.options import FetchOptions
 from pyproxycache.upstream.connection import OriginConnection
 from pyproxycache.upstream.next_hops import NextHop
 from pyproxycache.upstream.origin_tls import OriginTls
+from pyproxycache.url import Authority
 
 Admit = Callable[[str, str, int], None]
 """Raises Forbidden or LoopDetected if a client (its IP address) may not reach an address and port."""

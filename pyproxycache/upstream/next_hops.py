@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from pyproxycache.messages import Authority, Request
+from pyproxycache.messages import Request
 from pyproxycache.options import ParentOptions
+from pyproxycache.url import Authority
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from socket import socket
 
 from pyproxycache import clock
 from pyproxycache.errors import ClientCertificateWanted, ConfigError, UpstreamUnreachable
-from pyproxycache.messages import Authority
 from pyproxycache.net.layered_socket import LayeredSocket
 from pyproxycache.options import FetchOptions, OriginTlsOptions
 from pyproxycache.tls.failed_handshakes import explained
 from pyproxycache.tls.shown_certificates import fingerprint
+from pyproxycache.url import Authority
 
 TlsOfHost = Callable[[str], OriginTlsOptions | None]
 """Gives what `fetch.tls` says of a host, None if nothing."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pyproxycache.errors import BadRequest, UpstreamMalformed
-from pyproxycache.messages import Head, Request, Url
+from pyproxycache.messages import Head, Request
 from pyproxycache.upstream.exchange import Exchange
+from pyproxycache.url import Url
 
 _MOST = 10
 

@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 from pyproxycache.configuration.secrets import text_of_file
 from pyproxycache.errors import ConfigError
-from pyproxycache.messages import Url
 from pyproxycache.mirror_options import MirrorOptions
 from pyproxycache.options import ParentOptions
 from pyproxycache.rules.userinfo import basic_credentials
 from pyproxycache.upstream.authorizations import UpstreamCredentials
+from pyproxycache.url import Url
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 

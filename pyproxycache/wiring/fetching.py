@@ -20,7 +20,6 @@ from pyproxycache.fetching.transfers.documents import Documents
 from pyproxycache.fetching.transfers.downloads import Downloads
 from pyproxycache.fetching.transfers.inspection import Inspections
 from pyproxycache.gates.access import Guard
-from pyproxycache.messages import Url
 from pyproxycache.mirrors.repositories import Verify, repository_of
 from pyproxycache.net import descriptors
 from pyproxycache.net.names import Names
@@ -40,6 +39,7 @@ from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.origin_tls import TlsOfHost
 from pyproxycache.upstream.pools.pools import Pools
 from pyproxycache.upstream.redirects import Redirects
+from pyproxycache.url import Url
 from pyproxycache.wiring.credentials import parent_authorization, upstream_credentials
 from pyproxycache.wiring.packages.indexes import build_indexes
 from pyproxycache.wiring.stored import OpenStore

@@ -46,7 +46,6 @@ from pyproxycache.gates.accounts import AccountGate, account_ids
 from pyproxycache.gates.allowances import AllowanceFile
 from pyproxycache.gates.authentication import Authentication
 from pyproxycache.gates.limits.shared_counters import SharedCounters
-from pyproxycache.messages import Authority
 from pyproxycache.net.names import Names
 from pyproxycache.passing_engine import PassingEngine
 from pyproxycache.report.figures import Figures
@@ -55,6 +54,7 @@ from pyproxycache.report.reporter import Reporter
 from pyproxycache.routing.resource import Realm
 from pyproxycache.upstream.certificate_request import requests_certificate
 from pyproxycache.upstream.client import Upstream
+from pyproxycache.url import Authority
 from pyproxycache.wiring.gateway import build_gateway
 from pyproxycache.wiring.listening import listen_addresses
 from pyproxycache.wiring.packages.gating import GateParts, build_places

@@ -25,7 +25,6 @@ from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.requests.raw_request import Present
 from pyproxycache.gates.access import Access
 from pyproxycache.gates.limits.shared_counters import SharedCounters
-from pyproxycache.messages import Url
 from pyproxycache.passing_engine import PassingEngine
 from pyproxycache.route_options.events import SECRET_FIELDS, SECRET_PARAMETERS
 from pyproxycache.route_options.refreshing import RefreshOptions
@@ -35,6 +34,7 @@ from pyproxycache.routing.route_policies import route_policies
 from pyproxycache.routing.route_table import Route
 from pyproxycache.rules.refreshing import RefreshRule
 from pyproxycache.upstream.client import Upstream
+from pyproxycache.url import Url
 from pyproxycache.wiring.introspection import TokenGates, asking, key_of
 from pyproxycache.wiring.rate_limits import build_limit_gate, limits_of
 from pyproxycache.wiring.routes.pools import pool_of

@@ -19,11 +19,12 @@ from pyproxycache.gates.introspection.templates import ENCODINGS, Encode, as_it_
 from pyproxycache.gates.introspection.token_findings import TokenCheck
 from pyproxycache.gates.introspection.token_gate import TokenGate
 from pyproxycache.gates.introspection.token_places import is_token
-from pyproxycache.messages import Request, Url
+from pyproxycache.messages import Request
 from pyproxycache.route_options.introspection import EndpointOptions, IntrospectOptions, JwtOptions
 from pyproxycache.routing.route_table import Route
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
+from pyproxycache.url import Url
 
 _SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _STANDARD = {

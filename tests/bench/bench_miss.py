@@ -31,7 +31,7 @@ from pyproxycache.configuration.config import Config
 from pyproxycache.facts import Facts
 from pyproxycache.fetching import fetcher, leader
 from pyproxycache.fetching.transfers import downloads, transfer
-from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.messages import Headers, Request
 from pyproxycache.net.names import Names
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Result
@@ -46,6 +46,7 @@ from pyproxycache.store.flights import claims, flight, flight_reader, flights, w
 from pyproxycache.store.index import index
 from pyproxycache.store.upkeep import housekeeping, space
 from pyproxycache.upstream import client, exchange
+from pyproxycache.url import Url
 from pyproxycache.wiring.fetching import build_components, build_leading, build_upstream
 from pyproxycache.wiring.listening import build_guard
 from pyproxycache.wiring.stored import open_store

@@ -17,7 +17,7 @@ from pyproxycache.configuration.config import Config
 from pyproxycache.configuration.default_places import default_store_path
 from pyproxycache.configuration.loading import FLAGS, dump, load, parse
 from pyproxycache.errors import ConfigError
-from pyproxycache.messages import Head, Headers, Url
+from pyproxycache.messages import Head, Headers
 from pyproxycache.mirror_options import UseOptions
 from pyproxycache.options import (
     INWARD,
@@ -31,6 +31,7 @@ from pyproxycache.options import (
 )
 from pyproxycache.rules.cache_key import QueryMode, cache_key
 from pyproxycache.rules.policy import Policy
+from pyproxycache.url import Url
 
 TARGETS = ("cdn-cache-control",)
 MANUAL = Path(__file__).parents[2] / "docs" / "configuration.md"

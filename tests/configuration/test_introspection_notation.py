@@ -10,7 +10,6 @@ import yaml
 
 from pyproxycache.configuration.notations.introspection_notation import introspection_problems
 from pyproxycache.configuration.sections import Refused, read_section, written
-from pyproxycache.messages import Url
 from pyproxycache.route_options.introspection import (
     BEARER,
     EndpointOptions,
@@ -19,6 +18,7 @@ from pyproxycache.route_options.introspection import (
     PassOnOptions,
     TokenPlace,
 )
+from pyproxycache.url import Url
 
 ENDPOINT = "https://idp.test/i"
 

@@ -12,7 +12,8 @@ from backends import OpenedStore
 from responses import SMALL, URL, found, keep, response
 
 from pyproxycache import clock
-from pyproxycache.messages import MOST_OF_A_FILE, STATED, Part, Statement
+from pyproxycache.messages import Part
+from pyproxycache.statement import MOST_OF_A_FILE, STATED, Statement
 from pyproxycache.store.values import StatedFile, Statements
 
 PLACE, OTHER_PLACE, OWN_PLACE = "http://index.example/", "http://other.example/", "http://origin.example/"

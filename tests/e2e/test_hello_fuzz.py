@@ -11,12 +11,12 @@ from hello_fuzz import Fuzzed, is_host, made, mutated, usual_hellos
 
 from pyproxycache.front.interception.exclusions import Exclusions
 from pyproxycache.front.interception.interception_rules import Intercept, InterceptionRules
-from pyproxycache.messages import Authority
 from pyproxycache.options import InterceptOptions
 from pyproxycache.tls.certificate_authority import CertificateAuthority, Leaf
 from pyproxycache.tls.client_hello import ClientHelloReader, NoClientHello
 from pyproxycache.tls.leaves import Leaves, MintRefused
 from pyproxycache.tls.server_tls import server_context
+from pyproxycache.url import Authority
 
 SECONDS = 5.0
 

@@ -13,13 +13,14 @@ from scripted import Scripted, upstream
 
 from pyproxycache.configuration.config import Config
 from pyproxycache.facts import Facts
-from pyproxycache.messages import Entry, Head, Headers, Part, Request, Url
+from pyproxycache.messages import Entry, Head, Headers, Part, Request
 from pyproxycache.options import FetchOptions, Share, StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.routing.inquiry import Inquiry
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.policy import Policies
 from pyproxycache.store.ports import DownloadWriter, LeadFlight
+from pyproxycache.url import Url
 from pyproxycache.wiring.fetching import build_leading
 from pyproxycache.wiring.stored import open_store
 

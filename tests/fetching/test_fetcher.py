@@ -18,9 +18,10 @@ from pyproxycache.facts import Facts
 from pyproxycache.fetching.dispatch import Dispatcher
 from pyproxycache.fetching.fetch_job import FetchJob
 from pyproxycache.fetching.fetcher import Fetcher
-from pyproxycache.messages import Headers, Request, Response
+from pyproxycache.messages import Headers, Request
 from pyproxycache.outcome import Forward, Result
 from pyproxycache.report.folding import outcome_of
+from pyproxycache.response import Response
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.decide import validating

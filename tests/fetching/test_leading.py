@@ -26,12 +26,13 @@ from pyproxycache.fetching.leader import (
 )
 from pyproxycache.fetching.leading import Leading
 from pyproxycache.fetching.transfers.source import Source
-from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.messages import Headers, Request
 from pyproxycache.outcome import Forward
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules import decide
 from pyproxycache.rules.decisions import Fetch
 from pyproxycache.store.values import End
+from pyproxycache.url import Url
 
 URL = Url("http", "origin.example", 80, "/a")
 KEY = FlightKey("http://origin.example/a")

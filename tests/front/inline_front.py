@@ -13,10 +13,11 @@ from pyproxycache.errors import ProxyError
 from pyproxycache.facts import Facts
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool, Task
 from pyproxycache.front.processes.worker_parts import WorkerHooks, WorkerParts
-from pyproxycache.messages import Head, Headers, Request, Response
+from pyproxycache.messages import Head, Headers, Request
 from pyproxycache.options import KissCacheOptions, StoreOptions
 from pyproxycache.report.figures import Figures
 from pyproxycache.report.reporter import Reporter
+from pyproxycache.response import Response
 from pyproxycache.routing.resource import Resource
 from pyproxycache.serving import responses
 from pyproxycache.steps import Steps

@@ -15,7 +15,7 @@ from inprocess import Front
 from scripted import Scripted
 
 import pyproxycache
-from pyproxycache.messages import Url
+from pyproxycache.url import Url
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = f"{Path(pyproxycache.__file__).parent}/"

@@ -14,9 +14,10 @@ from pyproxycache.front.requests.ingress import PLAIN, Ingress, redirected_from
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Local, Wanted, Way
 from pyproxycache.front.router import Handlers, Router
-from pyproxycache.messages import Authority, Headers, Url
+from pyproxycache.messages import Headers
 from pyproxycache.serving.responses import from_text
 from pyproxycache.steps import Steps, at_once, finished
+from pyproxycache.url import Authority, Url
 
 BELOW = Url("https", "below", 443, "/base")
 UPGRADE = (("Connection", "upgrade"), ("Upgrade", "websocket"))

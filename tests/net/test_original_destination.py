@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from pyproxycache.messages import Authority
 from pyproxycache.net.original_destination import accept_for_all, original_destination
+from pyproxycache.url import Authority
 
 
 @pytest.mark.parametrize(

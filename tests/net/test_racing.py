@@ -18,9 +18,10 @@ from scripted import OK, Scripted, get, upstream
 from pyproxycache import clock
 from pyproxycache.errors import Forbidden, UpstreamTimeout, UpstreamUnreachable
 from pyproxycache.facts import Facts
-from pyproxycache.messages import Request, Url
+from pyproxycache.messages import Request
 from pyproxycache.net.names import Address, Names
 from pyproxycache.net.racing import Suspects, race
+from pyproxycache.url import Url
 
 LONG = 40.0
 """Seconds that a silent address would cost; what waits for it takes half of them at least."""

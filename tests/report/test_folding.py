@@ -34,9 +34,10 @@ from pyproxycache.facts import (
     RequestEnded,
     ServedAs,
 )
-from pyproxycache.messages import Headers, Url
+from pyproxycache.messages import Headers
 from pyproxycache.outcome import Forward, Outcome, Result
 from pyproxycache.report.folding import folded, outcome_of
+from pyproxycache.url import Url
 
 URL, OTHER = Url("http", "h", 80, "/p"), Url("http", "h", 80, "/o")
 ANNOUNCED = Announced(EventTerms("/api/"), "http://h/api/p", Headers())

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import leads_upward
 from pyproxycache.route_options.around import PathOptions, PathReplacement
 from pyproxycache.routing.path_rewriting import rewritten
 from pyproxycache.routing.route_table import plain_path
+from pyproxycache.url import leads_upward
 
 
 def replacing(pattern: str, text: str) -> PathOptions:

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Url
 from pyproxycache.route_options.pooling import MemberOptions
 from pyproxycache.route_options.route import RouteOptions
 from pyproxycache.routing.route_table import Route, RouteTable
+from pyproxycache.url import Url
 
 UPSTREAM = Url("http", "up.test", 80, "/base/")
 PATHS = [("", "/"), ("", "/api/v1/"), ("", "/api/v1/users/"), ("", "/api/v1/login"), ("h.test", "/api/")]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Head, Headers, Url
+from pyproxycache.messages import Head, Headers
 from pyproxycache.rules.challenges import challenges, demanded
+from pyproxycache.url import Url
 
 HTTPS = Url("https", "registry.test", 443, "/")
 HTTP = Url("http", "registry.test", 80, "/")

@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 from sample import NOW, get, head
 
-from pyproxycache.messages import Entry, Head, Url
+from pyproxycache.messages import Entry, Head
 from pyproxycache.outcome import Forward
 from pyproxycache.rules import decide
 from pyproxycache.rules.decisions import Fetch, Pass, Serve, Store
 from pyproxycache.rules.policy import Match, Policies, Policy, Rule
+from pyproxycache.url import Url
 
 SHA256 = "0123456789abcdef" * 4
 YEAR = 365 * 86400

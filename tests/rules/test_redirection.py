@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pyproxycache.messages import Head, Headers, Url
+from pyproxycache.messages import Head, Headers
 from pyproxycache.rules.redirection import arrived, is_outdated
+from pyproxycache.url import Url
 
 SIGNED = "/blob?sig=a&Expires=9"
 URL = Url("https", "files.test", 443, "/c/a/?sig=a")

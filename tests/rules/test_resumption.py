@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyproxycache.messages import Entry, Head, Headers, Part, Request, Url
+from pyproxycache.messages import Entry, Head, Headers, Part, Request
 from pyproxycache.rules.resumption import (
     headers_for,
     is_alike,
@@ -13,6 +13,7 @@ from pyproxycache.rules.resumption import (
     plain_headers,
     request_for_rest,
 )
+from pyproxycache.url import Url
 
 STRONG, WEAK, LENGTH = ("ETag", '"1"'), ("ETag", 'W/"1"'), ("Content-Length", "100")
 TYPE, GZIP = ("Content-Type", "text/plain"), ("Content-Encoding", "gzip")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from pyproxycache.messages import MOST_OF_A_FILE, Statement
 from pyproxycache.rules.statements import in_force, of_mirror, own
+from pyproxycache.statement import MOST_OF_A_FILE, Statement
 
 FILE = "https://files.test/p/x-1.0.tar.gz"
 NAMED = f"https://files.test/dists/by-hash/SHA256/{'0' * 64}"

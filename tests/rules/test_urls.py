@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Url
 from pyproxycache.rules.urls import parse_url
+from pyproxycache.url import Url
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from pyproxycache.errors import StoreError
-from pyproxycache.messages import Entry, Head, Headers, Request, Statement
+from pyproxycache.messages import Entry, Head, Headers, Request
 from pyproxycache.mirrors.ecosystems import ECOSYSTEMS
 from pyproxycache.mirrors.repositories import repository_at, repository_of
 from pyproxycache.routing.resource import Realm, Resource
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.serving.package_indexes import PackageIndexes
+from pyproxycache.statement import Statement
 from pyproxycache.store.values import Statements
 
 BASE = "http://archive.test/debian"

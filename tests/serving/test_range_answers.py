@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from pyproxycache.body import Body, FileSlice, Piece, WouldBlock
 from pyproxycache.errors import BrokenOff
-from pyproxycache.messages import Entry, Head, Headers, Part, Request, Response, Url
+from pyproxycache.messages import Entry, Head, Headers, Part, Request
+from pyproxycache.response import Response
 from pyproxycache.rules.grammar import format_http_date
 from pyproxycache.rules.parts import Plan, Segment, plan, representation
 from pyproxycache.serving import responses
 from pyproxycache.store.values import BodyGone, Orphaned
+from pyproxycache.url import Url
 
 NOW = 1_000_000.0
 URL = Url("http", "host", 80, "/")

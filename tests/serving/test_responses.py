@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pyproxycache.errors import ProxyError, UpstreamTimeout
-from pyproxycache.messages import Entry, Head, Headers, Request, Response, Url
+from pyproxycache.messages import Entry, Head, Headers, Request
+from pyproxycache.response import Response
 from pyproxycache.rules.grammar import format_http_date
 from pyproxycache.serving import responses
+from pyproxycache.url import Url
 
 BODY = b"0123456789"
 NOW = 1_000_000.0

@@ -18,8 +18,9 @@ from pyproxycache.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from pyproxycache.messages import Head, Headers, Response
+from pyproxycache.messages import Head, Headers
 from pyproxycache.outcome import Forward, Outcome, Result
+from pyproxycache.response import Response
 from pyproxycache.serving import responses
 from pyproxycache.serving.status_fields import cache_status, proxy_status
 

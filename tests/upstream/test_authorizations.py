@@ -10,10 +10,11 @@ from scripted import Scripted, get, upstream
 
 from pyproxycache.errors import UpstreamUnreachable
 from pyproxycache.facts import Facts
-from pyproxycache.messages import Head, Headers, OwnAccess, Request, Url
+from pyproxycache.messages import Head, Headers, OwnAccess, Request
 from pyproxycache.rules.challenges import demanded
 from pyproxycache.upstream.authorizations import Ask, Authorizations, UpstreamCredentials
 from pyproxycache.upstream.exchange import Exchange
+from pyproxycache.url import Url
 
 BASE = Url("https", "registry.test", 443, "/below/")
 CHALLENGE = Head(

@@ -21,10 +21,11 @@ from pyproxycache.errors import (
     UpstreamUnreachable,
 )
 from pyproxycache.facts import Facts
-from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.messages import Headers, Request
 from pyproxycache.upstream.connection import IDLE_SECONDS, OriginConnection
 from pyproxycache.upstream.idle import IdleConnections
 from pyproxycache.upstream.next_hops import NextHop
+from pyproxycache.url import Url
 
 LOCAL = NextHop("127.0.0.1", 80)
 

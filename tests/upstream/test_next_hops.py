@@ -16,9 +16,10 @@ from scripted import OK, Scripted, get, read_head, until_gone, upstream
 
 from pyproxycache.errors import BrokenOff, ConfigError, Forbidden, LoopDetected, UpstreamUnreachable
 from pyproxycache.facts import Facts, OriginConnected
-from pyproxycache.messages import Authority, Request, Url
+from pyproxycache.messages import Request
 from pyproxycache.options import ParentOptions
 from pyproxycache.upstream.client import Upstream
+from pyproxycache.url import Authority, Url
 
 
 def fetch(client: Upstream, request: Request) -> bytes:

@@ -13,11 +13,11 @@ from scripted import Scripted, get, until_gone, upstream
 
 from pyproxycache.errors import Forbidden, ProxyError, UpstreamTimeout
 from pyproxycache.facts import Facts
-from pyproxycache.messages import Url
 from pyproxycache.net.names import Address
 from pyproxycache.net.racing import Raced
 from pyproxycache.options import ParentOptions
 from pyproxycache.upstream import dialling
+from pyproxycache.url import Url
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -17,10 +17,11 @@ from splits import Property, cpu_within, everywhere, plain, somewhere
 from pyproxycache.blocking import work_in
 from pyproxycache.facts import Facts
 from pyproxycache.http1.response_heads import ParsedHead
-from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.messages import Headers, Request
 from pyproxycache.options import ParentOptions
 from pyproxycache.upstream.connection import OriginConnection
 from pyproxycache.upstream.next_hops import NextHop
+from pyproxycache.url import Url
 
 URL = Url("http", "h", 80, "/a?b")
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"

@@ -23,8 +23,8 @@ from scripted import OK, Scripted, get, until_gone, upstream
 
 from pyproxycache.errors import ClientCertificateWanted, ConfigError, UpstreamUnreachable
 from pyproxycache.facts import Facts
-from pyproxycache.messages import Url
 from pyproxycache.options import OriginTlsOptions
+from pyproxycache.url import Url
 
 ROOT = Issuer("Root of the tests")
 STRANGER = Issuer("A stranger")

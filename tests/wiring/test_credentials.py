@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pyproxycache.errors import ConfigError
-from pyproxycache.messages import Url
 from pyproxycache.options import ParentOptions
+from pyproxycache.url import Url
 from pyproxycache.wiring.credentials import parent_authorization
 
 PARENT = Url("http", "proxy", 3128, "/")

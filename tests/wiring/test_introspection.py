@@ -19,9 +19,10 @@ from pyproxycache.errors import ConfigError
 from pyproxycache.gates.introspection.bounded_asking import Send
 from pyproxycache.gates.introspection.token_findings import AdmittedRequest, RefusedRequest
 from pyproxycache.gates.introspection.token_gate import TokenGate
-from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.messages import Headers, Request
 from pyproxycache.route_options.introspection import IntrospectOptions
 from pyproxycache.steps import finished
+from pyproxycache.url import Url
 from pyproxycache.wiring.introspection import build_token_gate
 
 ENVIRON = {"ID": "gate:way", "SECRET": "s3c&r/t", "TOKEN": "abc", "BAD": "a\nb"}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pyproxycache.errors import ConfigError
-from pyproxycache.messages import Url
 from pyproxycache.mirror_options import MirrorOptions, MirrorUpstreamOptions
+from pyproxycache.url import Url
 from pyproxycache.wiring.credentials import upstream_credentials
 
 URL = Url("https", "index.test", 443, "/simple")

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from pyproxycache.cli.runs.client_variables import EXCEPTIONS, REPLACED
 from pyproxycache.configuration.notation import NOTATIONS
-from pyproxycache.messages import Url
 from pyproxycache.options import ParentException
+from pyproxycache.url import Url
 
 # In this order: an https request is what a proxy matters most for.
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "http_proxy", "HTTP_PROXY")

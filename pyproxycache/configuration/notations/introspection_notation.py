@@ -14,8 +14,8 @@ from typing import Any
 from pyproxycache.configuration import places
 from pyproxycache.configuration.refusals import refusal, refusal_of_place
 from pyproxycache.configuration.secrets import SecretPlace, parts_of, read_text_with_secrets
-from pyproxycache.messages import Url
 from pyproxycache.route_options.introspection import BEARER, IntrospectOptions, TokenPlace
+from pyproxycache.url import Url
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")

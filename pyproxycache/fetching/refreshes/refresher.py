@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from pyproxycache.errors import ProxyError
-from pyproxycache.messages import without_query
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.refresh")
 

@@ -10,12 +10,13 @@ from operator import itemgetter
 from pyproxycache import clock
 from pyproxycache.body import Body
 from pyproxycache.errors import StoreError
-from pyproxycache.messages import Entry, without_query
+from pyproxycache.messages import Entry
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.extents import are_of_one, as_part, comes_soon, extent_of, first_ahead
 from pyproxycache.serving.arriving import Admit, anyone, read_span
 from pyproxycache.store.ports import Bodies, EntryIndex, Flights
 from pyproxycache.store.values import BodyGone, RecordedFlight
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.fetching")
 

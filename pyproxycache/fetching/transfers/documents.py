@@ -13,7 +13,7 @@ from itertools import islice
 from pyproxycache import clock
 from pyproxycache.body import in_blocks
 from pyproxycache.errors import BadRequest, StoreError
-from pyproxycache.messages import Entry, Head, Url, without_query
+from pyproxycache.messages import Entry, Head
 from pyproxycache.mirrors.documents.document_error import DocumentError
 from pyproxycache.mirrors.documents.plain_pieces import bounded, plain_pieces, readable_coding
 from pyproxycache.mirrors.ecosystem import Document, DocumentReading
@@ -25,6 +25,7 @@ from pyproxycache.rules.urls import parse_url
 from pyproxycache.store.ports import Bodies, EntryIndex, StatedDigests
 from pyproxycache.store.store_errors import logging_store_errors
 from pyproxycache.store.values import BodyGone, StatedFile
+from pyproxycache.url import Url, without_query
 
 log = logging.getLogger("pyproxycache.mirrors")
 

@@ -11,13 +11,15 @@ from pyproxycache import clock
 from pyproxycache.blocking import Blocking
 from pyproxycache.errors import StoreError, WrongContent
 from pyproxycache.fetching.transfers.documents import Documents
-from pyproxycache.messages import Entry, Head, Request, Statement, Url, without_query
+from pyproxycache.messages import Entry, Head, Request
 from pyproxycache.rules.digests import STRONG, DigestMismatch, ExpectedDigest, IntegrityCheck, Stated
 from pyproxycache.rules.digests_in_names import digest_in_name, is_signed_manifest
 from pyproxycache.rules.statements import in_force
+from pyproxycache.statement import Statement
 from pyproxycache.store.ports import StatedDigests
 from pyproxycache.store.store_errors import logging_store_errors
 from pyproxycache.store.values import Statements
+from pyproxycache.url import Url, without_query
 
 log = logging.getLogger("pyproxycache.fetching")
 

@@ -17,13 +17,13 @@ from pyproxycache.fetching.transfers.giving_up import give_up, is_resumable
 from pyproxycache.fetching.transfers.inspection import Inspection
 from pyproxycache.fetching.transfers.meeting_point import MeetingPoint
 from pyproxycache.fetching.transfers.source import Source
-from pyproxycache.messages import without_query
 from pyproxycache.options import FetchOptions
 from pyproxycache.rules.digests import IntegrityCheck
 from pyproxycache.rules.extents import shortened
 from pyproxycache.store.ports import DownloadWriter, Room
 from pyproxycache.store.values import End, Orphaned
 from pyproxycache.upstream.exchange import Exchange
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.fetching")
 

@@ -13,9 +13,10 @@ from pyproxycache.front.interception.pending_tunnel import PendingTunnel
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.presentation.references import as_it_is
 from pyproxycache.front.requests.raw_request import Present
-from pyproxycache.messages import Response, without_query
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.folding import outcome_of
+from pyproxycache.response import Response
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache")
 

@@ -11,9 +11,10 @@ from pyproxycache.facts import Facts, HeadMade
 from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.answers.signer import Signer
 from pyproxycache.front.handlers.handler import Answered
-from pyproxycache.messages import Head, Response
+from pyproxycache.messages import Head
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.reporter import Reporter
+from pyproxycache.response import Response
 
 
 class AnswerReuse:

@@ -9,9 +9,10 @@ from pyproxycache import clock
 from pyproxycache.facts import Facts, HeadMade
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.http1.answer_heads import with_content_length
-from pyproxycache.messages import Head, Response
+from pyproxycache.messages import Head
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.folding import outcome_of
+from pyproxycache.response import Response
 from pyproxycache.serving import responses
 from pyproxycache.serving.status_fields import cache_status
 

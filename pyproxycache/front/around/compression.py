@@ -10,7 +10,8 @@ from pyproxycache.body import BytesBody, in_blocks
 from pyproxycache.front.around.coded_body import CodedBody, Coder
 from pyproxycache.front.around.cross_origin import with_vary
 from pyproxycache.front.gating.shown_tags import mark_of, split_mark, with_mark
-from pyproxycache.messages import Head, Headers, Response
+from pyproxycache.messages import Head, Headers
+from pyproxycache.response import Response
 from pyproxycache.rules.grammar import split_list
 from pyproxycache.rules.negotiation import accepts_coding, content_codings
 

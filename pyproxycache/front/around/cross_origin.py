@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pyproxycache.front.requests.raw_request import RawRequest
-from pyproxycache.messages import Head, Headers, Response
+from pyproxycache.messages import Head, Headers
+from pyproxycache.response import Response
 from pyproxycache.route_options.around import CorsOptions
 from pyproxycache.rules.grammar import split_list
 from pyproxycache.serving.responses import from_text

@@ -14,7 +14,8 @@ from pyproxycache.front.around.request_ids import REQUEST_ID, with_request_id, w
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.handlers.upgrade import wanted_protocols
 from pyproxycache.front.requests.raw_request import RawRequest
-from pyproxycache.messages import Head, Headers, Response
+from pyproxycache.messages import Head, Headers
+from pyproxycache.response import Response
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from pyproxycache.errors import ProxyError
 from pyproxycache.facts import Facts
 from pyproxycache.front.requests.raw_request import RawRequest
-from pyproxycache.messages import Headers, Response, Url
+from pyproxycache.messages import Headers
+from pyproxycache.response import Response
 from pyproxycache.steps import Steps
+from pyproxycache.url import Url
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,14 @@ from pyproxycache.front.requests.raw_request import Present, RawRequest, Served
 from pyproxycache.front.requests.target import Local, Wanted, Way
 from pyproxycache.gates.introspection.passed_on import without_alike
 from pyproxycache.gates.introspection.token_places import without_parameters
-from pyproxycache.messages import Head, Headers, Response, Url
+from pyproxycache.messages import Head, Headers
 from pyproxycache.outcome import Result
+from pyproxycache.response import Response
 from pyproxycache.route_options.caching import RouteCacheOptions
 from pyproxycache.routing.route_table import Route, RouteTable, named_host
 from pyproxycache.serving.responses import from_text
 from pyproxycache.steps import Steps
+from pyproxycache.url import Url
 
 _OF_CLIENTS = ("Cache-Control", "Pragma")
 

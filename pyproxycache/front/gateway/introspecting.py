@@ -8,7 +8,8 @@ from pyproxycache.facts import Facts
 from pyproxycache.front.gateway.admission import Admitted, RouteGate, Visitor
 from pyproxycache.gates.introspection.token_findings import RefusedRequest
 from pyproxycache.gates.introspection.token_gate import TokenGate
-from pyproxycache.messages import Request, Response
+from pyproxycache.messages import Request
+from pyproxycache.response import Response
 from pyproxycache.steps import Steps
 
 

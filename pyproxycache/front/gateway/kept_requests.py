@@ -13,8 +13,9 @@ from pyproxycache import clock
 from pyproxycache.front.gateway.refreshed_route import RefreshedRoute
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Wanted
-from pyproxycache.messages import Entry, Url
+from pyproxycache.messages import Entry
 from pyproxycache.store.values import Uses
+from pyproxycache.url import Url
 
 _MOST = 4096
 _MOST_BYTES = 32 << 20

@@ -6,7 +6,7 @@ from pyproxycache.facts import Facts
 from pyproxycache.front.gateway.admission import Admitted, RouteGate, Visitor
 from pyproxycache.gates.limits.limit_gate import LimitGate, OverLimit
 from pyproxycache.gates.limits.limited_values import LimitedRequest
-from pyproxycache.messages import Response
+from pyproxycache.response import Response
 from pyproxycache.steps import Steps
 
 

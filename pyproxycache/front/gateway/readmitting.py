@@ -11,7 +11,8 @@ from pyproxycache.front.gateway.admission import Visitor
 from pyproxycache.gates.introspection.token_gate import TokenGate
 from pyproxycache.gates.limits.limit_gate import LIMIT_FIELDS, LimitGate, WithinLimits
 from pyproxycache.gates.limits.limited_values import LimitedRequest
-from pyproxycache.messages import Headers, Readmission
+from pyproxycache.messages import Headers
+from pyproxycache.response import Readmission
 
 _NONE: frozenset[str] = frozenset()
 

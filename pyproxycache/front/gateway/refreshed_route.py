@@ -14,10 +14,12 @@ from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
 from pyproxycache.gates.introspection.passed_on import without_alike
-from pyproxycache.messages import Request, Response, Url
+from pyproxycache.messages import Request
+from pyproxycache.response import Response
 from pyproxycache.routing.resource import Realm, Resource
 from pyproxycache.rules.refreshing import RefreshRule
 from pyproxycache.steps import finished
+from pyproxycache.url import Url
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from pyproxycache.front.gateway.kept_requests import KeptRequest, KeptRequests, 
 from pyproxycache.front.gateway.refreshed_route import RefreshedRoute
 from pyproxycache.front.requests.raw_request import RawRequest, Served
 from pyproxycache.front.requests.target import Wanted
-from pyproxycache.messages import Entry, Request, without_query
+from pyproxycache.messages import Entry, Request
 from pyproxycache.rules.refreshing import Demand, EndRefreshing, LookLater, RefreshNow, on_demand
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.refresh")
 

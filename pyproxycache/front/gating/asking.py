@@ -10,9 +10,11 @@ from dataclasses import replace
 from pyproxycache.body import in_blocks
 from pyproxycache.front.gating.judgements import ReleasePlace
 from pyproxycache.front.gating.release_refusals import RefusedRelease
-from pyproxycache.messages import Head, Request, Response, Url
+from pyproxycache.messages import Head, Request
 from pyproxycache.mirrors.documents.document_error import DocumentError
 from pyproxycache.mirrors.documents.plain_pieces import bounded, plain_pieces, readable_coding
+from pyproxycache.response import Response
+from pyproxycache.url import Url
 
 log = logging.getLogger("pyproxycache.mirrors")
 

@@ -24,7 +24,7 @@ from pyproxycache.front.gating.judgements import Given, Judgement, ReleaseView, 
 from pyproxycache.front.gating.known_releases import KnownReleases
 from pyproxycache.front.gating.release_reader import ReleaseReader, validator_with
 from pyproxycache.front.gating.release_refusals import refused
-from pyproxycache.messages import Request, Response, Url, without_query
+from pyproxycache.messages import Request
 from pyproxycache.mirrors.cooldown.media_forms import preferred
 from pyproxycache.mirrors.cooldown.release_documents import AboutReleases, ReleaseDocument, ReleaseDocuments
 from pyproxycache.mirrors.cooldown.release_rules import ReleaseRules
@@ -33,7 +33,9 @@ from pyproxycache.mirrors.documents.document_error import DocumentError
 from pyproxycache.mirrors.documents.plain_pieces import readable_coding
 from pyproxycache.mirrors.ecosystem import ABSENT, DocumentReading
 from pyproxycache.mirrors.repositories import base_of, is_below
+from pyproxycache.response import Response
 from pyproxycache.steps import Steps
+from pyproxycache.url import Url, without_query
 
 log = logging.getLogger("pyproxycache.mirrors")
 

@@ -17,12 +17,14 @@ from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.requests.raw_request import Present, RawRequest
-from pyproxycache.messages import Request, Response, Url, leads_upward
+from pyproxycache.messages import Request
 from pyproxycache.outcome import Result
 from pyproxycache.passing_engine import PassingEngine
+from pyproxycache.response import Response
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.host_patterns import HostPatterns
 from pyproxycache.steps import Steps
+from pyproxycache.url import Url, leads_upward
 
 _AMBIGUOUS = "the path may lead to another one, and not all releases there are given"
 _DEFAULT_PORTS = (("http", 80), ("https", 443))

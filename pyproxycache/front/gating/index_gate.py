@@ -26,14 +26,16 @@ from pyproxycache.front.gating.judgements import Given, Judgement, ReleaseView, 
 from pyproxycache.front.gating.known_releases import KnownDocuments
 from pyproxycache.front.gating.release_refusals import refused
 from pyproxycache.front.gating.shown_tags import mark_of
-from pyproxycache.messages import Request, Response, Url
+from pyproxycache.messages import Request
 from pyproxycache.mirrors.cooldown.by_ecosystem import conda_releases
 from pyproxycache.mirrors.cooldown.stamped_files import StampedFiles
 from pyproxycache.mirrors.documents.document_error import DocumentError
 from pyproxycache.mirrors.documents.packed import can_pack
 from pyproxycache.mirrors.documents.plain_pieces import readable_coding
 from pyproxycache.mirrors.ecosystem import ABSENT, DocumentReading
+from pyproxycache.response import Response
 from pyproxycache.steps import Steps
+from pyproxycache.url import Url
 
 _MOST_BYTES = 4 << 30
 _MOST_KNOWN = 2_000_000

@@ -12,15 +12,17 @@ from pyproxycache.body import EMPTY
 from pyproxycache.facts import Facts
 from pyproxycache.front.gating.shown_body import ShownBody
 from pyproxycache.front.gating.shown_tags import as_origins, with_mark
-from pyproxycache.messages import Head, OwnAccess, Request, Response, Url, without_query
+from pyproxycache.messages import Head, OwnAccess, Request
 from pyproxycache.mirrors.documents.plain_pieces import readable_coding
 from pyproxycache.mirrors.ecosystem import DocumentReading, Read
 from pyproxycache.mirrors.named_file import NamedFile
+from pyproxycache.response import Response
 from pyproxycache.rules.grammar import media_type
 from pyproxycache.rules.redirection import found_at
 from pyproxycache.rules.validation import is_not_modified
 from pyproxycache.serving.responses import not_modified
 from pyproxycache.steps import Steps
+from pyproxycache.url import Url, without_query
 
 OF_THE_BODY = frozenset(
     {

@@ -25,7 +25,7 @@ from pyproxycache.front.gating.asking import (
 from pyproxycache.front.gating.gate_terms import GateTerms, nothing_is_allowed
 from pyproxycache.front.gating.judgements import OF_THE_BODY, Given, Judgement, plain_path
 from pyproxycache.front.gating.release_refusals import RefusedRelease, refused
-from pyproxycache.messages import Head, Request, Response
+from pyproxycache.messages import Head, Request
 from pyproxycache.mirrors.cooldown.by_ecosystem.go_releases import (
     LATEST,
     LIST,
@@ -39,6 +39,7 @@ from pyproxycache.mirrors.cooldown.by_ecosystem.go_releases import (
 from pyproxycache.mirrors.cooldown.by_ecosystem.semantic_versions import newest
 from pyproxycache.mirrors.documents.document_error import DocumentError
 from pyproxycache.mirrors.ecosystem import ABSENT
+from pyproxycache.response import Response
 from pyproxycache.steps import Steps
 
 log = logging.getLogger("pyproxycache.mirrors")

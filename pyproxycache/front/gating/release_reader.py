@@ -8,15 +8,17 @@ from hashlib import sha256
 from pyproxycache.errors import UpstreamError
 from pyproxycache.front.gating.asking import pieces_of, validator_of
 from pyproxycache.front.gating.known_releases import KnownReleases
-from pyproxycache.messages import Request, Response, without_query
+from pyproxycache.messages import Request
 from pyproxycache.mirrors.cooldown.release_documents import ReleaseDocument, ReleaseDocuments
 from pyproxycache.mirrors.cooldown.releases import Releases
 from pyproxycache.mirrors.documents.document_error import DocumentError
 from pyproxycache.mirrors.documents.plain_pieces import readable_coding
 from pyproxycache.mirrors.ecosystem import DocumentReading
 from pyproxycache.mirrors.named_file import NamedFile
+from pyproxycache.response import Response
 from pyproxycache.rules.grammar import media_type
 from pyproxycache.rules.redirection import found_at
+from pyproxycache.url import without_query
 
 log = logging.getLogger("pyproxycache.mirrors")
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from pyproxycache.body import BytesBody
-from pyproxycache.messages import Head, Headers, Response
+from pyproxycache.messages import Head, Headers
+from pyproxycache.response import Response
 
 _UNSENDABLE = re.compile(r"[^\x20-\x7e]")
 _LONGEST_PHRASE = 400

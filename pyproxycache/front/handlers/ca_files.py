@@ -11,8 +11,9 @@ from pyproxycache.facts import Attempted, Facts, ServedAs
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Local
-from pyproxycache.messages import Head, Headers, Response
+from pyproxycache.messages import Head, Headers
 from pyproxycache.outcome import Result
+from pyproxycache.response import Response
 from pyproxycache.steps import Steps, at_once
 from pyproxycache.tls.certificate_authority import CertificateAuthority
 from pyproxycache.tls.client_trust import ways_to_trust

@@ -11,11 +11,13 @@ from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.onward.max_forwards import counted_down
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
-from pyproxycache.messages import Request, Response, Url
+from pyproxycache.messages import Request
 from pyproxycache.outcome import Result
 from pyproxycache.passing_engine import PassingEngine
+from pyproxycache.response import Response
 from pyproxycache.routing.resource import Realm
 from pyproxycache.steps import Steps
+from pyproxycache.url import Url
 
 
 class CachedAnswers:

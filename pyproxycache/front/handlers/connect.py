@@ -13,11 +13,13 @@ from pyproxycache.front.interception.interception_rules import PassOn
 from pyproxycache.front.interception.pending_tunnel import PendingTunnel
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.requests.raw_request import RawRequest
-from pyproxycache.messages import Authority, Head, Response
+from pyproxycache.messages import Head
 from pyproxycache.options import ConnectOptions
 from pyproxycache.outcome import Forward, Result
+from pyproxycache.response import Response
 from pyproxycache.steps import Asks, Steps
 from pyproxycache.upstream.client import Upstream
+from pyproxycache.url import Authority
 
 
 class Connect:

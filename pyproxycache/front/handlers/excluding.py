@@ -11,9 +11,9 @@ from pyproxycache.front.handlers.handler import Answered, Handler
 from pyproxycache.front.interception.exclusions import Exclusions
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Wanted
-from pyproxycache.messages import Authority
 from pyproxycache.serving.responses import Failure
 from pyproxycache.steps import Steps
+from pyproxycache.url import Authority
 
 RequestsCertificate = Callable[[Authority, str, str], bool]
 """Finds out by a handshake whether an origin asks its clients for a certificate; raises ProxyError.

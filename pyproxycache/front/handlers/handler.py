@@ -9,8 +9,9 @@ from pyproxycache.facts import Facts
 from pyproxycache.front.presentation.references import as_it_is
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Local, Wanted
-from pyproxycache.messages import Authority, Response
+from pyproxycache.response import Response
 from pyproxycache.steps import Steps
+from pyproxycache.url import Authority
 
 _Target = TypeVar("_Target", Wanted, Local, Authority, contravariant=True)
 

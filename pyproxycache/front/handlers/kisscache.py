@@ -19,10 +19,11 @@ from pyproxycache.front.presentation import cookies
 from pyproxycache.front.presentation.references import as_it_is, mapped, through_kisscache
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Local, Wanted, quoted_url
-from pyproxycache.messages import Head, Headers, Request, Response
+from pyproxycache.messages import Head, Headers, Request
 from pyproxycache.options import KissCacheOptions
 from pyproxycache.outcome import Result
 from pyproxycache.report.figures import Figures
+from pyproxycache.response import Response
 from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.serving.responses import from_text
 from pyproxycache.steps import Steps

@@ -12,10 +12,10 @@ from pyproxycache.front.handlers.handler import Answered, Handler
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Wanted, misdirected_to_proxy
 from pyproxycache.gates.access import Guard
-from pyproxycache.messages import Authority, Url
 from pyproxycache.net.ip_addresses import client_of
 from pyproxycache.net.names import Names
 from pyproxycache.steps import Asks, Steps
+from pyproxycache.url import Authority, Url
 
 _LOOK_UP_SECONDS = 3.0
 """How long a look-up may take; a client gets its answer without one, too, if not a shared one."""

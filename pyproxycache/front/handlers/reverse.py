@@ -12,8 +12,8 @@ from pyproxycache.front.presentation import cookies
 from pyproxycache.front.presentation.references import below_upstream, mapped
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
-from pyproxycache.messages import Url
 from pyproxycache.steps import Steps
+from pyproxycache.url import Url
 
 
 class Reverse:

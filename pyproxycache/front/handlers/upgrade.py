@@ -10,12 +10,14 @@ from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
-from pyproxycache.messages import Head, Request, Response, Url
+from pyproxycache.messages import Head, Request
 from pyproxycache.outcome import Forward, Result
+from pyproxycache.response import Response
 from pyproxycache.rules.grammar import end_to_end, split_list
 from pyproxycache.steps import Asks, Steps
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.far_end import Switched
+from pyproxycache.url import Url
 
 # Protocols that are not passed through: another version of HTTP would carry requests past the cache.
 _HTTP = {"http", "h2", "h2c"}

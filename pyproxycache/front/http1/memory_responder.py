@@ -19,8 +19,8 @@ from pyproxycache.front.memory.reusable_answers import Arriving, Stored
 from pyproxycache.front.requests.simple import fields_of
 from pyproxycache.gates.authentication import Authentication
 from pyproxycache.http1.answer_heads import head_bytes
-from pyproxycache.messages import Readmission
 from pyproxycache.report.reporter import Reporter
+from pyproxycache.response import Readmission
 
 
 class MemoryResponder:

@@ -16,11 +16,11 @@ from pyproxycache.front.loop.activity import CLOSED, GONE, Activity
 from pyproxycache.front.loop.handshaking import HANDSHAKE_SECONDS, Handshaking, tell_of_failure
 from pyproxycache.front.loop.lingering import LINGER_SECONDS
 from pyproxycache.front.requests.ingress import standing_in_for
-from pyproxycache.messages import Url
 from pyproxycache.net.handshake import HandshakeFailed, LeftByClient, ServerHandshake
 from pyproxycache.report.repetition_filter import LIMITED
 from pyproxycache.tls.client_hello import ClientHelloReader, NoClientHello
 from pyproxycache.tls.leaves import MintRefused
+from pyproxycache.url import Url
 
 log = logging.getLogger("pyproxycache")
 

@@ -30,11 +30,11 @@ from pyproxycache.front.requests.refusals import begins_request
 from pyproxycache.gates.access import is_local
 from pyproxycache.gates.authentication import Authentication
 from pyproxycache.gates.own_clients import client_address, is_this_proxy
-from pyproxycache.messages import Authority
 from pyproxycache.net.handshake import ServerHandshake
 from pyproxycache.net.original_destination import original_destination
 from pyproxycache.net.stream import PlainStream, Stream
 from pyproxycache.report.reporter import Reporter
+from pyproxycache.url import Authority
 
 log = logging.getLogger("pyproxycache")
 

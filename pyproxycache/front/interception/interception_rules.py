@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from pyproxycache.front.interception.exclusions import Exclusions
-from pyproxycache.messages import Authority, Url
 from pyproxycache.options import InterceptOptions
 from pyproxycache.rules.host_patterns import HostPatterns
 from pyproxycache.tls.client_hello import ClientHello
 from pyproxycache.tls.subject_names import subject_name
+from pyproxycache.url import Authority, Url
 
 # Origins are asked by HTTP/1.1. Who speaks HTTP/2 alone needs that of the origin, too, as gRPC does.
 _HTTP = {"http/1.1", "http/1.0"}

@@ -9,8 +9,8 @@ from pyproxycache.facts import Facts, ServedAs
 from pyproxycache.front.interception.interception import Interception
 from pyproxycache.front.loop.relay import Tunnel
 from pyproxycache.front.requests.ingress import Ingress
-from pyproxycache.messages import Authority
 from pyproxycache.outcome import Result
+from pyproxycache.url import Authority
 
 
 class PendingTunnel(Body):

@@ -17,10 +17,10 @@ from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.loop.answer_writer import is_in_memory
 from pyproxycache.http1.answer_heads import Framing
-from pyproxycache.messages import ReuseTerms
 from pyproxycache.net.closing import close_file
 from pyproxycache.net.descriptors import opened
 from pyproxycache.outcome import Outcome, Result
+from pyproxycache.response import ReuseTerms
 
 log = logging.getLogger("pyproxycache")
 

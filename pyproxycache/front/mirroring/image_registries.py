@@ -13,8 +13,9 @@ from pyproxycache.facts import Attempted, Facts, ServedAs
 from pyproxycache.front.handlers.handler import Answered, Handler
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Local
-from pyproxycache.messages import Head, Headers, Response
+from pyproxycache.messages import Head, Headers
 from pyproxycache.outcome import Result
+from pyproxycache.response import Response
 from pyproxycache.steps import Steps
 
 _NAMESPACE = "ns"

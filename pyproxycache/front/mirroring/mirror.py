@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from pyproxycache.errors import BadRequest, NotFound
 from pyproxycache.front.requests.target import Wanted, wanted_url, with_colons
-from pyproxycache.messages import OwnAccess, Url, leads_upward
+from pyproxycache.messages import OwnAccess
 from pyproxycache.mirrors.ecosystem import Ecosystem
 from pyproxycache.mirrors.repositories import base_of, is_below
 from pyproxycache.rules.host_patterns import HostPatterns
+from pyproxycache.url import Url, leads_upward
 
 _ELSEWHERE = re.compile(r"~/(https?)/([^/?]+)(/.*)", re.DOTALL)
 # A database of Go's checksums, and what is asked of it.

@@ -23,15 +23,17 @@ from pyproxycache.front.presentation import cookies
 from pyproxycache.front.presentation.references import as_it_is, mapped
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Local, Wanted
-from pyproxycache.messages import Head, Headers, Request, Response, without_query
+from pyproxycache.messages import Head, Headers, Request
 from pyproxycache.mirrors.documents.plain_pieces import readable_coding
 from pyproxycache.mirrors.ecosystem import Document, DocumentReading
 from pyproxycache.mirrors.named_file import NamedFile
 from pyproxycache.outcome import Result
+from pyproxycache.response import Response
 from pyproxycache.rules.grammar import media_type, split_list
 from pyproxycache.rules.redirection import found_at
 from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.steps import Steps
+from pyproxycache.url import without_query
 
 # It may be there for others: another upstream may have it, and let this cache read it.
 _REFUSED = frozenset({401, 403})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pyproxycache.body import BytesBody
-from pyproxycache.messages import Head, Headers, Request, Response
+from pyproxycache.messages import Head, Headers, Request
+from pyproxycache.response import Response
 from pyproxycache.rules.grammar import delta_seconds
 
 # Fields that the answer to a TRACE must not repeat (RFC 9110 section 9.3.8).

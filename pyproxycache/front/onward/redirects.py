@@ -7,9 +7,11 @@ from dataclasses import replace
 
 from pyproxycache.errors import BadRequest, UpstreamError
 from pyproxycache.facts import Facts
-from pyproxycache.messages import Head, Request, Response, without_query
+from pyproxycache.messages import Head, Request
+from pyproxycache.response import Response
 from pyproxycache.rules.redirection import redirected
 from pyproxycache.steps import Steps
+from pyproxycache.url import without_query
 
 Handle = Callable[[Request, Facts], Steps[Response]]
 

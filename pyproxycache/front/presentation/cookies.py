@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pyproxycache.messages import Url
+from pyproxycache.url import Url
 
 Shown = Callable[[str], str | None]
 """Takes a Set-Cookie's value; gives the one for the client, None if it is to get none."""

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from urllib.parse import quote, urljoin
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Head, Headers, Url
+from pyproxycache.messages import Head, Headers
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo
+from pyproxycache.url import Url
 
 Address = Callable[[str], str | None]
 """Takes an absolute URL; gives the reference that leads clients there by the cache, None if none does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field, replace
 
-from pyproxycache.messages import Authority, Url
+from pyproxycache.url import Authority, Url
 
 _MOST_REMEMBERED = 4096
 

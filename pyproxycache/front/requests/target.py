@@ -8,9 +8,9 @@ from enum import Enum
 from urllib.parse import quote, unquote_to_bytes
 
 from pyproxycache.errors import BadRequest, Misdirected, NotImplementedHere
-from pyproxycache.messages import Authority, Url, leads_upward
 from pyproxycache.rules.urls import host_and_port, parse_authority, parse_url, sendable
 from pyproxycache.rules.userinfo import split_userinfo
+from pyproxycache.url import Authority, Url, leads_upward
 
 _SERVER = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 _ANY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)

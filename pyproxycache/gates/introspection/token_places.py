@@ -8,8 +8,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from urllib.parse import unquote_plus
 
-from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.messages import Headers, Request
 from pyproxycache.route_options.introspection import BEARER, TokenPlace
+from pyproxycache.url import Url
 
 _SENDABLE = re.compile(r"[\x21-\x7e]{1,16384}")
 _BEARER = re.compile(r"[ \t]*bearer(?:[ \t]+(.*?))?[ \t]*", re.IGNORECASE | re.DOTALL)

@@ -13,8 +13,9 @@ from pyproxycache.errors import ConfigError, TokenCheckFailed
 from pyproxycache.gates.introspection.bounded_asking import Send, answer_of, failed, json_object, object_in
 from pyproxycache.gates.introspection.joint_questions import JointQuestions
 from pyproxycache.gates.jwt.public_keys import PublicKeys, public_keys
-from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.messages import Headers, Request
 from pyproxycache.steps import Steps, at_once
+from pyproxycache.url import Url
 
 log = logging.getLogger("pyproxycache.introspection")
 

@@ -14,7 +14,8 @@ from pyproxycache.gates.limits.counters import Charge, CountedLimit, Counters
 from pyproxycache.gates.limits.limit_fields import limit_item, policy_item, quoted, whole_seconds
 from pyproxycache.gates.limits.limit_rule import Ruling
 from pyproxycache.gates.limits.limited_values import LimitedRequest, values_by
-from pyproxycache.messages import Head, Headers, Response
+from pyproxycache.messages import Head, Headers
+from pyproxycache.response import Response
 from pyproxycache.route_options.limits import LimitedBy
 
 MOST_VALUES = 4

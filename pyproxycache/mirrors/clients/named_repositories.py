@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Url, without_query
 from pyproxycache.mirrors.repositories import TAKEN_NAMES
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo, without_userinfo
+from pyproxycache.url import Url, without_query
 
 # Where a client is told of a path below what a mirror mirrors: the index of a Python repository.
 _BELOW = {"pypi": re.compile(r"simple/*\Z")}

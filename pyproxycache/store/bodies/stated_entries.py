@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from pyproxycache.body import in_blocks
-from pyproxycache.messages import STATED, Statement
+from pyproxycache.statement import STATED, Statement
 from pyproxycache.store.bodies.packed_digests import SAFE
 from pyproxycache.store.bodies.stored_bodies import StoredBodies
 from pyproxycache.store.sqlite.database import Database

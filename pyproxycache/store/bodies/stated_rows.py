@@ -11,13 +11,14 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from pyproxycache import clock
-from pyproxycache.messages import MOST_OF_A_FILE, Statement, origin_of, without_query
+from pyproxycache.statement import MOST_OF_A_FILE, Statement
 from pyproxycache.store.bodies.packed_digests import agree, packed, strength, unpacked
 from pyproxycache.store.bodies.stated_entries import StatedEntries, UnreadBody
 from pyproxycache.store.bodies.stored_bodies import StoredBodies
 from pyproxycache.store.sqlite.database import Database
 from pyproxycache.store.sqlite.short_transactions import PAGE, in_short_transactions
 from pyproxycache.store.values import Counting, StatedFile, Statements
+from pyproxycache.url import origin_of, without_query
 
 log = logging.getLogger("pyproxycache.store")
 

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pyproxycache.messages import Entry, Head, Headers, Part, origin_of
+from pyproxycache.messages import Entry, Head, Headers, Part
 from pyproxycache.store.index.eviction import uses_of_ghost
 from pyproxycache.store.sqlite.damage import DamagedRow, as_written
 from pyproxycache.store.sqlite.priority import IN_PLACE, PRIORITY
+from pyproxycache.url import origin_of
 
 COLUMNS = (
     "key",

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from pyproxycache.background import Background, Count
 from pyproxycache.errors import ProxyError
-from pyproxycache.messages import Url
 from pyproxycache.upstream.pools.member import Member
 from pyproxycache.upstream.pools.pool import Pool
+from pyproxycache.url import Url
 
 log = logging.getLogger("pyproxycache.upstream")
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
-from pyproxycache.messages import Url
 from pyproxycache.upstream.pools.health import Health
+from pyproxycache.url import Url
 
 _numbers = count()
 

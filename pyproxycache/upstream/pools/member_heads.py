@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pyproxycache.messages import Head, Headers, Url
+from pyproxycache.messages import Head, Headers
+from pyproxycache.url import Url
 
 _REFERENCES = frozenset({"location", "content-location"})
 

@@ -11,12 +11,13 @@ from typing import Protocol, TypeVar
 
 from pyproxycache import clock
 from pyproxycache.errors import NoMemberLeft, UpstreamError
-from pyproxycache.messages import Head, Request, Url
+from pyproxycache.messages import Head, Request
 from pyproxycache.upstream.pools.choosing import Eligible, Way, choose
 from pyproxycache.upstream.pools.health import Health, HealthTerms
 from pyproxycache.upstream.pools.member import Handed, Member, NoteSent
 from pyproxycache.upstream.pools.member_heads import as_of_pool, without_range_by_date
 from pyproxycache.upstream.pools.retry_budget import RetryBudget
+from pyproxycache.url import Url
 
 log = logging.getLogger("pyproxycache.upstream")
 

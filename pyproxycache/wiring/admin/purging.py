@@ -7,10 +7,10 @@ from functools import partial
 
 from pyproxycache.configuration.config import Config
 from pyproxycache.errors import BadRequest
-from pyproxycache.messages import Url
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.rules.userinfo import split_userinfo
+from pyproxycache.url import Url
 from pyproxycache.wiring.packages.indexes import build_indexes
 from pyproxycache.wiring.stored import OpenStore
 

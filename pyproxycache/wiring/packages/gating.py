@@ -17,7 +17,7 @@ from pyproxycache.front.gating.path_gate import PathGate
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.mirroring.mirror import Mirror
 from pyproxycache.gates.allowances import AllowanceFile
-from pyproxycache.messages import OwnAccess, Url
+from pyproxycache.messages import OwnAccess
 from pyproxycache.mirror_options import MirrorOptions, UseOptions
 from pyproxycache.mirrors.cooldown.admission import Admission
 from pyproxycache.mirrors.cooldown.by_ecosystem.named_releases import NAMED_RELEASES
@@ -26,6 +26,7 @@ from pyproxycache.mirrors.ecosystems import ECOSYSTEMS
 from pyproxycache.mirrors.ecosystems.go import GO
 from pyproxycache.mirrors.repositories import base_of
 from pyproxycache.rules.host_patterns import HostPatterns
+from pyproxycache.url import Url
 
 PRESET = "use:"
 """What the names of presets begin with where mirrors have names."""

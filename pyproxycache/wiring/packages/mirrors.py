@@ -11,10 +11,10 @@ from pyproxycache.front.mirroring.image_registries import ImageRegistries, Image
 from pyproxycache.front.mirroring.mirrors import Mirrors
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Local
-from pyproxycache.messages import Url
 from pyproxycache.mirror_options import MirrorOptions
 from pyproxycache.mirrors.ecosystems.oci import OCI
 from pyproxycache.mirrors.named_file import NamedFile
+from pyproxycache.url import Url
 from pyproxycache.wiring.packages.gating import GateParts, admission_of, mirror_of
 
 

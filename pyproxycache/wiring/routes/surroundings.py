@@ -17,10 +17,10 @@ from pyproxycache.front.around.maintenance import Maintenance
 from pyproxycache.front.around.surroundings import Surroundings
 from pyproxycache.front.handlers.reverse import shown_below
 from pyproxycache.front.requests.raw_request import Present
-from pyproxycache.messages import Url
 from pyproxycache.route_options.around import CompressOptions, FieldChanges, MaintenanceOptions
 from pyproxycache.route_options.route import RouteOptions
 from pyproxycache.routing.route_table import Route
+from pyproxycache.url import Url
 
 _LONGEST = 8 << 10
 _TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json"}

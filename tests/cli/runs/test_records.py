@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from pyproxycache.cli.runs.records import Records
-from pyproxycache.messages import Url
 from pyproxycache.outcome import Outcome, Result
 from pyproxycache.report.formats import json_line
+from pyproxycache.url import Url
 
 URL = Url("https", "example.org", 443, "/file?a=b")
 

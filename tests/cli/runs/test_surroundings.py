@@ -9,7 +9,7 @@ import pytest
 
 from pyproxycache.cli.runs.client_variables import REPLACED
 from pyproxycache.cli.runs.surroundings import before_replacing, parent_of, replacements
-from pyproxycache.messages import Url
+from pyproxycache.url import Url
 
 
 def test_what_was_replaced_comes_back(tmp_path: Path) -> None:

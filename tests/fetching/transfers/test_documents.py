@@ -14,15 +14,17 @@ import pytest
 
 from pyproxycache.fetching.transfers.documents import Documents, KnownDocument
 from pyproxycache.fetching.transfers.inspection import Inspections
-from pyproxycache.messages import Entry, Head, Headers, Request, Statement, Url
+from pyproxycache.messages import Entry, Head, Headers, Request
 from pyproxycache.mirrors.ecosystems import ECOSYSTEMS
 from pyproxycache.mirrors.repositories import Repository, Verify, repository_at, repository_of
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.rules.urls import parse_url
+from pyproxycache.statement import Statement
 from pyproxycache.store.flights.flights import LocalFlights
 from pyproxycache.store.flights.remote_reader import Terms
 from pyproxycache.store.ports import LeadFlight
+from pyproxycache.url import Url
 from pyproxycache.wiring.stored import OpenStore, open_store
 
 BASE = "http://index.example/root/"

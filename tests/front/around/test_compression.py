@@ -13,8 +13,9 @@ from pyproxycache.body import Body, BytesBody
 from pyproxycache.front.around.coded_body import CodedBody, coders
 from pyproxycache.front.around.compression import Compression
 from pyproxycache.front.gating.shown_tags import mark_of
-from pyproxycache.messages import Head, Headers, Response
+from pyproxycache.messages import Head, Headers
 from pyproxycache.mirrors.documents.unpacked import zstd_library
+from pyproxycache.response import Response
 
 TYPES = ("text/*", "application/json", "application/*+json")
 TEXT = b"some text that can be packed\n" * 100

@@ -24,12 +24,13 @@ from raw import Conversation, request
 
 from pyproxycache.front.requests.ingress import redirected_from, standing_in_for
 from pyproxycache.front.requests.raw_request import RawRequest
-from pyproxycache.messages import Authority, Headers
+from pyproxycache.messages import Headers
 from pyproxycache.options import ProxyAuthOptions
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.steps import finished
 from pyproxycache.tls.certificate_authority import CertificateAuthority
 from pyproxycache.tls.leaf_tls import LeafTls
+from pyproxycache.url import Authority
 
 PATHS = ("/ca", "/ca.pem", "/ca.cer", "/ca.p12")
 

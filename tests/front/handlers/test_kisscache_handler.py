@@ -11,9 +11,10 @@ from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.kisscache import PATHS, KissCache
 from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.requests.target import Local, Wanted
-from pyproxycache.messages import Head, Headers, Request, Response
+from pyproxycache.messages import Head, Headers, Request
 from pyproxycache.options import ForwardedOptions, KissCacheOptions
 from pyproxycache.report.figures import Figures
+from pyproxycache.response import Response
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.policy import Policies
 from pyproxycache.rules.urls import parse_url

@@ -15,11 +15,13 @@ from pyproxycache.front.requests.ingress import Ingress, redirected_from, standi
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Wanted, Way
 from pyproxycache.gates.access import Guard
-from pyproxycache.messages import Authority, Entry, Head, Headers, Response, ReuseTerms, Url
+from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.net.names import Names
 from pyproxycache.net.recent_addresses import RecentAddresses
 from pyproxycache.options import GuardOptions
+from pyproxycache.response import Response, ReuseTerms
 from pyproxycache.steps import Asks, Steps, finished
+from pyproxycache.url import Authority, Url
 
 ORIGIN = Authority("192.0.2.1", 80)
 TERMS = ReuseTerms(Entry("k", Head(200), 0, 0), 0, 0, 0.0, 1e12, 0.0, 1e12, ())

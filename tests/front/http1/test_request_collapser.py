@@ -11,8 +11,8 @@ from pyproxycache.front.http1.request_collapser import RequestCollapser
 from pyproxycache.front.http1.transaction import Transaction
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.requests.ingress import PLAIN, SECURED, redirected_from, standing_in_for
-from pyproxycache.messages import Authority, Url
 from pyproxycache.net.stream import PlainStream
+from pyproxycache.url import Authority, Url
 
 HEAD = b"GET http://o/ HTTP/1.1\r\nHost: o\r\n\r\n"
 OTHER = b"GET http://o/other HTTP/1.1\r\nHost: o\r\n\r\n"

@@ -8,7 +8,7 @@ from pyproxycache.front.http2.faults import ErrorCode, StreamFault
 from pyproxycache.front.http2.request_heads import check_trailers, request_head
 from pyproxycache.front.requests.ingress import PLAIN, SECURED, Ingress, standing_in_for
 from pyproxycache.front.requests.simple import is_simple
-from pyproxycache.messages import Url
+from pyproxycache.url import Url
 
 INSTEAD = standing_in_for(Url("https", "o.example", 443, "/"))
 

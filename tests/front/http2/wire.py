@@ -26,7 +26,8 @@ from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.client_loop import ClientLoop
 from pyproxycache.front.memory.reusable_answers import AnswerFile, FileBody
 from pyproxycache.front.requests.ingress import SECURED
-from pyproxycache.messages import Head, Headers, Request, Response
+from pyproxycache.messages import Head, Headers, Request
+from pyproxycache.response import Response
 from pyproxycache.routing.resource import Resource
 from pyproxycache.steps import Steps
 

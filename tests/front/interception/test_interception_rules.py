@@ -11,9 +11,9 @@ from pyproxycache.front.interception.interception_rules import (
     InterceptionRules,
     PassOn,
 )
-from pyproxycache.messages import Authority, Url
 from pyproxycache.options import InterceptOptions
 from pyproxycache.tls.client_hello import ClientHello
+from pyproxycache.url import Authority, Url
 
 CLIENT = "192.0.2.7"
 

@@ -19,9 +19,11 @@ from pyproxycache.body import Body, BytesBody, FileSlice
 from pyproxycache.front.loop.answer_writer import AnswerWriter, SendStatus
 from pyproxycache.front.loop.relay import Flow
 from pyproxycache.http1.answer_heads import framing_of, head_bytes, with_content_length
-from pyproxycache.messages import Entry, Head, Headers, Request, Response, Url
+from pyproxycache.messages import Entry, Head, Headers, Request
 from pyproxycache.net.stream import Stream
+from pyproxycache.response import Response
 from pyproxycache.serving import responses
+from pyproxycache.url import Url
 
 NOW = 1000.0
 TURNS = 100_000

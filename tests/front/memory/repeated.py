@@ -9,8 +9,9 @@ from pyproxycache.body import FileSlice
 from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.memory.reusable_answers import Arriving, Stored, template_of
 from pyproxycache.http1.answer_heads import Framing
-from pyproxycache.messages import Entry, Head, Headers, ReuseTerms
+from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.outcome import Outcome, Result
+from pyproxycache.response import ReuseTerms
 
 BORN, EXPIRES = 1_700_000_000.25, 1_700_003_600.25
 NAME = "pyproxycache-1"

@@ -15,9 +15,9 @@ from repeated import BORN, arriving, stored
 from pyproxycache.body import FileSlice
 from pyproxycache.front.memory.memory import DECIDING_FIELDS, Known, Memory, is_plain
 from pyproxycache.front.requests.ingress import PLAIN, SECURED, standing_in_for
-from pyproxycache.messages import Url
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.formats import Lines
+from pyproxycache.url import Url
 
 MB = 1 << 20
 

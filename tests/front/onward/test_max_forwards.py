@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pyproxycache.front.onward.max_forwards import counted_down
-from pyproxycache.messages import Headers, Request, Response, Url
+from pyproxycache.messages import Headers, Request
+from pyproxycache.response import Response
+from pyproxycache.url import Url
 
 
 def request(method: str, *fields: tuple[str, str]) -> Request:

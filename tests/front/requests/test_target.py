@@ -14,8 +14,8 @@ from pyproxycache.front.requests.target import (
     quoted_url,
     tunnel_end,
 )
-from pyproxycache.messages import Authority, Url
 from pyproxycache.rules.urls import parse_url
+from pyproxycache.url import Authority, Url
 
 
 @pytest.mark.parametrize(

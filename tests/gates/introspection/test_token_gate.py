@@ -10,7 +10,7 @@ import pytest
 from pyproxycache.errors import BadRequest, Forbidden, TokenCheckFailed, TokenRefused
 from pyproxycache.gates.introspection.token_findings import AdmittedRequest, RefusedRequest, TokenFindings
 from pyproxycache.gates.introspection.token_gate import TokenGate
-from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.messages import Headers, Request
 from pyproxycache.route_options.introspection import (
     BEARER,
     EndpointOptions,
@@ -19,6 +19,7 @@ from pyproxycache.route_options.introspection import (
     TokenPlace,
 )
 from pyproxycache.steps import Steps, at_once, finished
+from pyproxycache.url import Url
 
 BODIES: dict[str, Mapping[str, Any]] = {
     "me": {"sub": "me", "scope": "read write", "exp": 5},

@@ -12,8 +12,9 @@ from pyproxycache.gates.introspection.token_places import (
     token_of,
     without_tokens,
 )
-from pyproxycache.messages import Headers, Request, Url
+from pyproxycache.messages import Headers, Request
 from pyproxycache.route_options.introspection import BEARER, TokenPlace
+from pyproxycache.url import Url
 
 HEADER = TokenPlace("header", "x-access-token")
 COOKIE = TokenPlace("cookie", "session")

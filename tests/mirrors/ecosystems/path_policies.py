@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pyproxycache.messages import Url
 from pyproxycache.mirrors.ecosystem import Ecosystem
 from pyproxycache.mirrors.path_rules import rules_of
 from pyproxycache.mirrors.repositories import repository_at
 from pyproxycache.rules.policy import Policies
+from pyproxycache.url import Url
 
 _UPSTREAM = Url("https", "up.test", 443, "/base/")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pyproxycache.messages import Url
 from pyproxycache.mirrors.ecosystems.oci import OCI, repository_of_path
 from pyproxycache.mirrors.path_rules import rules_of
 from pyproxycache.mirrors.repositories import repository_at
 from pyproxycache.rules.policy import Policies, Policy
+from pyproxycache.url import Url
 
 HEX = "0123456789abcdef" * 4
 RULES = Policies(rules_of(repository_at(OCI, Url("https", "registry.test", 443, "/below/"))))

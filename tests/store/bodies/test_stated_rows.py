@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pyproxycache import clock
-from pyproxycache.messages import Statement
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.rules.statements import in_force
+from pyproxycache.statement import Statement
 from pyproxycache.store.bodies.stated_rows import StatedRows
 from pyproxycache.store.upkeep.clock_changes import ClockChanges, ClockReading
 from pyproxycache.store.values import StatedFile

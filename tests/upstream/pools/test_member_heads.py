@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pyproxycache.messages import Head, Headers, Url
+from pyproxycache.messages import Head, Headers
 from pyproxycache.upstream.pools.member_heads import as_of_pool, without_range_by_date
+from pyproxycache.url import Url
 
 FIRST, MEMBER = Url("http", "a.test", 80, "/api"), Url("https", "b.test", 8443, "/api")
 DATE = "Mon, 01 Jun 2026 00:00:00 GMT"

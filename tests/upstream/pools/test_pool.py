@@ -14,10 +14,11 @@ from pyproxycache.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from pyproxycache.messages import ByPool, Head, Headers, Request, Url
+from pyproxycache.messages import ByPool, Head, Headers, Request
 from pyproxycache.upstream.pools.health import HealthTerms
 from pyproxycache.upstream.pools.member import Member, NoteSent
 from pyproxycache.upstream.pools.pool import Pool, PoolTerms
+from pyproxycache.url import Url
 
 HOSTS = ("a", "b", "c")
 
