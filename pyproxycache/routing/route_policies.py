@@ -20,12 +20,14 @@ def route_policies(
     *,
     excluded: bool,
     by_host: bool = False,
+    tokens: frozenset[str] = frozenset(),
 ) -> Policies:
     """The rules for all answers of a route.
 
     `judged` are the request fields that select its answers by what was found out about the client's
     credentials; without them the credentials themselves do. `targets` are the targeted fields that count
-    where HTTP's rules do. `by_host`: the upstream sees which host the client has named.
+    where HTTP's rules do. `by_host`: the upstream sees which host the client has named. `tokens` are the
+    request fields in which it gets what the route has checked: credentials, too, whatever they are called.
     """
     if excluded:
         return Policies((Rule(policy=Policy(no_store=True)),), defaults=False)
@@ -33,10 +35,12 @@ def route_policies(
     named = frozenset(options.key.headers or ())
     host = frozenset({"host"}) if by_host else frozenset()
     if options.ttl is None:
-        varies = named | judged | host
+        # Of Authorization itself HTTP says whose answers are for all.
+        unknown = frozenset() if options.key.headers is not None else tokens - {"authorization"}
+        varies = named | (judged or unknown) | host
         policy = Policy(stale_if_error=options.stale_if_error, query=query, varies=varies)
         return Policies((Rule(policy=policy),), targets, defaults=False)
-    selecting = named if options.key.headers is not None else judged or CREDENTIALS
+    selecting = named if options.key.headers is not None else judged or CREDENTIALS | tokens
     policy = Policy(
         fresh=options.ttl,
         stale_if_error=options.stale_if_error,

@@ -168,6 +168,16 @@ def _judged(route: Route) -> frozenset[str]:
     return frozenset() if passed_on is None else frozenset({passed_on.header})
 
 
+def _sent_tokens(route: Route) -> frozenset[str]:
+    """The fields in which the upstream gets clients' tokens."""
+    introspect = route.options.introspect
+    places = () if introspect is None or not introspect.forward_token else introspect.token
+    of_fields = {
+        place.name if place.kind == "header" else "cookie" for place in places if place.kind != "query"
+    }
+    return frozenset(of_fields)
+
+
 def _secret_parameters(route: Route) -> frozenset[str]:
     introspect = route.options.introspect
     places = () if introspect is None else introspect.token
@@ -212,6 +222,11 @@ def realm_of(route: Route, targets: tuple[str, ...]) -> Realm:
     options = route.options
     by_content = _BY_CONTENT | ({"POST"} if options.cache.key.body and not options.exclude else set())
     policies = route_policies(
-        options.cache, _judged(route), targets, excluded=options.exclude, by_host=options.keeps_host
+        options.cache,
+        _judged(route),
+        targets,
+        excluded=options.exclude,
+        by_host=options.keeps_host,
+        tokens=_sent_tokens(route),
     )
     return Realm(policies, by_content)

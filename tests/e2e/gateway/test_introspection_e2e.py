@@ -108,6 +108,32 @@ def test_tokens_with_different_bodies_never_share_an_answer(
     assert origin.count(ITEM) == 2
 
 
+@pytest.mark.parametrize("cache", [CACHED, {}], ids=["ttl", "by HTTP"])
+@pytest.mark.parametrize(
+    "field", ["X-Api-Key: %s", "Cookie: other=1; session=%s", "Authorization: Bearer %s"]
+)
+def test_nobody_gets_what_another_token_has_brought_wherever_it_is(
+    gateway: Callable[..., Proxy],
+    origin: Origin,
+    server: IntrospectionServer,
+    field: str,
+    cache: dict[str, str],
+) -> None:
+    name, _colon, value = field.partition(": ")
+    origin.put(
+        ITEM, handler=lambda one: Resource((one.get(name) or "").encode(), cache_control="max-age=3600")
+    )
+    places = ["bearer", {"header": "x-api-key"}, {"cookie": "session"}]
+    running = gateway({"token": places, "remember": "1h"}, workers=1, cache=cache)
+    for sent in ("one", "two"):
+        server.issue(sent, sub="same")
+    for sent in ("one", "two", "one", "one", "two", "two", "two"):
+        assert ask(running, None, ITEM, (name, value % sent)).body == (value % sent).encode()
+    assert ask(running, None, ITEM, (name, value % "three")).status == 401
+    # By HTTP, who sends Authorization shares what the upstream says is for all, and this is not.
+    assert origin.count(ITEM) == (7 if not cache and name == "Authorization" else 2)
+
+
 @pytest.mark.parametrize("name", ["X-Token", "x_token", "X-TOKEN"])
 def test_no_client_says_itself_who_it_is(
     gateway: Callable[..., Proxy], origin: Origin, server: IntrospectionServer, name: str
