@@ -143,6 +143,17 @@ def test_memory_answers_if_tokens_are_remembered(
     assert (running.repeated >= 3) is from_memory
 
 
+def test_bodies_that_differ_in_kind_alone_are_not_equal(
+    front: Callable[..., Front], server: IntrospectionServer
+) -> None:
+    running = front("1h")
+    for token, value in (("whole", 1), ("broken", 1.0), ("true", True)):
+        server.issue(token, sub=value)
+    for _ in range(4):
+        for token, shown in (("whole", b"1"), ("broken", b"1.0"), ("true", b"true")):
+            assert told(running.address, asked("/own/item", "cookie", token))[1] == b'{"sub":%b}' % shown
+
+
 def test_what_ends_or_is_revoked_is_refused_by_memory_too(
     front: Callable[..., Front], server: IntrospectionServer
 ) -> None:
