@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -50,5 +51,14 @@ class RefusedRequest:
 
 def end_of(body: Mapping[str, Any]) -> float | None:
     """When the token with this body ends, as its `exp` says; None if it does not say."""
-    ends = body.get("exp")
-    return float(ends) if isinstance(ends, int | float) and not isinstance(ends, bool) else None
+    return seconds_of(body.get("exp"))
+
+
+def seconds_of(value: object) -> float | None:
+    """The time that a value of JSON is (seconds since the epoch); None if it is no number."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # later, or earlier, than any time
+        return math.inf if value > 0 else -math.inf

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pyproxycache.gates.introspection.token_findings import seconds_of
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimRules:
@@ -24,7 +26,7 @@ class ClaimRules:
         if names.isdisjoint(self.audience):
             return "the token is for another audience"
         # Without an end it would be valid for ever, whatever becomes of its owner.
-        ends, begins = _number(claims.get("exp")), _number(claims.get("nbf"))
+        ends, begins = seconds_of(claims.get("exp")), seconds_of(claims.get("nbf"))
         if ends is None:
             return "the token does not say when it ends"
         if now >= ends + self.leeway:
@@ -32,10 +34,6 @@ class ClaimRules:
         if "nbf" in claims and (begins is None or now < begins - self.leeway):
             return "the token is not valid yet"
         return ""
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _texts(value: object) -> list[str]:

@@ -114,6 +114,7 @@ def test_it_can_be_asked_by_get(server: IntrospectionServer) -> None:
         ({"ok": True}, b'{"ok": 1}', False),
         ({"ok": True}, b'{"ok": "true"}', False),
         ({}, b"{}", True),
+        ({}, b'{"exp": 1%b}' % (b"0" * 400), True),
     ],
 )
 def test_which_answers_are_of_a_valid_token(
