@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from pyproxycache.messages import Headers
@@ -29,6 +30,11 @@ class HeaderChanges:
         for name, value in self.values.items():
             headers = headers.with_field(_title(name), value)
         return headers
+
+    def spare(self, names: AbstractSet[str]) -> bool:
+        """Whether these fields, of names in lower case, stay as they are."""
+        changed = {*self.remove, *self.rename, *self.rename.values(), *self.values}
+        return changed.isdisjoint(names)
 
 
 UNCHANGED = HeaderChanges()

@@ -15,7 +15,7 @@ from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.handlers.upgrade import wanted_protocols
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.messages import Head, Headers
-from pyproxycache.response import Response
+from pyproxycache.response import Response, ReuseTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,8 @@ class Visit:
         terms = response.reuse_terms
         if self.identity:
             terms = None  # no other request has this id
+        elif terms is not None and not self.around.of_answers.spare(_readmitted(terms)):
+            terms = None  # memory would add what is changed here
         elif terms is not None:
             varies = tuple(sorted({*terms.varies, *self.around.selecting}))
             terms = replace(terms, varies=varies)
@@ -117,6 +119,11 @@ class Visit:
         if around.compression is not None:
             head = around.compression.shown(head)
         return replace(head, headers=around.of_answers.made(head.headers))
+
+
+def _readmitted(terms: ReuseTerms) -> frozenset[str]:
+    """The fields that memory makes for each request."""
+    return frozenset() if terms.readmission is None else terms.readmission.names
 
 
 NOTHING = Surroundings()

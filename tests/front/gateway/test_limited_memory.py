@@ -28,12 +28,13 @@ LIMITS = """
 """
 
 
-def routes(origin: Origin, count: int) -> Any:
+def routes(origin: Origin, count: int, more: str = "") -> Any:
     text = f"""
     routes:
       /a/:
         upstream: {origin.url("/")}
         cache: {{ttl: 1h, key: {{query: ignore, headers: []}}}}{LIMITS.replace("COUNT", str(count))}
+        {more}
     """
     return parse(text, "c.yaml").routes
 
@@ -123,6 +124,27 @@ def test_each_answer_from_memory_is_counted_and_told_of(limited: Callable[..., F
         assert '"key";r=19;' in (other.get("RateLimit") or "")
     front.told(0, 26)
     assert front.repeated >= 15
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "remove: [ratelimit-policy]",
+        "rename: {ratelimit: x-left}",
+        "rename: {x-rate: ratelimit}",
+        "set: {ratelimit: none}",
+    ],
+)
+def test_what_a_route_changes_in_answers_is_changed_in_all(
+    tmp_path: Path, origin: Origin, changes: str
+) -> None:
+    changed = routes(origin, 20, f"headers: {{response: {{{changes}}}}}")
+    answers = []
+    for memory in (64 << 20, 0):
+        with Front(tmp_path / str(memory), memory=memory, routes=changed) as front:
+            told(front.address, asked("/a/small", None))
+            answers.append([told(front.address, asked("/a/small", "one")) for _ in range(4)])
+    assert answers[0] == answers[1]
 
 
 def test_the_log_has_the_bytes_that_were_sent(limited: Callable[..., Front], tmp_path: Path) -> None:
