@@ -7,10 +7,10 @@ import binascii
 import re
 from collections.abc import Iterable
 
-from pyproxycache.rules.digests import ExpectedDigest
+from pyproxycache.rules.digests import LENGTHS, ExpectedDigest
 
-# Bytes of a digest by each algorithm; the weakest come first.
-_LENGTHS = {"md5": 16, "sha": 20, "sha-256": 32, "sha-384": 48, "sha-512": 64}
+# With one algorithm more than bodies are compared by, as integrity metadata may have it.
+_LENGTHS = {**LENGTHS, "sha-384": 48}
 _NAMES = {"md5": "md5", "sha1": "sha", "sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}
 _HEX = re.compile(r"[0-9a-fA-F]+")
 

@@ -152,6 +152,7 @@ class Ecosystem:
     `token_space` is there where upstreams may ask for a token: it takes a path, and gives what one token is
     good for, as a repository. `hidden` are fields of answers, in lower case, that clients do not get.
     `document_at` takes a package's name, and gives the path of the document that names its files.
+    `accepted` has what each of its clients accepts of that: an answer to one may be none to another.
     """
 
     name: str
@@ -163,6 +164,7 @@ class Ecosystem:
     by_digest: ByDigest | None = None
     hidden: frozenset[str] = frozenset()
     document_at: Callable[[str], str] | None = None
+    accepted: tuple[str, ...] = ("*/*",)
     together: tuple[Together, ...] = ()
 
     def beside(self, path: str) -> tuple[str, ...]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from pyproxycache.rules.digests import ExpectedDigest
+from pyproxycache.rules.digests import LENGTHS, ExpectedDigest, safest
 
-# Algorithms by the names that indexes have for them (in lower case), and their digests' length in hex.
+# Algorithms by the names that indexes have for them, in lower case.
 _ALGORITHMS = {
-    "sha512": ("sha-512", 128),
-    "sha256": ("sha-256", 64),
-    "sha1": ("sha", 40),
-    "sha": ("sha", 40),
-    "md5sum": ("md5", 32),
-    "md5": ("md5", 32),
+    "sha512": "sha-512",
+    "sha256": "sha-256",
+    "sha1": "sha",
+    "sha": "sha",
+    "md5sum": "md5",
+    "md5": "md5",
 }
-_SAFE = ("sha-512", "sha-256")
 _HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -28,9 +27,7 @@ def stated_digests(document: str, stated: Iterable[tuple[str, str]]) -> tuple[Ex
     """
     found: dict[str, str] = {}
     for name, digest in stated:
-        algorithm, length = _ALGORITHMS.get(name.lower(), ("", 0))
-        text = digest.lower()
-        if algorithm and len(text) == length and _HEX.fullmatch(text):
+        algorithm, text = _ALGORITHMS.get(name.lower()), digest.lower()
+        if algorithm and len(text) == 2 * LENGTHS[algorithm] and _HEX.fullmatch(text):
             found[algorithm] = text
-    best = [one for one in _SAFE if one in found] or [one for one in ("sha", "md5") if one in found][:1]
-    return tuple(ExpectedDigest(document, one, found[one]) for one in best)
+    return safest(ExpectedDigest(document, algorithm, text) for algorithm, text in found.items())

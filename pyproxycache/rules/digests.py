@@ -76,7 +76,7 @@ def expected_digests(head: Head) -> tuple[ExpectedDigest, ...]:
     of_link = (ExpectedDigest(_LINKING, "sha-256", linked[1]),) if linked else ()
     image = _OF_IMAGE.fullmatch(head.headers.get(_IMAGE) or "") if _is_of_image(head) else None
     of_image = (ExpectedDigest(_IMAGE, "sha-256", image[1]),) if image else ()
-    of_artefact = strongest(_checksums(head)) if is_of_file(head) else ()
+    of_artefact = safest(_checksums(head)) if is_of_file(head) else ()
     fields = ("Content-Digest",) if head.status == 206 else ("Content-Digest", "Repr-Digest")
     return (
         of_link
@@ -100,7 +100,7 @@ def _checksums(head: Head) -> Iterator[ExpectedDigest]:
             yield ExpectedDigest(name, algorithm, digest)
 
 
-def strongest(stated: Iterable[ExpectedDigest]) -> tuple[ExpectedDigest, ...]:
+def safest(stated: Iterable[ExpectedDigest]) -> tuple[ExpectedDigest, ...]:
     """Those of safe algorithms; where there are none, those of the least weak algorithm."""
     stated = tuple(stated)
     strong = tuple(one for one in stated if one.algorithm in STRONG)
@@ -140,10 +140,10 @@ class IntegrityCheck:
         self, head: Head, stated: Iterable[Iterable[Stated]] = (), others: Iterable[Stated] = ()
     ) -> None:
         is_file = is_of_file(head)
-        each = tuple(tuple(map(strongest, item)) for item in stated) if is_file else ()
+        each = tuple(tuple(map(safest, item)) for item in stated) if is_file else ()
         self._of_head = expected_digests(head)
         self._of_file = tuple(item for item in each if item)
-        self._others = tuple(chain.from_iterable(map(strongest, others))) if is_file else ()
+        self._others = tuple(chain.from_iterable(map(safest, others))) if is_file else ()
         told = tuple(chain.from_iterable(chain.from_iterable(self._of_file)))
         self.expected = (*self._of_head, *told)
         self._binding = tuple(one for one in told if one.is_binding)

@@ -13,6 +13,7 @@ from pyproxycache.cli.downloads.downloading import Order
 from pyproxycache.mirrors.digest_texts import digest_of
 from pyproxycache.mirrors.documents.document_error import DocumentError
 from pyproxycache.mirrors.ecosystems.oci import repository_of_image
+from pyproxycache.mirrors.lock_files.finding import image_reference
 from pyproxycache.mirrors.lock_files.locked import Locked
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -53,7 +54,7 @@ def image_orders(
     if not _REPOSITORY.fullmatch(repository):
         raise DocumentError(f"{repository!r} is no name of a repository")
     place = f"/{mirror}/v2/{repository}"
-    reference = reference_of(one)
+    reference = image_reference(one)
     waiting = [reference]
     seen = {reference}
     while waiting:
@@ -93,10 +94,3 @@ def _check(part: _Descriptor, path: str) -> None:
 
 def _platform(part: _Descriptor) -> str:
     return f"{part.platform.get('os')}/{part.platform.get('architecture')}"
-
-
-def reference_of(one: Locked) -> str:
-    """What the image's manifest is asked by: its digest if that is told, else its tag."""
-    if not one.digests:
-        return one.version
-    return f"{one.digests[0].algorithm.replace('-', '')}:{one.digests[0].digest}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 import requests
@@ -17,12 +15,12 @@ from pyproxycache.cli.downloads.downloading import Order
 from pyproxycache.cli.downloads.images import image_orders
 from pyproxycache.cli.downloads.outcomes import plain
 from pyproxycache.messages import Headers
-from pyproxycache.mirrors.digest_texts import strongest
 from pyproxycache.mirrors.documents.document_error import DocumentError
 from pyproxycache.mirrors.documents.plain_pieces import bounded
 from pyproxycache.mirrors.ecosystem import DocumentReading
 from pyproxycache.mirrors.ecosystems import ECOSYSTEMS
-from pyproxycache.mirrors.ecosystems.go import as_go_asks, without_capitals
+from pyproxycache.mirrors.ecosystems.go import as_go_asks
+from pyproxycache.mirrors.lock_files.finding import METADATA, is_locked, module_files, place_of_clients
 from pyproxycache.mirrors.lock_files.locked import Locked
 from pyproxycache.mirrors.named_file import NamedFile
 from pyproxycache.rules.grammar import media_type
@@ -35,15 +33,6 @@ MOST_FILES = 1_000_000
 _LARGEST = 4 << 20  # of what is small
 _BLOCK = 64 << 10
 _MOST_SAID = 4 << 10
-_SIMPLE = "application/vnd.pypi.simple.v1"
-# What clients accept of an index, each in its own words: an answer to one is not always one to another.
-_ACCEPTED = {
-    "pypi": (
-        f"{_SIMPLE}+json, {_SIMPLE}+html; q=0.1, text/html; q=0.01",
-        f"{_SIMPLE}+json, {_SIMPLE}+html;q=0.2, text/html;q=0.01",
-    ),
-    "npm": ("application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*",),
-}
 
 
 class _Told(msgspec.Struct):
@@ -104,9 +93,8 @@ class Locating:
             return Order(one.url, (one.url,), one.digests)
         scheme, _, rest = one.url.partition("://")
         places = [f"/{mirror}/~/{scheme}/{rest}"]
-        below = f"{one.name}/-/{one.file}"
-        if one.ecosystem == "npm" and unquote(urlsplit(one.url).path).endswith(f"/{below}"):
-            places.insert(0, f"/{mirror}/{below}")  # clients replace the host by the mirror
+        if path := place_of_clients(one):
+            places.insert(0, f"/{mirror}/{path}")
         return Order(one.url, tuple(places), one.digests)
 
     def _of_image(self, one: Locked, mirror: str) -> Whereabouts:
@@ -130,22 +118,22 @@ class Locating:
         found = self._files(first.ecosystem, mirror, path)
         orders, problems = [], []
         for one in package:
-            fitting = [file for file in found if _fits(file, one)]
+            fitting = [file for file in found if is_locked(file, one)]
             if not fitting:
-                problems.append(f"{_called(one)}: /{mirror}/{path} has no such file")
+                problems.append(f"{one.title}: /{mirror}/{path} has no such file")
             orders += [self._of_index(one, file) for file in fitting]
-        beside = {f"{order.name}.metadata" for order in orders}
+        beside = {f"{order.name}{METADATA}" for order in orders}
         orders += [self._of_index(first, file) for file in found if file.url in beside]
         return Whereabouts((*orders, *self._index(first.ecosystem, mirror, path)), tuple(problems))
 
     def _index(self, ecosystem: str, mirror: str, path: str) -> Iterator[Order]:
         """The index as its clients ask for it, so that they find it without the network."""
         for one in (path, *ECOSYSTEMS[ecosystem].keys_of(path)):
-            for accept in _ACCEPTED.get(ecosystem, ("*/*",)):
+            for accept in ECOSYSTEMS[ecosystem].accepted:
                 yield Order(f"{self._address.cache}/{mirror}/{one}", (f"/{mirror}/{one}",), (), accept)
 
     def _of_index(self, one: Locked, file: NamedFile) -> Order:
-        digests = file.digests if file.url.endswith(".metadata") else one.digests or file.digests
+        digests = file.digests if file.url.endswith(METADATA) else one.digests or file.digests
         return Order(file.url, (self._path(file.url) or file.url,), digests)
 
     def _files(self, ecosystem: str, mirror: str, path: str) -> list[NamedFile]:
@@ -158,7 +146,7 @@ class Locating:
             found.append(file)
             return True
 
-        accept = _ACCEPTED.get(ecosystem, ("*/*",))[0]
+        accept = ECOSYSTEMS[ecosystem].accepted[0]
         session = session_with(self._address)
         url = f"{self._address.cache}/{mirror}/{path}"
         with session, session.get(url, headers={"Accept": accept}, stream=True, timeout=TIMEOUTS) as answer:
@@ -207,41 +195,13 @@ def _said(answer: requests.Response) -> str:
 
 
 def _problem(one: Locked, text: str) -> Whereabouts:
-    return Whereabouts((), (f"{_called(one)}: {text}",))
-
-
-def _called(one: Locked) -> str:
-    return one.file or f"{one.name} {one.version}".strip()
+    return Whereabouts((), (f"{one.title}: {text}",))
 
 
 def _of_module(package: Sequence[Locked], mirror: str) -> Iterator[Order]:
-    """The files of a module; what is said of it, too, as clients want that with its archive."""
     for one in package:
-        names = [one.file]
-        if one.file.endswith(".zip"):
-            names.append(f"{one.version}.info")
-        for file in names:
-            path = f"/{mirror}/{as_go_asks(without_capitals(f'{one.name}/@v/{file}'))}"
-            yield Order(f"{one.name}@{file}", (path,))
-
-
-def _fits(file: NamedFile, one: Locked) -> bool:
-    name = unquote(urlsplit(file.url).path.rpartition("/")[2])
-    if file.url.endswith(".metadata"):
-        return False
-    if one.ecosystem == "pypi":
-        if one.file:
-            return name == one.file
-        wanted = {digest.digest for digest in strongest(one.digests)}
-        if wanted:
-            return any(digest.digest in wanted for digest in file.digests)
-        return _release(file.version) == _release(one.version)
-    return file.version == one.version
-
-
-def _release(version: str) -> str:
-    """A version of a Python package in a form in which 1.0 and v1.0.0 are the same."""
-    return re.sub(r"(?:\.0+)+(?![\d.])", "", version.lower().lstrip("v").replace("_", "-"), count=1)
+        for file, path in module_files(one).items():
+            yield Order(f"{one.name}@{file}", (f"/{mirror}/{as_go_asks(path)}",))
 
 
 def distinct(orders: Iterable[Order]) -> list[Order]:

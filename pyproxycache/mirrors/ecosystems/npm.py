@@ -70,6 +70,7 @@ NPM = Ecosystem(
         PathRule(re.compile(r"(?:@[^/]+(?:/|%2[fF]))?[^/]+/[^/]+$"), index(300)),
     ),
     document_at=_document_at,
+    accepted=("application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*",),
     documents=(
         Document(
             _PACKAGE,

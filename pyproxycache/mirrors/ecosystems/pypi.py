@@ -26,6 +26,7 @@ from pyproxycache.mirrors.stated_digests import stated_digests
 from pyproxycache.rules.digests import ExpectedDigest
 
 _FIELD = "simple page"
+_SIMPLE = "application/vnd.pypi.simple.v1"
 _FRAGMENT = re.compile(r"(?:.*&)?sha256=([0-9a-fA-F]{64})(?:&.*)?")
 _METADATA = re.compile(r"sha256=([0-9a-fA-F]{64})")
 # What comes behind the version of a wheel or of a source archive.
@@ -100,6 +101,10 @@ PYPI = Ecosystem(
         PathRule(re.compile(r"pypi/.+/json$"), index(600)),
     ),
     document_at=lambda package: f"simple/{quote(package, safe='')}/",
+    accepted=(
+        f"{_SIMPLE}+json, {_SIMPLE}+html; q=0.1, text/html; q=0.01",
+        f"{_SIMPLE}+json, {_SIMPLE}+html;q=0.2, text/html;q=0.01",
+    ),
     documents=(
         Document(_PAGE, re.compile(r"application/vnd\.pypi\.simple\.v1\+json"), _read_json),
         Document(_PAGE, re.compile(r"text/html|application/vnd\.pypi\.simple\.v1\+html"), _read_html),

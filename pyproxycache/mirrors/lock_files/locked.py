@@ -28,6 +28,11 @@ class Locked:
     file: str = ""
     digests: tuple[ExpectedDigest, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """What people know it by."""
+        return self.file or f"{self.name} {self.version}".strip()
+
 
 @dataclass(frozen=True, slots=True)
 class LockList:

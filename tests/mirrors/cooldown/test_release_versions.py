@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from pyproxycache.mirrors.cooldown.by_ecosystem.python_versions import newest as newest_python_version
-from pyproxycache.mirrors.cooldown.by_ecosystem.python_versions import python_version
 from pyproxycache.mirrors.cooldown.by_ecosystem.semantic_versions import newest, order_of
+from pyproxycache.mirrors.python_versions import newest as newest_python_version
+from pyproxycache.mirrors.python_versions import python_version
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from urllib.parse import quote
 import msgspec
 
 from pyproxycache.mirrors.cooldown.admission import Naming
-from pyproxycache.mirrors.cooldown.by_ecosystem.python_versions import newest, python_version
 from pyproxycache.mirrors.cooldown.release_documents import (
     AboutReleases,
     ReleaseDocument,
@@ -31,6 +30,7 @@ from pyproxycache.mirrors.documents.html_anchors import Anchor, with_anchors
 from pyproxycache.mirrors.documents.json_items import JsonItem, with_items
 from pyproxycache.mirrors.ecosystem import DocumentReading
 from pyproxycache.mirrors.python_names import python_name
+from pyproxycache.mirrors.python_versions import newest, python_version
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
