@@ -130,7 +130,7 @@ def _refused(options: RouteOptions, method: str, headers: Headers) -> str:
         return f"{options.maintenance.status}, as the route is being maintained"
     if options.limit_body is not None and exceeds(headers, options.limit_body):
         return f"413, as the route takes up to {options.limit_body} bytes of content"
-    if options.methods and method not in options.methods:
+    if not options.takes(method):
         return f"405, as the route takes no {method}"
     return ""
 

@@ -27,6 +27,12 @@ HostName = Annotated[str, "host name"]
 Method = Annotated[str, "method"]
 
 
+ECHOING = frozenset({"TRACE", "TRACK"})
+"""Methods that show the client what its request has become on the way, secrets that were added included."""
+USUAL = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""What is named to clients that ask by another method where any is taken."""
+
+
 class RouteOptions(Struct, frozen=True, kw_only=True, rename={"members": "upstream"}):
     """A route whose inherited values are filled in.
 
@@ -67,6 +73,15 @@ class RouteOptions(Struct, frozen=True, kw_only=True, rename={"members": "upstre
     def pooling(self) -> PoolOptions | None:
         """How the members share the requests; None where there is one, of which nothing else is said."""
         return PoolOptions() if self.pool is None and len(self.members) > 1 else self.pool
+
+    @property
+    def taken_methods(self) -> tuple[Method, ...]:
+        """What clients are told of methods."""
+        return tuple(one for one in self.methods if one not in ECHOING) or USUAL
+
+    def takes(self, method: str) -> bool:
+        """Whether requests with this method are sent on."""
+        return method not in ECHOING and (not self.methods or method in self.methods)
 
     @property
     def keeps_host(self) -> bool:

@@ -175,6 +175,20 @@ def end_to_end(headers: Headers) -> Headers:
     return headers.lacking((nominated - _NEVER_NOMINATED) | HOP_BY_HOP)
 
 
+def without_nominated(headers: Headers) -> Headers:
+    """The fields without those that Connection names, which are for this recipient, nor their names there.
+
+    What is added under one of these names later goes on.
+    """
+    options = split_list(headers.get("connection") or "")
+    nominated = {option.lower() for option in options} - _NEVER_NOMINATED - HOP_BY_HOP - {"close"}
+    if not nominated:
+        return headers
+    others = ", ".join(option for option in options if option.lower() not in nominated)
+    headers = headers.lacking(nominated | {"connection"})
+    return headers.with_field("Connection", others) if others else headers
+
+
 def media_type(headers: Headers) -> str:
     """The media type of the content, in lower case and without parameters (RFC 9110 section 8.3.1).
 

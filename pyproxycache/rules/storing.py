@@ -19,6 +19,7 @@ from pyproxycache.rules.policy import Policy
 from pyproxycache.rules.ranges import answers_range
 from pyproxycache.rules.representation import is_unmarked_part
 from pyproxycache.rules.validation import resolved, validators
+from pyproxycache.rules.variants import METHOD_OVERRIDES
 
 # Statuses whose caching behaviour is implemented here, as must-understand asks for
 # (RFC 9111 section 5.2.2.3).
@@ -31,7 +32,6 @@ _OF_THIS_REQUEST = frozenset({"method", "request", "authorization", "partial", "
 
 # Bytes of a request's fields beyond which some origins, and proxies before them, refuse requests.
 _USUAL_SIZE = 4096
-_METHOD_OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
 
 _COOKIES = frozenset({"set-cookie", "set-cookie2"})
 _CREDENTIALS = frozenset({"authorization", "cookie"})
@@ -167,7 +167,7 @@ def is_unusual(request: Request) -> bool:
     They are too large for some origins, or name another method.
     """
     size = sum(len(name) + len(value) for name, value in request.headers)
-    return size > _USUAL_SIZE or not _METHOD_OVERRIDES.isdisjoint(request.headers.names())
+    return size > _USUAL_SIZE or not METHOD_OVERRIDES.isdisjoint(request.headers.names())
 
 
 def _is_asked_part(request: Request, head: Head) -> bool:

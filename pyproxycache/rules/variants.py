@@ -17,6 +17,8 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 FORWARDED = ("x-forwarded-host", "x-forwarded-proto")
 """Fields that tell the origin the address that the client used; origins put it into their answers."""
 
+METHOD_OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
+"""Fields by which some origins take a request for one with another method."""
 OVERRIDING = frozenset(
     (
         "forwarded",
@@ -24,7 +26,7 @@ OVERRIDING = frozenset(
         *(f"x-forwarded-{part}" for part in ("scheme", "server", "ssl", "uri", "url")),
         *("front-end-https", "x-host", "x-http-host-override", "x-original-host", "x-url-scheme"),
         *("x-original-uri", "x-original-url", "x-rewrite-url"),
-        *("x-http-method", "x-http-method-override", "x-method-override"),
+        *METHOD_OVERRIDES,
     )
 )
 """Fields by which some origins take a request for one with another address, path or method.

@@ -8,9 +8,11 @@ from functools import partial
 from pyproxycache.announced import EventTerms
 from pyproxycache.configuration.config import Config
 from pyproxycache.engine import Engine
+from pyproxycache.front.around.request_ids import REQUEST_ID
 from pyproxycache.front.around.surroundings import Surroundings
 from pyproxycache.front.gateway.admission import RouteGate
 from pyproxycache.front.gateway.announcing import Announcing
+from pyproxycache.front.gateway.client_fields import ClientFields
 from pyproxycache.front.gateway.gateway import Gateway, RouteParts, unsent
 from pyproxycache.front.gateway.introspecting import Introspecting
 from pyproxycache.front.gateway.limiting import Limiting
@@ -58,7 +60,7 @@ def build_gateway(
     if not routes:
         return None
     purgers = Access(config.allow_purge, "allow_purge")
-    tokens, set_by_gates = TokenGates(asking(upstream)), _set_by_gates(routes)
+    tokens = TokenGates(asking(upstream))
     parts: dict[Route, RouteParts] = {}
     for route in routes:
         realm = realm_of(route, config.targets)
@@ -68,7 +70,7 @@ def build_gateway(
         gates, around = _gates(config, route, routes, counters, tokens), build_surroundings(route)
         watch = None
         if refresher is not None and _is_refreshed(route.options):
-            refreshed = _refreshed(route.options, realm, cached, shown, gates, set_by_gates, around)
+            refreshed = _refreshed(route.options, realm, cached, shown, gates, around)
             watch = partial(refresher.watch, refreshed)
         parts[route] = RouteParts(
             cached,
@@ -77,13 +79,12 @@ def build_gateway(
             shown,
             gates,
             _readmitting(config, route, routes, counters, tokens),
-            set_by_gates,
             _secret_parameters(route),
             around,
             watch,
             announcing=_announcing(route),
         )
-    return Gateway(parts)
+    return Gateway(parts, _client_fields(routes))
 
 
 def _is_refreshed(options: RouteOptions) -> bool:
@@ -96,7 +97,6 @@ def _refreshed(
     cached: CachedAnswers,
     shown: Callable[[Url], Present],
     gates: Sequence[RouteGate],
-    set_by_gates: frozenset[str],
     around: Surroundings,
 ) -> RefreshedRoute:
     """What repeats the requests of a route."""
@@ -106,7 +106,6 @@ def _refreshed(
         cached,
         shown,
         gates,
-        set_by_gates,
         around,
         unsent=unsent(options.cache),
         stands_in=options.cache.stale_if_error is not None,
@@ -156,9 +155,23 @@ def _readmitting(
     )
 
 
-def _set_by_gates(routes: Sequence[Route]) -> frozenset[str]:
-    """The fields that gates of any route set: who trusts one may be asked by another route, too."""
-    return frozenset().union(*map(_judged, routes))
+def _client_fields(routes: Sequence[Route]) -> ClientFields:
+    """What is taken of clients' fields: who trusts one route's field may be asked by another route, too."""
+    return ClientFields(
+        frozenset().union(*map(_judged, routes)), frozenset().union(*map(_known_fields, routes))
+    )
+
+
+def _known_fields(route: Route) -> frozenset[str]:
+    """The fields that the route goes by, or changes on their way to the upstream, in lower case."""
+    options, changes = route.options, route.options.headers.request
+    names = [*changes.set, *changes.remove, *changes.rename, *changes.rename.values()]
+    names += [REQUEST_ID] if options.request_id else []
+    names += options.cache.key.headers or ()
+    if options.introspect is not None:
+        names += [place.name for place in options.introspect.token if place.kind == "header"]
+    names += [by.name for one in options.limits.values() for by in one.by if by.kind == "header"]
+    return frozenset(map(str.lower, names))
 
 
 def _judged(route: Route) -> frozenset[str]:

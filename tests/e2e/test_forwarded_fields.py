@@ -111,7 +111,7 @@ OVERRIDING = [
 ]
 
 
-@pytest.mark.parametrize("way", ["{}", "/{}", "/api/v1/fetch/?url={}", "reverse"])
+@pytest.mark.parametrize("way", ["{}", "/{}", "/api/v1/fetch/?url={}", "reverse", "trusted"])
 def test_what_makes_an_origin_answer_for_another_url_poisons_nothing(
     make_proxy: MakeProxy, origin: Origin, way: str
 ) -> None:
@@ -122,8 +122,9 @@ def test_what_makes_an_origin_answer_for_another_url_poisons_nothing(
         return Resource(repr(found).encode(), cache_control="max-age=600", etag='"one"')
 
     origin.put("/echo", handler=echo)
-    is_reverse = way == "reverse"
-    proxy = make_proxy(arguments=["--upstream", origin.url()]) if is_reverse else make_proxy()
+    is_reverse = way in ("reverse", "trusted")
+    config = {"forwarded": {"send": False, "trust": ["127.0.0.0/8"]}} if way == "trusted" else {}
+    proxy = make_proxy(config=config, arguments=["--upstream", origin.url()] if is_reverse else [])
     target = "/echo" if is_reverse else way.format(origin.url("/echo"))
     for _ in range(3):
         for field in [*OVERRIDING, ("Forwarded", "for=192.0.2.1;HOST=EVIL, for=192.0.2.2")]:
@@ -131,5 +132,5 @@ def test_what_makes_an_origin_answer_for_another_url_poisons_nothing(
             assert first.status == 200
         plain = proxy.get(target)
         assert not [word for word in (b"evil", b"POST", b"444") if word in plain.body]
-    asked_by_addresses = 3 if is_reverse else 0  # which the proxy replaces
-    assert origin.count("/echo") == len(OVERRIDING) + 1 - asked_by_addresses
+    # To a reverse proxy only those before it may say for which address they ask.
+    assert origin.count("/echo") == (2 if way == "reverse" else len(OVERRIDING) + 1)

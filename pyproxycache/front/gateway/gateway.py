@@ -11,13 +11,13 @@ from pyproxycache.facts import Attempted, Came, Facts, Located, ServedAs
 from pyproxycache.front.around.surroundings import NOTHING, Surroundings, Visit
 from pyproxycache.front.gateway.admission import RouteGate, Visitor, let_in, telling, with_fields
 from pyproxycache.front.gateway.announcing import Announcing
+from pyproxycache.front.gateway.client_fields import ClientFields
 from pyproxycache.front.gateway.readmitting import Readmitting
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered, Handler
 from pyproxycache.front.handlers.upgrade import wanted_protocols
 from pyproxycache.front.requests.raw_request import Present, RawRequest, Served
 from pyproxycache.front.requests.target import Local, Wanted, Way
-from pyproxycache.gates.introspection.passed_on import without_alike
 from pyproxycache.gates.introspection.token_places import without_parameters
 from pyproxycache.messages import Head, Headers
 from pyproxycache.outcome import Result
@@ -36,10 +36,9 @@ class RouteParts:
     """What answers the requests for one route: `gates` in their order, then the engine or an upgrade.
 
     `readmitting` decides in their place of requests that memory can answer; None: it answers none.
-    `purge` removes what is stored of a URL. `set_by_gates` are the fields that gates alone may set: those
-    of clients are removed. `secret` are parameters of queries that no log has. `shown` gives, for a URL,
-    what makes the heads of its answers for clients. `watch` makes what is told of what is to
-    be refreshed. `announcing` makes events of requests, if the route asks for that.
+    `purge` removes what is stored of a URL. `secret` are parameters of queries that no log has. `shown`
+    gives, for a URL, what makes the heads of its answers for clients. `watch` makes what is told of what
+    is to be refreshed. `announcing` makes events of requests, if the route asks for that.
     """
 
     cached: CachedAnswers
@@ -48,7 +47,6 @@ class RouteParts:
     shown: Callable[[Url], Present]
     gates: Sequence[RouteGate] = ()
     readmitting: Readmitting | None = None
-    set_by_gates: frozenset[str] = frozenset()
     secret: frozenset[str] = frozenset()
     around: Surroundings = NOTHING
     watch: Callable[[RawRequest, Wanted], Served] | None = None
@@ -56,11 +54,12 @@ class RouteParts:
 
 
 class Gateway:
-    """Answers requests for routes, of which each has its parts."""
+    """Answers requests for routes, of which each has its parts; all take the same fields of clients."""
 
-    def __init__(self, parts: Mapping[Route, RouteParts]) -> None:
+    def __init__(self, parts: Mapping[Route, RouteParts], client_fields: ClientFields) -> None:
         self._table = RouteTable(parts)
         self._parts = parts
+        self._client_fields = client_fields
 
     def route_of(self, received: RawRequest, local: Local) -> Route | None:
         """The route that the request is for; None if there is none. Raises BadRequest."""
@@ -76,6 +75,7 @@ class Gateway:
     def _answer(self, received: RawRequest, target: Local, route: Route, facts: Facts) -> Steps[Answered]:
         facts.note(Came(Way.ROUTE.value, route.host + route.path), Attempted(target.path))
         parts = self._parts[route]
+        received = replace(received, headers=self._client_fields.taken(received.headers))
         wanted = Wanted(route.url_of(_target(target)), way=Way.ROUTE)
         facts.note(Located(without_parameters(wanted.url, parts.secret)))
         if received.method == "PURGE":
@@ -96,9 +96,9 @@ class Gateway:
         parts, options, received = self._parts[route], route.options, visit.received
         if (refusal := visit.refusal()) is not None:
             return _refused(refusal, facts)
-        if options.methods and received.method not in options.methods:
-            return _refused(_not_allowed(options.methods), facts)
-        visitor = Visitor(received, without_alike(received.headers, parts.set_by_gates), {}, wanted.url)
+        if not options.takes(received.method):
+            return _refused(_not_allowed(options.taken_methods), facts)
+        visitor = Visitor(received, received.headers, {}, wanted.url)
         admitted = yield from let_in(parts.gates, visitor, facts)
         if isinstance(admitted, Response):
             return _refused(admitted, facts)

@@ -13,7 +13,6 @@ from pyproxycache.front.gateway.admission import RouteGate, Visitor, let_in
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.front.requests.target import Wanted
-from pyproxycache.gates.introspection.passed_on import without_alike
 from pyproxycache.messages import Request
 from pyproxycache.response import Response
 from pyproxycache.routing.resource import Realm, Resource
@@ -26,9 +25,8 @@ from pyproxycache.url import Url
 class RefreshedRoute:
     """What repeats the requests of a route.
 
-    `set_by_gates` are the fields that its `gates` alone may set, `unsent` those of clients that do not go
-    on; `around` and `shown` are as in RouteParts. `stands_in`: what is stored stays where the upstream
-    fails, to stand in for it.
+    `unsent` are the fields of clients that do not go on; `gates`, `around` and `shown` are as in
+    RouteParts. `stands_in`: what is stored stays where the upstream fails, to stand in for it.
     """
 
     rule: RefreshRule
@@ -36,7 +34,6 @@ class RefreshedRoute:
     cached: CachedAnswers
     shown: Callable[[Url], Present]
     gates: Sequence[RouteGate]
-    set_by_gates: frozenset[str] = frozenset()
     around: Surroundings = NOTHING
     unsent: tuple[str, ...] = ()
     stands_in: bool = False
@@ -54,8 +51,8 @@ class RefreshedRoute:
         """
         again = replace(received, body=BytesIO(content), cancellation=cancellation)
         visit = self.around.enter(again, Facts())
-        again, headers = visit.received, without_alike(visit.received.headers, self.set_by_gates)
-        visitor = Visitor(again, headers, {}, wanted.url, is_repeated=True)
+        again = visit.received
+        visitor = Visitor(again, again.headers, {}, wanted.url, is_repeated=True)
         admitted = finished(let_in(self.gates, visitor, Facts()))
         if isinstance(admitted, Response):
             admitted.body.close()

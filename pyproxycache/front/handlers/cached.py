@@ -55,7 +55,7 @@ class CachedAnswers:
         self, received: RawRequest, wanted: Wanted, present: Present, facts: Facts
     ) -> Steps[Answered]:
         """The engine's answer, whose head `present` makes for the client; raises ProxyError."""
-        request = counted_down(self.request_for(received, wanted, present))
+        request = counted_down(self.request_for(received, wanted, present), received)
         if isinstance(request, Response):
             facts.note(Attempted(str(wanted.url)), ServedAs(Result.LOCAL))
             return Answered(request, is_of_cache=False)

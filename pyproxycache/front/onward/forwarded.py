@@ -9,12 +9,14 @@ from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.gates.access import Access
 from pyproxycache.messages import Headers, Request
 from pyproxycache.options import ForwardedOptions
-from pyproxycache.rules.grammar import split_list
+from pyproxycache.rules.field_names import usual_name
+from pyproxycache.rules.grammar import split_list, without_nominated
+from pyproxycache.rules.variants import METHOD_OVERRIDES, OVERRIDING
 
 _FOR, _HOST, _PROTO, _ALL = "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"
 _NAMES = (_FOR, _HOST, _PROTO, _ALL)
 _LOWER_NAMES = frozenset(map(str.lower, _NAMES))
-_OF_THE_ADDRESS = (_HOST, _PROTO, _ALL)
+_OF_PROXIES = (OVERRIDING - METHOD_OVERRIDES) | {"x-real-ip"}
 # Each begins where the one before ends: a search from within a name costs its length squared.
 _PARAMETER = re.compile(r"(?:^|;)[ \t]*+([A-Za-z]++)=(?:\"([^\"]*)\"|([^\s;,\"]+))")
 
@@ -35,34 +37,37 @@ class Forwarding:
         """
         if not (self._sends or self._is_reverse):
             return request
-        given = _without_nominations(request.headers)
-        if given.among(_LOWER_NAMES) and not self._is_trusted(request.client):
-            given = given.lacking(_LOWER_NAMES)
+        given = without_nominated(request.headers)
+        unwanted = self._unwanted(given.names(), request.client)
+        if unwanted:
+            given = given.lacking(unwanted)
         headers = _told(given, request.client, scheme) if self._sends else given
-        return replace(request, headers=headers, is_forwarded=True)
+        return replace(request, headers=headers, is_forwarded=self._sends)
 
     def is_doubtful(self, received: RawRequest) -> bool:
         """Whether the same request would mean something else if a trusted proxy had sent it."""
         if self._trusts is None or self._is_trusted(received.client):
             return False
-        return any(received.field(name) for name in _OF_THE_ADDRESS)
+        return any(map(_is_of_proxies, received.headers.names()))
+
+    def _unwanted(self, names: frozenset[str], client: str) -> set[str]:
+        """Those of these names that the client may not send.
+
+        Nobody has a reason to write one otherwise than it is, and upstreams may read it all the same.
+        """
+        is_ours = _is_of_proxies if self._is_reverse else _LOWER_NAMES.__contains__
+        found = {name for name in names if is_ours(usual_name(name))}
+        if found and self._is_trusted(client):
+            found = {name for name in found if name != usual_name(name)}
+        return found
 
     def _is_trusted(self, client: str) -> bool:
         return self._trusts is not None and self._trusts(client)
 
 
-def _without_nominations(headers: Headers) -> Headers:
-    """The fields without the Forwarded fields that Connection names, and Connection without their names.
-
-    Those are for this proxy alone (RFC 9110 section 7.6.1); its own fields of these names have to go on.
-    """
-    options = split_list(headers.get("connection") or "")
-    ours = [option for option in options if option.lower() in _LOWER_NAMES]
-    if not ours:
-        return headers
-    others = ", ".join(option for option in options if option not in ours)
-    headers = headers.without("Connection", *ours)
-    return headers.with_field("Connection", others) if others else headers
+def _is_of_proxies(name: str) -> bool:
+    """Whether a field of this name, in lower case, is a proxy's word on who asks for what."""
+    return name.startswith("x-forwarded-") or name in _OF_PROXIES
 
 
 def _told(headers: Headers, client: str, scheme: str) -> Headers:

@@ -6,12 +6,12 @@ import json
 import logging
 from base64 import b64encode
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from pyproxycache.errors import TokenCheckFailed
 from pyproxycache.messages import Headers
 from pyproxycache.route_options.introspection import PassOnOptions
+from pyproxycache.rules.field_names import without_alike
 
 log = logging.getLogger("pyproxycache.introspection")
 
@@ -46,13 +46,6 @@ class PassedOn:
         if len(value) > self._options.max_size:
             raise _failed(f"has more than {self._options.max_size} bytes as a field")
         return value
-
-
-def without_alike(given: Headers, names: AbstractSet[str]) -> Headers:
-    """The fields without what an upstream may take for one of these names, which are in lower case."""
-    # Where fields become variables, as with CGI and WSGI, _ and - are the same.
-    unwanted = {name.replace("_", "-") for name in names}
-    return given.lacking({name for name in given.names() if name.replace("_", "-") in unwanted})
 
 
 def _failed(why: str) -> TokenCheckFailed:

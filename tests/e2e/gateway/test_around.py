@@ -57,6 +57,39 @@ def test_ids_go_to_the_upstream_the_client_and_the_log(
     assert sorted(lines) == sorted(["mine-1", *ids, "mine-2"])
 
 
+def test_what_the_route_says_is_neither_taken_away_nor_said_otherwise(
+    gateway: Callable[..., Proxy], origin: Origin
+) -> None:
+    """Connection names fields for the gateway alone; upstreams may read any mark in a name as "-"."""
+    origin.put("/api/x", b"answer")
+    changes = {"set": {"x-api-key": "ours"}, "remove": ["x-debug-mode"], "rename": {"x-old": "x-new"}}
+    cache = gateway(request_id=True, trace=True, exclude=True, headers={"request": changes})
+    ours = ("X-Api-Key", "X-Request-Id", "Traceparent", "X-New")
+    names = (*ours, "X-Debug-Mode", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+    sent = [("Connection", ", ".join((*ours, "X-Mine"))), ("X-Mine", "hop"), ("X_Mine", "stays")]
+    sent += [(name.replace("-", mark), "theirs") for name in names for mark in "_.~" if "-" in name]
+    assert cache.get("/api/x", [*sent, ("X-Old", "renamed")]).status == 200
+    (asked,) = origin.asked("/api/x")
+    assert (asked.get("X-Api-Key"), asked.get("X-New")) == ("ours", "renamed")
+    assert asked.get("X-Request-Id")
+    assert asked.get("Traceparent")
+    assert "theirs" not in [value for _name, value in asked.headers]
+    assert (asked.get("X-Mine"), asked.get("X_Mine")) == (None, "stays")
+
+
+@pytest.mark.parametrize("fields", [[], [("Max-Forwards", "0")]])
+@pytest.mark.parametrize("method", ["TRACE", "TRACK"])
+def test_nobody_is_shown_what_is_added_to_requests(
+    gateway: Callable[..., Proxy], origin: Origin, method: str, fields: list[tuple[str, str]]
+) -> None:
+    origin.put("/api/x", b"answer")
+    cache = gateway(headers={"request": {"set": {"x-api-key": "s3cret"}}}, methods=["GET", method])
+    reply = cache.get("/api/x", fields, method=method)
+    assert (reply.status, reply.get("Allow")) == (405, "GET")
+    assert b"s3cret" not in reply.body
+    assert origin.requests == []
+
+
 def test_fields_are_changed_both_ways(
     gateway: Callable[..., Proxy], origin: Origin, tmp_path: Path
 ) -> None:

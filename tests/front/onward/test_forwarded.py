@@ -104,6 +104,28 @@ def test_a_client_that_came_by_tls(
     assert told(client, *fields, scheme="https") == expected
 
 
+OF_PROXIES = ("X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-User", "X-Real-IP", "X-Original-URL")
+RESPELLED = ("X_Forwarded_For", "x.forwarded.host", "X_Real_IP")
+
+
+@pytest.mark.parametrize(
+    ("client", "is_reverse", "left"),
+    [
+        pytest.param(CLIENT, True, (), id="a-client-says-nothing-of-itself"),
+        pytest.param(PROXY, True, OF_PROXIES, id="a-trusted-proxy-does"),
+        pytest.param(CLIENT, False, (*OF_PROXIES, "X_Real_IP"), id="forward-proxies-ask-as-clients"),
+    ],
+)
+def test_what_proxies_alone_may_say(client: str, is_reverse: bool, left: tuple[str, ...]) -> None:
+    """Upstreams may read other marks in a name as "-", so a respelled name is as good as its own."""
+    fields = [(name, "said") for name in (*OF_PROXIES, *RESPELLED, "X-HTTP-Method-Override", "X_Mine")]
+    options = ForwardedOptions(send=True, trust=(ip_network("10.0.0.0/8"),))
+    request = Request("GET", parse_url("http://h/p"), Headers(fields), client)
+    passed = Forwarding(options, is_reverse=is_reverse).with_fields(request, "http")
+    said = [name for name, value in passed.headers if value == "said"]
+    assert said == [*left, "X-HTTP-Method-Override", "X_Mine"]
+
+
 NOTHING = (None,) * 4
 
 
