@@ -65,7 +65,7 @@ class OursAsGateway(Guarded, Ours):
         route = {
             "upstream": f"http://{self.origin}",
             "introspect": {"endpoint": endpoint, "remember": "5s"},
-            "limits": {"token": {"by": {"header": "authorization"}, "count": 1_000_000_000, "per": "1h"}},
+            "limits": {"token": {"by": {"header": "authorization"}, "count": 1_000_000, "per": "1s"}},
             "cache": {"key": {"headers": []}},
         }
         return {"listen": f"127.0.0.1:{self.port}", "routes": {"/": route}}
