@@ -54,10 +54,13 @@ class ReuseTerms:
 class Readmission:
     """Decides anew of each request whether it gets an answer that memory may give again.
 
-    `decide` takes the client's IP address, the request's target and its header fields. It waits for
-    nothing, and gives the fields of these `names` (in lower case) that the answer has for this request;
-    None if a thread has to decide of it, as when it is refused.
+    `of` takes a target and header fields, and gives what decides of all requests with these by their
+    clients' IP addresses. That waits for nothing, and gives the fields of these `names` (in lower case)
+    that the answer has for this request; None if a thread has to decide of it, as when it is refused.
     """
 
-    decide: Callable[[str, str, Headers], tuple[tuple[str, str], ...] | None]
+    of: Callable[[str, Headers], Readmit]
     names: frozenset[str]
+
+
+Readmit = Callable[[str], tuple[tuple[str, str], ...] | None]

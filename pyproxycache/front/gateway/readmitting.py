@@ -10,9 +10,8 @@ from pyproxycache.errors import BadRequest
 from pyproxycache.front.gateway.admission import Visitor
 from pyproxycache.gates.introspection.token_gate import TokenGate
 from pyproxycache.gates.limits.limit_gate import LIMIT_FIELDS, LimitGate, WithinLimits
-from pyproxycache.gates.limits.limited_values import LimitedRequest
 from pyproxycache.messages import Headers
-from pyproxycache.response import Readmission
+from pyproxycache.response import Readmission, Readmit
 
 _NONE: frozenset[str] = frozenset()
 
@@ -31,26 +30,36 @@ class Readmitting:
     def of(self, admitted: Visitor) -> Readmission:
         """What decides of requests that may get the answer which the admitted one has got."""
         names = _NONE if self._limits is None else LIMIT_FIELDS
-        return Readmission(partial(self._decide, admitted.token), names)
+        return Readmission(partial(self._readmit, admitted.token), names)
 
-    def _decide(
-        self, token: Mapping[str, Any], client: str, target: str, headers: Headers
-    ) -> tuple[tuple[str, str], ...] | None:
+    def _readmit(self, body: Mapping[str, Any], target: str, headers: Headers) -> Readmit:
         _path, mark, rest = target.partition("?")
         query = rest if mark else None
-        if self._tokens is not None:
-            body = self._tokens.remembered(headers, query)
-            if body is not token and not _are_equal(body, token):
-                return None  # another body may select another answer
-        if self._limits is None:
-            return ()
+        recall = None if self._tokens is None else self._tokens.recalling(headers, query)
         try:
-            found = self._limits.check(LimitedRequest(client, headers, query, token))
+            count = None if self._limits is None else self._limits.counting(headers, query, body)
         except BadRequest:
-            return None
-        return found.fields if isinstance(found, WithinLimits) else None
+            return _refuse
+
+        def decide(client: str) -> tuple[tuple[str, str], ...] | None:
+            found = None if recall is None else recall()
+            if recall is not None and (found is None or not _are_equal(found.body, body)):
+                return None  # another body may select another answer
+            if count is None:
+                return ()
+            try:
+                ruled = count(client)
+            except BadRequest:
+                return None
+            return ruled.fields if isinstance(ruled, WithinLimits) else None
+
+        return decide
 
 
-def _are_equal(one: Mapping[str, Any] | None, other: Mapping[str, Any]) -> bool:
+def _refuse(_client: str) -> None:
+    return None
+
+
+def _are_equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether both are the same JSON, in which 1, 1.0 and true are three values."""
-    return one == other and repr(one) == repr(other)
+    return one is other or (one == other and repr(one) == repr(other))

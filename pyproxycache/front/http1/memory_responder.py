@@ -204,11 +204,10 @@ def _announced(known: Known, first: Announced) -> Announced:
 
 def _readmitted(readmission: Readmission, known: Known, client: str) -> bytes | None:
     """The lines of the fields that the answer has for this request; None if a thread has to decide."""
-    parsed = known.parsed()
-    fields = None if parsed is None else readmission.decide(client, parsed.target, parsed.headers)
+    fields = known.readmit(readmission)(client)
     if fields is None:
         return None
-    return b"".join([f"{name}: {value}\r\n".encode("latin-1") for name, value in fields])
+    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
 
 
 def _with_lines(head: bytes, lines: bytes) -> bytes:

@@ -12,10 +12,11 @@ from pyproxycache.announced import Announced
 from pyproxycache.front.memory.reusable_answers import Arriving, ReusableAnswer, Stored
 from pyproxycache.front.memory.s3fifo import S3Fifo
 from pyproxycache.front.requests.ingress import PLAIN, Ingress
-from pyproxycache.front.requests.simple import SimpleHead, is_simple, simple_parts
+from pyproxycache.front.requests.simple import is_simple, simple_parts
 from pyproxycache.gates.verdicts import NO_VERDICT
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.formats import Lines
+from pyproxycache.response import Readmission, Readmit
 from pyproxycache.rules.variants import OVERRIDING
 
 _LONGEST_HEAD = 8 << 10
@@ -77,7 +78,7 @@ class Known:
     this proxy in the head. `announced` is what events of requests with this head tell, once one was made.
     """
 
-    __slots__ = ("_parsed", "announced", "answer", "head", "ingress", "line", "line_until", "verdict")
+    __slots__ = ("_readmit", "announced", "answer", "head", "ingress", "line", "line_until", "verdict")
 
     def __init__(self, head: bytes, answer: ReusableAnswer, ingress: Ingress) -> None:
         self.head = head
@@ -87,17 +88,23 @@ class Known:
         self.line_until = -1.0
         self.verdict = NO_VERDICT
         self.announced: Announced | None = None
-        self._parsed: SimpleHead | None = None
+        self._readmit: Readmit | None = None
 
-    def parsed(self) -> SimpleHead | None:
-        """The head, parsed when first asked for; None if a thread has to parse it."""
-        if self._parsed is None:
-            self._parsed = simple_parts(self.head)
-        return self._parsed
+    def readmit(self, readmission: Readmission) -> Readmit:
+        """What decides whether requests with this head get its answer, by the answer's readmission."""
+        if self._readmit is None:
+            parsed = simple_parts(self.head)
+            # A thread has to parse other heads.
+            self._readmit = _refuse if parsed is None else readmission.of(parsed.target, parsed.headers)
+        return self._readmit
 
     def credentials(self) -> tuple[str, ...]:
         """The lines of Proxy-Authorization in the head."""
         return tuple(map(_without_name, _CREDENTIALS.findall(self.head)))
+
+
+def _refuse(_client: str) -> None:
+    return None
 
 
 class _Selected:

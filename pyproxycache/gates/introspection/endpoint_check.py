@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pyproxycache import clock
@@ -13,7 +14,7 @@ from pyproxycache.gates.introspection.bounded_asking import Send, answer_of, fai
 from pyproxycache.gates.introspection.joint_questions import JointQuestions
 from pyproxycache.gates.introspection.remembered import RememberedTokens
 from pyproxycache.gates.introspection.templates import TokenText
-from pyproxycache.gates.introspection.token_findings import TokenFindings, end_of
+from pyproxycache.gates.introspection.token_findings import Recall, TokenFindings, end_of
 from pyproxycache.messages import Headers, Request
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.steps import Steps
@@ -115,9 +116,9 @@ class EndpointCheck:
             )
         )
 
-    def remembered(self, token: str) -> TokenFindings | None:
-        """What the endpoint has said of a valid token, for as long as that counts."""
-        return self._known(self._digest(token))
+    def recalling(self, token: str) -> Recall:
+        """What gives what the endpoint has said of the token, for as long as that counts."""
+        return partial(self._known, self._digest(token))
 
     def _digest(self, token: str) -> bytes:
         return hashlib.blake2b(token.encode(), digest_size=32, key=self._key).digest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,14 +24,18 @@ class TokenFindings:
     why_invalid: str = ""
 
 
+Recall = Callable[[], TokenFindings | None]
+"""Gives what was found out of a token a short while ago, and still counts; None if nothing does."""
+
+
 class TokenCheck(Protocol):
     """The protocol of what finds out whether tokens are valid."""
 
     def findings(self, token: str) -> Steps[TokenFindings]:
         """What is found out of the token; raises TokenCheckFailed if that is not possible."""
 
-    def remembered(self, token: str) -> TokenFindings | None:
-        """What was found out of a valid token a short while ago, and still counts; None if nothing does."""
+    def recalling(self, token: str) -> Recall:
+        """What gives again and again what is remembered of a valid token, and waits for nothing."""
 
 
 @dataclass(frozen=True, slots=True)

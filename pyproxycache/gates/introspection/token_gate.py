@@ -8,7 +8,12 @@ from typing import Any
 from pyproxycache.errors import TokenCheckFailed
 from pyproxycache.gates.introspection.bearer_refusals import BearerRefusals
 from pyproxycache.gates.introspection.passed_on import PassedOn
-from pyproxycache.gates.introspection.token_findings import AdmittedRequest, RefusedRequest, TokenCheck
+from pyproxycache.gates.introspection.token_findings import (
+    AdmittedRequest,
+    Recall,
+    RefusedRequest,
+    TokenCheck,
+)
 from pyproxycache.gates.introspection.token_places import (
     SeveralTokens,
     is_token,
@@ -50,14 +55,13 @@ class TokenGate:
         except TokenCheckFailed as error:
             return RefusedRequest(error)
 
-    def remembered(self, headers: Headers, query: str | None) -> Mapping[str, Any] | None:
-        """The body of a request's token, if it is remembered as a valid one; waits for nothing."""
+    def recalling(self, headers: Headers, query: str | None) -> Recall:
+        """What gives what is remembered of the valid token in such requests, and waits for nothing."""
         try:
             token = token_of(headers, query, self._options.token)
         except SeveralTokens:
-            return None
-        found = None if token is None or not is_token(token) else self._check.remembered(token)
-        return None if found is None else found.body
+            token = None
+        return _nothing if token is None or not is_token(token) else self._check.recalling(token)
 
     def _admitted(self, request: Request, body: Mapping[str, Any]) -> AdmittedRequest:
         if not self._options.forward_token:
@@ -65,6 +69,10 @@ class TokenGate:
         if self._passed_on is not None:
             request = request.with_headers(self._passed_on.headers(request.headers, body))
         return AdmittedRequest(request, body)
+
+
+def _nothing() -> None:
+    return None
 
 
 def _scopes(body: Mapping[str, Any]) -> set[str]:

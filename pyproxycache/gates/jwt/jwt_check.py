@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from pyproxycache import clock
-from pyproxycache.gates.introspection.token_findings import TokenFindings, end_of
+from pyproxycache.gates.introspection.token_findings import Recall, TokenFindings, end_of
 from pyproxycache.gates.jwt.claim_rules import ClaimRules
 from pyproxycache.gates.jwt.key_sources import KeySource
 from pyproxycache.gates.jwt.signed_token import SignedToken, signed_token
@@ -45,8 +45,9 @@ class JwtCheck:
         why = self._rules.why_invalid(signed.claims, self._wall())
         return TokenFindings(signed.claims, end_of(signed.claims), why)
 
-    def remembered(self, _token: str) -> None:
-        """Nothing: tokens are verified each time."""
+    def recalling(self, _token: str) -> Recall:
+        """What gives nothing: tokens are verified each time."""
+        return lambda: None
 
     def _why_not_looked_at(self, signed: SignedToken | None) -> str:
         """Why no keys are needed for the token, whoever signed it; "" if they are."""

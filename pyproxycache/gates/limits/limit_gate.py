@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
+from typing import Any, NamedTuple
 
 from pyproxycache.body import BytesBody
 from pyproxycache.errors import BadRequest
@@ -42,6 +43,10 @@ class OverLimit:
     response: Response
 
 
+Count = Callable[[str], WithinLimits | OverLimit]
+"""Counts a request by its client's IP address, unless a limit refuses it; raises BadRequest."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteLimit:
     """A limit of a route: its name there, what it counts by, and how it is counted.
@@ -59,9 +64,17 @@ class _Limit:
 
     def __init__(self, limit: RouteLimit, client_behind: ClientBehind) -> None:
         self.counted = limit.counted
+        self.is_by_client = any(by.kind == "client" for by in limit.by)
         self.values = [values_by(by, client_behind) for by in limit.by]
         self.quoted = quoted(limit.name)
         self.policy = policy_item(limit.name, limit.counted.rule)
+
+
+class _Charges(NamedTuple):
+    """What one request is counted by, and the limits of that."""
+
+    limits: list[_Limit]
+    counted: list[Charge]
 
 
 class LimitGate:
@@ -80,6 +93,8 @@ class LimitGate:
     ) -> None:
         assert len(limits) <= MOST_LIMITS, "the configuration was checked"
         self._limits = [_Limit(limit, client_behind) for limit in limits]
+        self._by_client = [limit for limit in self._limits if limit.is_by_client]
+        self._not_by_client = [limit for limit in self._limits if not limit.is_by_client]
         self._counters = counters
         self._secret = secret
 
@@ -88,16 +103,36 @@ class LimitGate:
 
         Raises BadRequest if it has more than MOST_VALUES values of what one limit counts by.
         """
-        limits, charges = [], []
-        for limit in self._limits:
-            for value in _different(limit, request):
-                limits.append(limit)
-                charges.append(Charge(limit.counted, self._hashed(value)))
-        if not charges:
+        return self._counted(self._charges(self._limits, request))
+
+    def counting(self, headers: Headers, query: str | None, token: Mapping[str, Any]) -> Count:
+        """What counts requests that differ in their clients alone, as `check` does; raises BadRequest."""
+        alike = self._charges(self._not_by_client, LimitedRequest("", headers, query, token))
+        if not self._by_client:
+            return lambda _client: self._counted(alike)
+
+        def count(client: str) -> WithinLimits | OverLimit:
+            by_client = self._charges(self._by_client, LimitedRequest(client, headers, query, token))
+            return self._counted(
+                _Charges(alike.limits + by_client.limits, alike.counted + by_client.counted)
+            )
+
+        return count
+
+    def _charges(self, limits: Sequence[_Limit], request: LimitedRequest) -> _Charges:
+        """What the request is counted by; raises BadRequest."""
+        of_limits = [(limit, value) for limit in limits for value in _different(limit, request)]
+        return _Charges(
+            [limit for limit, _value in of_limits],
+            [Charge(limit.counted, self._hashed(value)) for limit, value in of_limits],
+        )
+
+    def _counted(self, charges: _Charges) -> WithinLimits | OverLimit:
+        if not charges.limits:
             return WithinLimits()
-        said = self._counters.take(charges)
-        wait = max(taken.wait for taken in said)
-        fields = _fields(limits, said, is_refused=wait > 0)
+        said = self._counters.take(charges.counted)
+        wait = max([taken.wait for taken in said])
+        fields = _fields(charges.limits, said, is_refused=wait > 0)
         return OverLimit(_refusal(fields, whole_seconds(wait))) if wait else WithinLimits(fields)
 
     def _hashed(self, value: str) -> bytes:
