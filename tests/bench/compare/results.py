@@ -141,8 +141,8 @@ AIMS = (
     Aim(9, RESUMED, CPU, "at most", 2.0, "nginx"),
     Aim(10, INTERCEPTED, RATE, "at least", 10.0, "mitmproxy"),
     Aim(10, MINTS, CPU, "at most", 2000.0),
-    Aim(11, GUARDED.format("one token"), RATE, "at least", 1.0, "nginx"),
-    Aim(11, GUARDED.format("1,000 tokens in turn"), RATE, "at least", 1.0, "nginx"),
+    Aim(11, GUARDED.format("one remembered token"), RATE, "at least", 1.0, "nginx"),
+    Aim(11, GUARDED.format("1,000 remembered tokens in turn"), RATE, "at least", 1.0, "nginx"),
 )
 
 
