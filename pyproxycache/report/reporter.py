@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from pyproxycache.announced import Announced
 from pyproxycache.background import Count
@@ -15,6 +17,14 @@ from pyproxycache.report.metrics.request_metrics import RequestMetrics
 
 NoteAccess = Callable[[int, float, int], None]
 """Takes an entry's id, when it was served last (epoch seconds), and how often."""
+
+
+class GivenAgain(NamedTuple):
+    """The same answer, out of an entry of the store, given so many times."""
+
+    outcome: Outcome
+    entry_id: int
+    times: int
 
 
 class Reporter:
@@ -59,12 +69,18 @@ class Reporter:
         """Report that an entry was served, before finished() reports the request."""
         self._note_access(entry_id, now, 1)
 
-    def repeated(self, outcome: Outcome, entry_id: int, times: int, now: float) -> None:
-        """Report that an entry was served `times` times with this outcome; write() gets the log lines."""
-        self._note_access(entry_id, now, times)
-        self._count({name: value * times for name, value in increments(outcome).items()})
-        if self._metrics is not None:
-            self._metrics.repeated(outcome, times)
+    def repeated(self, given: Iterable[GivenAgain], now: float) -> None:
+        """Report answers that were given again, at last at `now`; write() gets their lines for the log."""
+        uses, counted = Counter[int](), Counter[str]()
+        for outcome, entry_id, times in given:
+            uses[entry_id] += times
+            for name, value in increments(outcome).items():
+                counted[name] += value * times
+            if self._metrics is not None:
+                self._metrics.repeated(outcome, times)
+        for entry_id, times in uses.items():
+            self._note_access(entry_id, now, times)
+        self._count(counted)
 
     def write(self, lines: Iterable[str]) -> None:
         """Write finished lines to the access log."""

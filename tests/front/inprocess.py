@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from pyproxycache.front.processes.gunicorn_server import PARSING
 from pyproxycache.front.processes.worker_parts import MakeSessions
 from pyproxycache.options import Share, StoreOptions
 from pyproxycache.outcome import Outcome
-from pyproxycache.report.reporter import Reporter
+from pyproxycache.report.reporter import GivenAgain, Reporter
 from pyproxycache.tls.leaf_tls import LeafTls
 from pyproxycache.wiring.worker import build_worker
 
@@ -121,7 +121,9 @@ class _Recording(Reporter):
         super().accessed(entry_id, now)
         self._front.note_repeated(1)
 
-    def repeated(self, outcome: Outcome, entry_id: int, times: int, now: float) -> None:
-        super().repeated(outcome, entry_id, times, now)
-        self._front.note_repeated(times)
-        self._front.note(outcome, times)
+    def repeated(self, given: Iterable[GivenAgain], now: float) -> None:
+        kept = [*given]
+        super().repeated(kept, now)
+        for outcome, _entry_id, times in kept:
+            self._front.note_repeated(times)
+            self._front.note(outcome, times)

@@ -19,7 +19,7 @@ from pyproxycache.front.memory.reusable_answers import Arriving, Stored
 from pyproxycache.front.requests.simple import fields_of
 from pyproxycache.gates.authentication import Authentication
 from pyproxycache.http1.answer_heads import head_bytes
-from pyproxycache.report.reporter import Reporter
+from pyproxycache.report.reporter import GivenAgain, Reporter
 from pyproxycache.response import Readmission
 
 
@@ -181,9 +181,9 @@ class MemoryResponder:
     def report(self) -> None:
         """Report the answers given since the last report."""
         self.report_at = NEVER
-        now = clock.wall()
+        given = [GivenAgain(stored.outcome(), stored.entry_id, stored.hits) for stored in self._served]
+        self._reporter.repeated(given, clock.wall())
         for stored in self._served:
-            self._reporter.repeated(stored.outcome(), stored.entry_id, stored.hits, now)
             stored.hits = 0
         self._served.clear()
         self.write_lines()
