@@ -182,13 +182,14 @@ def _judged(route: Route) -> frozenset[str]:
 
 
 def _sent_tokens(route: Route) -> frozenset[str]:
-    """The fields in which the upstream gets clients' tokens."""
+    """The fields in which the upstream gets clients' tokens, by their names on the way there."""
     introspect = route.options.introspect
     places = () if introspect is None or not introspect.forward_token else introspect.token
     of_fields = {
         place.name if place.kind == "header" else "cookie" for place in places if place.kind != "query"
     }
-    return frozenset(of_fields)
+    renamed = route.options.headers.request.rename
+    return frozenset(renamed.get(name, name) for name in of_fields)
 
 
 def _secret_parameters(route: Route) -> frozenset[str]:

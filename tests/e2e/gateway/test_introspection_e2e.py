@@ -110,6 +110,21 @@ def test_tokens_with_different_bodies_never_share_an_answer(
 
 
 @pytest.mark.parametrize("cache", [CACHED, {}], ids=["ttl", "by HTTP"])
+def test_nobody_gets_what_another_token_has_brought_under_a_new_name(
+    gateway: Callable[..., Proxy], origin: Origin, server: IntrospectionServer, cache: dict[str, str]
+) -> None:
+    origin.put(
+        ITEM, handler=lambda one: Resource((one.get("X-New") or "").encode(), cache_control="max-age=9")
+    )
+    rename = {"request": {"rename": {"x-old": "x-new"}}}
+    running = gateway({"token": [{"header": "x-old"}]}, workers=1, cache=cache, headers=rename)
+    for sent in ("one", "two", "one"):
+        server.issue(sent)
+        assert ask(running, None, ITEM, ("X-Old", sent)).body == sent.encode()
+    assert origin.count(ITEM) == 2
+
+
+@pytest.mark.parametrize("cache", [CACHED, {}], ids=["ttl", "by HTTP"])
 @pytest.mark.parametrize(
     "field", ["X-Api-Key: %s", "Cookie: other=1; session=%s", "Authorization: Bearer %s"]
 )
