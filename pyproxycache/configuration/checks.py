@@ -59,10 +59,20 @@ def _check_routes(config: Config, problems: Problems) -> None:
         for _host, _path, route in config.all_routes()
         if route.introspect is not None and route.introspect.pass_on is not None
     }
+    places: dict[tuple[str, str], str] = {}
     for host, path, route in config.all_routes():
         place = _place_of(host, path)
+        same = places.setdefault((host, path.rstrip("/")), path)
+        if same != path:
+            problems.add(
+                place, f"has the same paths as {same!r}, and only one of them would count: leave one out"
+            )
         for key_path, text in limit_problems(route.limits):
             problems.add((*place, "limits", *key_path), text)
+        for name in route.limits:
+            if _never_counts(config, host, path, name):
+                text = "counts by tokens, which nothing finds here: 'introspect' of the route is needed"
+                problems.add((*place, "limits", name, "by"), text)
         for key_path, text in caching_problems(route):
             problems.add((*place, *key_path), text)
         if route.introspect is not None:
@@ -70,6 +80,16 @@ def _check_routes(config: Config, problems: Problems) -> None:
                 problems.add((*place, "introspect", *key_path), text)
         for around_path, text in around_problems(path, route, passed_on):
             problems.add((*place, *around_path), text)
+
+
+def _never_counts(config: Config, host: str, path: str, name: str) -> bool:
+    """Whether the limit of the route is by tokens, and neither the route nor one around it has any."""
+    around = [route for at, above, route in config.all_routes() if at == host and path.startswith(above)]
+    of_route = next(route for at, own, route in config.all_routes() if (at, own) == (host, path))
+    limit = of_route.limits[name]
+    return all(by.kind == "token" for by in limit.by) and not any(
+        route.introspect is not None and route.limits.get(name) == limit for route in around
+    )
 
 
 def _check_tls(config: Config, problems: Problems) -> None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from pyproxycache.configuration.notation import NOTATIONS, Notation, choice
+from pyproxycache.configuration.refusals import as_written
 from pyproxycache.mirror_options import MirrorUpstreamOptions, UseOptions
 from pyproxycache.options import ListenerOptions, ParentOptions
 from pyproxycache.route_options.events import RabbitmqOptions, WebhookOptions
@@ -94,7 +95,7 @@ def _read(kind: Any, value: Any, path: KeyPath) -> Any:
 def _read_named(kinds: tuple[Any, Any], value: Any, path: KeyPath) -> dict[Any, Any]:
     """The values by the names that the user gave them, both of these kinds; raises Refused."""
     if not isinstance(value, dict):
-        raise Refused((path, f"{value!r} is not a section: names with what each stands for"))
+        raise Refused((path, f"{as_written(value)} is not a section: names with what each stands for"))
     problems, read = Problems(), {}
     for name, item in value.items():
         read[problems.read(kinds[0], name, (*path, str(name)))] = problems.read(
@@ -111,7 +112,9 @@ def read_section(kind: Any, value: Any, path: KeyPath) -> Any:
         key = _SHORT_FORMS[kind]
         return kind(**{key: _read(accepted[key].type, value, path)})
     if not isinstance(value, dict):
-        raise Refused((path, f"{value!r} is not a section: keys with values, of {', '.join(accepted)}"))
+        raise Refused(
+            (path, f"{as_written(value)} is not a section: keys with values, of {', '.join(accepted)}")
+        )
     problems, read = Problems(), {}
     for key, item in value.items():
         info = accepted.get(key)

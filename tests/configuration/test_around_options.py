@@ -63,6 +63,11 @@ def test_all_of_it_is_read_written_and_inherited() -> None:
                 "a b",
             )
         ),
+        (
+            {"headers": {"request": {"rename": {"a": "c", "b": "c"}}}},
+            "request.rename.a: 'c' is the new name of",
+        ),
+        ({"headers": {"response": {"rename": {"a": "A"}}}}, "response.rename.a: 'a' is the new name of"),
         ({"headers": {"response": {"remove": ["keep-alive"]}}}, "response.remove[0]: 'keep-alive'"),
         ({"headers": {"response": {"rename": {"x": "content-encoding"}}}}, "'content-encoding' is not"),
         ({"headers": {"response": {"set": {"x": "a\r\nSet-Cookie: b"}}}}, "a header field's value"),

@@ -181,7 +181,7 @@ def test_tls_of_some_origins(written: str) -> None:
     [
         ("workers: 0", "workers: 0 is not a count: a whole number from 1"),
         ("workers: 2.5", "workers: 2.5 is not a count"),
-        ("workers: yes", "workers: True is not a count"),
+        ("workers: yes", "workers: true is not a count"),
         ("worker: 2", "worker: unknown key, did you mean workers; accepted here: listen, allow, "),
         ("zzz: 2", "zzz: unknown key; accepted here: listen, allow, "),
         (
@@ -197,7 +197,7 @@ def test_tls_of_some_origins(written: str) -> None:
         ("store: {max_szie: 1G}", "store.max_szie: unknown key, did you mean max_size; accepted here: "),
         ("store: {max_size: 20Q}", "store.max_size: '20Q' is not a size: a number, alone or with"),
         ("store: {max_size: -1}", "store.max_size: -1 is not a size"),
-        ("store: {max_size: true}", "store.max_size: True is not a size"),
+        ("store: {max_size: true}", "store.max_size: true is not a size"),
         ("store: {max_size: [1G]}", "store.max_size: ['1G'] is not a size"),
         (f"store: {{max_size: {'9' * 400}T}}", "store.max_size: "),
         ("store: {unused: 1y}", "store.unused: '1y' is not an age: a number, alone or with s"),
@@ -237,7 +237,7 @@ def test_tls_of_some_origins(written: str) -> None:
         ("allow: 10.1.2.3/8", "allow: '10.1.2.3/8' is not a network, but an address in 10.0.0.0/8"),
         ("allow: 10", "allow: 10 is not a network"),
         ("allow_accounts: [-1]", "allow_accounts[0]: -1 is not a user of this machine: a name or a number"),
-        ("allow_accounts: true", "allow_accounts: True is not a user of this machine"),
+        ("allow_accounts: true", "allow_accounts: true is not a user of this machine"),
         ("listen: 3128", "listen: 3128 is not an address, as in 127.0.0.1:3128, '[::1]"),
         ("listen: 127.0.0.1", "listen: '127.0.0.1' is not an address"),
         ("listen: host:70000", "listen: 'host:70000' is not an address"),
@@ -252,7 +252,7 @@ def test_tls_of_some_origins(written: str) -> None:
         ("listen: [{address: 'h:1', port: 1}]", "listen[0].port: unknown key; accepted here: address, tls"),
         (
             "listen: [a:1, {address: 'h:1', tls: yes}]",
-            "listen[1].tls: True is not a section: keys with valu",
+            "listen[1].tls: true is not a section: keys with valu",
         ),
         ("listen: [{address: 'h:1', tls: {key: /k}}]", "listen[0].tls.certificate: is missing"),
         (
@@ -277,16 +277,16 @@ def test_tls_of_some_origins(written: str) -> None:
         ),
         (
             "mirrors: {off: {ecosystem: npm, upstream: 'http://up'}}",
-            "mirrors.False: False is not text: put it in quotes; a mirror's name",
+            "mirrors.False: false is not text: put it in quotes; a mirror's name",
         ),
         (
             "mirrors: {a: {ecosystem: npm, upstream: 'http://u:p@up'}}",
             "mirrors.a.upstream: user names and passwords are not written here, before '@up': "
-            "for a parent, parent.credentials names a file of them, and for a mirror, mirrors.",
+            "for a parent, parent.credentials names a file of them, for a mirror, mirrors.",
         ),
         (
             "mirrors: {a: {ecosystem: npm, upstream: 'http://up', verify: on}}",
-            "mirrors.a.verify: True is not one of strict, warn, off",
+            "mirrors.a.verify: true is not one of strict, warn, off",
         ),
         (
             "mirrors: {a: {ecosystem: npm, upstream: 'http://up', sumdb: {s.test: 'http://s'}}}",
@@ -353,7 +353,7 @@ def test_tls_of_some_origins(written: str) -> None:
         ("rules: [{ignore: [set cookie]}]", "rules[0].ignore[0]: 'set cookie' is not a header field"),
         ("rules: [{query: drop}]", "rules[0].query: 'drop' is not one of ignore, sort, keep"),
         ("rules: [{match: {status: 200}, query: sort}]", "rules[0].query: 'sort' is accepted only without"),
-        ("rules: [no]", "rules[0]: False is not a section"),
+        ("rules: [no]", "rules[0]: false is not a section"),
         ("- 1", "[1] is not a configuration"),
         ("just text", "'just text' is not a configuration"),
     ],

@@ -134,6 +134,19 @@ def test_keys_are_at_a_url_or_in_a_file(place: str, read_as: Url | Path) -> None
             "control character",
         ),
         (f"{{endpoint: {{url: '{ENDPOINT}', valid: {{}}}}}}", "endpoint.valid", "only with 'invalid'"),
+        *(
+            (
+                f"{{endpoint: {{url: '{ENDPOINT}', content_type: application/json, body: '{body}'}}}}",
+                "endpoint.body",
+                "write {token} in double quotes",
+            )
+            for body in ("{token}", '{"a": {token}}', "token={token}", '{"a": "{token}"')
+        ),
+        (
+            f"{{endpoint: '{ENDPOINT}', pass_on: {{header: Host}}}}",
+            "pass_on.header",
+            "name a field of its own",
+        ),
         (f"{{endpoint: {{url: '{ENDPOINT}', valid: {{a..b: 1}}}}}}", "endpoint.valid.a..b", "a member of"),
         (f"{{endpoint: {{url: '{ENDPOINT}', valid: {{a: [1]}}}}}}", "endpoint.valid.a", "a value in JSON"),
         (f"{{endpoint: {ENDPOINT}, scope: 'a b'}}", "scope", "a scope"),

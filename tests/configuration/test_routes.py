@@ -14,6 +14,8 @@ from pyproxycache.configuration.loading import dump, parse
 from pyproxycache.errors import ConfigError
 
 U = "http://10.0.0.5:8000"
+BY_TOKEN = {"by": {"token": "sub"}, "count": 9, "per": "1m"}
+BY_QUERY = {"token": [{"query": "t"}], "endpoint": U}
 
 
 def read(document: dict[str, Any]) -> Config:
@@ -97,6 +99,34 @@ def test_what_is_inherited_is_read_by_its_whole_path() -> None:
         ),
         ({"routes": {"/a": {"upstream": U, "cache": {"sliding": True}}}}, "routes./a.cache.sliding: true"),
         (
+            {"routes": {"/a": {"upstream": U, "cache": {"ttl": "2d", "sliding": True}}}},
+            "routes./a.cache.longest: 86400s is less than the 'ttl' of 172800s",
+        ),
+        (
+            {"routes": {"/a": {"upstream": U, "methods": ["get"]}}},
+            "routes./a.methods[0]: 'get' is not a request",
+        ),
+        ({"routes": {"/a": {"upstream": U, "methods": ["CONNECT"]}}}, "a gateway opens no tunnels"),
+        (
+            {"routes": {"/a": {"upstream": U}, "/a/": {"upstream": U}}},
+            "routes./a/: has the same paths as '/a'",
+        ),
+        ({"routes": {"/a;b": {"upstream": U}}}, "without ?, #, %, ;, // and .."),
+        ({"routes": {"/a": {"upstream": "http://me:s3cret@h"}}}, "headers.request.set has authorization"),
+        ({"routes": {"/a": {"upstream": U, "cors": True}}}, "routes./a.cors: true is not a section"),
+        (
+            {"routes": {"/a": {"upstream": U, "limits": {"t": BY_TOKEN}}}},
+            "routes./a.limits.t.by: counts by tokens",
+        ),
+        (
+            {
+                "routes": {
+                    "/a": {"upstream": U, "introspect": BY_QUERY, "cache": {"key": {"query": "ignore"}}}
+                }
+            },
+            "routes./a.cache.key.query: 'ignore' is not accepted where the upstream gets tokens",
+        ),
+        (
             {"routes": {"/a": {"upstream": U, "cache": {"ttl": "9s"}, "refresh": {"every": "9s"}}}},
             "routes./a.refresh.every: 9s is not less than the 'ttl' of 9s",
         ),
@@ -117,6 +147,20 @@ def test_bad_routes_are_refused(document: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read(document)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        {"introspect": BY_QUERY, "limits": {"t": BY_TOKEN}, "routes": {"b": {"introspect": None}}},
+        {"introspect": {**BY_QUERY, "forward_token": False}, "cache": {"key": {"query": "ignore"}}},
+        {"introspect": BY_QUERY, "cache": {"key": {"query": "ignore", "headers": []}}},
+        {"cache": {"ttl": "2d", "sliding": True, "longest": "2d"}},
+        {"methods": ["PROPFIND", "get-it"]},
+    ],
+)
+def test_what_only_looks_wrong_is_accepted(route: dict[str, Any]) -> None:
+    assert read({"routes": {"/a": {"upstream": U, **route}}}).routes
 
 
 def test_a_host_without_routes_is_no_gateway() -> None:

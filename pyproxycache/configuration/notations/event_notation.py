@@ -89,7 +89,10 @@ def problem_of_route(
     """What is wrong with a route's events, as in event_problems(); None if nothing is."""
     if events is None:
         return (), "where events go is not said: 'events' is needed beside 'routes', with one of " + _LISTED
-    if _SEGMENTS * (_EXPANSION * route.body + _OF_FIELDS) > events.spool:
+    if (
+        events.spool >= _SMALLEST_SPOOL
+        and _SEGMENTS * (_EXPANSION * route.body + _OF_FIELDS) > events.spool
+    ):
         most = max(0, (events.spool // _SEGMENTS - _OF_FIELDS) // _EXPANSION)
         text = f"{route.body} is more than the spool can take: up to {most} with this 'events.spool'"
         return ("body",), text

@@ -5,6 +5,7 @@ Each function takes plain YAML data, and raises ValueError, which names the valu
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from pyproxycache.url import Url
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _ORIGIN = re.compile(r"https?://[^/?#{}$]+(?:[/?].*)?", re.IGNORECASE)
+_FRAMING = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection"})
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 PLACES = "bearer, {header: NAME}, {cookie: NAME} or {query: NAME}"
@@ -101,7 +103,7 @@ def introspection_problems(options: IntrospectOptions) -> Iterator[tuple[tuple[s
     """What is wrong with several values together: the keys within `introspect`, and what is accepted."""
     endpoint, jwt = options.endpoint, options.jwt
     if (endpoint is None) == (jwt is None):
-        yield (), "either 'endpoint' or 'jwt' is needed, to say which tokens are valid"
+        yield (), "either 'endpoint' or 'jwt' is needed, to say which tokens are valid, and not both"
     if not options.token:
         yield ("token",), f"[] is not accepted: name a place at least: {PLACES}"
     if jwt is not None:
@@ -111,6 +113,11 @@ def introspection_problems(options: IntrospectOptions) -> Iterator[tuple[tuple[s
             yield ("jwt", "audience"), "[] is not accepted: name this API as its tokens do"
         if not jwt.algorithms:
             yield ("jwt", "algorithms"), "[] is not accepted: name one at least, as RS256"
+    if options.pass_on is not None and options.pass_on.header in _FRAMING:
+        text = (
+            f"{options.pass_on.header!r} says how the request is sent: name a field of its own, as x-token"
+        )
+        yield ("pass_on", "header"), text
     if endpoint is None:
         return
     if endpoint.method == "GET" and endpoint.body is not None:
@@ -119,13 +126,30 @@ def introspection_problems(options: IntrospectOptions) -> Iterator[tuple[tuple[s
     texts = (endpoint.url, endpoint.body or "", *endpoint.headers.values())
     if not is_sent_by_itself and not any("{token}" in text for text in texts):
         yield ("endpoint",), "the endpoint is not told the token: write {token} in its url, body or headers"
+    if endpoint.content_type == "application/json" and not _makes_json(endpoint.body):
+        text = (
+            """it is no JSON with a token: write {token} in double quotes, as in '{"token": "{token}"}'"""
+        )
+        yield ("endpoint", "body"), text
     if endpoint.credentials is not None and "authorization" in endpoint.headers:
         yield ("endpoint", "headers", "authorization"), "is made of 'credentials': leave one of them out"
     for name in endpoint.headers:
-        if name in ("host", "content-length", "content-type", "transfer-encoding", "connection"):
+        if name in _FRAMING:
             yield ("endpoint", "headers", name), "is set by this proxy itself: leave it out"
     if not endpoint.valid and not endpoint.invalid:
         yield (
             ("endpoint", "valid"),
             "{} is accepted only with 'invalid': no answer would say that a token is not valid",
         )
+
+
+def _makes_json(template: str | None) -> bool:
+    """Whether the template is JSON, whatever stands for the token and the secrets in it."""
+    try:
+        plain = "".join(
+            "x" if isinstance(part, SecretPlace) else part for part in parts_of(template or "{}")
+        )
+        json.loads(plain.replace("{token}", "x"))
+    except ValueError:
+        return False
+    return True

@@ -15,7 +15,7 @@ from pyproxycache.rules.grammar import HOP_BY_HOP
 
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)(?:\.[A-Za-z0-9_-]+)*")
 _PATH = re.compile(r"/[!-~]*")
-_UNROUTED = re.compile(r"[?#%\\]|//|/\.{1,2}(?:/|$)")
+_UNROUTED = re.compile(r"[?#%;\\]|//|/\.{1,2}(?:/|$)")
 _TARGET = re.compile(r"/[!-\"$-~]*")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)%")
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -28,6 +28,7 @@ _NOT_CHANGED = HOP_BY_HOP | {
     *("content-length", "content-encoding", "content-range", "host", "expect", "max-forwards"),
     *("range", "if-range", "via", "age", "date", "cache-status"),
 }
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"})
 # Nobody writes these but to let somebody in.
 _SECRET = frozenset({"authorization", "cookie"})
 
@@ -35,7 +36,9 @@ _SECRET = frozenset({"authorization", "cookie"})
 def read_route_path(value: Any) -> str:
     """A path of this cache, plain: decoded, and without segments that lead upward."""
     if not isinstance(value, str) or not _PATH.fullmatch(value) or _UNROUTED.search(value):
-        raise refusal(value, "a path from the first slash on, without ?, #, %, // and .., as in /api/v1/")
+        raise refusal(
+            value, "a path from the first slash on, without ?, #, %, ;, // and .., as in /api/v1/"
+        )
     return value
 
 
@@ -50,6 +53,10 @@ def read_method(value: Any) -> str:
     """A request method, which is told by case."""
     if not isinstance(value, str) or not _METHOD.fullmatch(value):
         raise refusal(value, "a request method, as in GET")
+    if value.upper() in _METHODS and value not in _METHODS:
+        raise refusal(value, f"a request method, as case counts: write {value.upper()}")
+    if value == "CONNECT":
+        raise refusal(value, "a method of routes: a gateway opens no tunnels")
     return value
 
 
@@ -63,6 +70,21 @@ def caching_problems(route: RouteOptions) -> Iterator[tuple[tuple[str, ...], str
         yield ("refresh", "every"), text
     if options.sliding and options.ttl is None:
         yield ("cache", "sliding"), "true is accepted only with a 'ttl' that accesses prolong: set one"
+    if options.sliding and options.ttl is not None and options.longest < options.ttl:
+        text = (
+            f"{options.longest:g}s is less than the 'ttl' of {options.ttl:g}s, which no answer would reach:"
+            " name more, or a shorter 'ttl'"
+        )
+        yield ("cache", "longest"), text
+    introspect = route.introspect
+    if introspect is not None and introspect.forward_token and options.key.query == "ignore":
+        by_query = any(place.kind == "query" for place in introspect.token)
+        if by_query and introspect.pass_on is None and options.key.headers is None:
+            text = (
+                "'ignore' is not accepted where the upstream gets tokens by the query, as one client would"
+                " get another's answer: set introspect.forward_token: false, or introspect.pass_on"
+            )
+            yield ("cache", "key", "query"), text
 
 
 def read_changed_field(value: Any) -> str:
@@ -133,6 +155,12 @@ def around_problems(
         passed_on & {*changes.set, *changes.remove, *changes.rename, *changes.rename.values()}
     ):
         yield ("headers", "request"), f"{name!r} is not accepted: it is what introspection alone sets"
+    for key in ("request", "response"):
+        renamed = getattr(options.headers, key).rename
+        for old, new in renamed.items():
+            if old == new or list(renamed.values()).count(new) > 1:
+                text = f"{new!r} is the new name of several fields, or its old one: name another"
+                yield ("headers", key, "rename", old), text
     rewriting, cors = options.path, options.cors
     prefix = (rewriting.strip or "").rstrip("/")
     if prefix and not f"{path}/".startswith(f"{prefix}/"):
