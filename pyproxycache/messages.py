@@ -202,6 +202,10 @@ class Head:
     reason: str = ""
     headers: Headers = field(default_factory=Headers)
 
+    def with_headers(self, headers: Headers) -> Head:
+        """The head with these header fields in place of its own."""
+        return replace(self, headers=headers)
+
     @property
     def logs_in(self) -> bool:
         """Whether the response is a step in authenticating its connection (RFC 4559)."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from pyproxycache.body import EMPTY, Body
 from pyproxycache.messages import Entry, Head, Headers
@@ -21,6 +21,14 @@ class Response:
     body: Body = field(default=EMPTY, compare=False)
     length: int | None = 0
     reuse_terms: ReuseTerms | None = field(default=None, compare=False)
+
+    def with_headers(self, headers: Headers) -> Self:
+        """The answer with these header fields in place of its own."""
+        return replace(self, head=self.head.with_headers(headers))
+
+    def with_lines(self, fields: Iterable[tuple[str, str]]) -> Self:
+        """The answer with these lines of header fields besides its own."""
+        return self.with_headers(Headers((*self.head.headers, *fields)))
 
 
 @dataclass(frozen=True, slots=True)

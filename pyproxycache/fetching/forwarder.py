@@ -223,10 +223,7 @@ def _as_get(request: Request) -> Request:
 
 def with_own(response: Response | None, fields: Sequence[tuple[str, str]]) -> Response | None:
     """The answer with fields that are for the requesting client alone; None if there is no answer."""
-    if response is None or not fields:
-        return response
-    head = response.head
-    return replace(response, head=replace(head, headers=Headers((*head.headers, *fields))))
+    return response if response is None or not fields else response.with_lines(fields)
 
 
 def relayed(exchange: Exchange, request: Request) -> Response:

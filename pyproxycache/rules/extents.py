@@ -89,4 +89,4 @@ def shortened(entry: Entry, size: int) -> Entry:
     part = replace(entry.part, end=entry.part.start + size - 1)
     headers = entry.headers.without(*_OF_THE_CONTENT).with_field("Content-Range", content_range(part))
     headers = headers.with_field("Content-Length", str(size))
-    return replace(entry, part=part, head=replace(entry.head, headers=headers))
+    return replace(entry, part=part, head=entry.head.with_headers(headers))

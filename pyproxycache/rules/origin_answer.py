@@ -148,7 +148,7 @@ class OriginAnswer:
         headers = merged.headers if cookies else merged.headers.without("set-cookie")
         policy = self._policy(entry.head)
         asked = replace(self.request, method="GET", body=None)
-        return is_for_one(asked, replace(merged, headers=headers), policy, self.response_time)
+        return is_for_one(asked, merged.with_headers(headers), policy, self.response_time)
 
     def _freshened(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """The entries with the fields and times of this answer, as they are to be stored."""
@@ -170,4 +170,4 @@ def _without_new_cookies(old: Entry, updated: Entry) -> Entry:
     """The updated entry without Set-Cookie if the old one had none: it is for the requesting client."""
     if "set-cookie" in old.headers:
         return updated
-    return replace(updated, head=replace(updated.head, headers=updated.headers.without("Set-Cookie")))
+    return replace(updated, head=updated.head.with_headers(updated.headers.without("Set-Cookie")))

@@ -78,7 +78,7 @@ def freshen(entry: Entry, head_304: Head, request_time: float, response_time: fl
         update.append(("Date", format_http_date(response_time)))
     # The Age of the old response does not apply to the new one.
     kept = entry.headers.without("Age", *(name for name, _value in update))
-    head = replace(entry.head, headers=Headers((*kept, *update)))
+    head = entry.head.with_headers(Headers((*kept, *update)))
     return replace(entry, head=head, request_time=request_time, response_time=response_time)
 
 

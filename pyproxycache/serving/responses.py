@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -89,7 +89,7 @@ def _from_part(request: Request, entry: Entry, part: Part, now: float, open_body
         # All of it: as the origin sent it, for it may know more than the part.
         length = ("Content-Length", str(part.length))
         return Response(
-            replace(head, headers=head.headers.with_field(*length)), open_body(0, part.length), part.length
+            head.with_headers(head.headers.with_field(*length)), open_body(0, part.length), part.length
         )
     return from_parts(request, planned, now, lambda segment: open_body(*segment.in_body))
 
@@ -232,8 +232,7 @@ class Failure(Response):
 def from_error(error: ProxyError) -> Response:
     """The answer to a request that ended by this error: a short text, and the header fields it brings."""
     text = from_text(error.status, error.public)
-    head = replace(text.head, headers=Headers((*text.head.headers, *error.headers)))
-    return Failure(head, text.body, text.length, error=error)
+    return Failure(text.with_lines(error.headers).head, text.body, text.length, error=error)
 
 
 def from_text(status: int, text: str) -> Response:

@@ -12,7 +12,7 @@ from pyproxycache.front.around.cross_origin import with_vary
 from pyproxycache.front.gating.shown_tags import mark_of, split_mark, with_mark
 from pyproxycache.messages import Head, Headers
 from pyproxycache.response import Response
-from pyproxycache.rules.grammar import split_list
+from pyproxycache.rules.grammar import media_type, split_list
 from pyproxycache.rules.negotiation import accepts_coding, content_codings
 
 _MOST = 1 << 20
@@ -75,7 +75,7 @@ class Compression:
         if not coding or not self._may_be_coded(head) or not self._is_worth_it(response):
             return response
         fields = head.headers.lacking(_OF_THE_CONTENT).with_field("Content-Encoding", coding)
-        shown = replace(head, headers=with_mark(fields, self._marks[coding]))
+        shown = head.with_headers(with_mark(fields, self._marks[coding]))
         terms, length = response.reuse_terms, response.length
         if method == "HEAD":
             return replace(response, head=shown, length=None, reuse_terms=None)
@@ -91,7 +91,7 @@ class Compression:
         """The head, which says that clients get the answer in different codings."""
         if head.status != 304 and not (self._is_of_types(head) and head.status not in _WITHOUT_BODY):
             return head
-        return replace(head, headers=with_vary(head.headers, "Accept-Encoding"))
+        return head.with_headers(with_vary(head.headers, "Accept-Encoding"))
 
     def _not_modified(self, headers: Headers, coding: str, response: Response) -> Response:
         """The 304 with the tag that the client has."""
@@ -102,7 +102,7 @@ class Compression:
         if (_opaque(tag), mark) not in [(_opaque(own), found) for own, found in sent]:
             return response
         head = response.head
-        return replace(response, head=replace(head, headers=with_mark(head.headers, mark)))
+        return response.with_headers(with_mark(head.headers, mark))
 
     def _may_be_coded(self, head: Head) -> bool:
         return (
@@ -117,10 +117,8 @@ class Compression:
         return response.length is None or response.length >= self._least
 
     def _is_of_types(self, head: Head) -> bool:
-        media_type = (head.headers.get("content-type") or "").partition(";")[0].strip().lower()
-        if media_type == _EVENT_STREAM:
-            return False
-        return any(fnmatchcase(media_type, one) for one in self._types)
+        kind = media_type(head.headers)
+        return kind != _EVENT_STREAM and any(fnmatchcase(kind, one) for one in self._types)
 
 
 def _is_to_stay(head: Head) -> bool:

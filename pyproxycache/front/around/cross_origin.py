@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.messages import Head, Headers
@@ -71,7 +70,7 @@ class CrossOrigin:
         if fields and self._options.expose:
             fields.append(("Access-Control-Expose-Headers", ", ".join(self._options.expose)))
         headers = Headers((*head.headers.lacking(_OF_UPSTREAM), *fields))
-        return replace(head, headers=headers if self._is_open else with_vary(headers, "Origin"))
+        return head.with_headers(headers if self._is_open else with_vary(headers, "Origin"))
 
     def _told(self, received: RawRequest) -> list[tuple[str, str]]:
         """The fields that let the page see the answer; none if it may not."""
@@ -99,7 +98,7 @@ def with_vary(headers: Headers, *names: str) -> Headers:
 
 def _varying(response: Response) -> Response:
     head = response.head
-    return replace(response, head=replace(head, headers=with_vary(head.headers, "Origin", *_WANTED)))
+    return response.with_headers(with_vary(head.headers, "Origin", *_WANTED))
 
 
 def _pattern(origin: str) -> str:

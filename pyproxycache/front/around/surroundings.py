@@ -113,12 +113,12 @@ class Visit:
     def _shown(self, head: Head) -> Head:
         around = self.around
         if self.identity:
-            head = replace(head, headers=head.headers.with_field(REQUEST_ID, self.identity))
+            head = head.with_headers(head.headers.with_field(REQUEST_ID, self.identity))
         if around.cross_origin is not None:
             head = around.cross_origin.shown(self.received, head)
         if around.compression is not None:
             head = around.compression.shown(head)
-        return replace(head, headers=around.of_answers.made(head.headers))
+        return head.with_headers(around.of_answers.made(head.headers))
 
 
 def _readmitted(terms: ReuseTerms) -> frozenset[str]:

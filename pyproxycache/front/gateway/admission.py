@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pyproxycache.errors import ProxyError
@@ -57,7 +57,7 @@ def let_in(gates: Sequence[RouteGate], visitor: Visitor, facts: Facts) -> Steps[
         except ProxyError as error:
             raise telling(error, fields) from error
         if not isinstance(admitted, Admitted):
-            return with_fields(admitted, fields)
+            return admitted.with_lines(fields)
         visitor, fields = admitted.visitor, (*fields, *admitted.fields)
     return Admitted(visitor, fields)
 
@@ -69,9 +69,3 @@ def telling(error: ProxyError, fields: tuple[tuple[str, str], ...]) -> ProxyErro
     mine = error.another()  # others may have got the same one
     mine.headers = (*error.headers, *fields)
     return mine
-
-
-def with_fields(response: Response, fields: tuple[tuple[str, str], ...]) -> Response:
-    """The response with these fields besides its own."""
-    head = response.head
-    return replace(response, head=replace(head, headers=Headers((*head.headers, *fields))))

@@ -9,7 +9,7 @@ from pyproxycache.engine import failed
 from pyproxycache.errors import ProxyError
 from pyproxycache.facts import Attempted, Came, Facts, Located, ServedAs
 from pyproxycache.front.around.surroundings import NOTHING, Surroundings, Visit
-from pyproxycache.front.gateway.admission import RouteGate, Visitor, let_in, telling, with_fields
+from pyproxycache.front.gateway.admission import RouteGate, Visitor, let_in, telling
 from pyproxycache.front.gateway.announcing import Announcing
 from pyproxycache.front.gateway.client_fields import ClientFields
 from pyproxycache.front.gateway.readmitting import Readmitting
@@ -141,7 +141,7 @@ def _with(fields: tuple[tuple[str, str], ...], present: Present) -> Present:
 
     def made(head: Head) -> Head:
         shown = present(head)
-        return replace(shown, headers=Headers((*shown.headers.lacking(names), *fields)))
+        return shown.with_headers(Headers((*shown.headers.lacking(names), *fields)))
 
     return made
 
@@ -152,5 +152,5 @@ def _refused(response: Response, facts: Facts) -> Answered:
 
 
 def _not_allowed(methods: Sequence[str]) -> Response:
-    response = from_text(405, f"this route takes {', '.join(methods)}")
-    return with_fields(response, (("Allow", ", ".join(methods)),))
+    allowed = ", ".join(methods)
+    return from_text(405, f"this route takes {allowed}").with_lines([("Allow", allowed)])

@@ -127,8 +127,7 @@ class ReleaseGate:
         chosen = preferred(request.headers.get("accept"), [form.media_type for form in document.forms])
         form = next(form for form in document.forms if form.media_type == chosen)
         if not document.media_type.fullmatch(chosen):
-            headers = response.head.headers.with_field("Content-Type", chosen)
-            response = replace(response, head=replace(response.head, headers=headers))
+            response = response.with_headers(response.head.headers.with_field("Content-Type", chosen))
 
         def made(pieces: Iterable[bytes], reading: DocumentReading) -> Iterator[bytes]:
             return form.made(pieces, reading, shown)

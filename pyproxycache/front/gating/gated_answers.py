@@ -24,10 +24,9 @@ from pyproxycache.response import Response
 from pyproxycache.routing.resource import Realm
 from pyproxycache.rules.host_patterns import HostPatterns
 from pyproxycache.steps import Steps
-from pyproxycache.url import Url, leads_upward
+from pyproxycache.url import DEFAULT_PORTS, Url, leads_upward
 
 _AMBIGUOUS = "the path may lead to another one, and not all releases there are given"
-_DEFAULT_PORTS = (("http", 80), ("https", 443))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class GatedPlace:
 def _is_at(url: Url, upstream: Url) -> bool:
     """Whether the URL is of the upstream's host: of the same port, or of either scheme's default."""
     ports = ((url.scheme, url.port), (upstream.scheme, upstream.port))
-    is_same = url.port == upstream.port or all(one in _DEFAULT_PORTS for one in ports)
+    is_same = url.port == upstream.port or all(DEFAULT_PORTS.get(scheme) == port for scheme, port in ports)
     return url.host.removesuffix(".") == upstream.host.removesuffix(".") and is_same
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pyproxycache.messages import Head, Headers
 from pyproxycache.url import Url
 
@@ -24,7 +22,7 @@ def as_of_pool(head: Head, member: Url, first: Url) -> Head:
             (name, _moved(value, member, first) if name.lower() in _REFERENCES else value)
             for name, value in fields
         )
-    return head if fields == head.headers.fields else replace(head, headers=Headers(fields))
+    return head if fields == head.headers.fields else head.with_headers(Headers(fields))
 
 
 def without_range_by_date(headers: Headers) -> Headers:
