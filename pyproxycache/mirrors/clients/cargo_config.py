@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pyproxycache.mirrors.clients.client_settings import Environ, Settings, at, table, texts, toml_of
+from pyproxycache.mirrors.clients.client_settings import Environ, Settings, at, table, texts
+from pyproxycache.mirrors.toml_text import toml_of
 
 _SPARSE = "sparse+"
 _INDEX = re.compile(r"CARGO_REGISTRIES_([A-Z0-9_]+)_INDEX")

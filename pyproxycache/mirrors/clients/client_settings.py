@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,7 +20,6 @@ A setting of a file that is read later takes the place of the one before it.
 Read = Callable[[str, Environ], Settings]
 """Reads the text of a file; raises ValueError, which says what is wrong with it."""
 
-_MOST_DOTS = 200
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?-)([^}]*))?\}")
 
 
@@ -87,14 +85,3 @@ class _PlainLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("it has references (*name), which are not read")
         return super().compose_node(parent, index)
-
-
-def toml_of(text: str) -> dict[str, Any]:
-    """The TOML text as plain data; raises ValueError."""
-    # The reader's time is quadratic in the parts of a key.
-    if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
-        raise ValueError(f"a line has more than {_MOST_DOTS} dots")
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from pyproxycache.mirrors.clients.client_settings import Environ, Settings, at, table, texts, toml_of
+from pyproxycache.mirrors.clients.client_settings import Environ, Settings, at, table, texts
+from pyproxycache.mirrors.toml_text import toml_of
 
 
 def containerd_hosts(text: str, _environ: Environ) -> Settings:

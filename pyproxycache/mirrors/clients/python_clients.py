@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import configparser
 
-from pyproxycache.mirrors.clients.client_settings import Environ, Settings, at, each, table, texts, toml_of
+from pyproxycache.mirrors.clients.client_settings import Environ, Settings, at, each, table, texts
+from pyproxycache.mirrors.toml_text import toml_of
 
 
 def pip_file(text: str, _environ: Environ) -> Settings:

@@ -6,7 +6,7 @@ import re
 
 from pyproxycache.mirrors.digest_texts import digest_of
 from pyproxycache.mirrors.lock_files.locked import Gathering, Locked, LockList
-from pyproxycache.mirrors.lock_files.tables import items_of, table_of, text_of, toml_of
+from pyproxycache.mirrors.lock_files.tables import items_of, table_of, text_of, toml_document
 
 # Checksums of version 1: checksum NAME VERSION (SOURCE).
 _CHECKSUM = re.compile(r"checksum (\S+) (\S+) \(.*\)")
@@ -14,7 +14,7 @@ _CHECKSUM = re.compile(r"checksum (\S+) (\S+) \(.*\)")
 
 def read_cargo(text: str) -> LockList:
     """The crates of registries that it names; raises LockFileError."""
-    document = toml_of(text)
+    document = toml_document(text)
     before = {}
     for key, value in table_of(document, "metadata").items():
         if found := _CHECKSUM.fullmatch(key):

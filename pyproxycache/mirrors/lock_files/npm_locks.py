@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 from pyproxycache.mirrors.digest_texts import digests_of_integrity
 from pyproxycache.mirrors.lock_files.locked import Gathering, Locked, LockFileError, LockList, is_web
-from pyproxycache.mirrors.lock_files.tables import json_of, table_of, text_of
+from pyproxycache.mirrors.lock_files.tables import json_document, table_of, text_of
 
 _FOLDER = "node_modules/"
 
 
 def read_npm(text: str) -> LockList:
     """What it names; packages without a URL are those of the registry. Raises LockFileError."""
-    document = json_of(text)
+    document = json_document(text)
     version = document.get("lockfileVersion", 1)
     if version not in (1, 2, 3):
         raise LockFileError(f"lockfileVersion {version!r} is not known: 1, 2 and 3 are")

@@ -7,14 +7,14 @@ from urllib.parse import unquote, urlsplit
 
 from pyproxycache.mirrors.digest_texts import digest_of
 from pyproxycache.mirrors.lock_files.locked import Gathering, Locked, LockFileError, LockList, is_web
-from pyproxycache.mirrors.lock_files.tables import items_of, table_of, text_of, toml_of
+from pyproxycache.mirrors.lock_files.tables import items_of, table_of, text_of, toml_document
 from pyproxycache.mirrors.python_names import python_name
 from pyproxycache.rules.digests import ExpectedDigest
 
 
 def read_uv(text: str) -> LockList:
     """What uv.lock names: for each package its source archive and its wheels, with their URLs."""
-    document = toml_of(text)
+    document = toml_document(text)
     if document.get("version") != 1:
         raise LockFileError(f"version {document.get('version')!r} of uv.lock is not known: 1 is")
     gathering = Gathering()
@@ -42,7 +42,7 @@ def read_uv(text: str) -> LockList:
 
 def read_poetry(text: str) -> LockList:
     """What poetry.lock names: files by their names, without URLs."""
-    document = toml_of(text)
+    document = toml_document(text)
     before = table_of(table_of(document, "metadata"), "files")
     gathering = Gathering()
     for package in items_of(document, "package"):
@@ -63,7 +63,7 @@ def read_poetry(text: str) -> LockList:
 
 def read_pylock(text: str) -> LockList:
     """What pylock.toml names (PEP 751): archives, source archives and wheels."""
-    document = toml_of(text)
+    document = toml_document(text)
     if not text_of(document, "lock-version").startswith("1."):
         raise LockFileError(f"lock-version {document.get('lock-version')!r} is not known: 1.0 is")
     gathering = Gathering()

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from typing import Any
 
 from pyproxycache.mirrors.lock_files.locked import LockFileError
+from pyproxycache.mirrors.toml_text import toml_of
 
 
-def toml_of(text: str) -> dict[str, Any]:
+def toml_document(text: str) -> dict[str, Any]:
     """The TOML document; raises LockFileError."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise LockFileError(f"it is not TOML: {error}") from None
-    except (RecursionError, ValueError) as error:
+        return toml_of(text)
+    except ValueError as error:
         raise LockFileError(f"it is not TOML that can be read: {error}") from None
 
 
-def json_of(text: str) -> dict[str, Any]:
+def json_document(text: str) -> dict[str, Any]:
     """The JSON object; raises LockFileError."""
     try:
         found = json.loads(text)

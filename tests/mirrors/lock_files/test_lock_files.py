@@ -464,6 +464,10 @@ HOSTILE = {
     "nested arrays": "[" * 200_000,
     "nested tables": '{"dependencies":' * 100_000,
     "nested in TOML": "a = " + "[" * 200_000,
+    "a key of many parts": "a" + ".a" * 50_000 + " = 1",
+    "a key of many strings": '"=\'"' + ".'=\"'" * 50_000 + " = 1",
+    "a key behind strings": 'x = {a = """b""""", "=" = "c", ' + '"#"' + '."="' * 50_000 + " = 1}",
+    "strings without an end": 'a = """' + "\n'\"" * 100_000,
     "colons": "packages:\n  " + ":" * 300_000,
     "ats": "packages:\n  a" + "@" * 300_000 + ":",
     "variables": "ARG A=" + "x" * 5000 + "\nARG B=" + "$A" * 5000 + "\nFROM " + "$B" * 50_000,
@@ -487,6 +491,15 @@ def test_hostile_files_cost_little(format: str, text: str) -> None:
     assert len(told) < 1000
     assert sum(len(one.name) + len(one.url) + len(one.version) for one in read.locked) <= len(text)
     assert time.process_time() - before < 5.0
+
+
+def test_a_line_may_have_many_files() -> None:
+    files = ", ".join(
+        f'{{ url = "https://files.test/a.b.c.d/a-1.0.{number}.tar.gz", hashes = {{ sha256 = "{A}" }} }}'
+        for number in range(100)
+    )
+    text = f'lock-version = "1.0"\n[[packages]]\nname = "a"\nversion = "1.0"\nwheels = [{files}]\n'
+    assert len(read_lock_file(text.encode(), "pylock.toml").locked) == 100
 
 
 def test_what_is_no_text_or_too_large() -> None:
