@@ -40,6 +40,9 @@ class JwtCheck:
             return TokenFindings(why_invalid=why)
         keys = yield from self._source.keys(signed.kid)
         if not keys.have_signed(signed, self._algorithms):
+            # A new key may have the name of an old one, or none.
+            keys = yield from self._source.newer(keys)
+        if not keys.have_signed(signed, self._algorithms):
             return TokenFindings(why_invalid="the token is not signed by its issuer")
         # Getting the keys may have taken a while.
         why = self._rules.why_invalid(signed.claims, self._wall())

@@ -31,9 +31,12 @@ class KeySource(Protocol):
     def keys(self, kid: str | None) -> Steps[PublicKeys]:
         """The keys, with the one that is meant by `kid` if the issuer has it; raises TokenCheckFailed."""
 
+    def newer(self, than: PublicKeys) -> Steps[PublicKeys]:
+        """Those that the issuer may have by now, where none of these has signed a token; else the same."""
+
 
 class FetchedKeys:
-    """Keys at a URL, fetched when they are needed first, after `refresh` seconds, and for an unknown `kid`.
+    """Keys at a URL, fetched when they are needed first, after `refresh` seconds, and for an unknown key.
 
     Safe to use from any number of threads. All fields are guarded by `_lock`.
     """
@@ -71,6 +74,18 @@ class FetchedKeys:
                 if self._known is not None and self._known.fitting(kid) and not self._is_outdated():
                     return self._known
             raise
+
+    def newer(self, than: PublicKeys) -> Steps[PublicKeys]:
+        """The keys as they are now, fetched again unless that was just done; the same if that fails."""
+        with self._lock:
+            if self._known is not None and self._known is not than:
+                return self._known
+            if not self._is_asking and self._steady() - self._tried < _LEAST_BETWEEN:
+                return than
+        try:
+            return (yield from self._joint.answered(b"", self._request.url.authority, self._fetch))
+        except TokenCheckFailed:
+            return than
 
     def _at_hand(self, kid: str | None) -> PublicKeys | None:
         """The keys if no others are to be fetched now; raises TokenCheckFailed."""
@@ -129,6 +144,10 @@ class FileKeys:
     def keys(self, _kid: str | None) -> Steps[PublicKeys]:
         """The keys that the file has now."""
         return at_once(self._now)
+
+    def newer(self, than: PublicKeys) -> Steps[PublicKeys]:
+        """The same: the file was looked at for the token."""
+        return at_once(lambda: than)
 
     def _now(self) -> PublicKeys:
         with self._lock:

@@ -29,10 +29,15 @@ class Keys:
     def __init__(self, *keys: dict[str, Any]) -> None:
         self._keys = public_keys(key_set(*keys)) if keys else None
         self.asked: list[str | None] = []
+        self.later: PublicKeys | None = None
 
     def keys(self, kid: str | None) -> Steps[PublicKeys]:
         self.asked.append(kid)
         return at_once(self._found)
+
+    def newer(self, than: PublicKeys) -> Steps[PublicKeys]:
+        self.asked.append("newer")
+        return at_once(lambda: than if self.later is None else self.later)
 
     def _found(self) -> PublicKeys:
         if self._keys is None:
@@ -50,6 +55,20 @@ def found(
 def test_a_token_that_its_issuer_has_signed_is_valid() -> None:
     findings = found(token(key()))
     assert (findings.body, findings.ends, findings.why_invalid) == (CLAIMS, NOW + 60, "")
+
+
+@pytest.mark.parametrize("kid", [None, "k"])
+def test_an_issuer_may_change_its_key_and_keep_the_name(kid: str | None) -> None:
+    old, new = key(), key(number=1)
+    named = {} if kid is None else {"kid": kid}
+    source = Keys(public(old, **named))
+    check = JwtCheck(source, RULES, ALL, wall=lambda: NOW)
+    assert finished(check.findings(token(old, **named))).why_invalid == ""
+    assert source.asked == [kid]
+    assert "not signed by its issuer" in finished(check.findings(token(new, **named))).why_invalid
+    source.later = public_keys(key_set(public(new, **named)))
+    assert finished(check.findings(token(new, **named))).why_invalid == ""
+    assert source.asked == [kid, kid, "newer", kid, "newer"]
 
 
 @pytest.mark.parametrize("algorithm", ALL)

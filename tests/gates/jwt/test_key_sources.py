@@ -91,6 +91,40 @@ def test_an_unknown_key_is_fetched_at_once_but_not_for_ever(issuer: Issuer) -> N
     assert issuer.asked == 3
 
 
+def newer(source: KeySource) -> tuple[bool, list[str | None]]:
+    """Whether others come than those that are known, and the names of what comes."""
+    known = finished(source.keys(None))
+    found = finished(source.newer(known))
+    return found is not known, [each.kid for each in found.keys]
+
+
+def test_keys_that_have_not_signed_a_token_are_fetched_again_but_not_for_ever(issuer: Issuer) -> None:
+    """Some issuers give their keys no names, and some keep the name for a new key."""
+    assert newer(issuer.source) == (False, ["one"])  # they came just now
+    issuer.now += 11.0
+    issuer.put(OTHER)
+    assert newer(issuer.source) == (True, ["other"])
+    for _ in range(50):
+        assert newer(issuer.source) == (False, ["other"])
+    assert issuer.asked == 2
+
+
+def test_who_has_seen_older_keys_gets_those_that_have_come_meanwhile(issuer: Issuer) -> None:
+    older = finished(issuer.source.keys(None))
+    issuer.now += 11.0
+    issuer.put(OTHER)
+    for _ in range(2):
+        assert [each.kid for each in finished(issuer.source.newer(older)).keys] == ["other"]
+    assert issuer.asked == 2
+
+
+def test_there_are_no_newer_keys_while_the_issuer_is_down(issuer: Issuer) -> None:
+    kids(issuer.source)
+    issuer.now += 11.0
+    issuer.origin.stop()
+    assert newer(issuer.source) == (False, ["one"])
+
+
 def test_keys_count_on_while_the_issuer_is_down(issuer: Issuer) -> None:
     kids(issuer.source)
     issuer.origin.stop()
