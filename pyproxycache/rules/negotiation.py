@@ -7,7 +7,7 @@ calls equal: for content negotiation RFC 9110 section 12.5.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pyproxycache.rules.grammar import cached_while_short, split_list
 
@@ -101,16 +101,33 @@ def accepts_coding(accept_encoding: str | None, content_encoding: str | None) ->
 
     Stricter than RFC 9110 section 12.5.3: a coding that is not named is not accepted.
     """
-    weights: dict[str, float] = {}
-    for item in split_list(accept_encoding or ""):
-        bare, weight = _without_weight(item)
-        if (name := _coding(bare)) is not None:
-            weights[name] = weight or 0.0
+    weights = _coding_weights(accept_encoding)
     any_coding = weights.get("*", 0.0)
     codings = content_codings(content_encoding)
     if not codings:
         return weights.get("identity", weights.get("*", 1.0)) > 0
     return all(weights.get(name, any_coding) > 0 for name in codings)
+
+
+def preferred_coding(accept_encoding: str | None, codings: Iterable[str]) -> str:
+    """The coding that Accept-Encoding likes best, the first of those that it likes alike; "" for none.
+
+    Content that is not coded comes last, unless the client likes it more (RFC 9110 section 12.5.3).
+    """
+    weights = _coding_weights(accept_encoding)
+    any_coding = weights.get("*", 0.0)
+    liked = max(codings, key=lambda one: weights.get(one, any_coding), default="")
+    weight = weights.get(liked, any_coding)
+    return liked if weight > 0 and weight >= weights.get("identity", 0.0) else ""
+
+
+def _coding_weights(accept_encoding: str | None) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for item in split_list(accept_encoding or ""):
+        bare, weight = _without_weight(item)
+        if (name := _coding(bare)) is not None:
+            weights[name] = weight or 0.0
+    return weights
 
 
 def accepts_type(accept: str | None, content_type: str | None) -> bool:

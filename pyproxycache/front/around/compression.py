@@ -13,11 +13,12 @@ from pyproxycache.front.gating.shown_tags import mark_of, split_mark, with_mark
 from pyproxycache.messages import Head, Headers
 from pyproxycache.response import Response
 from pyproxycache.rules.grammar import media_type, split_list
-from pyproxycache.rules.negotiation import accepts_coding, content_codings
+from pyproxycache.rules.negotiation import content_codings, preferred_coding
 
 _MOST = 1 << 20
 """Stored bodies of more bytes are coded as they are sent, for each client anew."""
-_WITHOUT_BODY = frozenset({101, 204, 205, 206, 304})
+_WITHOUT_BODY = frozenset({101, 204, 205})
+_NOT_WHOLE = frozenset({206, 304})
 _EVENT_STREAM = "text/event-stream"
 # They are of the content as it was, or offer parts of it.
 _OF_THE_CONTENT = frozenset(
@@ -39,8 +40,7 @@ class Compression:
 
     def chosen(self, headers: Headers) -> str:
         """The coding for a client that has sent these fields; "" for none."""
-        accepted = headers.get("accept-encoding")
-        return next((coding for coding in self._coders if accepts_coding(accepted, coding)), "")
+        return preferred_coding(headers.get("accept-encoding"), self._coders)
 
     def onward(self, headers: Headers, coding: str) -> Headers:
         """The fields with conditions on the upstream's own tags, for a client that gets the coding."""
@@ -72,7 +72,7 @@ class Compression:
         head = response.head
         if head.status == 304:
             return self._not_modified(headers, coding, response)
-        if not coding or not self._may_be_coded(head) or not self._is_worth_it(response):
+        if not coding or not self._may_be_coded(head) or not self._is_worth_it(method, response):
             return response
         fields = head.headers.lacking(_OF_THE_CONTENT).with_field("Content-Encoding", coding)
         shown = head.with_headers(with_mark(fields, self._marks[coding]))
@@ -107,14 +107,18 @@ class Compression:
     def _may_be_coded(self, head: Head) -> bool:
         return (
             head.status >= 200
-            and head.status not in _WITHOUT_BODY
+            and head.status not in _WITHOUT_BODY | _NOT_WHOLE
             and self._is_of_types(head)
             and not content_codings(head.headers.get("content-encoding"))
             and not _is_to_stay(head)
         )
 
-    def _is_worth_it(self, response: Response) -> bool:
-        return response.length is None or response.length >= self._least
+    def _is_worth_it(self, method: str, response: Response) -> bool:
+        length = response.length
+        if method == "HEAD":  # of which the head alone tells
+            stated = response.head.headers.get("content-length") or ""
+            length = int(stated[:20]) if stated.isdecimal() else None
+        return length is None or length >= self._least
 
     def _is_of_types(self, head: Head) -> bool:
         kind = media_type(head.headers)

@@ -115,10 +115,12 @@ def test_what_is_of_the_content_as_it_was_goes() -> None:
 
 
 def test_head_is_answered_as_get_without_the_body() -> None:
-    response = Response(answer(("ETag", 'W/"a"')).head, length=len(TEXT))
+    response = Response(answer(("ETag", 'W/"a"')).head, length=0)
     coded = compression().coded(Headers(), "gzip", "HEAD", response)
     assert coded.head.headers.get("etag") == f'W/"a~{GZIP}"'
     assert (coded.length, read(coded.body)) == (None, b"")
+    short = Response(answer(body=TEXT[:99]).head, length=0)
+    assert compression().coded(Headers(), "gzip", "HEAD", short) is short
 
 
 @pytest.mark.parametrize(
@@ -163,6 +165,7 @@ def test_all_that_may_be_coded_varies() -> None:
     assert shown(answer().head).headers.get("vary") == "Accept-Encoding"
     assert shown(answer(("Vary", "Origin")).head).headers.get("vary") == "Origin, Accept-Encoding"
     assert shown(Head(304)).headers.get("vary") == "Accept-Encoding"
+    assert shown(answer(status=206).head).headers.get("vary") == "Accept-Encoding"
     assert "vary" not in shown(answer(media="image/png").head).headers
 
 
