@@ -16,6 +16,8 @@ from certificates import Certificate
 from waiting import until
 
 BIN = Path("/usr/lib/rabbitmq/bin")
+LONGEST = 100_000
+"""The most bytes of a message that the broker takes."""
 
 
 def needed() -> Any:
@@ -51,6 +53,7 @@ class Broker:
             f"ssl_options.certfile = {certificate.certificate}\n"
             f"ssl_options.keyfile = {certificate.key}\n"
             "log.console = true\nlog.file = false\ndisk_free_limit.absolute = 1MB\n"
+            f"max_message_size = {LONGEST}\n"
         )
         plugins = folder / "enabled_plugins"
         plugins.write_text("[].\n")

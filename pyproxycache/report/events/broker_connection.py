@@ -25,6 +25,7 @@ _OPEN_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
 _CONFIRM_SECONDS = 30.0
 _NO_TIME = "there is no time left"
+_PRECONDITION_FAILED = 406
 
 
 class Message(NamedTuple):
@@ -38,12 +39,14 @@ class Message(NamedTuple):
 class BrokerConnection:
     """A connection with one channel, on which the broker confirms each message; used by one thread.
 
-    `problem` says why it cannot be used any more. `returned` counts messages that no queue took. While the
-    broker blocks the connection, for want of memory or disk, nothing is sent.
+    `problem` says why it cannot be used any more, `refuses_message` whether a message is at fault.
+    `returned` counts messages that no queue took. While the broker blocks the connection, for want of
+    memory or disk, nothing is sent.
     """
 
     def __init__(self, parameters: Any) -> None:
         self.problem = ""
+        self.refuses_message = False
         self.returned = 0
         self._loop = IOLoop()
         self._loop.activate_poller()
@@ -186,6 +189,7 @@ class BrokerConnection:
 
     def _channel_closed(self, _channel: object, error: Exception) -> None:
         self.problem = self.problem or _why(error)
+        self.refuses_message = getattr(error, "reply_code", 0) == _PRECONDITION_FAILED
 
     def _ended(self, _connection: object, error: Exception | None) -> None:
         self._has_ended = True

@@ -27,7 +27,9 @@ class RabbitmqCarrier:
     """Publishes events, and returns when the broker has confirmed them; connects anew after any trouble.
 
     The exchange has to be there: its kind and its queues are the operator's. An event that no queue takes
-    is counted, and said once; it counts as delivered, for nobody has asked for it.
+    is counted, and said once; it counts as delivered, for nobody has asked for it. So does one that the
+    broker refuses for itself, as it is too long, and that would hold up all behind it: the broker does not
+    say which one it is, so that those which it may be (`_suspects`, from the next one on) are sent alone.
     """
 
     def __init__(self, options: RabbitmqOptions, stopped: threading.Event, count: Count) -> None:
@@ -36,17 +38,29 @@ class RabbitmqCarrier:
         self._count = count
         self._connection: BrokerConnection | None = None
         self._is_unroutable = False
+        self._suspects = 0
 
     def deliver(self, events: Sequence[bytes], is_over: IsOver) -> None:
-        messages = [self._message(event) for event in events]
-        try:
-            connection = self._connection = self._connection or self._connected(is_over)
-            connection.publish(self._options.exchange, messages, is_over)
-        except Undelivered:
-            self.close()
-            raise
-        self._tell(connection.returned)
-        connection.returned = 0
+        done = 0
+        while done < len(events):
+            some = events[done : done + 1] if self._suspects else events[done:]
+            try:
+                self._publish(some, is_over)
+            except Undelivered as why:
+                is_refused = self._connection is not None and self._connection.refuses_message
+                self.close()
+                if not (is_refused and self._suspects):
+                    done += why.delivered
+                    self._suspects = len(events) - done if is_refused else self._suspects
+                    if done:
+                        raise Undelivered(str(why), done) from why
+                    raise
+                self._count({"events.refused": 1})
+                log.warning("the broker refuses an event, which is given up: %s", why)
+                self._suspects = 0
+            else:
+                self._suspects = max(0, self._suspects - 1)
+            done += len(some)
 
     def rest(self, seconds: float) -> None:
         connection = self._connection
@@ -61,6 +75,14 @@ class RabbitmqCarrier:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def _publish(self, events: Sequence[bytes], is_over: IsOver) -> None:
+        """Publish the events; raises Undelivered, with those of them that are confirmed."""
+        messages = [self._message(event) for event in events]
+        connection = self._connection = self._connection or self._connected(is_over)
+        connection.publish(self._options.exchange, messages, is_over)
+        self._tell(connection.returned)
+        connection.returned = 0
 
     def _connected(self, is_over: IsOver) -> BrokerConnection:
         connection = BrokerConnection(self._parameters())

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from certificates import Certificate, make_certificate
-from rabbitmq import Broker, needed
+from rabbitmq import LONGEST, Broker, needed
 from waiting import until
 
 from pyproxycache.report.events.carrier import Undelivered
@@ -159,6 +159,28 @@ def test_what_full_queues_refuse_is_sent_again_from_there(made: Callable[..., Ma
     assert first[:delivered] == EVENTS[:delivered]
     one.carrier.deliver(EVENTS[delivered : delivered + 2], never)
     assert one.bodies() == EVENTS[delivered : delivered + 2]
+
+
+def test_what_is_too_long_for_the_broker_is_given_up_and_holds_up_nothing(
+    made: Callable[..., Made], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = made()
+    too_long = b'{"id":"w-0","routing_key":"V1","body":"%s"}' % (b"x" * LONGEST)
+    left = [*EVENTS[:20], too_long, *EVENTS[20:40], too_long, too_long, EVENTS[40]]
+    tries = 0
+    while left:
+        tries += 1
+        assert tries < 10
+        try:
+            one.carrier.deliver(left, never)
+            left = []
+        except Undelivered as why:
+            left = left[why.delivered :]
+    assert list(dict.fromkeys(one.bodies())) == EVENTS[:41]
+    assert one.counts["events.refused"] == 3
+    said = [record.getMessage() for record in caplog.records if "given up" in record.getMessage()]
+    assert len(said) == 3
+    assert "larger than" in said[0]
 
 
 def test_a_broker_that_blocks_is_waited_for(
