@@ -144,7 +144,9 @@ def build_router(config: Config, below: Below) -> Router:
         connect = None
     own: list[tuple[re.Pattern[str], Handler[Local]]] = []
     elsewhere: Handler[Local] = Pages(has_authority=interception is not None, mirrors=tuple(config.mirrors))
-    gateway = build_gateway(config, below.engine, below.upstream, below.gates.counters, below.refresher)
+    gateway = build_gateway(
+        config, below.engine, below.upstream, below.gates.counters, below.refresher, below.metrics
+    )
     if gateway is not None:
         elsewhere, connect = Unrouted(), None
     elif config.kisscache.enabled:

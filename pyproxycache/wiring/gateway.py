@@ -26,8 +26,10 @@ from pyproxycache.front.handlers.upgrade import Upgrade
 from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.requests.raw_request import Present
 from pyproxycache.gates.access import Access
+from pyproxycache.gates.introspection.token_tally import TokenTally
 from pyproxycache.gates.limits.shared_counters import SharedCounters
 from pyproxycache.passing_engine import PassingEngine
+from pyproxycache.report.metrics.metrics import Metrics
 from pyproxycache.route_options.events import SECRET_FIELDS, SECRET_PARAMETERS
 from pyproxycache.route_options.refreshing import RefreshOptions
 from pyproxycache.route_options.route import RouteOptions
@@ -37,8 +39,9 @@ from pyproxycache.routing.route_table import Route
 from pyproxycache.rules.refreshing import RefreshRule
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.url import Url
-from pyproxycache.wiring.introspection import TokenGates, asking, key_of
+from pyproxycache.wiring.introspection import TokenGates, asking
 from pyproxycache.wiring.rate_limits import build_limit_gate, limits_of
+from pyproxycache.wiring.routes.counting import RouteCounting
 from pyproxycache.wiring.routes.pools import pool_of
 from pyproxycache.wiring.routes.surroundings import build_surroundings, shown_by
 
@@ -51,23 +54,26 @@ def build_gateway(
     upstream: Upstream,
     counters: SharedCounters | None = None,
     refresher: RouteRefresher | None = None,
+    metrics: Metrics | None = None,
 ) -> Gateway | None:
     """Build the gateway; None if the configuration has no routes.
 
-    `counters` are those of its limits, `refresher` repeats requests for it; None without a store.
+    `counters` are those of its limits, `refresher` repeats requests for it; None without a store. `metrics`
+    count what its gates decide.
     """
     routes = [Route(*one) for one in config.all_routes()]
     if not routes:
         return None
     purgers = Access(config.allow_purge, "allow_purge")
-    tokens = TokenGates(asking(upstream))
+    counting = RouteCounting(metrics)
+    tokens = TokenGates(asking(upstream), counting)
     parts: dict[Route, RouteParts] = {}
     for route in routes:
         realm = realm_of(route, config.targets)
         cached = _answers(config, route, realm, engine)
         upgrade: Callable[..., Upgrade] = partial(Upgrade, cached, upstream, patience=config.connect.idle)
         shown = partial(shown_by, route.options)
-        gates, around = _gates(config, route, routes, counters, tokens), build_surroundings(route)
+        gates, around = _gates(config, route, routes, counters, tokens, counting), build_surroundings(route)
         watch = None
         if refresher is not None and _is_refreshed(route.options):
             refreshed = _refreshed(route.options, realm, cached, shown, gates, around)
@@ -78,7 +84,7 @@ def build_gateway(
             Purge(realm, purgers, engine),
             shown,
             gates,
-            _readmitting(config, route, routes, counters, tokens),
+            _readmitting(config, route, routes, counters, tokens, counting),
             _secret_parameters(route),
             around,
             watch,
@@ -118,6 +124,7 @@ def _gates(
     routes: Sequence[Route],
     counters: SharedCounters | None,
     tokens: TokenGates,
+    counting: RouteCounting,
 ) -> tuple[RouteGate, ...]:
     """The gates of a route in their order.
 
@@ -125,13 +132,15 @@ def _gates(
     them with invented ones.
     """
     introspect = route.options.introspect
-    checks = () if introspect is None else (Introspecting(tokens.gate(introspect, key_of(route))),)
+    checks: tuple[RouteGate, ...] = ()
+    if introspect is not None:
+        checks = (Introspecting(tokens.gate(introspect, route), counting.tokens(route)),)
     if counters is None:
         return checks
     limits = limits_of(route, routes)
     first = [one for one in limits if not checks or all(by.kind == "client" for by in one.by)]
     before, behind = (
-        (Limiting(build_limit_gate(config, some, counters)),) if some else ()
+        (Limiting(build_limit_gate(config, some, counters, counting.limits(route, some))),) if some else ()
         for some in (first, [one for one in limits if one not in first])
     )
     return (*before, *checks, *behind)
@@ -143,15 +152,18 @@ def _readmitting(
     routes: Sequence[Route],
     counters: SharedCounters | None,
     tokens: TokenGates,
+    counting: RouteCounting,
 ) -> Readmitting | None:
     """What decides in the place of the route's gates; None if these have to look at each request."""
     introspect = route.options.introspect
     if introspect is not None and not introspect.remember:
         return None
     limits = [] if counters is None else limits_of(route, routes)
+    tallies = counting.limits_of_memory(route, limits)
     return Readmitting(
-        None if introspect is None else tokens.gate(introspect, key_of(route)),
-        None if counters is None or not limits else build_limit_gate(config, limits, counters),
+        None if introspect is None else tokens.gate(introspect, route),
+        None if counters is None or not limits else build_limit_gate(config, limits, counters, tallies),
+        TokenTally() if introspect is None else counting.tokens(route),
     )
 
 

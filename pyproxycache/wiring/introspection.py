@@ -19,12 +19,14 @@ from pyproxycache.gates.introspection.templates import ENCODINGS, Encode, as_it_
 from pyproxycache.gates.introspection.token_findings import TokenCheck
 from pyproxycache.gates.introspection.token_gate import TokenGate
 from pyproxycache.gates.introspection.token_places import is_token
+from pyproxycache.gates.introspection.token_tally import NoteQuestion, unnoted
 from pyproxycache.messages import Request
 from pyproxycache.route_options.introspection import EndpointOptions, IntrospectOptions, JwtOptions
 from pyproxycache.routing.route_table import Route
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.upstream.exchange import Exchange
 from pyproxycache.url import Url
+from pyproxycache.wiring.routes.counting import RouteCounting
 
 _SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _STANDARD = {
@@ -35,18 +37,22 @@ _STANDARD = {
 
 
 class TokenGates:
-    """The gates of all routes; those with equal options share one, and what it has found out."""
+    """The gates of all routes; those with equal options share one, and what it has found out.
 
-    def __init__(self, send: Send) -> None:
+    `counting` has the questions of a gate by the first route that it is for.
+    """
+
+    def __init__(self, send: Send, counting: RouteCounting) -> None:
         self._send = send
+        self._counting = counting
         self._built: list[tuple[IntrospectOptions, TokenGate]] = []
 
-    def gate(self, options: IntrospectOptions, key: str) -> TokenGate:
-        """The gate with these options; `key` is their path in the configuration. Raises ConfigError."""
+    def gate(self, options: IntrospectOptions, route: Route) -> TokenGate:
+        """The gate with these options, which are those of the route. Raises ConfigError."""
         for known, built in self._built:
             if known == options:
                 return built
-        gate = build_token_gate(options, key, self._send)
+        gate = build_token_gate(options, _key_of(route), self._send, note=self._counting.questions(route))
         self._built.append((options, gate))
         return gate
 
@@ -56,18 +62,18 @@ def asking(upstream: Upstream) -> Send:
     return lambda request, facts, seconds: upstream.send(request, facts, patience=seconds)
 
 
-def key_of(route: Route) -> str:
+def _key_of(route: Route) -> str:
     """The path in the configuration of what the route says of tokens."""
     return f"{f'hosts.{route.host}.' if route.host else ''}routes.{route.path}.introspect"
 
 
 def try_token_gates(config: Config) -> None:
     """Raise ConfigError if something that the configuration refers to is not there."""
-    gates = TokenGates(_unasked)
+    gates = TokenGates(_unasked, RouteCounting())
     for one in config.all_routes():
         route = Route(*one)
         if route.options.introspect is not None:
-            gates.gate(route.options.introspect, key_of(route))
+            gates.gate(route.options.introspect, route)
 
 
 def _unasked(_request: Request, _facts: Facts, _seconds: float) -> Exchange:
@@ -75,21 +81,27 @@ def _unasked(_request: Request, _facts: Facts, _seconds: float) -> Exchange:
 
 
 def build_token_gate(
-    options: IntrospectOptions, key: str, send: Send, environ: Mapping[str, str] = os.environ
+    options: IntrospectOptions,
+    key: str,
+    send: Send,
+    environ: Mapping[str, str] = os.environ,
+    note: NoteQuestion = unnoted,
 ) -> TokenGate:
     """Build the gate; `key` is the path of `introspect` in the configuration. Raises ConfigError."""
     check: TokenCheck
     if options.jwt is not None:
-        check = _jwt_check(options.jwt, f"{key}.jwt", send)
+        check = _jwt_check(options.jwt, f"{key}.jwt", send, note)
     else:
         assert options.endpoint is not None, "the configuration has been checked"
-        check = _endpoint_check(options.endpoint, options.remember or 0.0, f"{key}.endpoint", send, environ)
+        key, remember = f"{key}.endpoint", options.remember or 0.0
+        question = _endpoint_question(options.endpoint, key, environ)
+        invalid = frozenset(code for status in options.endpoint.invalid for code in status_codes(status))
+        rules = ValidityRules(options.endpoint.valid, invalid)
+        check = EndpointCheck(question, rules, send, options.endpoint.timeout, remember, note=note)
     return TokenGate(options, check)
 
 
-def _endpoint_check(
-    options: EndpointOptions, remember: float, key: str, send: Send, environ: Mapping[str, str]
-) -> EndpointCheck:
+def _endpoint_question(options: EndpointOptions, key: str, environ: Mapping[str, str]) -> EndpointQuestion:
     body = options.body
     if body is None and options.method == "POST":
         body = _STANDARD[options.content_type]
@@ -110,9 +122,7 @@ def _endpoint_check(
         authorization=_authorization(options.credentials, f"{key}.credentials", environ),
     )
     _refuse_unsendable(question, key)
-    invalid = frozenset(code for status in options.invalid for code in status_codes(status))
-    rules = ValidityRules(options.valid, invalid)
-    return EndpointCheck(question, rules, send, options.timeout, remember)
+    return question
 
 
 def _authorization(credentials: str | None, key: str, environ: Mapping[str, str]) -> str:
@@ -136,7 +146,7 @@ def _refuse_unsendable(question: EndpointQuestion, key: str) -> None:
             raise ConfigError(f"{key}.headers.{name.lower()}: has a character in it that cannot be sent")
 
 
-def _jwt_check(options: JwtOptions, key: str, send: Send) -> TokenCheck:
+def _jwt_check(options: JwtOptions, key: str, send: Send, note: NoteQuestion) -> TokenCheck:
     # A library that only those load who need it.
     from pyproxycache.gates.jwt.claim_rules import ClaimRules
     from pyproxycache.gates.jwt.jwt_check import JwtCheck
@@ -144,7 +154,7 @@ def _jwt_check(options: JwtOptions, key: str, send: Send) -> TokenCheck:
 
     source: KeySource
     if isinstance(options.jwks, Url):
-        source = FetchedKeys(options.jwks, send, options.timeout, options.refresh)
+        source = FetchedKeys(options.jwks, send, options.timeout, options.refresh, note=note)
     else:
         source = FileKeys(options.jwks, f"{key}.jwks")
     rules = ClaimRules(options.issuer, frozenset(options.audience), options.leeway)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pyproxycache import clock
 from pyproxycache.configuration.config import Config
@@ -12,6 +12,7 @@ from pyproxycache.gates.limits.counters import CountedLimit
 from pyproxycache.gates.limits.fixed_window import FixedWindow
 from pyproxycache.gates.limits.limit_gate import LimitGate, RouteLimit
 from pyproxycache.gates.limits.limit_rule import SECOND, LimitRule
+from pyproxycache.gates.limits.limit_tally import LimitTally
 from pyproxycache.gates.limits.shared_counters import SharedCounters
 from pyproxycache.gates.limits.sliding_window import SlidingWindow
 from pyproxycache.gates.limits.token_bucket import TokenBucket
@@ -32,11 +33,16 @@ def build_counters(config: Config, before: SharedCounters | None = None) -> Shar
     return SharedCounters(limits, clock.steady) if limits else None
 
 
-def build_limit_gate(config: Config, limits: Sequence[RouteLimit], counters: SharedCounters) -> LimitGate:
-    """The gate by these limits of a route."""
+def build_limit_gate(
+    config: Config,
+    limits: Sequence[RouteLimit],
+    counters: SharedCounters,
+    tallies: Mapping[str, LimitTally],
+) -> LimitGate:
+    """The gate by these limits of a route, which `tallies` count for."""
     trusted = config.forwarded.trust
     find = client_behind(Access(trusted).admits) if trusted else peer_itself
-    return LimitGate(limits, counters, counters.secret, find)
+    return LimitGate(limits, counters, counters.secret, find, tallies)
 
 
 def limits_of(route: Route, routes: Iterable[Route]) -> list[RouteLimit]:

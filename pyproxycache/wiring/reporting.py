@@ -60,11 +60,23 @@ def build_events(options: EventsOptions | None, store: Path, count: Count) -> Ev
     """
     if options is None:
         return None
-    stopped, folder = threading.Event(), store / _FOLDER
+    stopped, folder = threading.Event(), events_folder(store)
     sender = Sender(folder, _carrier(options, stopped, count), stopped, count)
     events = Events(Spool(folder, options.spool), sender, count)
     events.start()
     return events
+
+
+def events_folder(store: Path) -> Path:
+    """The folder of the spool, within that of the store."""
+    return store / _FOLDER
+
+
+def target_of(options: EventsOptions) -> str:
+    """The kind of place that events go to, in one word."""
+    if options.rabbitmq is not None:
+        return "rabbitmq"
+    return "file" if options.webhook is None else "webhook"
 
 
 def check_events(options: EventsOptions | None) -> None:

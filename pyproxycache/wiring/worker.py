@@ -25,6 +25,7 @@ from pyproxycache.report import counters
 from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.events.events import Events
 from pyproxycache.report.figures import Figures
+from pyproxycache.report.metrics.metrics import Metrics
 from pyproxycache.report.metrics.request_metrics import RequestMetrics
 from pyproxycache.report.reporter import NoteAccess, Reporter
 from pyproxycache.route_options.refreshing import RefreshOptions
@@ -105,7 +106,7 @@ def _with_store(
 ) -> WorkerParts:
     store = open_store(config.store, None if operator is None else operator.store.evicted)
     name = f"pyproxycache-{store.index.instance()}"
-    guard, names, pools = build_guard(config), Names(), build_pools(config)
+    guard, names, pools = build_guard(config), Names(), build_pools(config, _metrics(operator))
     upstream = build_upstream(config, guard, name, names, pools)
     chores = (
         store.clock_changes.look,
@@ -114,7 +115,9 @@ def _with_store(
         store.database.set_aside_if_damaged,
         store.blobs.remove_discarded,
     )
-    housekeeper = Housekeeper(store.index, store.space, chores)
+    counted = _counted(operator)
+    housekeeper = Housekeeper(store.index, store.space, chores, counted)
+    count = counted(housekeeper.count)
 
     def count_received(count: int) -> None:
         housekeeper.count(counters.received(count))
@@ -126,14 +129,12 @@ def _with_store(
     leading = build_leading(config, store, upstream, guard.admit_peer, count_received)
     components = build_components(config, store, leading, guard.admit_peer, note_access)
     renewer = Renewer(components.lookup, components.fetcher, store.index)
-    refresher = None if kept is None else RouteRefresher(kept, renewer, housekeeper.count)
-    access_log = build_access_log(config.log, housekeeper.count)
-    events = build_events(config.events, config.store.path, housekeeper.count)
-    verifier = Verifier(
-        config.store.verify, store.index, store.blob_rows, store.blobs, store.fsck, housekeeper.count
-    )
+    refresher = None if kept is None else RouteRefresher(kept, renewer, count)
+    access_log = build_access_log(config.log, count)
+    events = build_events(config.events, config.store.path, count)
+    verifier = Verifier(config.store.verify, store.index, store.blob_rows, store.blobs, store.fsck, count)
     finish_logs = _finishing(access_log, events)
-    health_checks = build_health_checks(config, pools, upstream, housekeeper.count)
+    health_checks = build_health_checks(config, pools, upstream, count)
 
     def close(seconds: float) -> None:
         stop_at = clock.steady() + seconds
@@ -162,7 +163,7 @@ def _with_store(
         versions=store.index.versions,
         figures=lambda: _figures(config, store.index, leading.flights),
         refresher=refresher,
-        metrics=None if operator is None else operator.metrics,
+        metrics=_metrics(operator),
     )
     hooks = WorkerHooks(access_log.reopen if access_log else _ignore, finish_logs, close)
     parts = build_parts(config, below, config.memory, hooks)
@@ -199,14 +200,14 @@ def _without_store(
 ) -> WorkerParts:
     """Build the parts of a worker that has no store, and passes requests on."""
     name, guard, names = f"pyproxycache-{secrets.token_hex(4)}", build_guard(config), Names()
-    pools = build_pools(config)
+    pools, count = build_pools(config, _metrics(operator)), _counted(operator)(_ignore)
     upstream = build_upstream(config, guard, name, names, pools)
-    health_checks = build_health_checks(config, pools, upstream, _ignore)
-    access_log = build_access_log(config.log, _ignore)
-    events = build_events(config.events, config.store.path, _ignore)
+    health_checks = build_health_checks(config, pools, upstream, count)
+    access_log = build_access_log(config.log, count)
+    events = build_events(config.events, config.store.path, count)
     finish_logs = _finishing(access_log, events)
 
-    rounds = Rounds((upstream.close_unwanted, HeapTrim().trim), Background("housekeeping", log, _ignore))
+    rounds = Rounds((upstream.close_unwanted, HeapTrim().trim), Background("housekeeping", log, count))
 
     def figures() -> Figures:
         raise StoreError(why)
@@ -229,7 +230,7 @@ def _without_store(
         reporter=make_reporter(_ignore, _ignore, access_log, events, _requests(operator)),
         versions=memoryview(bytearray(8)).cast("Q"),  # of no key: memory gives no answer
         figures=figures,
-        metrics=None if operator is None else operator.metrics,
+        metrics=_metrics(operator),
     )
     hooks = WorkerHooks(access_log.reopen if access_log else _ignore, finish_logs, close)
     parts = build_parts(config, below, 0, hooks)
@@ -249,6 +250,15 @@ def _figures(config: Config, index: Index, flights: Flights) -> Figures:
         downloading=len(flights.running()),
         counters=index.counters(),
     )
+
+
+def _metrics(operator: Operator | None) -> Metrics | None:
+    return None if operator is None else operator.metrics
+
+
+def _counted(operator: Operator | None) -> Callable[[Count], Count]:
+    """What has that which is counted shown to the operator, too."""
+    return (lambda count: count) if operator is None else operator.counted
 
 
 def _requests(operator: Operator | None) -> RequestMetrics | None:

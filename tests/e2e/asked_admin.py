@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from harness import Proxy, Reply
 from load import Address
 from prometheus_client.parser import text_string_to_metric_families
+from promtool import problems_of
 from raw import Conversation, request
 
 TOKEN = "a-token-of-this-test-alone"
@@ -24,6 +25,9 @@ def reserved() -> Iterator[Address]:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()
+
+
+MakeAdmin = Callable[..., "Admin"]
 
 
 class Admin:
@@ -54,6 +58,7 @@ class Admin:
         """All samples by their names and labels, as Prometheus' own parser reads them."""
         reply = self.ask("GET /metrics", *fields)
         assert reply.status == 200, reply.body
+        assert problems_of(reply.body) == ""
         families = list(text_string_to_metric_families(reply.body.decode()))
         assert len(families) == len({family.name for family in families})
         read = [one for family in families for one in family.samples]

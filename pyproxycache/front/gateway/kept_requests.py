@@ -85,14 +85,16 @@ class KeptRequests:
     def __len__(self) -> int:
         return len(self._records)
 
-    def keep(self, entry: Entry, request: KeptRequest) -> None:
+    def keep(self, entry: Entry, request: KeptRequest) -> int:
         """Keep the request by which the entry is given now, in place of the one before.
+
+        Gives how many others had to go.
 
         That it is given while it arrives, before it has an id, is no use of it: else what is asked for
         once would be fetched twice.
         """
         if request.size > self._most_bytes:
-            return
+            return 0
         name, now = (entry.key, entry.vary), clock.wall()
         with self.changed:
             record = self._records.get(name)
@@ -107,8 +109,10 @@ class KeptRequests:
             if entry.id:
                 record.used = now
             self._learn(record, entry)
+            before = len(self._records)
             while len(self._records) > self._most or self._bytes > self._most_bytes:
                 self._drop(next(iter(self._records.values())))
+            return before - len(self._records)
 
     def learn(self, record: RefreshRecord, entry: Entry) -> int:
         """Take note of the entry that is stored now; gives how often that response was used."""

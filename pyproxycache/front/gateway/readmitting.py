@@ -9,11 +9,13 @@ from typing import Any
 from pyproxycache.errors import BadRequest
 from pyproxycache.front.gateway.admission import Visitor
 from pyproxycache.gates.introspection.token_gate import TokenGate
+from pyproxycache.gates.introspection.token_tally import TokenTally
 from pyproxycache.gates.limits.limit_gate import LIMIT_FIELDS, LimitGate, WithinLimits
 from pyproxycache.messages import Headers
 from pyproxycache.response import Readmission, Readmit
 
 _NONE: frozenset[str] = frozenset()
+_UNCOUNTED = TokenTally()
 
 
 class Readmitting:
@@ -21,11 +23,15 @@ class Readmitting:
 
     `tokens` are remembered by the gate that checks them, `limits` are all that the route has; None for what
     it has not. All of the limits count a request, or none does, so that the gates themselves can count it.
+    `tally` counts those that are let in by a token.
     """
 
-    def __init__(self, tokens: TokenGate | None, limits: LimitGate | None) -> None:
+    def __init__(
+        self, tokens: TokenGate | None, limits: LimitGate | None, tally: TokenTally = _UNCOUNTED
+    ) -> None:
         self._tokens = tokens
         self._limits = limits
+        self._tally = tally
 
     def of(self, admitted: Visitor) -> Readmission:
         """What decides of requests that may get the answer which the admitted one has got."""
@@ -41,17 +47,24 @@ class Readmitting:
         except BadRequest:
             return _refuse
 
+        remembered = self._tally.remembered
+
         def decide(client: str) -> tuple[tuple[str, str], ...] | None:
             found = None if recall is None else recall()
             if recall is not None and (found is None or not _are_equal(found.body, body)):
                 return None  # another body may select another answer
-            if count is None:
-                return ()
-            try:
-                ruled = count(client)
-            except BadRequest:
-                return None
-            return ruled.fields if isinstance(ruled, WithinLimits) else None
+            fields: tuple[tuple[str, str], ...] = ()
+            if count is not None:
+                try:
+                    ruled = count(client)
+                except BadRequest:
+                    return None
+                if not isinstance(ruled, WithinLimits):
+                    return None
+                fields = ruled.fields
+            if recall is not None:
+                remembered(1)
+            return fields
 
         return decide
 

@@ -76,7 +76,9 @@ class RouteRefresher:
         def served(request: Request, entry: Entry) -> None:
             if entry.part is None and entry.status < _FIRST_ERROR:
                 content = b"".join(request.body) if request.content_key and request.body else b""
-                self._kept.keep(entry, KeptRequest(route, plain, wanted, request.url, content))
+                gone = self._kept.keep(entry, KeptRequest(route, plain, wanted, request.url, content))
+                if gone:
+                    self._count({"refresh.crowded": gone})
 
         return served
 
@@ -119,6 +121,7 @@ class RouteRefresher:
             self._look(record, cancellation)
         except Exception:
             log.exception("refreshing %s failed inside the cache", without_query(record.name[0]))
+            self._count({"errors.refresh": 1})
             self._kept.drop(record)
         finally:
             with self._lock:
@@ -145,7 +148,7 @@ class RouteRefresher:
         request = record.request
         found = self._renewer.find(request.route.resource(request.url), record.name[1])
         if found is None:
-            self._kept.drop(record)
+            self._lose(record)
             return
         match self._decided(record, found):
             case RefreshNow():
@@ -181,6 +184,7 @@ class RouteRefresher:
                 self._kept.schedule(record, clock.wall() + rule.patience)
             case Renewal.FAILED:
                 self._renewer.remove(found.entry)
+                self._count({"refresh.removed": 1})
                 self._end(record, "the upstream has no answer that may be stored")
             case Renewal.RENEWED:
                 self._go_on(record, found)
@@ -189,13 +193,18 @@ class RouteRefresher:
         """Have the record due again, for the new response if that is stored already."""
         found = self._renewer.find(before.resource, record.name[1])
         if found is None:
-            self._kept.drop(record)
+            self._lose(record)
             return
         at = clock.wall() + record.request.route.rule.patience
         if found.entry.response_time != before.entry.response_time:
             decided = self._decided(record, found)
             at = decided.at if isinstance(decided, LookLater) else clock.wall()
         self._kept.schedule(record, at)
+
+    def _lose(self, record: RefreshRecord) -> None:
+        """Forget a record whose response is not stored any more."""
+        self._count({"refresh.lost": 1})
+        self._kept.drop(record)
 
     def _end(self, record: RefreshRecord, reason: str) -> None:
         log.info("%s is not refreshed any more: %s", without_query(record.name[0]), reason)

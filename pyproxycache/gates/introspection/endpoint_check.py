@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from pyproxycache.gates.introspection.joint_questions import JointQuestions
 from pyproxycache.gates.introspection.remembered import RememberedTokens
 from pyproxycache.gates.introspection.templates import TokenText
 from pyproxycache.gates.introspection.token_findings import Recall, TokenFindings, end_of
+from pyproxycache.gates.introspection.token_tally import NoteQuestion, unnoted
 from pyproxycache.messages import Headers, Request
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.steps import Steps
@@ -83,6 +84,7 @@ class EndpointCheck:
 
     Concurrent questions for one token are one. `remember` is for how long an answer counts (seconds), but
     never past the token's end; 0: only for those who wait for it. `seconds` is how long that may take.
+    `note` is told of each question.
     """
 
     def __init__(
@@ -94,13 +96,14 @@ class EndpointCheck:
         remember: float = 0.0,
         wall: Callable[[], float] = clock.wall,
         steady: Callable[[], float] = clock.steady,
+        note: NoteQuestion = unnoted,
     ) -> None:
         self._question = question
         self._rules = rules
         self._send = send
         self._seconds = seconds
         self._key = secrets.token_bytes(32)
-        self._joint = JointQuestions[TokenFindings]()
+        self._joint = JointQuestions[TokenFindings](note)
         self._remembered = RememberedTokens(remember, wall, steady) if remember > 0 else None
 
     def findings(self, token: str) -> Steps[TokenFindings]:
@@ -130,7 +133,7 @@ class EndpointCheck:
         status, content = answer_of(self._send, request, self._seconds)
         found = self._rules.findings(status, content, request.url.origin)
         if self._remembered is not None and not found.why_invalid:
-            self._remembered.add(digest, found, len(content))
+            self._remembered.add(digest, replace(found, is_remembered=True), len(content))
         return found
 
 

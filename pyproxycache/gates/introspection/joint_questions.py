@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from pyproxycache import clock
 from pyproxycache.blocking import Blocking
 from pyproxycache.errors import TokenCheckFailed
+from pyproxycache.gates.introspection.token_tally import NoteQuestion, unnoted
 from pyproxycache.steps import Asks, Steps, until_there
 
 T = TypeVar("T")
@@ -61,9 +63,13 @@ class JointQuestion(Generic[T]):
 
 
 class JointQuestions(Generic[T]):
-    """Asks each question once at a time, by its key; safe to call from any number of threads."""
+    """Asks each question once at a time, by its key; safe to call from any number of threads.
 
-    def __init__(self) -> None:
+    `note` is told of each that was asked to its end.
+    """
+
+    def __init__(self, note: NoteQuestion = unnoted) -> None:
+        self._note = note
         self._lock = threading.Lock()
         self._asked: dict[bytes, JointQuestion[T]] = {}
 
@@ -88,11 +94,15 @@ class JointQuestions(Generic[T]):
     def _lead(self, key: bytes, question: JointQuestion[T], origin: str, ask: Callable[[], T]) -> Steps[T]:
         try:
             yield Asks(origin)
-            question.answer = ask()
+            began = clock.steady()
+            try:
+                question.answer = ask()
+            except TokenCheckFailed as error:
+                question.error = error
+                self._note(clock.steady() - began, True)
+                raise
+            self._note(clock.steady() - began, False)
             return question.answer
-        except TokenCheckFailed as error:
-            question.error = error
-            raise
         finally:
             with self._lock:
                 del self._asked[key]

@@ -16,12 +16,13 @@ from pyproxycache.steps import Steps
 class TokenFindings:
     """The members of a valid token's body, and when it ends (seconds since the epoch).
 
-    If it is not valid, `why_invalid` says so to the client.
+    If it is not valid, `why_invalid` says so to the client. `is_remembered`: it was found out earlier.
     """
 
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     ends: float | None = None
     why_invalid: str = ""
+    is_remembered: bool = False
 
 
 Recall = Callable[[], TokenFindings | None]
@@ -40,10 +41,11 @@ class TokenCheck(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRequest:
-    """A request with a valid token, as it goes on; `body` is the token's."""
+    """A request with a valid token, as it goes on; `body` is the token's, known earlier or not."""
 
     request: Request
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    is_remembered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

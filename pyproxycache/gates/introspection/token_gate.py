@@ -13,6 +13,7 @@ from pyproxycache.gates.introspection.token_findings import (
     Recall,
     RefusedRequest,
     TokenCheck,
+    TokenFindings,
 )
 from pyproxycache.gates.introspection.token_places import (
     SeveralTokens,
@@ -51,7 +52,7 @@ class TokenGate:
                 return RefusedRequest(self._refusals.invalid_token(found.why_invalid))
             if not set(self._options.scope) <= _scopes(found.body):
                 return RefusedRequest(self._refusals.too_little_scope())
-            return self._admitted(request, found.body)
+            return self._admitted(request, found)
         except TokenCheckFailed as error:
             return RefusedRequest(error)
 
@@ -63,12 +64,12 @@ class TokenGate:
             token = None
         return _nothing if token is None or not is_token(token) else self._check.recalling(token)
 
-    def _admitted(self, request: Request, body: Mapping[str, Any]) -> AdmittedRequest:
+    def _admitted(self, request: Request, found: TokenFindings) -> AdmittedRequest:
         if not self._options.forward_token:
             request = without_tokens(request, self._options.token)
         if self._passed_on is not None:
-            request = request.with_headers(self._passed_on.headers(request.headers, body))
-        return AdmittedRequest(request, body)
+            request = request.with_headers(self._passed_on.headers(request.headers, found.body))
+        return AdmittedRequest(request, found.body, found.is_remembered)
 
 
 def _nothing() -> None:

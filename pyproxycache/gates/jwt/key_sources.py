@@ -12,6 +12,7 @@ from pyproxycache import clock
 from pyproxycache.errors import ConfigError, TokenCheckFailed
 from pyproxycache.gates.introspection.bounded_asking import Send, answer_of, failed, json_object, object_in
 from pyproxycache.gates.introspection.joint_questions import JointQuestions
+from pyproxycache.gates.introspection.token_tally import NoteQuestion, unnoted
 from pyproxycache.gates.jwt.public_keys import PublicKeys, public_keys
 from pyproxycache.messages import Headers, Request
 from pyproxycache.steps import Steps, at_once
@@ -38,7 +39,7 @@ class KeySource(Protocol):
 class FetchedKeys:
     """Keys at a URL, fetched when they are needed first, after `refresh` seconds, and for an unknown key.
 
-    Safe to use from any number of threads. All fields are guarded by `_lock`.
+    `note` is told of each time. Safe to use from any number of threads. All fields are guarded by `_lock`.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class FetchedKeys:
         seconds: float,
         refresh: float,
         steady: Callable[[], float] = clock.steady,
+        note: NoteQuestion = unnoted,
     ) -> None:
         self._request = Request(
             "GET", url, Headers([("Accept", "application/json"), ("Accept-Encoding", "identity")])
@@ -55,7 +57,7 @@ class FetchedKeys:
         self._send, self._seconds = send, seconds
         self._refresh = refresh
         self._steady = steady
-        self._joint = JointQuestions[PublicKeys]()
+        self._joint = JointQuestions[PublicKeys](note)
         self._lock = threading.Lock()
         self._known: PublicKeys | None = None
         self._fetched = self._tried = float("-inf")

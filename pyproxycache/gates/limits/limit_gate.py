@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pyproxycache.body import BytesBody
@@ -14,6 +15,7 @@ from pyproxycache.gates.limits.client_behind import ClientBehind, peer_itself
 from pyproxycache.gates.limits.counters import Charge, CountedLimit, Counters
 from pyproxycache.gates.limits.limit_fields import limit_item, policy_item, quoted, whole_seconds
 from pyproxycache.gates.limits.limit_rule import Ruling
+from pyproxycache.gates.limits.limit_tally import UNCOUNTED, LimitTally
 from pyproxycache.gates.limits.limited_values import LimitedRequest, values_by
 from pyproxycache.messages import Head, Headers
 from pyproxycache.response import Response
@@ -62,9 +64,10 @@ class RouteLimit:
 class _Limit:
     """What is known of a limit before any request."""
 
-    def __init__(self, limit: RouteLimit, client_behind: ClientBehind) -> None:
+    def __init__(self, limit: RouteLimit, client_behind: ClientBehind, tally: LimitTally) -> None:
         self.counted = limit.counted
         self.is_by_client = any(by.kind == "client" for by in limit.by)
+        self.tally = tally
         self.values = [values_by(by, client_behind) for by in limit.by]
         self.quoted = quoted(limit.name)
         self.policy = policy_item(limit.name, limit.counted.rule)
@@ -81,7 +84,8 @@ class LimitGate:
     """Counts the requests of a route by all its limits; safe to call from any number of threads.
 
     A request that has nothing of what a limit counts by is not limited by that. `secret` is what values are
-    hashed with, so that they are nowhere in clear, and nobody can choose two that meet.
+    hashed with, so that they are nowhere in clear, and nobody can choose two that meet. `tallies` count
+    what the limits with these names decide.
     """
 
     def __init__(
@@ -90,9 +94,12 @@ class LimitGate:
         counters: Counters,
         secret: bytes,
         client_behind: ClientBehind = peer_itself,
+        tallies: Mapping[str, LimitTally] = MappingProxyType({}),
     ) -> None:
         assert len(limits) <= MOST_LIMITS, "the configuration was checked"
-        self._limits = [_Limit(limit, client_behind) for limit in limits]
+        self._limits = [
+            _Limit(limit, client_behind, tallies.get(limit.name, UNCOUNTED)) for limit in limits
+        ]
         self._by_client = [limit for limit in self._limits if limit.is_by_client]
         self._not_by_client = [limit for limit in self._limits if not limit.is_by_client]
         self._counters = counters
@@ -130,10 +137,17 @@ class LimitGate:
     def _counted(self, charges: _Charges) -> WithinLimits | OverLimit:
         if not charges.limits:
             return WithinLimits()
+        limits = charges.limits
         said = self._counters.take(charges.counted)
         wait = max([taken.wait for taken in said])
-        fields = _fields(charges.limits, said, is_refused=wait > 0)
-        return OverLimit(_refusal(fields, whole_seconds(wait))) if wait else WithinLimits(fields)
+        fields = _fields(limits, said, is_refused=wait > 0)
+        if wait:
+            for limit in {limit for limit, taken in zip(limits, said, strict=True) if taken.wait}:
+                limit.tally.refused(1)
+            return OverLimit(_refusal(fields, whole_seconds(wait)))
+        for limit in limits if len(limits) == 1 else set(limits):
+            limit.tally.admitted(1)
+        return WithinLimits(fields)
 
     def _hashed(self, value: str) -> bytes:
         return blake2b(value.encode("utf-8", "surrogatepass"), digest_size=16, key=self._secret).digest()

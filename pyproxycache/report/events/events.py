@@ -94,6 +94,8 @@ class Events:
         ending = False
         while not ending:
             batch, lost, ending = self._gathered()
+            if batch or lost:
+                self._count({"events.queued": len(batch) + lost})
             self._background.attempt(partial(self._encode, batch))
             if lost:
                 self._lose(lost, f"more than {format_size(self._capacity)} are waiting for the disk")

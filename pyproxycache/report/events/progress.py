@@ -6,8 +6,9 @@ import os
 import zlib
 from pathlib import Path
 
-from pyproxycache.report.events.spool_reader import START, Position
+from pyproxycache.report.events.spool_reader import START, Position, SpoolReader
 
+_LONGEST = 256
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -22,7 +23,7 @@ class SendingProgress:
         """Read the file, which is made if there is none. Raises OSError."""
         self._fd = os.open(path, _FLAGS, 0o600)
         try:
-            text = os.read(self._fd, 256)
+            text = os.read(self._fd, _LONGEST)
             self.confirmed, self.claimed = _read(text) if text else (START, START)
         except ValueError:
             self.confirmed, self.claimed = START, end
@@ -56,6 +57,19 @@ class SendingProgress:
         numbers = b"%010d %020d %010d %020d" % (*confirmed, *claimed)
         os.pwrite(self._fd, b"%08x %b\n" % (zlib.crc32(numbers), numbers), 0)
         self.confirmed, self.claimed = confirmed, claimed
+
+
+def unsent_bytes(folder: Path) -> int:
+    """How many bytes of the spool in this folder are not confirmed yet; raises OSError."""
+    confirmed = START
+    try:
+        with (folder / "progress").open("rb", buffering=0) as file:
+            text = file.read(_LONGEST)
+        if text:
+            confirmed, _claimed = _read(text)
+    except (FileNotFoundError, ValueError):
+        pass  # nothing was sent yet, or nobody knows what was
+    return SpoolReader(folder).size_behind(confirmed)
 
 
 def _read(text: bytes) -> tuple[Position, Position]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,6 +65,16 @@ class SpoolReader:
         """The position behind all that is there now; raises OSError."""
         numbers = self._numbers()
         return Position(numbers[-1], self._size(numbers[-1])) if numbers else START
+
+    def size_behind(self, position: Position) -> int:
+        """How many bytes are behind the position; raises OSError."""
+        total = 0
+        for number in self._numbers():
+            with suppress(FileNotFoundError):  # removed meanwhile, as it has been sent
+                size = self._size(number)
+                if number >= position.segment:
+                    total += max(0, size - position.offset) if number == position.segment else size
+        return total
 
     def forget_before(self, position: Position) -> None:
         """Remove the segments before that of the position, which nobody reads any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from collections.abc import Iterator
 from mmap import mmap
 
@@ -24,6 +25,8 @@ class Board:
     """
 
     def __init__(self, sheets: int) -> None:
+        self.name = secrets.token_hex(16)
+        """What nobody else can know, and no other board has."""
         self._memory = memoryview(mmap(-1, _HEAD + sheets * _SHEET_BYTES))
         self._starts = range(_HEAD, _HEAD + sheets * _SHEET_BYTES, _SHEET_BYTES)
         self._dealt: dict[object, int] = {}
@@ -62,8 +65,12 @@ class Board:
             sheet = Sheet(memoryview(bytearray(_SHEET_BYTES)))
         else:
             sheet = self._sheet(self._next)
-        sheet.take()
+        sheet.take(os.getpid())
         return sheet
+
+    def workers(self) -> list[int]:
+        """The processes of the workers that live and have a sheet."""
+        return [sheet.owner for sheet in self.sheets() if sheet.owner]
 
     def sheets(self) -> Iterator[Sheet]:
         """The sheets that any worker has ever had."""

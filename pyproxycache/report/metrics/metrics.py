@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from pyproxycache.report.metrics.board import Board
 from pyproxycache.report.metrics.family import Family, Kind, Series, Source
+from pyproxycache.report.metrics.sheet import Noted, Sheet
 
 _MOST_SERIES = 2000
 _LARGEST = 64  # numbers of one series
@@ -61,6 +62,18 @@ class Metrics:
         with self.lock:
             self.numbers[self.place(family, *labels)] = value
 
+    def counter(self, family: Family, *labels: str) -> Callable[[int], None]:
+        """What adds to one counter, for what counts often; the counter is there from then on."""
+        numbers, lock = self.numbers, self.lock
+        with lock:
+            place = self.place(family, *labels)
+
+        def add(amount: int) -> None:
+            with lock:
+                numbers[place] += amount
+
+        return add
+
     def observe(self, family: Family, value: float, *labels: str) -> None:
         """Count a value in a histogram."""
         with self.lock:
@@ -86,31 +99,36 @@ class Metrics:
 
     def look(self) -> list[tuple[Family, list[Series]]]:
         """All families with the series of all workers, summed; raises StoreError as sources do."""
-        found: dict[str, dict[tuple[str, ...], list[float]]] = {name: {} for name in self._families}
-        for one in self._noted():
+        families = dict(self._families)  # another thread may look, too, or declare some
+        found: dict[str, dict[tuple[str, ...], list[float]]] = {name: {} for name in families}
+        for one in self._noted(families):
             sums = found[one.family.name].setdefault(one.labels, [0.0] * one.family.size)
             for number, value in enumerate(one.numbers):
                 sums[number] += value
         told = {
-            name: [Series(self._families[name], labels, tuple(sums)) for labels, sums in one.items()]
+            name: [Series(families[name], labels, tuple(sums)) for labels, sums in one.items()]
             for name, one in found.items()
         }
-        for source in self._sources:
+        for source in tuple(self._sources):
             for one in source():
                 told.setdefault(one.family.name, []).append(one)
-                self._families.setdefault(one.family.name, one.family)
-        return [(self._families[name], sorted(series, key=_labels)) for name, series in told.items()]
+                families.setdefault(one.family.name, one.family)
+        return [(families[name], sorted(series, key=_labels)) for name, series in told.items()]
 
-    def _noted(self) -> Iterator[Series]:
-        """The series in all sheets; of workers that have ended the gauges are left out."""
+    def _noted(self, families: Mapping[str, Family]) -> Iterator[Series]:
+        """The series in all sheets; the gauges without those of workers that have ended."""
         for sheet in self._board.sheets():
             for one in sheet.series():
-                family = self._families.get(one.name)
+                family = families.get(one.name)
                 if family is None or (family.kind.value, family.size) != (one.kind, one.size):
                     continue  # of a part that this worker does not have
-                if family.kind is not Kind.GAUGE or sheet.lives:
-                    numbers = sheet.numbers[one.first : one.first + one.size]
-                    yield Series(family, one.labels, tuple(numbers))
+                numbers = tuple(sheet.numbers[one.first : one.first + one.size])
+                if family.kind is not Kind.GAUGE or self._is_there(sheet, one, numbers):
+                    yield Series(family, one.labels, numbers)
+
+    def _is_there(self, sheet: Sheet, gauge: Noted, numbers: tuple[float, ...]) -> bool:
+        """Whether a gauge is of something there is: that of what a reload took away is 0 for good."""
+        return sheet.owner > 0 and (any(numbers) or (gauge.name, gauge.labels) in self._places)
 
 
 def _labels(series: Series) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pyproxycache.report.metrics.family import Kind
 
 _WORD = 8
 _ENTRY = Struct("=II")  # bytes of the key, numbers
-_USED, _LIVES = 0, 1  # words of the head
+_USED, _OWNER = 0, 1  # words of the head
 _HEAD = 8 * _WORD
 _SEPARATOR = "\0"
 
@@ -36,7 +36,7 @@ class Sheet:
         self._words = memory.cast("Q")
         self.numbers = memory.cast("d")
         """All words as numbers; `place` says which of them are whose."""
-        self._places: dict[bytes, int] = {}
+        self._places: dict[tuple[bytes, int], int] = {}
 
     @property
     def is_used(self) -> bool:
@@ -44,27 +44,27 @@ class Sheet:
         return self._words[_USED] > 0
 
     @property
-    def lives(self) -> bool:
-        """Whether the sheet's worker lives."""
-        return self._words[_LIVES] != 0
+    def owner(self) -> int:
+        """The process of the sheet's worker; 0 if that does not live."""
+        return int(self._words[_OWNER])
 
-    def take(self) -> None:
+    def take(self, owner: int) -> None:
         """Take the sheet for a new worker, which goes on with the counts of the one before."""
         self._words[_USED] = self._words[_USED] or _HEAD
         for one in self.series():
-            self._places[_key(one.kind, one.name, one.labels)] = one.first
+            self._places[_key(one.kind, one.name, one.labels), one.size] = one.first
             if one.kind == Kind.GAUGE.value:
                 self.numbers[one.first] = 0.0
-        self._words[_LIVES] = 1
+        self._words[_OWNER] = owner
 
     def leave(self) -> None:
         """Note that the sheet's worker has ended; its counts stay."""
-        self._words[_LIVES] = 0
+        self._words[_OWNER] = 0
 
     def place(self, kind: Kind, name: str, labels: tuple[str, ...], count: int) -> int | None:
         """The word at which the numbers of this series begin; None if there is no room for it."""
         key = _key(kind.value, name, labels)
-        found = self._places.get(key)
+        found = self._places.get((key, count))
         if found is not None:
             return found
         start = self._words[_USED]
@@ -75,7 +75,7 @@ class Sheet:
         _ENTRY.pack_into(self._bytes, start, len(key), count)
         self._bytes[start + _ENTRY.size : start + _ENTRY.size + len(key)] = key
         self._words[_USED] = end
-        self._places[key] = first // _WORD
+        self._places[key, count] = first // _WORD
         return first // _WORD
 
     def series(self) -> Iterator[Noted]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pyproxycache import clock
-from pyproxycache.background import Background, Chore, Rounds
+from pyproxycache.background import Background, Chore, Count, Rounds
 from pyproxycache.errors import StoreError
 from pyproxycache.store.index.index import Index
 from pyproxycache.store.upkeep.space import Space
@@ -23,11 +23,18 @@ class Housekeeper:
     """Gathers what requests note in memory; one thread a process, begun by `start`, writes it in batches.
 
     `_accesses` and `_counters` are guarded by `_lock`. A crash loses at most what came in since the last
-    flush. `chores` are done in each of its rounds, before anything is collected. `_collected` (steady
-    seconds) belongs to the thread.
+    flush. `chores` are done in each of its rounds, before anything is collected. `counted` makes what
+    counts its errors of what counts for the store alone. `_collected` (steady seconds) belongs to the
+    thread.
     """
 
-    def __init__(self, index: Index, space: Space, chores: Sequence[Chore] = ()) -> None:
+    def __init__(
+        self,
+        index: Index,
+        space: Space,
+        chores: Sequence[Chore] = (),
+        counted: Callable[[Count], Count] = lambda count: count,
+    ) -> None:
         self._index = index
         self._space = space
         self._lock = threading.Lock()
@@ -35,7 +42,7 @@ class Housekeeper:
         self._counters: Counter[str] = Counter()
         self._collected = clock.steady()
         every = (self.flush, *chores, index.settle, space.restock, self._collect_if_due)
-        self._rounds = Rounds(every, Background("housekeeping", log, self.count))
+        self._rounds = Rounds(every, Background("housekeeping", log, counted(self.count)))
 
     def start(self) -> None:
         """Begin the rounds, on a thread of their own."""

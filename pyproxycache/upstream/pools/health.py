@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 _DOUBLINGS = 30
+
+HealthState = Literal["in", "out", "tried", "ill"]
+"""Gets requests; gets none after failures; one request tries it; gets none by its health check."""
+HEALTH_STATES: tuple[HealthState, ...] = get_args(HealthState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,15 @@ class Health:
     def is_in(self) -> bool:
         """Whether it gets its share of the requests."""
         return self.until is None and not self.is_ill
+
+    @property
+    def state(self) -> HealthState:
+        """What is told of it to people."""
+        if self.is_ill:
+            return "ill"
+        if self.until is None:
+            return "in"
+        return "tried" if self.is_tried else "out"
 
     def takes(self, now: float) -> bool:
         """Whether it may get a request: it is in, or one may try it."""

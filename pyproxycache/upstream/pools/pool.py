@@ -16,11 +16,13 @@ from pyproxycache.upstream.pools.choosing import Eligible, Way, choose
 from pyproxycache.upstream.pools.health import Health, HealthTerms
 from pyproxycache.upstream.pools.member import Handed, Member, NoteSent
 from pyproxycache.upstream.pools.member_heads import as_of_pool, without_range_by_date
+from pyproxycache.upstream.pools.pool_watch import PoolWatch, Unwatched
 from pyproxycache.upstream.pools.retry_budget import RetryBudget
 from pyproxycache.url import Url
 
 log = logging.getLogger("pyproxycache.upstream")
 
+_UNWATCHED = Unwatched()
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -55,15 +57,24 @@ class Pool:
     """The members that may answer the same requests, as this process knows them.
 
     `first_turn` is the number of the first request. The members' health, the turn and the budget are
-    guarded by `_lock`. Safe to use from any thread.
+    guarded by `_lock`. `watch` is told what becomes of members and requests. Safe to use from any thread.
     """
 
-    def __init__(self, members: Sequence[Member], terms: PoolTerms, first_turn: int = 0) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        terms: PoolTerms,
+        first_turn: int = 0,
+        watch: PoolWatch = _UNWATCHED,
+    ) -> None:
         self.members = members
         self._terms = terms
         self._turn = first_turn
         self._budget = RetryBudget(terms.retries)
         self._lock = threading.Lock()
+        self._watch = watch
+        for member in members:
+            watch.became(member.url, member.health.state)
 
     def sent(self, request: Request, deadline: float | None, send: Send[AnswerType]) -> AnswerType:
         """What the request is answered with, by one member or, where that fails, by another.
@@ -92,6 +103,7 @@ class Pool:
 
     def checked(self, member: Member, *, is_well: bool) -> None:
         """Note what a health check has found."""
+        self._watch.was_checked(member.url, is_well=is_well)
         self._change(member, lambda health: health.checked(clock.steady(), is_well=is_well))
 
     def _tried(self, request: Request, handed: Handed, send: Send[AnswerType]) -> AnswerType:
@@ -145,7 +157,7 @@ class Pool:
             place = choose(eligible, self._turn, self._terms.way)
             member = self.members[place]
             handed = Handed(member, has_tried=not member.health.is_in)
-            member.health = member.health.given()
+            self._set(member, member.health.given())
             return handed
 
     def _other(self, request: Request, handed: Handed, deadline: float | None) -> Handed | None:
@@ -159,12 +171,14 @@ class Pool:
                 return None
         other = self._next(request, handed.member)
         if other is not None:
+            self._watch.sent_again()
             with self._lock:
                 self._budget = self._budget.spent() or self._budget
         return other
 
     def _note(self, handed: Handed, *, is_failure: bool) -> None:
         now, has_tried = clock.steady(), handed.has_tried
+        self._watch.answered(handed.member.url, has_failed=is_failure)
 
         def changed(health: Health) -> Health:
             if is_failure:
@@ -176,12 +190,19 @@ class Pool:
     def _change(self, member: Member, changed: Callable[[Health], Health]) -> None:
         with self._lock:
             before, now = member.health, changed(member.health)
-            member.health = now
+            self._set(member, now)
         if before.is_in != now.is_in:
             log.warning("%s %s", member.url, "is in again" if now.is_in else _why_out(now))
 
+    def _set(self, member: Member, now: Health) -> None:
+        """Set the member's health; the caller has the lock, so that what is told last is so."""
+        before, member.health = member.health, now
+        if before.state != now.state:
+            self._watch.became(member.url, now.state)
+
     def _none_left(self, request: Request) -> NoMemberLeft:
         now = clock.steady()
+        self._watch.none_left()
         with self._lock:
             waits = [one.health.wait(now, self._terms.health) for one in self.members]
         seconds = max(1, math.ceil(min(waits)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pyproxycache import __version__
+from pyproxycache.background import Count
 from pyproxycache.configuration.config import Config
 from pyproxycache.configuration.loading import dump
 from pyproxycache.configuration.secrets import resolved
@@ -23,14 +24,19 @@ from pyproxycache.front.admin.purge_page import METHODS, PurgePage
 from pyproxycache.front.admin.shown_page import shown
 from pyproxycache.front.admin.stacks import stacks
 from pyproxycache.front.processes.worker_parts import AdminParts, IsStopping
+from pyproxycache.report.events.progress import unsent_bytes
 from pyproxycache.report.figures import Figures
 from pyproxycache.report.metrics.board import Board
+from pyproxycache.report.metrics.event_metrics import WAITING, event_counts, events_waiting
 from pyproxycache.report.metrics.family import Family, Kind
 from pyproxycache.report.metrics.metrics import Metrics, single
+from pyproxycache.report.metrics.named_counts import CountedAs, NamedCounts
+from pyproxycache.report.metrics.refresh_metrics import REFRESH_COUNTS
 from pyproxycache.report.metrics.request_metrics import RequestMetrics
 from pyproxycache.report.metrics.store_metrics import StoreMetrics
 from pyproxycache.route_options.route import RouteOptions
 from pyproxycache.wiring.admin.purging import Purging
+from pyproxycache.wiring.reporting import events_folder, target_of
 
 CONNECTIONS = Family("pyproxycache_connections", "Clients that are connected.", Kind.GAUGE)
 BUILD = Family("pyproxycache_build_info", "The version that runs.", Kind.GAUGE, ("version",))
@@ -75,6 +81,22 @@ class Operator:
         self.metrics.put(CONNECTIONS, 0)
         self.requests = RequestMetrics(self.metrics)
         self.store = StoreMetrics(self.metrics)
+        self._named = NamedCounts(self.metrics, REFRESH_COUNTS | self._of_events())
+
+    def counted(self, count: Count) -> Count:
+        """What counts by `count`, and what of it is shown."""
+        return self._named.beside(count)
+
+    def _of_events(self) -> dict[str, CountedAs]:
+        """The names by which events are counted, if there are any; what of them waits is told, too."""
+        options = self._config.events
+        if options is None:
+            return {}
+        target = target_of(options)
+        waiting = partial(unsent_bytes, events_folder(self._config.store.path))
+        self.metrics.declare(WAITING)
+        self.metrics.tell(lambda: events_waiting(target, waiting))
+        return event_counts(target)
 
     def parts(self, figures: Callable[[], Figures], purging: Purging | None) -> AdminParts:
         """What the worker does for the operator; without `purging` there is no store."""

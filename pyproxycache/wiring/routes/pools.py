@@ -8,6 +8,8 @@ from pyproxycache.background import Count
 from pyproxycache.configuration.config import Config
 from pyproxycache.configuration.notation import status_codes
 from pyproxycache.messages import ByPool
+from pyproxycache.report.metrics.metrics import Metrics
+from pyproxycache.report.metrics.pool_metrics import PoolMetrics
 from pyproxycache.route_options.pooling import MemberOptions, PoolOptions
 from pyproxycache.route_options.route import RouteOptions
 from pyproxycache.upstream.client import Upstream
@@ -15,16 +17,20 @@ from pyproxycache.upstream.pools.health import HealthTerms
 from pyproxycache.upstream.pools.health_checks import HealthChecks, HealthQuestion
 from pyproxycache.upstream.pools.member import Member
 from pyproxycache.upstream.pools.pool import Pool, PoolTerms
+from pyproxycache.upstream.pools.pool_watch import PoolWatch, Unwatched
 from pyproxycache.upstream.pools.pools import Pools
 
 _Key = tuple[tuple[MemberOptions, ...], PoolOptions]
 
 
-def build_pools(config: Config) -> Pools:
-    """Build a pool for all routes that have the same members and say the same of them."""
+def build_pools(config: Config, metrics: Metrics | None = None) -> Pools:
+    """Build a pool for all routes that have the same members and say the same of them.
+
+    `metrics` count what becomes of members.
+    """
     # Workers that began at the same member would send the first requests there, all of them.
     turn = int.from_bytes(os.urandom(2))
-    return Pools({name: _pool(*key, turn) for key, name in _names(config).items()})
+    return Pools({name: _pool(*key, turn, _watch(metrics, name)) for key, name in _names(config).items()})
 
 
 def pool_of(config: Config, route: RouteOptions) -> ByPool | None:
@@ -60,10 +66,14 @@ def _names(config: Config) -> dict[_Key, str]:
     return found
 
 
-def _pool(members: tuple[MemberOptions, ...], options: PoolOptions, turn: int) -> Pool:
+def _watch(metrics: Metrics | None, name: str) -> PoolWatch:
+    return Unwatched() if metrics is None else PoolMetrics(metrics, name)
+
+
+def _pool(members: tuple[MemberOptions, ...], options: PoolOptions, turn: int, watch: PoolWatch) -> Pool:
     health = HealthTerms(options.failures, options.pause, options.max_pause)
     terms = PoolTerms(options.choose, health, _codes(options.statuses), options.retries)
-    return Pool([Member(one.url, one.weight) for one in members], terms, turn)
+    return Pool([Member(one.url, one.weight) for one in members], terms, turn, watch)
 
 
 def _codes(statuses: tuple[str, ...]) -> frozenset[int]:

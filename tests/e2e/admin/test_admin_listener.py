@@ -7,35 +7,22 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asked_admin import Admin, config_with, reserved
+from asked_admin import Admin, MakeAdmin, config_with, reserved
 from commands import reload
 from harness import Proxy
 from origin import Generated, Origin
 from waiting import until
 
 MakeProxy = Callable[..., Proxy]
-MakeAdmin = Callable[..., Admin]
 
 FRESH = {"etag": '"1"', "cache_control": "max-age=3600"}
 BODY = Generated(300_000, seed=13)
 REQUESTS = "pyproxycache_requests_total"
-
-
-@pytest.fixture
-def admin(make_proxy: MakeProxy) -> Iterator[MakeAdmin]:
-    """Makes a server with an admin listener; `config` is the rest of its configuration."""
-    with contextlib.ExitStack() as held:
-
-        def make(config: dict[str, Any] | None = None, **options: Any) -> Admin:
-            address = held.enter_context(reserved())
-            return Admin(make_proxy(config={**config_with(address), **(config or {})}, **options), address)
-
-        yield make
 
 
 def served(admin: Admin, origin: Origin, count: int, path: str = "/x") -> None:

@@ -143,3 +143,13 @@ def test_nothing_shows_what_a_request_has() -> None:
     with requests.changed:
         record = requests.take_due(FOR_EVER)
     assert SECRET not in repr(request) + repr(record)
+
+
+def test_it_tells_how_many_others_had_to_go() -> None:
+    requests = KeptRequests(Counted(), most=2, most_bytes=300_000)
+    gone = [requests.keep(entry(f"http://a/{number}"), kept()) for number in range(3)]
+    assert gone == [0, 0, 1]
+    assert requests.keep(entry("http://a/2"), kept()) == 0
+    assert requests.keep(entry("http://a/large"), kept(size=250_000)) == 1
+    assert requests.keep(entry("http://a/next"), kept(size=250_000)) == 2
+    assert requests.keep(entry("http://a/larger"), kept(size=400_000)) == 0

@@ -317,3 +317,10 @@ def test_no_log_and_no_error_has_tokens_or_credentials(
     for secret in ("t0ken", "s3cret"):
         assert secret not in caplog.text
         assert secret not in repr(asking)
+
+
+def test_what_is_remembered_is_told_from_what_was_asked(server: IntrospectionServer) -> None:
+    server.issue("good")
+    one, told = check(server, remember=60.0), check(server)
+    assert [asked(one, "good").is_remembered for _ in range(3)] == [False, True, True]
+    assert [asked(told, "good").is_remembered for _ in range(2)] == [False, False]

@@ -132,3 +132,21 @@ def test_a_hundred_threads_ask_once() -> None:
         thread.join(30)
     assert answers == ["told"] * 101
     assert asked == [1]
+
+
+def test_each_question_that_came_to_an_end_is_told_once() -> None:
+    told: list[bool] = []
+    questions = JointQuestions[str](lambda seconds, has_failed: told.append(has_failed or seconds < 0))
+
+    def fail() -> str:
+        raise TokenCheckFailed("no")
+
+    assert finished(questions.answered(b"a", "idp.test", lambda: "1")) == "1"
+    leading, other = first(questions, ask=lambda: "2"), questions.answered(b"a", "idp.test", never)
+    next(other)
+    assert (result(leading), result(other)) == ("2", "2")
+    with pytest.raises(TokenCheckFailed):
+        finished(questions.answered(b"a", "idp.test", fail))
+    left = first(questions)
+    left.close()  # its client has gone before it was asked
+    assert told == [False, False, True]

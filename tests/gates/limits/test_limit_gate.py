@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
@@ -23,6 +24,7 @@ from pyproxycache.gates.limits.limit_gate import (
     WithinLimits,
 )
 from pyproxycache.gates.limits.limit_rule import SECOND, LimitRule, Ruling
+from pyproxycache.gates.limits.limit_tally import LimitTally
 from pyproxycache.gates.limits.limited_values import LimitedRequest, values_by
 from pyproxycache.gates.limits.shared_counters import SharedCounters
 from pyproxycache.gates.limits.token_bucket import TokenBucket
@@ -253,3 +255,52 @@ def test_of_several_values_the_strictest_is_told() -> None:
     told = fields_of(limited.check(request(query="key=b&key=a", client="192.0.2.2")))
     assert told["RateLimit"] == '"key";r=4;t=60, "ip";r=7;t=60'
     assert told["RateLimit-Policy"] == '"ip";q=8;w=60, "key";q=9;w=60'
+
+
+WIDE, NARROW = TokenBucket(10, 100 * SECOND, 10), FixedWindow(2, 100 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("limits", "requests", "admitted", "refused"),
+    [
+        ((("narrow", CLIENT, NARROW),), [request()] * 5, {"narrow": 2}, {"narrow": 3}),
+        # A limit that would have let it in has not counted what the other one refuses.
+        (
+            (("wide", CLIENT, WIDE), ("narrow", CLIENT, NARROW)),
+            [request()] * 5,
+            {"wide": 2, "narrow": 2},
+            {"narrow": 3},
+        ),
+        # One request of several values is one request.
+        ((("keyed", KEY, WIDE),), [request(("X-Key", "a"), ("X-Key", "b"))] * 3, {"keyed": 3}, {}),
+        (
+            (("keyed", KEY, NARROW),),
+            [request(("X-Key", "a"), ("X-Key", "b"))] * 3,
+            {"keyed": 2},
+            {"keyed": 1},
+        ),
+        # What a limit does not apply to is none of its requests.
+        ((("keyed", KEY, NARROW), ("wide", CLIENT, WIDE)), [request()] * 3, {"wide": 3}, {}),
+    ],
+)
+def test_each_limit_tells_what_it_decides(
+    limits: Sequence[tuple[str, LimitedBy, LimitRule]],
+    requests: Sequence[LimitedRequest],
+    admitted: dict[str, int],
+    refused: dict[str, int],
+) -> None:
+    found: dict[str, Counter[str]] = {"admitted": Counter(), "refused": Counter()}
+
+    def tally(name: str) -> LimitTally:
+        return LimitTally(
+            lambda amount: found["admitted"].update({name: amount}),
+            lambda amount: found["refused"].update({name: amount}),
+        )
+
+    made = [RouteLimit(name, (by,), CountedLimit(f"/ {name}", rule, 64)) for name, by, rule in limits]
+    counters = SharedCounters([one.counted for one in made], Watch())
+    tallies = {one.name: tally(one.name) for one in made}
+    counted = LimitGate(made, counters, counters.secret, tallies=tallies)
+    for one in requests:
+        counted.check(one)
+    assert found == {"admitted": admitted, "refused": refused}

@@ -15,7 +15,7 @@ from pyproxycache.errors import (
     UpstreamUnreachable,
 )
 from pyproxycache.messages import ByPool, Head, Headers, Request
-from pyproxycache.upstream.pools.health import HealthTerms
+from pyproxycache.upstream.pools.health import HealthState, HealthTerms
 from pyproxycache.upstream.pools.member import Member, NoteSent
 from pyproxycache.upstream.pools.pool import Pool, PoolTerms
 from pyproxycache.url import Url
@@ -205,3 +205,52 @@ def test_logins_stay_at_one_member() -> None:
         )
         pool.sent(request, None, members.send)
     assert set(members.asked) == {"a"}
+
+
+class Watched:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def became(self, member: Url, state: HealthState) -> None:
+        self.told.append(f"{member.host} {state}")
+
+    def answered(self, member: Url, *, has_failed: bool) -> None:
+        self.told.append(f"{member.host} {'failed' if has_failed else 'answered'}")
+
+    def was_checked(self, member: Url, *, is_well: bool) -> None:
+        self.told.append(f"{member.host} {'well' if is_well else 'not well'}")
+
+    def sent_again(self) -> None:
+        self.told.append("again")
+
+    def none_left(self) -> None:
+        self.told.append("none")
+
+
+def test_who_watches_is_told_of_members_and_requests() -> None:
+    watched, members = Watched(), Members(a=503)
+    terms = PoolTerms("turns", HealthTerms(1, 0.0, 0.0), frozenset({503}), 1.0)
+    pool = Pool([Member(Url("http", host, 80, "/")) for host in "ab"], terms, 1, watched)
+
+    def told() -> list[str]:
+        found, watched.told[:] = list(watched.told), []
+        return found
+
+    assert told() == ["a in", "b in"]
+    assert asked_for(pool, members) == 200
+    assert told() == ["a failed", "a out", "again", "b answered"]
+    # A pause of nothing is over: the next request tries the member, and brings it in if that succeeds.
+    assert asked_for(pool, members) == 200
+    assert told() == ["a tried", "a failed", "a out", "again", "b answered"]
+    members.said["a"] = 200
+    assert asked_for(pool, members) == 200
+    assert told() == ["a tried", "a answered", "a in"]
+    for member in pool.members:
+        pool.checked(member, is_well=False)
+        pool.checked(member, is_well=False)
+    assert told() == ["a not well", "a ill", "a not well", "b not well", "b ill", "b not well"]
+    assert asked_for(pool, members) == "NoMemberLeft"
+    pool.checked(pool.members[0], is_well=True)
+    assert told() == ["none", "a well", "a in"]
