@@ -76,7 +76,7 @@ class Gateway:
         facts.note(Came(Way.ROUTE.value, route.host + route.path), Attempted(target.path))
         parts = self._parts[route]
         received = replace(received, headers=self._client_fields.taken(received.headers))
-        wanted = Wanted(route.url_of(_target(target)), way=Way.ROUTE)
+        wanted = Wanted(route.url_of(target.target), way=Way.ROUTE)
         facts.note(Located(without_parameters(wanted.url, parts.secret)))
         if received.method == "PURGE":
             return (yield from parts.purge.answer(received, wanted, facts))
@@ -129,10 +129,6 @@ class Gateway:
 def unsent(options: RouteCacheOptions) -> tuple[str, ...]:
     """The fields of clients that do not go on: how fresh answers are is the operator's to say."""
     return () if options.ttl is None else _OF_CLIENTS
-
-
-def _target(local: Local) -> str:
-    return f"{local.path}?{local.query}" if local.query else local.path
 
 
 def _with(fields: tuple[tuple[str, str], ...], present: Present) -> Present:

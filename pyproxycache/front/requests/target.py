@@ -52,6 +52,12 @@ class Local:
 
     path: str
     query: str
+    has_empty_query: bool = False
+
+    @property
+    def target(self) -> str:
+        """Path and query in one; an empty query is another one than none (RFC 3986 section 6.2.3)."""
+        return f"{self.path}?{self.query}" if self.query or self.has_empty_query else self.path
 
 
 def with_ascii_target(data: bytes) -> bytes:
@@ -89,8 +95,7 @@ def locate(target: str, upstream: Url | None, method: str = "GET") -> Wanted | L
         scheme, authority, rest = prefixed.groups()
         return wanted_url(f"{scheme}://{with_colons(authority)}{rest}", Way.PREFIX)
     if target.startswith("/") or target == "*":
-        path, _, query = target.partition("?")
-        return Local(path, query)
+        return _local(target)
     if _ANY_SCHEME.match(target):
         raise NotImplementedHere(f"{target.partition(':')[0]} URLs: this proxy speaks http and https")
     raise BadRequest("the request-target is neither a path nor an http or https URL")
@@ -105,8 +110,12 @@ def local_of(target: str) -> Local:
         target = wanted_url(target).url.target
     elif not target.startswith("/") and target != "*":
         raise BadRequest("the request-target is not a path")
-    path, _, query = target.partition("#")[0].partition("?")
-    return Local(path, query)
+    return _local(target.partition("#")[0])
+
+
+def _local(target: str) -> Local:
+    path, mark, query = target.partition("?")
+    return Local(path, query, has_empty_query=bool(mark) and not query)
 
 
 def locate_instead(target: str, host: str, origin: Url) -> Wanted:

@@ -64,6 +64,16 @@ def test_a_whole_url_names_the_path_alone(gateway: Callable[..., Proxy], origin:
         assert client.send(asked).reply().body == b"answer"
 
 
+@pytest.mark.parametrize("path", [{}, {"strip": "/api", "add": "/api"}])
+@pytest.mark.parametrize("query", ["", "?", "?a", "?a=&b", "??", "?%20+"])
+def test_the_query_goes_on_as_it_is(
+    gateway: Callable[..., Proxy], origin: Origin, query: str, path: dict[str, str]
+) -> None:
+    origin.put(f"/api/v1/x{query}", b"answer")
+    assert gateway(path=path).get(f"/api/v1/x{query}").body == b"answer"
+    assert [asked.target for asked in origin.requests] == [f"/api/v1/x{query}"]
+
+
 def test_methods_are_those_of_the_route(gateway: Callable[..., Proxy], origin: Origin) -> None:
     origin.put("/api/v1/x", b"answer")
     refused = gateway(methods=["GET", "HEAD"]).get("/api/v1/x", method="DELETE")

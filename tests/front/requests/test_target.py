@@ -80,6 +80,7 @@ def test_user_and_password(target: str, url: str, userinfo: str) -> None:
         ("*", Local("*", "")),
         ("/api/v1/fetch/?url=http://h/&ttl=1d", Local("/api/v1/fetch/", "url=http://h/&ttl=1d")),
         ("/a?b?c", Local("/a", "b?c")),
+        ("/a?", Local("/a", "", has_empty_query=True)),
         ("/httpx://h/", Local("/httpx://h/", "")),
         ("/http", Local("/http", "")),
         ("/https:///h", Local("/https:///h", "")),
