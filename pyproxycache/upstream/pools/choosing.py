@@ -19,8 +19,8 @@ class Eligible:
 
     @property
     def load(self) -> float:
-        """How busy it would be with one more request, for its weight."""
-        return (self.busy + 1) / self.weight
+        """How busy it is for its weight; idle ones are equal, else the lighter would wait for the heavier."""
+        return self.busy / self.weight
 
 
 def choose(eligible: Sequence[Eligible], turn: int, way: Way) -> int:
