@@ -19,6 +19,7 @@ from pyproxycache.cli.common import (
     print_json,
 )
 from pyproxycache.configuration.config import Config
+from pyproxycache.configuration.notations.route_notation import read_method
 from pyproxycache.errors import ProxyError
 from pyproxycache.front.around.body_limit import exceeds
 from pyproxycache.front.around.cross_origin import CrossOrigin
@@ -70,6 +71,12 @@ def route(url: str, method: str, lines: tuple[str, ...], config_file: Path | Non
     config = load_config(config_file, {})
     table = RouteTable(Route(*one) for one in config.all_routes())
     headers = Headers(_field(line) for line in lines)
+    try:
+        read_method(method)
+    except ValueError as error:
+        fail(f"--method: {error}", WRONG_USAGE)
+    if not url.startswith("/") and "://" not in url:
+        fail(f"{url!r} is neither a path, as in /api/v1/users, nor a URL", WRONG_USAGE)
     try:
         path, query, host = _named(url, headers)
         found = table.find(named_host(host), path)

@@ -47,7 +47,7 @@ def try_out(config: Config, *, listens: bool) -> Config:
         except OSError as error:
             lines.append(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     if lines:
-        raise ConfigError("\n".join(lines))
+        raise ConfigError("\n".join(dict.fromkeys(lines)))
     return config
 
 

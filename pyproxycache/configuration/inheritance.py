@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 MERGED = "+"
 """The first item of a list that is added to the inherited one; without it, a list replaces that."""
 
 _ROUTES = "routes"
+
+Problem = tuple[tuple[str | int, ...], str]
+"""The path of a value in the configuration, and what is wrong with it."""
 
 
 def flattened(routes: Any, above: str = "", inherited: dict[Any, Any] | None = None) -> Any:
@@ -34,6 +38,20 @@ def flattened(routes: Any, above: str = "", inherited: dict[Any, Any] | None = N
             else:
                 merged[_ROUTES] = nested
     return found
+
+
+def own_problems(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems without those that a route has inherited: they are told where the value is written."""
+    return [one for one in problems if not any(_is_inherited(one, other) for other in problems)]
+
+
+def _is_inherited(problem: Problem, other: Problem) -> bool:
+    (path, text), (outer, of_outer) = problem, other
+    if _ROUTES not in path or path == outer or len(path) != len(outer) or text != of_outer:
+        return False
+    at = path.index(_ROUTES) + 1
+    same = (path[:at], path[at + 1 :]) == (outer[:at], outer[at + 1 :])
+    return same and str(path[at]).startswith(f"{str(outer[at]).rstrip('/')}/")
 
 
 def _below(above: str, path: str) -> str:

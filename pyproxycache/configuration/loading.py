@@ -13,7 +13,7 @@ from pyproxycache.configuration.checks import check
 from pyproxycache.configuration.config import Config
 from pyproxycache.configuration.default_places import default_store_path
 from pyproxycache.configuration.documents import document_of, put_key
-from pyproxycache.configuration.inheritance import flattened
+from pyproxycache.configuration.inheritance import flattened, own_problems
 from pyproxycache.configuration.sections import KeyPath, Refused, read_section, written
 from pyproxycache.errors import ConfigError
 
@@ -71,7 +71,8 @@ def _build(document: dict[Any, Any], source: str, given_by: Mapping[str, str]) -
         config: Config = read_section(Config, _with_whole_routes(document), ())
         check(config)
     except Refused as refused:
-        lines = [_line(path, text, source, given_by) for path, text in refused.problems]
+        problems = own_problems(refused.problems)
+        lines = [_line(path, text, source, given_by) for path, text in problems]
         raise ConfigError("\n".join(lines)) from refused
     return config
 

@@ -33,8 +33,8 @@ class StoringAdvice:
         if why is None or not self._is_new(key.origin, reason):
             return
         log.info(
-            "%s is not kept: %s; a rule with `fresh` for its host or path keeps it,"
-            " see docs/configuration.md (said once for each origin)",
+            "%s is not kept: %s; a rule with `fresh` for its host or path, or `cache.ttl` of its route,"
+            " keeps it, see docs/configuration.md (said once for each origin)",
             without_query(key.cache_key),
             why,
         )

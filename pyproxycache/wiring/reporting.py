@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -80,9 +81,44 @@ def target_of(options: EventsOptions) -> str:
 
 
 def check_events(options: EventsOptions | None) -> None:
-    """Raise ConfigError if build_events() would."""
+    """Raise ConfigError if build_events() would, or if a file that is named cannot be used."""
     if options is not None:
         _carrier(options, threading.Event(), _uncounted)
+        problems = list(_file_problems(options))
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+
+def _file_problems(options: EventsOptions) -> Iterator[str]:
+    """A line for each file that cannot be used: its events would wait, and nobody would be told at once."""
+    file, rabbitmq = options.file, options.rabbitmq
+    if file is not None and not file.parent.is_dir():
+        yield f"events.file: {file.parent}: there is no such folder: make it, or name another"
+    elif file is not None and (
+        file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)
+    ):
+        yield f"events.file: {file}: cannot be written to: name another file"
+    if options.webhook is not None and options.webhook.ca_file is not None:
+        yield from _tls_problems("events.webhook.ca_file", options.webhook.ca_file)
+    if rabbitmq is not None and rabbitmq.ca_file is not None:
+        yield from _tls_problems("events.rabbitmq.ca_file", rabbitmq.ca_file)
+    if rabbitmq is not None and rabbitmq.certificate is not None:
+        yield from _tls_problems("events.rabbitmq.certificate", rabbitmq.certificate, rabbitmq.key)
+
+
+def _tls_problems(name: str, file: Path, key: Path | None = None) -> Iterator[str]:
+    """A line for the file of authorities, or with a key for the certificate, if it cannot be loaded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if key is None:
+            context.load_verify_locations(file)
+        else:
+            context.load_cert_chain(file, key, password="")
+    except ssl.SSLError:
+        wanted = "authorities" if key is None else f"certificate that fits the key in {key}"
+        yield f"{name}: {file}: has no {wanted}, in PEM"
+    except OSError as error:
+        yield f"{name}: {error.filename or file}: {error.strerror}"
 
 
 def _carrier(options: EventsOptions, stopped: threading.Event, count: Count) -> Carrier:

@@ -110,6 +110,14 @@ def test_what_selects_the_answer(configured: str) -> None:
         (["ftp://h/x"], PROBLEMS, "refused with 400"),
         (["/plain", "-H", "nothing"], WRONG_USAGE, "'nothing' is not a field"),
         (["/plain", "-H", "Host: a b"], PROBLEMS, "refused with 400"),
+        (["/plain", "-X", "G T"], WRONG_USAGE, "--method: 'G T' is not a request method, as in GET"),
+        (
+            ["/plain", "-X", "get"],
+            WRONG_USAGE,
+            "--method: 'get' is not a request method, as case counts: write GET",
+        ),
+        (["plain"], WRONG_USAGE, "'plain' is neither a path, as in /api/v1/users, nor a URL"),
+        ([""], WRONG_USAGE, "'' is neither a path"),
     ],
 )
 def test_what_has_no_route(configured: str, arguments: list[str], status: int, said: str) -> None:

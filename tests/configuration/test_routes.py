@@ -163,6 +163,16 @@ def test_what_only_looks_wrong_is_accepted(route: dict[str, Any]) -> None:
     assert read({"routes": {"/a": {"upstream": U, **route}}}).routes
 
 
+def test_what_is_inherited_is_refused_where_it_is_written() -> None:
+    nested = {"routes": {"b": {"routes": {"c": {}}}, "d": {"cache": {"ttl": "late"}}}}
+    outer = {"upstream": U, "cache": {"ttl": "soon"}, **nested}
+    with pytest.raises(ConfigError) as refused:
+        read({"routes": {"/a": outer, "/ab": outer}, "hosts": {"h": {"routes": {"/a": outer}}}})
+    keys = [line.split(": ")[1] for line in str(refused.value).splitlines()]
+    expected = [f"routes.{path}.cache.ttl" for path in ("/a", "/a/d", "/ab", "/ab/d")]
+    assert sorted(keys) == sorted([*expected, *(f"hosts.h.{key}" for key in expected[:2])])
+
+
 def test_a_host_without_routes_is_no_gateway() -> None:
     config = read({"hosts": {"a": {}}})
     assert config.is_forward

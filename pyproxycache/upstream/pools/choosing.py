@@ -19,7 +19,7 @@ class Eligible:
 
     @property
     def load(self) -> float:
-        """How busy it is for its weight; idle ones are equal, else the lighter would wait for the heavier."""
+        """How busy it is for its weight; idle ones are equal, or the lightest would get nothing."""
         return self.busy / self.weight
 
 
