@@ -13,6 +13,7 @@ from gunicorn.workers import base
 
 from pyproxycache import clock
 from pyproxycache.front.admin.admin_server import AdminServer
+from pyproxycache.front.admin.stack_teller import StackTeller
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.poller import Poller
 from pyproxycache.front.processes.bound import listeners_of, sockets_apart
@@ -87,6 +88,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         if parts.admin is not None:
             admin = AdminServer(of_admin, parts.admin.pages(lambda: not self.alive))
             admin.start()
+            StackTeller(parts.admin.server_name).start()
         self._poller.run(self._beat)
         if admin is not None and not self._server_stops():
             admin.close()  # the workers that stay answer the operator

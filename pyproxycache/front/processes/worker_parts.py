@@ -44,13 +44,15 @@ class AdminParts:
     """What a worker does for the operator: `pages` makes what answers at `addresses`.
 
     `clients` is told about once a second how many clients are connected. `server_stops` tells whether the
-    whole server is to stop, and not this worker alone.
+    whole server is to stop, and not this worker alone. Workers of one server find each other by
+    `server_name`.
     """
 
     addresses: tuple[str, ...]
     pages: Callable[[IsStopping], AdminPages]
     clients: Callable[[int], None]
     server_stops: Callable[[], bool]
+    server_name: str
 
 
 @dataclass(frozen=True, slots=True)

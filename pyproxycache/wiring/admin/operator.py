@@ -22,7 +22,7 @@ from pyproxycache.front.admin.admin_request import AdminRequest
 from pyproxycache.front.admin.health import Readiness, live
 from pyproxycache.front.admin.purge_page import METHODS, PurgePage
 from pyproxycache.front.admin.shown_page import shown
-from pyproxycache.front.admin.stacks import stacks
+from pyproxycache.front.admin.stacks import Stacks
 from pyproxycache.front.processes.worker_parts import AdminParts, IsStopping
 from pyproxycache.report.events.progress import unsent_bytes
 from pyproxycache.report.figures import Figures
@@ -106,6 +106,7 @@ class Operator:
             pages=partial(self._pages, figures, purging),
             clients=partial(self.metrics.put, CONNECTIONS),
             server_stops=lambda: self._setup.board.stops,
+            server_name=self._setup.board.name,
         )
 
     def _pages(
@@ -114,17 +115,16 @@ class Operator:
         # Whoever has no admin listener need not load the library.
         from pyproxycache.report.metrics.exposition import CONTENT_TYPE, exposed
 
+        board = self._setup.board
         purge = _no_store if purging is None else PurgePage(purging).answer
         pages = {
             "/health/live": AdminPage(live),
-            "/health/ready": AdminPage(
-                Readiness(lambda: is_stopping() or self._setup.board.stops, figures).answer
-            ),
+            "/health/ready": AdminPage(Readiness(lambda: is_stopping() or board.stops, figures).answer),
             "/metrics": shown(lambda: exposed(self.metrics.look()), CONTENT_TYPE),
             "/purge": AdminPage(purge, METHODS),
             "/config": shown(lambda: dump(self._config).encode(), YAML),
             "/routes": shown(lambda: _routes(self._config), JSON),
-            "/debug/stacks": AdminPage(stacks),
+            "/debug/stacks": AdminPage(Stacks(board.name, board.workers).answer),
         }
         return AdminPages(AdminAccess(self._config.admin, self._setup.token), pages)
 

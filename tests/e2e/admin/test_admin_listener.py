@@ -154,6 +154,31 @@ def answering(asked: Admin) -> int:
     return int(asked.ask("GET /debug/stacks").body.split()[1].rstrip(b","))
 
 
+def workers_told(asked: Admin) -> list[int]:
+    lines = asked.ask("GET /debug/stacks").body.decode().splitlines()
+    return [int(line.split()[1].rstrip(",")) for line in lines if line.startswith("worker ")]
+
+
+def test_stacks_are_those_of_all_workers_old_ones_too(admin: MakeAdmin, origin: Origin) -> None:
+    origin.put("/slow", BODY, **FRESH)
+    gate = origin.gate("/slow", at=1000)
+    asked = admin(workers=3)
+    until(lambda: sorted(workers_told(asked)) == sorted(asked.proxy.worker_pids()))
+    old = set(asked.proxy.worker_pids())
+    download = asked.proxy.download(origin.url("/slow"), expected=BODY)
+    download.open()
+    gate.wait_reached()
+    asked.proxy.reload()
+    until(lambda: len(set(workers_told(asked)) - old) == 3)
+    until(lambda: len(workers_told(asked)) == 4)
+    assert len(old & set(workers_told(asked))) == 1, "the one that drains"
+    text = asked.ask("GET /debug/stacks").body.decode()
+    assert "does not answer" not in text
+    gate.open()
+    assert download.run().correct
+    until(lambda: not old & set(workers_told(asked)))
+
+
 def test_a_listener_can_come_and_go_by_reloads(make_proxy: MakeProxy, origin: Origin) -> None:
     with reserved() as first, reserved() as second:
         proxy = make_proxy(workers=2)
