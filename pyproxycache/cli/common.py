@@ -228,8 +228,15 @@ def errors_for_people(note: str = "") -> Iterator[None]:
 def fail(text: str, status: int) -> NoReturn:
     """End the command with this exit status, after printing each line of the text to standard error."""
     for line in text.splitlines():
-        click.echo(f"pyproxycache: {line}", err=True)
+        click.echo(f"pyproxycache: {printable(line)}", err=True)
     sys.exit(status)
+
+
+def printable(text: str) -> str:
+    """The text with escapes in place of what is not to be seen, such as what controls a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def print_json(value: object) -> None:

@@ -21,6 +21,7 @@ from pyproxycache.cli.common import (
     on_cache,
     print_json,
     print_json_list,
+    printable,
 )
 from pyproxycache.messages import Entry, Headers, Part, Request
 from pyproxycache.report.counters import hit_ratio
@@ -109,9 +110,9 @@ def show(cache: Cache, url: str, as_json: bool) -> None:
 
 def _show(cache: Cache, access: AccessNote, now: float) -> None:
     entry = access.entry
-    click.echo(f"{entry.key}\n{entry.status} {entry.head.reason}")
+    click.echo(f"{entry.key}\n{entry.status} {printable(entry.head.reason)}")
     for name, value in entry.headers:
-        click.echo(f"  {name}: {value}")
+        click.echo(f"  {name}: {printable(value)}")
     lines = {
         "freshness": _freshness(cache, access, now),
         "received": _when(entry.response_time, now),
@@ -127,7 +128,7 @@ def _show(cache: Cache, access: AccessNote, now: float) -> None:
     }
     for name, value in lines.items():
         if value:
-            click.echo(f"{name}: {value}")
+            click.echo(f"{name}: {printable(value)}")
 
 
 def _freshness(cache: Cache, access: AccessNote, now: float) -> str:

@@ -25,6 +25,7 @@ from pyproxycache.cli.common import (
     json_option,
     on_cache,
     print_json,
+    printable,
 )
 from pyproxycache.cli.downloads.warm import read_lock
 from pyproxycache.cli.inspect import nothing_matches
@@ -83,7 +84,7 @@ def export(
         left_out += [nothing_matches(pattern) for pattern in patterns]
     left_out += [f"{name}: not in the cache; `pyproxycache warm` downloads it" for name in chosen.missing()]
     for line in left_out:
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
     if as_json:
         print_json({"entries": count, "bytes": size, "problems": left_out})
     else:

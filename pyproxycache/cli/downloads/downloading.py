@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 from pyproxycache import clock
 from pyproxycache.cli.address import CacheAddress
 from pyproxycache.cli.cache_session import TIMEOUTS, session_with
+from pyproxycache.cli.common import printable
 from pyproxycache.cli.downloads.interruption import ending_on_interrupt
 from pyproxycache.cli.downloads.outcomes import (
     MOST_REDIRECTS,
@@ -139,14 +140,15 @@ class OrderDownloads:
     def _tell_of_interruption(self, left: dict[str, None]) -> None:
         self._bar.stop()  # which gives the terminal its cursor back
         for name in tuple(left) if self._show else ():
-            click.echo(f"{name}: interrupted; a download that has begun goes on in the cache", err=True)
+            click.echo(
+                f"{printable(name)}: interrupted; a download that has begun goes on in the cache", err=True
+            )
 
     def _print(self, one: Fetched) -> None:
         if not self._show or (self._only_errors and not one.error):
             return
-        line = f"{one.url}: {one.error}"
-        if not one.error:
-            line = f"{one.url}: {format_size(one.bytes)} in {one.seconds:.1f} s, {became(one.cache)}"
+        received = f"{format_size(one.bytes)} in {one.seconds:.1f} s, {became(one.cache)}"
+        line = printable(f"{one.url}: {one.error or received}")
         stream = sys.stderr if one.error else sys.stdout
         if not self._bar.disable and stream.isatty():
             # Above the bars, which would otherwise draw over it.
@@ -244,4 +246,4 @@ def _resolved(url: str, location: str) -> str:
 
 def _shown_name(url: str) -> str:
     """The name beside the URL's bar: its last part, without the query, which may be long or secret."""
-    return url.partition("?")[0].rstrip("/").rpartition("/")[2] or url
+    return printable(url.partition("?")[0].rstrip("/").rpartition("/")[2] or url)

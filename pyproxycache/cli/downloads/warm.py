@@ -25,6 +25,7 @@ from pyproxycache.cli.common import (
     load_config,
     open_existing,
     print_json,
+    printable,
 )
 from pyproxycache.cli.downloads.asked_cache import (
     asked_cache,
@@ -86,7 +87,7 @@ def warm(
         read = read_lock(file, format)
         locked += read.locked
         for line in read.left_out:
-            click.echo(f"{file}: left out: {line}", err=True)
+            click.echo(f"{file}: left out: {printable(line)}", err=True)
     address = asked_cache(proxy, config_file)
     check_reachable(address.cache)
     config = mirrors_of(proxy, config_file)
@@ -103,7 +104,7 @@ def warm(
     orders = distinct(order for one in found for order in one.orders)
     orders = [order for order in orders if order.accept or _is_wanted(order.name, only)]
     for line in (*problems, *_unnamed(config, mirror, locked)):
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
     fetched = OrderDownloads(address, show=not as_json, only_errors=True).run(orders, jobs)
     if pins:
         problems += _pin(config_file, [one for one in fetched if not one.error])

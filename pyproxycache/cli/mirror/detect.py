@@ -12,7 +12,7 @@ import click
 import yaml
 
 from pyproxycache.cli.address import usable_address
-from pyproxycache.cli.common import config_option, json_option, load_config, print_json
+from pyproxycache.cli.common import config_option, json_option, load_config, print_json, printable
 from pyproxycache.cli.mirror.client_configuration import Configured, configured
 from pyproxycache.configuration.config import Config
 from pyproxycache.mirrors.clients.named_repositories import ProposedMirror, proposed
@@ -45,7 +45,7 @@ def detect(config_file: Path | None, root: Path | None, as_json: bool) -> None:
     ]
     notes += found.notes
     for note in notes:
-        click.echo(f"pyproxycache: {_printable(note)}", err=True)
+        click.echo(f"pyproxycache: {printable(note)}", err=True)
     defaults = _with_defaults(found, root)
     if as_json:
         print_json(
@@ -91,7 +91,7 @@ def _lines(mirrors: Iterable[ProposedMirror]) -> list[str]:
     """The lines of YAML; those of JSON are such, too, and need no other quotes."""
     lines = []
     for one in mirrors:
-        lines += [f"  # {_printable(who)}" for who in one.told_by]
+        lines += [f"  # {printable(who)}" for who in one.told_by]
         section = _section(one)
         text = ", ".join(f"{key}: {_value(value)}" for key, value in section.items())
         name = one.name if yaml.safe_load(one.name) == one.name else json.dumps(one.name)
@@ -101,7 +101,3 @@ def _lines(mirrors: Iterable[ProposedMirror]) -> list[str]:
 
 def _value(value: object) -> str:
     return str(value) if isinstance(value, str) and value.isalnum() else json.dumps(value)
-
-
-def _printable(text: str) -> str:
-    return text.encode("unicode_escape").decode() if not text.isprintable() else text

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pyproxycache.rules.digests import ExpectedDigest
+from pyproxycache.url import leads_upward
 
 LARGEST = 64 << 20
 """The largest lock file that is read (bytes)."""
@@ -57,7 +59,11 @@ class Gathering:
         self._left_out: dict[str, None] = {}
 
     def add(self, one: Locked) -> None:
-        """Add a package or file, unless it is there."""
+        """Add a package or file, unless it is there; its parts become paths of the cache."""
+        place = f"/{one.name}/{one.version}/{one.file}"
+        if not f"{place}{one.url}".isprintable() or leads_upward(place):
+            title = one.title[:100]
+            raise LockFileError(f"{title!r} has characters, or a path, that no package or file has")
         self._locked[one] = None
         if len(self._locked) > MOST:
             raise LockFileError(f"it names more than {MOST} files")
@@ -73,5 +79,9 @@ class Gathering:
 
 
 def is_web(url: str) -> bool:
-    """Whether the URL can be fetched by HTTP."""
+    """Whether the URL can be fetched by HTTP, and taken apart."""
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
     return url.startswith(("https://", "http://"))

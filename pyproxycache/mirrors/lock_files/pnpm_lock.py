@@ -12,7 +12,7 @@ _PACKAGE = re.compile(r"  (?:'([^']+)'|\"([^\"]+)\"|([^\s'\"{\[&*!|>][^{}&*]*?))
 # /name/1.0.0_peer (before 6), /name@1.0.0(peer@1) (6), name@1.0.0 (9).
 _NAME = re.compile(r"/?((?:@[^/@]+/)?[^/@]+)[@/](\d[^(_]*)(?:[(_].*)?")
 _PART = re.compile(r"\b(integrity|tarball|version|name): *(?:'([^']*)'|\"([^\"]*)\"|([^\s,{}]+))")
-_LOCKFILE_VERSION = re.compile(r"lockfileVersion: *['\"]?([\d.]+)['\"]?\s*")
+_LOCKFILE_VERSION = re.compile(r"lockfileVersion: *['\"]?([0-9.]+)['\"]?\s*")
 
 
 def read_pnpm(text: str) -> LockList:
@@ -46,8 +46,8 @@ def read_pnpm(text: str) -> LockList:
     _add(gathering, key, fields, begun)
     if version is None:
         raise LockFileError("it has no lockfileVersion")
-    if int(version.partition(".")[0] or 0) not in (5, 6, 9):
-        raise LockFileError(f"lockfileVersion {version} is not known: 5, 6 and 9 are")
+    if version.partition(".")[0] not in ("5", "6", "9"):
+        raise LockFileError(f"lockfileVersion {version[:20]} is not known: 5, 6 and 9 are")
     return gathering.result()
 
 

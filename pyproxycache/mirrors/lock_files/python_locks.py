@@ -55,6 +55,9 @@ def read_poetry(text: str) -> LockList:
         if not files:
             gathering.add(Locked("pypi", name, version))
         url = text_of(source, "url") if text_of(source, "type") == "url" else ""
+        if url and not is_web(url):
+            gathering.leave_out(name, f"{url[:200]!r} is no URL")
+            continue
         for file in files:
             digests = digest_of(text_of(file, "hash"), "hash")
             gathering.add(Locked("pypi", name, version, url, text_of(file, "file"), digests))

@@ -14,15 +14,15 @@ _HASH = re.compile(r"\s--hash[=\s]+(\S+)")
 _NAME = r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[^\]]*\])?\s*"
 _PINNED = re.compile(_NAME + r"={2,3}\s*([^\s;,*]+)\s*(?:;.*)?")
 _DIRECT = re.compile(_NAME + r"@\s*(\S+)\s*(?:;.*)?")
-_OF_OTHERS = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:[=\s]|$)")
+_OF_OTHERS = re.compile(r"(-r|-c|--requirement|--constraint)(?:[=\s]|$)")
 
 
 def read_requirements(text: str) -> LockList:
     """What a file of requirements names; raises LockFileError with the line of what is not pinned."""
     gathering = Gathering()
     for number, line in _logical_lines(text):
-        if _OF_OTHERS.match(line):
-            raise LockFileError(f"{line.split()[0]} is not followed: name that file, too", number)
+        if others := _OF_OTHERS.match(line):
+            raise LockFileError(f"{others[1]} is not followed: name that file, too", number)
         if line.startswith("-") and not re.match(r"(?:-e|--editable)[=\s]", line):
             continue
         hashes = tuple(found for one in _HASH.findall(line) for found in digest_of(one, "--hash"))

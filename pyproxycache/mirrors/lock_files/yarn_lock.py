@@ -40,7 +40,7 @@ def _add(gathering: Gathering, name: str, fields: dict[str, str], line: int) -> 
     if not name:
         return
     if not fields.get("version"):
-        raise LockFileError(f"{name[:100]} has no version", line)
+        raise LockFileError(f"{name[:100]!r} has no version", line)
     resolved, _, fragment = fields.get("resolved", "").partition("#")
     if resolved and (not is_web(resolved) or urlsplit(resolved).path.endswith(".git")):
         gathering.leave_out(name, f"{resolved[:200]!r} is no archive")

@@ -170,6 +170,13 @@ LYING = {
         member("pyproxycache-archive.json", b'{"format": "pyproxycache archive", "version": 2, "by": "9"}'),
         "it has version 2 of the format, made by pyproxycache 9: this one reads version 1",
     ),
+    "one whose maker controls terminals": (
+        member(
+            "pyproxycache-archive.json",
+            json.dumps({"format": "pyproxycache archive", "version": 2, "by": "\x1b[2J"}).encode(),
+        ),
+        r"made by pyproxycache \x1b[2J: this one",
+    ),
     "cut in a head": (ABOUT + head()[:600], "it ends too early"),
     "cut in a body": (ABOUT + head() + BODY[:514], "it ends too early"),
     "cut before the end": (ABOUT + head() + BODY, "it ends too early"),
@@ -219,10 +226,26 @@ def test_a_lying_archive_costs_nothing(tmp_path: Path, content: bytes, said: str
     assert done.status == PROBLEMS
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stderr.replace("\n", "").isprintable()
     assert len(done.stderr) < 2000
     assert list((tmp_path / "cache" / "partial").iterdir()) == []
     listed = printed("ls", "--cache-dir", str(tmp_path / "cache"))
     assert len(listed) == (1 if said.startswith(("it ends", "says that")) and BODY in content else 0)
+
+
+def test_what_an_archive_says_controls_no_terminal(tmp_path: Path) -> None:
+    said = {
+        "reason": "\x1b[2J",
+        "fields": [["A", "\x9b2J"]],
+        "groups": ["\x1b[2J"],
+        "peer": "fe80::1%\x1b[2J",
+    }
+    (tmp_path / "made.tar").write_bytes(ABOUT + head(**said) + BODY + END)
+    where = ("--cache-dir", str(tmp_path / "cache"))
+    assert call("import", str(tmp_path / "made.tar"), *where).status == DONE
+    shown = call("show", "http://host.test/x", *where).stdout
+    assert shown.startswith("http://host.test/x\n200 \\x1b[2J\n  A: \\x9b2J\n")
+    assert all(line.isprintable() for line in shown.splitlines())
 
 
 def test_what_does_not_fit_is_left_out(tmp_path: Path) -> None:

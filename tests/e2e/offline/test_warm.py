@@ -206,3 +206,23 @@ def test_fetch_below_a_mirror(cache: Proxy, shelf: PackageShelf, origin: Origin)
     for arguments, said in ((("none", "x"), "no mirror 'none'"), (("js", "http://x/"), "is no path below")):
         done = call("fetch", "--mirror", *arguments, *asked(cache))
         assert (done.status, said in done.stderr) == (WRONG_USAGE, True)
+
+
+def test_nothing_that_others_wrote_controls_a_terminal(
+    cache: Proxy, shelf: PackageShelf, origin: Origin, tmp_path: Path
+) -> None:
+    control = "\x1b]0;owned\x07\u202e\x9b2J"
+    lock = tmp_path / "package-lock.json"
+    packages = {
+        f"node_modules/{control}": {"version": "1", "resolved": "git+ssh://x"},
+        "node_modules/gone": {"version": "1.0.0"},
+    }
+    lock.write_text(json.dumps({"lockfileVersion": 3, "packages": packages}))
+    origin.put("/js/gone", control.encode(), status=404)
+    done = warmed(cache, lock)
+    assert done.status == PROBLEMS
+    assert r"left out: \x1b]0;owned\x07\u202e\x9b2J: 'git+ssh://x' is no URL" in done.stderr
+    assert r"gone 1.0.0: /js/gone: status 404: \x1b]0;owned\x07\u202e\x9b2J" in done.stderr
+    assert all(line.isprintable() for line in (done.stdout + done.stderr).splitlines())
+    done = call("export", str(tmp_path / "a.tar"), "--lock", str(lock), "--cache-dir", str(cache.cache_dir))
+    assert all(line.isprintable() for line in (done.stdout + done.stderr).splitlines())

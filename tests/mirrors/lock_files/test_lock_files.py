@@ -438,18 +438,93 @@ def test_what_a_lock_file_names(name: str) -> None:
             "line 3: '&a x: *a' is no package",
         ),
         ("yarn.lock", "__metadata:\n  version: 6\n", "line 1: it is one of yarn 2"),
-        ("yarn.lock", "a@1:\n  resolved x\n", "line 1: a has no version"),
+        ("yarn.lock", "a@1:\n  resolved x\n", "line 1: 'a' has no version"),
         ("go.sum", "a v1\n", "line 1: 'a v1' is not a module"),
         ("x.uris", "ftp://h/x.deb\n", "line 1: 'ftp://h/x.deb' is neither"),
         ("Dockerfile", "FROM a b c\n", "line 1: 'FROM a b c' names no image"),
         ("Dockerfile", "\nFROM $X\n", "line 2: '$X' has no value"),
         ("lock", "", "its name tells no format: say which it has by --format, of requirements"),
+        ("pnpm-lock.yaml", f"lockfileVersion: {'5' * 5000}\n", "lockfileVersion 5555555555"),
+        ("requirements.txt", "-r=\x1b[2J\n", "line 1: -r is not followed"),
+        ("yarn.lock", '"\x1b[2J@1":\n  resolved x\n', r"line 1: '\x1b[2J' has no version"),
     ],
 )
 def test_what_is_wrong_is_said(name: str, text: str, why: str) -> None:
     with pytest.raises(LockFileError) as caught:
         read_lock_file(text.encode(), name)
     assert str(caught.value).startswith(why) or why in str(caught.value)
+
+
+URLS = {
+    "requirements.txt": "a @ {}\n",
+    "uv.lock": 'version = 1\n[[package]]\nname = "a"\nversion = "1"\nsdist = {{url = "{}"}}\n',
+    "poetry.lock": (
+        '[[package]]\nname = "a"\nversion = "1"\nfiles = [{{file = "a"}}]\n'
+        '[package.source]\ntype = "url"\nurl = "{}"\n'
+    ),
+    "pylock.toml": 'lock-version = "1.0"\n[[packages]]\nname = "a"\n[packages.sdist]\nurl = "{}"\n',
+    "package-lock.json": (
+        '{{"lockfileVersion": 3, "packages": {{"node_modules/a": {{"version": "1", "resolved": "{}"}}}}}}'
+    ),
+    "pnpm-lock.yaml": "lockfileVersion: 9\npackages:\n  a@1:\n    resolution: {{tarball: '{}'}}\n",
+    "yarn.lock": 'a@1:\n  version "1"\n  resolved "{}"\n',
+    "x.uris": "{}\n",
+}
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_what_is_no_url_is_left_out_or_said(name: str) -> None:
+    """Parsers of URLs have errors of their own for these."""
+    assert len(read_lock_file(URLS[name].format("http://h/a-1.tgz").encode(), name).locked) == 1
+    for url in ("http://[", "http://[::1", "https://ex\u2100mple/a", "http://a]b/", "ftp://h/x"):
+        text = URLS[name].format(url).encode()
+        if name == "x.uris":  # where each line is one
+            with pytest.raises(LockFileError, match="neither a URL"):
+                read_lock_file(text, name)
+        else:
+            read = read_lock_file(text, name)
+            assert (read.locked, len(read.left_out)) == ((), 1), url
+
+
+NO_NAMES = {
+    "controls": '{"packages": {"node_modules/\\u001b[2J": {"version": "1"}}, "lockfileVersion": 3}',
+    "half a character": '{"packages": {"node_modules/\\ud800": {"version": "1"}}, "lockfileVersion": 3}',
+    "a version of controls": (
+        '{"packages": {"node_modules/a": {"version": "1\\n2"}}, "lockfileVersion": 3}'
+    ),
+    "a URL of controls": (
+        '{"packages": {"node_modules/a": {"resolved": "http://h/\\u0000"}}, "lockfileVersion": 3}'
+    ),
+    "another place": (
+        '{"packages": {"node_modules/../../py/simple/a": {"version": "1"}}, "lockfileVersion": 3}'
+    ),
+    "another place, encoded": (
+        '{"packages": {"node_modules/%2e%2e/py": {"version": "1"}}, "lockfileVersion": 3}'
+    ),
+}
+
+
+@pytest.mark.parametrize("text", NO_NAMES.values(), ids=NO_NAMES)
+def test_what_is_no_name_is_refused(text: str) -> None:
+    """Names become paths of the cache, and lines on a terminal."""
+    with pytest.raises(LockFileError, match="has characters, or a path, that no") as caught:
+        read_lock_file(text.encode(), "package-lock.json")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("go.sum", "a/../../x v1 h1:x\n"),
+        ("go.sum", "a v1/../../../x h1:x\n"),
+        ("Dockerfile", "FROM ../../../x\n"),
+        ("Dockerfile", "FROM x:..\n"),
+        ("Cargo.lock", '[[package]]\nname = "a"\nversion = "../../x"\nsource = "registry+x"\n'),
+    ],
+)
+def test_no_name_leads_out_of_a_mirror(name: str, text: str) -> None:
+    with pytest.raises(LockFileError, match="has characters, or a path, that no"):
+        read_lock_file(text.encode(), name)
 
 
 def test_a_format_may_be_named() -> None:
