@@ -309,3 +309,24 @@ def wait_for_connections(proxy: Proxy, count: int) -> None:
             return
         time.sleep(0.05)
     raise TimeoutError
+
+
+def test_nobody_waits_for_another_clients_turn_at_an_origin(make_proxy: MakeProxy, origin: Origin) -> None:
+    origin.put("/slow", BODY, cache_control="no-store")
+    origin.put("/fast", b"fast", cache_control="max-age=60")
+    gate = origin.gate("/slow")
+    proxy = make_proxy(threads=16)
+    sent = request(f"GET {origin.url('/fast')}")
+    slow = [proxy.download(origin.url(f"/slow?{number}")) for number in range(12)]
+    with many(slow), Conversation(proxy.address) as waiting, socket.socket() as other:
+        gate.wait_reached()
+        waiting.send(sent)
+        time.sleep(0.3)
+        assert origin.count("/fast") == 0  # its turn comes when the slow ones are done
+        other.settimeout(5.0)
+        other.bind(("127.0.0.2", 0))
+        other.connect(proxy.address)
+        other.sendall(sent)
+        assert other.recv(65536).endswith(b"\r\n\r\nfast")
+        gate.open()
+        assert waiting.reply().body == b"fast"

@@ -69,6 +69,9 @@ def _next_step(transaction: Transaction, context: ActivityContext) -> Activity:
     awaited = transaction.under_way.awaited
     assert awaited is not None, "and something is awaited"
     if isinstance(awaited, Asks):
+        instead = context.collapser.hold_up(transaction)
+        if instead is not None:
+            context.loop.turn_to(instead.connection, Working(instead, context, context.runner.answer))
         return Working(transaction, context, context.runner.go_on, awaited.origin)
     return Awaiting(transaction, context, awaited)
 

@@ -21,11 +21,13 @@ class Wait:
     """A request that is being answered, the `leader`, and the equal ones that wait for its answer.
 
     `is_second`: they have waited for another leader before, whose answer memory could not give them.
+    `is_held_up`: the leader waits for its turn at an origin, behind others of its client.
     """
 
     leader: Transaction
     waiting: dict[Transaction, None] = field(default_factory=dict)
     is_second: bool = False
+    is_held_up: bool = False
 
 
 class RequestCollapser:
@@ -50,11 +52,31 @@ class RequestCollapser:
         key = _key(head, transaction)
         wait = self._waits.get(key)
         if wait is not None:
+            if wait.is_held_up and not _is_of_one_client(transaction, wait.leader):
+                wait.leader, wait.is_held_up = transaction, False
+                return False
             wait.waiting[transaction] = None
             return True
         if self._avoided.get(hash(key), now) <= now and is_plain(head):
             self._waits[key] = Wait(transaction)
         return False
+
+    def hold_up(self, leader: Transaction) -> Transaction | None:
+        """Have the first request of another client lead in place of this one, which waits for its turn.
+
+        Clients take turns at origins, and nobody is to wait for another client's. Returns that request, as
+        it is to be answered; None while there is none.
+        """
+        wait = self._led_by(leader)
+        if wait is None:
+            return None
+        other = next((one for one in wait.waiting if not _is_of_one_client(one, leader)), None)
+        if other is None:
+            wait.is_held_up = True
+            return None
+        del wait.waiting[other]
+        wait.leader = other
+        return other
 
     def leave(self, transaction: Transaction) -> None:
         """Take a parked request out, as it no longer waits."""
@@ -109,3 +131,7 @@ class RequestCollapser:
 
 def _key(head: bytes, transaction: Transaction) -> _Key:
     return head, transaction.connection.ingress.mark
+
+
+def _is_of_one_client(one: Transaction, other: Transaction) -> bool:
+    return one.connection.limited_client == other.connection.limited_client

@@ -15,7 +15,7 @@ from pyproxycache.gates.introspection.joint_questions import JointQuestions
 from pyproxycache.gates.introspection.token_tally import NoteQuestion, unnoted
 from pyproxycache.gates.jwt.public_keys import PublicKeys, public_keys
 from pyproxycache.messages import Headers, Request
-from pyproxycache.steps import Steps, at_once
+from pyproxycache.steps import Asks, Steps, at_once
 from pyproxycache.url import Url
 
 log = logging.getLogger("pyproxycache.introspection")
@@ -69,6 +69,11 @@ class FetchedKeys:
         if known is not None:
             return known
         authority = self._request.url.authority
+        # Before there is a question: who waits for that one is not to wait for another client's turn.
+        yield Asks(authority)
+        known = self._at_hand(kid)
+        if known is not None:
+            return known
         try:
             return (yield from self._joint.answered(b"", authority, self._fetch))
         except TokenCheckFailed:
@@ -79,15 +84,26 @@ class FetchedKeys:
 
     def newer(self, than: PublicKeys) -> Steps[PublicKeys]:
         """The keys as they are now, fetched again unless that was just done; the same if that fails."""
+        newest = self._newest(than)
+        if newest is not None:
+            return newest
+        authority = self._request.url.authority
+        yield Asks(authority)
+        newest = self._newest(than)
+        if newest is not None:
+            return newest
+        try:
+            return (yield from self._joint.answered(b"", authority, self._fetch))
+        except TokenCheckFailed:
+            return than
+
+    def _newest(self, than: PublicKeys) -> PublicKeys | None:
+        """The newest keys if they are not to be fetched now."""
         with self._lock:
             if self._known is not None and self._known is not than:
                 return self._known
-            if not self._is_asking and self._steady() - self._tried < _LEAST_BETWEEN:
-                return than
-        try:
-            return (yield from self._joint.answered(b"", self._request.url.authority, self._fetch))
-        except TokenCheckFailed:
-            return than
+            is_recent = self._steady() - self._tried < _LEAST_BETWEEN
+            return than if is_recent and not self._is_asking else None
 
     def _at_hand(self, kid: str | None) -> PublicKeys | None:
         """The keys if no others are to be fetched now; raises TokenCheckFailed."""

@@ -19,16 +19,16 @@ OTHER = b"GET http://o/other HTTP/1.1\r\nHost: o\r\n\r\n"
 CONDITIONAL = b"GET http://o/ HTTP/1.1\r\nHost: o\r\nIf-None-Match: x\r\n\r\n"
 
 
-Asking = Callable[[bytes], Transaction]
+Asking = Callable[..., Transaction]
 
 
 @pytest.fixture
 def asking() -> Asking:
     """Makes a request of a client's; its socket is of no use."""
 
-    def ask(head: bytes = HEAD) -> Transaction:
+    def ask(head: bytes = HEAD, client: str = "127.0.0.1") -> Transaction:
         with socket.socket() as sock:
-            return Transaction(ClientConnection(PlainStream(sock), ("127.0.0.1", 1)), head)
+            return Transaction(ClientConnection(PlainStream(sock), (client, 1)), head)
 
     return ask
 
@@ -124,6 +124,22 @@ def test_a_successor_leads_the_others(asking: Asking) -> None:
     assert collapser.park(fourth, 0.0)
     again = collapser.release(second)
     assert (list(again.waiting), again.is_second) == ([third, fourth], True)
+
+
+def test_nobody_waits_for_another_clients_turn(asking: Asking) -> None:
+    collapser = RequestCollapser()
+    first, second, third = (asking(client="192.0.2.1") for _ in range(3))
+    others = [asking(client=f"192.0.2.{number}") for number in (2, 2, 3)]
+    for transaction in (first, second):
+        collapser.park(transaction, 0.0)
+    assert collapser.hold_up(first) is None
+    assert collapser.park(third, 0.0)
+    assert [collapser.park(one, 0.0) for one in others] == [False, True, True]
+    assert collapser.hold_up(first) is None  # it leads nobody any more
+    assert collapser.hold_up(others[0]) is second
+    assert collapser.hold_up(second) is others[1]
+    assert released(collapser, first) == []
+    assert released(collapser, others[1]) == [third, others[2]]
 
 
 def test_what_is_avoided_is_bounded(asking: Asking) -> None:

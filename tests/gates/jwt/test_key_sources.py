@@ -125,6 +125,23 @@ def test_there_are_no_newer_keys_while_the_issuer_is_down(issuer: Issuer) -> Non
     assert newer(issuer.source) == (False, ["one"])
 
 
+def test_nobody_waits_for_who_waits_for_a_turn_at_the_issuer(issuer: Issuer) -> None:
+    held_up = issuer.source.keys("one")
+    assert isinstance(next(held_up), Asks)
+    assert kids(issuer.source) == ["one"]
+    with pytest.raises(StopIteration):
+        next(held_up)
+    assert issuer.asked == 1
+    known, issuer.now = finished(issuer.source.keys(None)), issuer.now + 11.0
+    issuer.put(OTHER)
+    held_up = issuer.source.newer(known)
+    assert isinstance(next(held_up), Asks)
+    assert newer(issuer.source) == (True, ["other"])
+    with pytest.raises(StopIteration):
+        next(held_up)
+    assert issuer.asked == 2
+
+
 def test_keys_count_on_while_the_issuer_is_down(issuer: Issuer) -> None:
     kids(issuer.source)
     issuer.origin.stop()
@@ -183,10 +200,11 @@ def test_what_is_no_key_set_is_not_believed(lie: Resource, issuer: Issuer) -> No
 def test_who_knows_the_key_does_not_wait_while_keys_are_fetched(issuer: Issuer) -> None:
     kids(issuer.source)
     issuer.now += 11.0
-    leading = issuer.source.keys("other")
+    leading, joining = issuer.source.keys("other"), issuer.source.keys("third")
+    assert isinstance(next(leading), Asks)
     assert isinstance(next(leading), Asks)
     assert kids(issuer.source) == ["one"]
-    joining = issuer.source.keys("third")
+    assert isinstance(next(joining), Asks)
     assert not isinstance(next(joining), Asks)
     assert [each.kid for each in finished(leading).keys] == ["one"]
     assert [each.kid for each in finished(joining).keys] == ["one"]
