@@ -14,13 +14,15 @@ from pyproxycache.messages import Entry, Head, Headers
 class Response:
     """An answer to a client; `length` is the body's in bytes, None if it is not known before its end.
 
-    `reuse_terms` say when an equal request may get the same answer again; None: never.
+    `reuse_terms` say when an equal request may get the same answer again; None: never. `refusal_terms` say
+    that of an answer by which a request was refused.
     """
 
     head: Head
     body: Body = field(default=EMPTY, compare=False)
     length: int | None = 0
     reuse_terms: ReuseTerms | None = field(default=None, compare=False)
+    refusal_terms: RefusalTerms | None = field(default=None, compare=False)
 
     def with_headers(self, headers: Headers) -> Self:
         """The answer with these header fields in place of its own."""
@@ -72,3 +74,17 @@ class Readmission:
 
 
 Readmit = Callable[[str], tuple[tuple[str, str], ...] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalTerms:
+    """When memory may give an answer again that has refused a request: while the same is `said` of others.
+
+    `decide` takes the IP address of a client that sends the same request. It waits for nothing and counts
+    nothing, and gives what the answer would say; None if a thread has to decide. `note` is called whenever
+    the answer is given again.
+    """
+
+    said: object
+    decide: Callable[[str], object | None]
+    note: Callable[[], None]

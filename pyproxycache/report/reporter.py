@@ -73,7 +73,8 @@ class Reporter:
         """Report answers that were given again, at last at `now`; write() gets their lines for the log."""
         uses, counted = Counter[int](), Counter[str]()
         for outcome, entry_id, times in given:
-            uses[entry_id] += times
+            if entry_id:
+                uses[entry_id] += times
             for name, value in increments(outcome).items():
                 counted[name] += value * times
             if self._metrics is not None:

@@ -19,6 +19,7 @@ from pyproxycache.front.gateway.limiting import Limiting
 from pyproxycache.front.gateway.pooled_answers import PooledAnswers
 from pyproxycache.front.gateway.readmitting import Readmitting
 from pyproxycache.front.gateway.refreshed_route import RefreshedRoute
+from pyproxycache.front.gateway.refusing import Refusing
 from pyproxycache.front.gateway.route_refresher import RouteRefresher
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.purge import Purge
@@ -27,6 +28,7 @@ from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.requests.raw_request import Present
 from pyproxycache.gates.access import Access
 from pyproxycache.gates.introspection.token_tally import TokenTally
+from pyproxycache.gates.limits.limit_gate import RouteLimit
 from pyproxycache.gates.limits.shared_counters import SharedCounters
 from pyproxycache.passing_engine import PassingEngine
 from pyproxycache.report.metrics.metrics import Metrics
@@ -85,6 +87,7 @@ def build_gateway(
             shown,
             gates,
             _readmitting(config, route, routes, counters, tokens, counting),
+            _refusing(config, route, routes, counters, tokens, counting),
             _secret_parameters(route),
             around,
             watch,
@@ -137,13 +140,22 @@ def _gates(
         checks = (Introspecting(tokens.gate(introspect, route), counting.tokens(route)),)
     if counters is None:
         return checks
-    limits = limits_of(route, routes)
-    first = [one for one in limits if not checks or all(by.kind == "client" for by in one.by)]
     before, behind = (
         (Limiting(build_limit_gate(config, some, counters, counting.limits(route, some))),) if some else ()
-        for some in (first, [one for one in limits if one not in first])
+        for some in _before_and_behind(route, routes)
     )
     return (*before, *checks, *behind)
+
+
+def _before_and_behind(
+    route: Route, routes: Sequence[Route]
+) -> tuple[Sequence[RouteLimit], Sequence[RouteLimit]]:
+    """The limits of a route that come before the check of tokens, and those behind it."""
+    limits = limits_of(route, routes)
+    if route.options.introspect is None:
+        return limits, ()
+    first = [one for one in limits if all(by.kind == "client" for by in one.by)]
+    return first, [one for one in limits if one not in first]
 
 
 def _readmitting(
@@ -165,6 +177,28 @@ def _readmitting(
         None if counters is None or not limits else build_limit_gate(config, limits, counters, tallies),
         TokenTally() if introspect is None else counting.tokens(route),
     )
+
+
+def _refusing(
+    config: Config,
+    route: Route,
+    routes: Sequence[Route],
+    counters: SharedCounters | None,
+    tokens: TokenGates,
+    counting: RouteCounting,
+) -> Refusing | None:
+    """What decides whether requests are still refused by limits; None if threads have to."""
+    if counters is None:
+        return None
+    introspect = route.options.introspect
+    before, behind = _before_and_behind(route, routes)
+    first = before or behind
+    if not first or (not before and introspect is not None and not introspect.remember):
+        return None
+    limits = build_limit_gate(config, first, counters, counting.limits(route, first))
+    if before or introspect is None:
+        return Refusing(limits)
+    return Refusing(limits, tokens.gate(introspect, route), counting.tokens(route))
 
 
 def _client_fields(routes: Sequence[Route]) -> ClientFields:

@@ -97,15 +97,15 @@ class Visit:
         if (compression := self.around.compression) is not None:
             sent = self.received.headers
             response = compression.coded(sent, compression.chosen(sent), self.received.method, response)
-        terms = response.reuse_terms
+        terms, refusal_terms = response.reuse_terms, response.refusal_terms
         if self.identity:
-            terms = None  # no other request has this id
+            terms = refusal_terms = None  # no other request has this id
         elif terms is not None and not self.around.of_answers.spare(_readmitted(terms)):
             terms = None  # memory would add what is changed here
         elif terms is not None:
             varies = tuple(sorted({*terms.varies, *self.around.selecting}))
             terms = replace(terms, varies=varies)
-        response = replace(response, reuse_terms=terms)
+        response = replace(response, reuse_terms=terms, refusal_terms=refusal_terms)
         return replace(
             answered, response=response, present=lambda head: self._shown(answered.present(head))
         )

@@ -13,6 +13,7 @@ from pyproxycache.front.gateway.admission import RouteGate, Visitor, let_in, tel
 from pyproxycache.front.gateway.announcing import Announcing
 from pyproxycache.front.gateway.client_fields import ClientFields
 from pyproxycache.front.gateway.readmitting import Readmitting
+from pyproxycache.front.gateway.refusing import Refusing
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered, Handler
 from pyproxycache.front.handlers.upgrade import wanted_protocols
@@ -35,7 +36,8 @@ _OF_CLIENTS = ("Cache-Control", "Pragma")
 class RouteParts:
     """What answers the requests for one route: `gates` in their order, then the engine or an upgrade.
 
-    `readmitting` decides in their place of requests that memory can answer; None: it answers none.
+    `readmitting` decides in their place of requests that memory can answer, and `refusing` of those that it
+    can refuse; None: of none.
     `purge` removes what is stored of a URL. `secret` are parameters of queries that no log has. `shown`
     gives, for a URL, what makes the heads of its answers for clients. `watch` makes what is told of what
     is to be refreshed. `announcing` makes events of requests, if the route asks for that.
@@ -47,6 +49,7 @@ class RouteParts:
     shown: Callable[[Url], Present]
     gates: Sequence[RouteGate] = ()
     readmitting: Readmitting | None = None
+    refusing: Refusing | None = None
     secret: frozenset[str] = frozenset()
     around: Surroundings = NOTHING
     watch: Callable[[RawRequest, Wanted], Served] | None = None
@@ -101,7 +104,9 @@ class Gateway:
         visitor = Visitor(received, received.headers, {}, wanted.url)
         admitted = yield from let_in(parts.gates, visitor, facts)
         if isinstance(admitted, Response):
-            return _refused(admitted, facts)
+            refusing = parts.refusing
+            terms = None if refusing is None else refusing.terms(admitted, visitor)
+            return _refused(replace(admitted, refusal_terms=terms), facts)
         fields, wanted = admitted.fields, replace(wanted, url=admitted.visitor.url)
         headers = admitted.visitor.headers.without(*unsent(options.cache))
         admitted_request = replace(received, headers=visit.onward(headers))
@@ -116,13 +121,13 @@ class Gateway:
         if not parts.gates:
             return answered
         response = answered.response
-        if (terms := response.reuse_terms) is not None:
+        if (reuse_terms := response.reuse_terms) is not None:
             readmitting = parts.readmitting
             if readmitting is None:
                 response = replace(response, reuse_terms=None)
             else:
-                terms = replace(terms, readmission=readmitting.of(admitted.visitor))
-                response = replace(response, reuse_terms=terms)
+                reuse_terms = replace(reuse_terms, readmission=readmitting.of(admitted.visitor))
+                response = replace(response, reuse_terms=reuse_terms)
         return replace(answered, response=response, present=_with(fields, answered.present))
 
 

@@ -51,7 +51,7 @@ class Readmitting:
 
         def decide(client: str) -> tuple[tuple[str, str], ...] | None:
             found = None if recall is None else recall()
-            if recall is not None and (found is None or not _are_equal(found.body, body)):
+            if recall is not None and (found is None or not are_equal(found.body, body)):
                 return None  # another body may select another answer
             fields: tuple[tuple[str, str], ...] = ()
             if count is not None:
@@ -73,6 +73,6 @@ def _refuse(_client: str) -> None:
     return None
 
 
-def _are_equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def are_equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether both are the same JSON, in which 1, 1.0 and true are three values."""
     return one is other or (one == other and repr(one) == repr(other))

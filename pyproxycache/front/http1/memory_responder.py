@@ -15,7 +15,8 @@ from pyproxycache.front.loop.answer_writer import TURN_BYTES
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.lingering import Lingering
 from pyproxycache.front.memory.memory import Known, Memory
-from pyproxycache.front.memory.reusable_answers import Arriving, Stored
+from pyproxycache.front.memory.refusal import Refusal
+from pyproxycache.front.memory.reusable_answers import Arriving, Repeated
 from pyproxycache.front.requests.simple import fields_of
 from pyproxycache.gates.authentication import Authentication
 from pyproxycache.http1.answer_heads import head_bytes
@@ -53,7 +54,7 @@ class MemoryResponder:
         self._loop = context.loop
         self._format = reporter.lines
         self._lines: list[str] = []
-        self._served: list[Stored] = []
+        self._served: list[Repeated] = []
 
     def respond(
         self, connection: ClientConnection, known: Known, *, waited: bool = False
@@ -67,9 +68,13 @@ class MemoryResponder:
         if known.ingress is not connection.ingress:
             return None
         began, begun = clock.wall(), clock.steady()
-        if self._versions[answer.slot] != answer.version or (
-            not answer.since <= began < answer.until and not (waited and isinstance(answer, Arriving))
-        ):
+        if isinstance(answer, Refusal):
+            is_over = not answer.since <= began < answer.until
+        else:
+            is_over = self._versions[answer.slot] != answer.version or (
+                not answer.since <= began < answer.until and not (waited and isinstance(answer, Arriving))
+            )
+        if is_over:
             self._memory.forget(known)
             return None
         if self._loop.is_stopping or not connection.is_admitted or connection.login.is_used:
@@ -80,6 +85,11 @@ class MemoryResponder:
             if verdict is None:
                 return None
             known.verdict = verdict
+        if isinstance(answer, Refusal):
+            if not answer.refuses(connection.client):
+                self._memory.forget(known)
+                return None
+            return self._give(connection, known, answer, began, begun)
         if isinstance(answer, Arriving):
             return self._join(connection, known, answer, began)
         if answer.is_inward and not connection.is_local:
@@ -95,6 +105,18 @@ class MemoryResponder:
         if answer.slide:
             answer.prolong(began)
         answer.uses += 1
+        return self._give(connection, known, answer, began, begun, lines)
+
+    def _give(
+        self,
+        connection: ClientConnection,
+        known: Known,
+        answer: Repeated,
+        began: float,
+        begun: float,
+        lines: bytes = b"",
+    ) -> Activity:
+        """Send the answer, with the lines of fields that its head has for this request alone."""
         taken = _sent(connection, answer, lines)
         if taken < answer.length + len(lines):
             return self._send(connection, known, answer, began, taken, lines)
@@ -102,7 +124,7 @@ class MemoryResponder:
         return Lingering(connection, self._loop, is_due=False) if answer.closes else connection.reading
 
     def _note(
-        self, known: Known, stored: Stored, began: float, seconds: float, client: str, more: int
+        self, known: Known, stored: Repeated, began: float, seconds: float, client: str, more: int
     ) -> None:
         """Note an answer that was sent whole, with `more` bytes, for report, log, and as an event."""
         if not stored.hits:
@@ -127,7 +149,7 @@ class MemoryResponder:
         self,
         connection: ClientConnection,
         known: Known,
-        stored: Stored,
+        stored: Repeated,
         began: float,
         taken: int,
         lines: bytes = b"",
@@ -148,7 +170,8 @@ class MemoryResponder:
             announced=stored.announced and _announced(known, stored.announced),
             head_bytes=len(head),
         )
-        self._reporter.accessed(stored.entry_id, began)
+        if stored.entry_id:
+            self._reporter.accessed(stored.entry_id, began)
         transaction = Transaction(connection)
         transaction.closes = stored.closes
         answer = self._reuse.from_memory(outcome, stored.body())
@@ -215,15 +238,15 @@ def _with_lines(head: bytes, lines: bytes) -> bytes:
     return b"%b%b\r\n" % (head[:-2], lines)
 
 
-def _sent(connection: ClientConnection, stored: Stored, lines: bytes) -> int:
+def _sent(connection: ClientConnection, answer: Repeated, lines: bytes) -> int:
     """How many bytes of the answer the client takes at once; an error shows when more is sent."""
-    file, taken, data = stored.file, 0, stored.data
+    file, taken, data = answer.file, 0, answer.data
     if lines:
-        data = _with_lines(data[: stored.head_size], lines) + data[stored.head_size :]
+        data = _with_lines(data[: answer.head_size], lines) + data[answer.head_size :]
     try:
         taken = connection.send(data)
         # The head is not held back for the file: its pages go faster in packets of their own.
-        if file is not None and stored.is_in_memory and taken == len(data):
+        if file is not None and answer.is_in_memory and taken == len(data):
             taken += connection.stream.sendfile(file.fd, file.offset, min(file.count, TURN_BYTES))
     except OSError:
         pass

@@ -9,7 +9,8 @@ import resource
 from msgspec.structs import replace
 
 from pyproxycache.announced import Announced
-from pyproxycache.front.memory.reusable_answers import Arriving, ReusableAnswer, Stored
+from pyproxycache.front.memory.refusal import Refusal
+from pyproxycache.front.memory.reusable_answers import Arriving, Repeated, ReusableAnswer, Stored
 from pyproxycache.front.memory.s3fifo import S3Fifo
 from pyproxycache.front.requests.ingress import PLAIN, Ingress
 from pyproxycache.front.requests.simple import is_simple, simple_parts
@@ -76,9 +77,12 @@ class Known:
     It is for requests that come in by this `ingress`, which origins may be told of. The line is
     right while the answer's `renew_at` is `line_until`. `verdict` is the last one on the credentials for
     this proxy in the head. `announced` is what events of requests with this head tell, once one was made.
+    `size` is about how many bytes it takes, with a refusal, which nothing else keeps.
     """
 
-    __slots__ = ("_readmit", "announced", "answer", "head", "ingress", "line", "line_until", "verdict")
+    __slots__ = (
+        *("_readmit", "announced", "answer", "head", "ingress", "line", "line_until", "size", "verdict"),
+    )
 
     def __init__(self, head: bytes, answer: ReusableAnswer, ingress: Ingress) -> None:
         self.head = head
@@ -88,6 +92,7 @@ class Known:
         self.line_until = -1.0
         self.verdict = NO_VERDICT
         self.announced: Announced | None = None
+        self.size = 2 * len(head) + _OF_A_HEAD + (answer.size if isinstance(answer, Refusal) else 0)
         self._readmit: Readmit | None = None
 
     def readmit(self, readmission: Readmission) -> Readmit:
@@ -172,14 +177,14 @@ class Memory:
             found = found.answers.get(found.lines(head))
         return None if found is None else self._know(head, found, ingress)
 
-    def outcome(self, head: bytes, stored: Stored) -> Outcome:
+    def outcome(self, head: bytes, stored: Repeated) -> Outcome:
         """The record of a request with this head that gets the answer."""
         if self._lines is None or not self._lines.by_agent:
             return stored.outcome()
         agent, referer = _value(_USER_AGENT, head), _value(_REFERER, head)
         return replace(stored.outcome(), user_agent=agent, referer=referer)
 
-    def tell(self, known: Known, stored: Stored) -> None:
+    def tell(self, known: Known, stored: Repeated) -> None:
         """Make the line for the access log that is right until the answer is renewed."""
         assert self._lines is not None, "there is a log"
         if self._lines.by_agent or not stored.line:
@@ -204,7 +209,7 @@ class Memory:
     def _know(self, head: bytes, answer: ReusableAnswer, ingress: Ingress) -> Known:
         self._unknow(head)
         known = self.heads[head] = Known(head, answer, ingress)
-        self._heads_bytes += _head_size(head)
+        self._heads_bytes += known.size
         if isinstance(answer, Arriving):
             self._arriving[head] = answer
             self._arriving_bytes += answer.size
@@ -215,8 +220,8 @@ class Memory:
         return known
 
     def _unknow(self, head: bytes) -> None:
-        if self.heads.pop(head, None) is not None:
-            self._heads_bytes -= _head_size(head)
+        if (known := self.heads.pop(head, None)) is not None:
+            self._heads_bytes -= known.size
             arriving = self._arriving.pop(head, None)
             self._arriving_bytes -= arriving.size if arriving is not None else 0
 
@@ -280,10 +285,6 @@ def _base(head: bytes, mark: bytes = PLAIN.mark) -> Base:
     if len(head) > _LONGEST_HEAD or head.count(b"\n") > _MOST_FIELDS or not is_simple(head):
         return ()
     return (head[: head.index(b"\r")], *_DECIDING.findall(head), *filter(None, (mark,)))
-
-
-def _head_size(head: bytes) -> int:
-    return 2 * len(head) + _OF_A_HEAD
 
 
 def _value(pattern: re.Pattern[bytes], head: bytes) -> str:

@@ -16,6 +16,7 @@ from pyproxycache.body import Body, BytesBody, FileSlice, Piece
 from pyproxycache.front.answers.answer import Answer
 from pyproxycache.front.answers.answer_reuse import AnswerReuse
 from pyproxycache.front.loop.answer_writer import is_in_memory
+from pyproxycache.front.memory.refusal import Refusal
 from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.net.closing import close_file
 from pyproxycache.net.descriptors import opened
@@ -273,7 +274,9 @@ class Arriving:
         self.renew_at = self._born + math.floor(now - self._born) + 1
 
 
-ReusableAnswer = Stored | Arriving
+Repeated = Stored | Refusal
+"""What is given again as it is."""
+ReusableAnswer = Repeated | Arriving
 
 
 def reusable_answer_of(
@@ -286,7 +289,12 @@ def reusable_answer_of(
     closes: bool,
 ) -> ReusableAnswer | None:
     """The answer in the form that memory keeps, None if it may not be given again; `head` has its bytes."""
-    reuse_terms = answer.response.reuse_terms
+    reuse_terms, refusal_terms = answer.response.reuse_terms, answer.response.refusal_terms
+    if refusal_terms is not None:
+        said = answer.body.ready_piece() if framing.has_body else b""
+        if not isinstance(said, bytes) or answer.outcome.user:
+            return None
+        return Refusal(refusal_terms, answer.outcome, head, framing, said, now, closes=closes)
     if reuse_terms is None:
         return None
     readmission = reuse_terms.readmission

@@ -44,3 +44,6 @@ class Counters(Protocol):
 
         At most MOST_CHARGES.
         """
+
+    def look(self, charges: Sequence[Charge]) -> list[Ruling]:
+        """What take() would give for these charges, of which none is counted."""

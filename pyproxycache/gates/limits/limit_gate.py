@@ -40,9 +40,19 @@ class WithinLimits:
 
 @dataclass(frozen=True, slots=True)
 class OverLimit:
-    """The request is refused with this answer, and has been counted by no limit."""
+    """The request is refused, and has been counted by no limit; its answer has these fields.
 
-    response: Response
+    The next one would pass in so many `seconds`. `tallies` are those of the limits that refuse it.
+    """
+
+    fields: tuple[tuple[str, str], ...]
+    seconds: int
+    tallies: tuple[LimitTally, ...] = ()
+
+    @property
+    def response(self) -> Response:
+        """The answer."""
+        return _refusal(self.fields, self.seconds)
 
 
 Count = Callable[[str], WithinLimits | OverLimit]
@@ -80,6 +90,9 @@ class _Charges(NamedTuple):
     counted: list[Charge]
 
 
+_Rule = Callable[[_Charges], WithinLimits | OverLimit]
+
+
 class LimitGate:
     """Counts the requests of a route by all its limits; safe to call from any number of threads.
 
@@ -114,15 +127,20 @@ class LimitGate:
 
     def counting(self, headers: Headers, query: str | None, token: Mapping[str, Any]) -> Count:
         """What counts requests that differ in their clients alone, as `check` does; raises BadRequest."""
+        return self._ruling(self._counted, headers, query, token)
+
+    def looking(self, headers: Headers, query: str | None, token: Mapping[str, Any]) -> Count:
+        """What gives what `counting` would, and counts nothing; raises BadRequest."""
+        return self._ruling(self._looked, headers, query, token)
+
+    def _ruling(self, rule: _Rule, headers: Headers, query: str | None, token: Mapping[str, Any]) -> Count:
         alike = self._charges(self._not_by_client, LimitedRequest("", headers, query, token))
         if not self._by_client:
-            return lambda _client: self._counted(alike)
+            return lambda _client: rule(alike)
 
         def count(client: str) -> WithinLimits | OverLimit:
             by_client = self._charges(self._by_client, LimitedRequest(client, headers, query, token))
-            return self._counted(
-                _Charges(alike.limits + by_client.limits, alike.counted + by_client.counted)
-            )
+            return rule(_Charges(alike.limits + by_client.limits, alike.counted + by_client.counted))
 
         return count
 
@@ -135,19 +153,21 @@ class LimitGate:
         )
 
     def _counted(self, charges: _Charges) -> WithinLimits | OverLimit:
-        if not charges.limits:
-            return WithinLimits()
         limits = charges.limits
-        said = self._counters.take(charges.counted)
-        wait = max([taken.wait for taken in said])
-        fields = _fields(limits, said, is_refused=wait > 0)
-        if wait:
-            for limit in {limit for limit, taken in zip(limits, said, strict=True) if taken.wait}:
-                limit.tally.refused(1)
-            return OverLimit(_refusal(fields, whole_seconds(wait)))
-        for limit in limits if len(limits) == 1 else set(limits):
-            limit.tally.admitted(1)
-        return WithinLimits(fields)
+        if not limits:
+            return WithinLimits()
+        found = _ruled(limits, self._counters.take(charges.counted))
+        if isinstance(found, OverLimit):
+            for tally in found.tallies:
+                tally.refused(1)
+        else:
+            for limit in limits if len(limits) == 1 else set(limits):
+                limit.tally.admitted(1)
+        return found
+
+    def _looked(self, charges: _Charges) -> WithinLimits | OverLimit:
+        limits = charges.limits
+        return _ruled(limits, self._counters.look(charges.counted)) if limits else WithinLimits()
 
     def _hashed(self, value: str) -> bytes:
         return blake2b(value.encode("utf-8", "surrogatepass"), digest_size=16, key=self._secret).digest()
@@ -163,6 +183,16 @@ def _different(limit: _Limit, request: LimitedRequest) -> Sequence[str]:
         if len(values) > MOST_VALUES:
             raise BadRequest(f"the request has {len(values)} values of what a limit counts requests by")
     return values
+
+
+def _ruled(limits: Sequence[_Limit], said: Sequence[Ruling]) -> WithinLimits | OverLimit:
+    """What the rulings of these limits come to."""
+    wait = max([taken.wait for taken in said])
+    fields = _fields(limits, said, is_refused=wait > 0)
+    if not wait:
+        return WithinLimits(fields)
+    refusing = dict.fromkeys(limit for limit, taken in zip(limits, said, strict=True) if taken.wait)
+    return OverLimit(fields, whole_seconds(wait), tuple(limit.tally for limit in refusing))
 
 
 def _fields(

@@ -46,6 +46,13 @@ class SharedCounters:
 
     def take(self, charges: Sequence[Charge]) -> list[Ruling]:
         """Count the request against all of them if all allow it, else against none; what each says."""
+        return self._said(charges, is_counted=True)
+
+    def look(self, charges: Sequence[Charge]) -> list[Ruling]:
+        """What take() would give for these charges, of which none is counted."""
+        return self._said(charges, is_counted=False)
+
+    def _said(self, charges: Sequence[Charge], *, is_counted: bool) -> list[Ruling]:
         memory, words = self._memory, self._words
         said, refused, noted = [], False, 0
         with self._lock:
@@ -67,7 +74,7 @@ class SharedCounters:
                 if tag:
                     memory[tag : tag + TAG] = charge.key[:TAG]
                 rule.format.pack_into(memory, record, *taken.state)
-            if refused:
+            if refused or not is_counted:
                 self._take_back()
             words[_NOTED] = 0
         return said

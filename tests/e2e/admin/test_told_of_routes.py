@@ -65,11 +65,16 @@ def test_limits_tell_what_they_let_in_and_refuse(admin: MakeAdmin, origin: Origi
     assert b"a-key-of-a-client" not in asked.ask("GET /metrics").body
 
 
+@pytest.mark.parametrize(
+    ("counts_by", "remembered"),
+    [("client", 19), ({"token": "sub"}, 39)],  # the one before tokens are looked at, the other behind that
+    ids=["client", "token"],
+)
 def test_answers_from_memory_are_counted_by_limits_and_tokens_once(
-    admin: MakeAdmin, origin: Origin, server: IntrospectionServer
+    admin: MakeAdmin, origin: Origin, server: IntrospectionServer, counts_by: Any, remembered: int
 ) -> None:
     origin.put("/a/x", b"answer")
-    limit = {"by": "client", "per": "31d", "count": 20}
+    limit = {"by": counts_by, "per": "31d", "count": 20}
     route = {
         "upstream": origin.url("/"),
         "cache": {**CACHED, "key": {"headers": []}},
@@ -77,12 +82,12 @@ def test_answers_from_memory_are_counted_by_limits_and_tokens_once(
         "limits": {"few": limit},
     }
     asked = admin({"routes": {"/a/": route}})
-    sent = [("Authorization", f"Bearer {server.issue('one')}")]
-    statuses = [asked.proxy.get("/a/x", sent).status for _ in range(25)]
-    assert (statuses.count(200), statuses.count(429)) == (20, 5)
-    until(lambda: asked.total("pyproxycache_memory_answers_total") > 0)
-    assert by(asked, LIMITS, "result") == {"admitted": 20, "refused": 5}
-    assert by(asked, TOKENS, "result") == {"valid": 1, "remembered": 19}
+    sent = [("Authorization", f"Bearer {server.issue('one', sub='ann')}")]
+    statuses = [asked.proxy.get("/a/x", sent).status for _ in range(40)]
+    assert (statuses.count(200), statuses.count(429)) == (20, 20)
+    until(lambda: asked.total("pyproxycache_memory_answers_total") > 19)
+    assert by(asked, LIMITS, "result") == {"admitted": 20, "refused": 20}
+    assert by(asked, TOKENS, "result") == {"valid": 1, "remembered": remembered}
     assert asked.total(QUESTIONS, result="answered") == 1
 
 

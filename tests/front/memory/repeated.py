@@ -7,11 +7,12 @@ from typing import Any
 
 from pyproxycache.body import FileSlice
 from pyproxycache.front.answers.answer import Answer
+from pyproxycache.front.memory.refusal import Refusal
 from pyproxycache.front.memory.reusable_answers import Arriving, Stored, template_of
 from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.outcome import Outcome, Result
-from pyproxycache.response import ReuseTerms
+from pyproxycache.response import RefusalTerms, ReuseTerms
 
 BORN, EXPIRES = 1_700_000_000.25, 1_700_003_600.25
 NAME = "pyproxycache-1"
@@ -45,6 +46,14 @@ def stored(*fields: str, body: bytes = b"body", file: FileSlice | None = None, *
 
 def arriving(join: Callable[[str], Answer | None] = lambda _client: None, **changes: Any) -> Arriving:
     return Arriving(reuse_terms(**changes), _framing(4), join, closes=False)
+
+
+def refusal(said: object = "no", text: str = "", now: float = BORN) -> Refusal:
+    """A refusal of whoever asks, for as long as `said` is what is said of it."""
+    terms = RefusalTerms(said, lambda _client: said, lambda: None)
+    head = f"HTTP/1.1 429 Too Many Requests\r\nX: {text}\r\nContent-Length: 4\r\n\r\n".encode()
+    outcome = Outcome(Result.REFUSED, status=429, target="/x")
+    return Refusal(terms, outcome, head, _framing(4), b"wait", now, closes=False)
 
 
 class _InMemory(FileSlice):

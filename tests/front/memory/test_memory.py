@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from repeated import BORN, arriving, stored
+from repeated import BORN, arriving, refusal, stored
 
 from pyproxycache.body import FileSlice
 from pyproxycache.front.memory.memory import DECIDING_FIELDS, Known, Memory, is_plain
@@ -428,3 +428,32 @@ def test_a_scan_of_large_bodies_leaves_room_for_those_that_are_used(blob: FileSl
         ask(number)
     assert all(ask(number) for number in range(5000, 5010))
     assert open_files() - before <= most
+
+
+# Refusals.
+
+
+def test_a_refusal_takes_the_place_of_an_answer_until_it_is_forgotten() -> None:
+    kept, answer = memory(), stored()
+    kept.learn(head(), answer)
+    kept.learn(head(), refusal())
+    assert kept.heads[head()].answer is not answer
+    kept.forget(kept.heads[head()])
+    known = kept.find(head())
+    assert known is not None
+    assert known.answer is answer
+
+
+def test_a_refusal_is_for_the_one_head_that_was_refused() -> None:
+    kept = memory()
+    kept.learn(head(), refusal())
+    assert kept.find(head("User-Agent: other")) is None
+
+
+def test_refusals_of_many_heads_take_no_more_memory_than_there_is() -> None:
+    kept = memory(MB)
+    kept.learn(head(), stored())
+    for number in range(5000):
+        kept.learn(head(f"X: {number}"), refusal(text="x" * 2000))
+    assert 10 < len(kept.heads) < MB // 4 // 4000
+    assert kept.find(head("User-Agent: other")) is not None, "what is stored stays"

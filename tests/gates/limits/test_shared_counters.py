@@ -87,6 +87,20 @@ def test_what_one_limit_refuses_is_not_counted_by_the_others(rule: LimitRule) ->
     assert counted(counters, wide, 1) == 1
 
 
+@every_rule
+def test_who_only_looks_is_told_what_a_charge_would_be_and_counted_by_nothing(rule: LimitRule) -> None:
+    limit, watch = CountedLimit("a", rule, 100), Watch()
+    counters = SharedCounters([limit], watch)
+    for number in range(5):
+        charges = [Charge(limit, key(1)), Charge(limit, key(100 + number))]
+        looked = [counters.look(charges) for _ in range(20)]
+        assert looked == [counters.take(charges)] * 20
+        watch.now += 7
+    # Keys that were only looked at take no places.
+    for number in range(10 * WAYS):
+        assert not counters.look([Charge(limit, key(number + 1000))])[0].wait
+
+
 def test_no_key_of_a_refused_request_is_kept() -> None:
     """Keys that are only ever refused would else take the places of others."""
     limit = CountedLimit("a", FixedWindow(1, PER), WAYS)
