@@ -167,7 +167,9 @@ def test_an_origin_that_nobody_trusts_is_not_believed(origin: Origin, environmen
     assert f"1 failure: {origin.url('/file')} (UpstreamUnreachable)" in done.stderr
 
 
-def test_a_server_that_runs_is_used(origin: Origin, environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_server_that_runs_shares_what_is_stored(
+    origin: Origin, environment: dict[str, str], tmp_path: Path
+) -> None:
     home = tmp_path / "home"
     environment |= {
         "HOME": str(home),
@@ -184,9 +186,10 @@ def test_a_server_that_runs_is_used(origin: Origin, environment: dict[str, str],
         line = ("curl", "-fsS", "-o", "/dev/null", "-w", "%{http_code}", origin.url("/file"))
         done = run(environment, "--", *line)
         assert (done.stdout, done.status) == ("200", 0), done.stderr
-        assert done.stderr == f"pyproxycache: the requests are in the log of the server at {server.url}\n"
-        private = run(environment, "--private", "--", *line)
-        assert "1 request, 1 from the cache" in private.stderr
+        assert "1 request, 0 from the cache" in done.stderr
+        named = run(environment, "--server", server.url, "--", *line)
+        assert (named.stdout, named.status) == ("200", 0), named.stderr
+        assert named.stderr == f"pyproxycache: the requests are in the log of the server at {server.url}\n"
         script = f'eval "$({" ".join(RUN[:-1])} env)"; {" ".join(line)}'
         shell = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, timeout=110)
         assert shell.stdout == b"200", shell.stderr

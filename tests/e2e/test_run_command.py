@@ -313,6 +313,26 @@ def test_the_environment_s_proxy_is_the_parent(home: Home, origin: Origin, tmp_p
     assert (done.status, "the environment's proxy cannot be the parent" in done.stderr) == (125, True)
 
 
+def test_beside_a_server_its_configuration_counts(home: Home, origin: Origin, tmp_path: Path) -> None:
+    """What the command was worth is told, also if a server runs on the cache folder already."""
+    origin.put("/undated", b"undated\n", headers=[("Cache-Control", "max-age=0")])
+    with Origin() as admin_port:
+        admin = f"127.0.0.1:{admin_port.port}"  # free once it is closed
+    config = {"rules": [{"match": {"path": "^/undated$"}, "fresh": "1h"}], "admin": {"listen": admin}}
+    cache = tmp_path / ".cache" / "pyproxycache"
+    with Proxy(tmp_path / "server", config=config, cache_dir=cache):
+        done = home.get(origin.url("/undated"), origin.url("/undated"))
+        assert done.stderr == "pyproxycache: 2 requests, 1 from the cache, 8 B not downloaded\n"
+        report = tmp_path / "report.json"
+        done = home.get(origin.url("/undated"), options=("--report", str(report)))
+        assert done.stderr == "pyproxycache: 1 request, 1 from the cache, 8 B not downloaded\n"
+        assert [one["from_cache"] for one in json.loads(report.read_text())["downloads"]] == [True]
+    own = tmp_path / "own.yaml"
+    own.write_text(f"admin: {{listen: '{admin}'}}\nroutes: {{/: {{upstream: '{origin.url('')}'}}}}\n")
+    done = home.get(origin.url("/file"), options=("-c", str(own)))
+    assert (done.stdout, origin.count("/undated")) == ("the file\n", 1), done.stderr
+
+
 def test_a_server_that_is_named(home: Home, origin: Origin, tmp_path: Path) -> None:
     with Proxy(tmp_path / "server") as server:
         done = home.get(origin.url("/file"), options=("--server", server.url))

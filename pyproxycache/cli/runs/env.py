@@ -98,7 +98,7 @@ def env(
     else:
         config = load_config(config_file, {"store.path": cache_dir})
         try:
-            found = server_at(server, authority_file) if server else server_of(config, of_everything=False)
+            found = server_at(server, authority_file) if server else server_of(config)
         except ConfigError as error:
             fail(str(error), PROBLEMS)
         if found is None:

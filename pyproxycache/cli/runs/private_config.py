@@ -17,6 +17,7 @@ from pyproxycache.configuration.config import Config
 from pyproxycache.errors import ConfigError
 from pyproxycache.options import (
     LOOPBACK,
+    AdminOptions,
     InterceptOptions,
     KissCacheOptions,
     ListenerOptions,
@@ -60,6 +61,9 @@ def private_config(
         allow=LOOPBACK,
         allow_accounts=(str(os.geteuid()), *_own_accounts(), *accounts),
         upstream=None,
+        routes={},
+        hosts={},
+        events=None,
         transparent=TransparentOptions(),
         proxy_auth=None,
         workers=1,  # enough for one command, and what is learned of its programs is learned once
@@ -68,6 +72,7 @@ def private_config(
         connect=replace(config.connect, ports=_ALL_PORTS),  # the command could connect to them without us
         intercept=InterceptOptions(hosts=("*",), exceptions=config.intercept.exceptions, ca=authority),
         kisscache=KissCacheOptions(enabled=False),
+        admin=AdminOptions(),
         log=LogOptions(level="warning", access="-", format="json", query=True),
     )
 

@@ -35,8 +35,8 @@ from pyproxycache.cli.runs.run_folder import run_folder
 from pyproxycache.cli.runs.running_server import (
     RunningServer,
     authority_option,
+    configuration_beside,
     server_at,
-    server_of,
     server_option,
 )
 from pyproxycache.cli.runs.settings import write_settings
@@ -84,7 +84,7 @@ class RunOptions:
 @cache_dir_option
 @server_option
 @authority_option
-@click.option("--private", is_flag=True, help="Use a server of its own, even if another one runs.")
+@click.option("--private", is_flag=True, help="Use a server of its own, whatever PYPROXYCACHE_PROXY says.")
 @click.option("--ephemeral", is_flag=True, help="Use an authority made for this run alone.")
 @click.option("--offline", is_flag=True, help="Ask no origin: what is stored answers, stale or not.")
 @click.option(
@@ -112,9 +112,9 @@ def run(
 ) -> NoReturn:
     """Run COMMAND with its downloads going through the cache, HTTPS included.
 
-    The cache is the server that runs on this user's cache folder and intercepts all hosts, or else one that
-    is started for this command alone. Nothing else on the machine is changed. The exit status is the
-    command's; 127: it was not found, 126: it may not be executed, 125: the cache could not be started.
+    The cache is a server that is started for this command alone, on this user's cache folder, or the one
+    that --server names. Nothing else on the machine is changed. The exit status is the command's; 127: it
+    was not found, 126: it may not be executed, 125: the cache could not be started.
     """
     wanted = RunOptions(**wishes)
     own = "--private" if private else wanted.needs_private
@@ -126,15 +126,14 @@ def run(
     try:
         executable = executable_of(wanted.command[0], environ.get("PATH", os.defpath))
         config = load_config(config_file, {"store.path": cache_dir})
-        found = server_at(server, authority_file) if server else None
-        if found is None and own is None:
-            with suppress(ConfigError):
-                found = server_of(config, of_everything=True)
         with run_folder() as folder:
-            if found is None:
-                status = _run_privately(wanted, executable, config, environ, folder)
-            else:
+            if server:
+                found = server_at(server, authority_file)
                 status = _run_by(found, wanted, executable, environ, folder)
+            else:
+                if config_file is None:
+                    config = configuration_beside(config) or config
+                status = _run_privately(wanted, executable, config, environ, folder)
     except CannotRun as error:
         fail(str(error), error.status)
     except KeyboardInterrupt:

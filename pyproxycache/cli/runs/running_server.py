@@ -59,29 +59,33 @@ class RunningServer:
         return urlsplit(self.url).port or (443 if self.scheme == "https" else 80)
 
 
-def server_of(config: Config, *, of_everything: bool) -> RunningServer | None:
-    """The server that runs on this configuration's cache folder, if programs here can use it.
+def configuration_beside(config: Config) -> Config | None:
+    """The configuration of the server that runs on this configuration's cache folder; None if none does.
 
     It is known by its file in that folder, which is this user's: whoever else listens on a port is not
-    trusted by it. `of_everything`: it has to intercept all hosts. Raises ConfigError if its authority
-    cannot be had.
+    trusted by it.
     """
     try:
         text = running(config.store.path)
-        server = None if text is None else parse(text, "the running server")
+        return None if text is None else parse(text, "the running server")
     except (OSError, ConfigError):
         return None
+
+
+def server_of(config: Config) -> RunningServer | None:
+    """The server that runs on this configuration's cache folder, if programs here can use it.
+
+    Raises ConfigError if its authority cannot be had.
+    """
+    server = configuration_beside(config)
     if server is None or server.upstream is not None or server.proxy_auth is not None:
-        return None
-    intercept = server.intercept
-    if of_everything and ("*" not in intercept.hosts or intercept.exceptions):
         return None
     listener = usable_listener(server.listen)
     address = usable_address((listener.address,))
     if address is None or listener.tls is not None:
         return None
     url = f"http://{address}"
-    return RunningServer(url, _asked_authority(url) if intercept.hosts else None)
+    return RunningServer(url, _asked_authority(url) if server.intercept.hosts else None)
 
 
 def server_at(text: str, authority_file: Path | None) -> RunningServer:

@@ -43,7 +43,16 @@ def test_nothing_of_a_server_for_others_is_left(tmp_path: Path) -> None:
     assert (config.log.access, config.log.format) == ("-", "json")
     assert (config.intercept.hosts, config.intercept.ca) == (("*",), tmp_path / "ca")
     assert parse(dump(config), "written") == config  # it is one that a user could have written
-    assert made("transparent: {http: '0.0.0.0:3130'}", tmp_path).all_addresses == (ADDRESS,)
+    others = """
+        transparent: {http: '0.0.0.0:3130'}
+        admin: {listen: '127.0.0.1:3131'}
+    """
+    assert made(others, tmp_path).all_addresses == (ADDRESS,)
+    gateway = """
+        routes: {/: {upstream: 'http://a.example'}}
+        hosts: {b.example: {routes: {/: {upstream: 'http://b.example'}}}}
+    """
+    assert made(gateway, tmp_path).is_forward
 
 
 def test_what_the_user_has_configured_stays(tmp_path: Path) -> None:
