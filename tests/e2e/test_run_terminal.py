@@ -19,6 +19,7 @@ from typing import Self
 
 import pytest
 from harness import clean_environment
+from waiting import until
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 
@@ -79,6 +80,11 @@ class Terminal:
         self.wait_for("\n")
         self.wait_for(text)
 
+    def resume(self, text: str) -> None:
+        """Have the job in the foreground: until it is there, keys that send signals are the shell's."""
+        self.command("fg", text)
+        until(lambda: os.tcgetpgrp(self._ours) != self._shell.pid)
+
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
@@ -91,13 +97,13 @@ def test_interrupts_stops_and_job_control(terminal: Terminal) -> None:
     terminal.type("\x1a")
     terminal.wait_for("Stopped")
     terminal.command("jobs", "Stopped")
-    terminal.command("fg", "sleep 60")
+    terminal.resume("sleep 60")
     terminal.type("\x03")
     terminal.wait_for("% ")
     terminal.command("echo status $?", "status 130")
     # In the background, and a quit.
     terminal.command(f"{RUN} sh -c 'echo be''gun; exec sleep 60' &", "begun")
-    terminal.command("fg", "sleep 60")
+    terminal.resume("sleep 60")
     terminal.type("\x1c")
     terminal.wait_for("% ")
     terminal.command("echo status $?", "status 131")
