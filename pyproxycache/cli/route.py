@@ -25,7 +25,7 @@ from pyproxycache.front.around.body_limit import exceeds
 from pyproxycache.front.around.cross_origin import CrossOrigin
 from pyproxycache.front.around.request_ids import REQUEST_ID
 from pyproxycache.front.requests.raw_request import RawRequest
-from pyproxycache.front.requests.target import local_of
+from pyproxycache.front.requests.target import host_in, local_of
 from pyproxycache.messages import Head, Headers
 from pyproxycache.route_options.around import FieldChanges
 from pyproxycache.route_options.introspection import BEARER, IntrospectOptions
@@ -35,7 +35,6 @@ from pyproxycache.route_options.route import RouteOptions
 from pyproxycache.routing.route_table import Route, RouteTable, named_host
 from pyproxycache.rules.cache_key import QueryMode
 from pyproxycache.rules.policy import Policy
-from pyproxycache.rules.urls import parse_url
 from pyproxycache.units import format_age
 from pyproxycache.url import origin_of
 from pyproxycache.wiring.gateway import realm_of
@@ -238,10 +237,8 @@ def _selecting(policy: Policy, method: str, by_content: frozenset[str]) -> list[
 
 def _named(url: str, headers: Headers) -> tuple[str, str, str]:
     """Path, query and host that a request for the URL names; raises BadRequest."""
-    said = headers.get("host") or ""
-    host = said if url.startswith("/") else said or parse_url(url).authority
     local = local_of(url)
-    return local.path, local.query, host
+    return local.path, local.query, host_in(url) or headers.get("host") or ""
 
 
 def _field(line: str) -> tuple[str, str]:

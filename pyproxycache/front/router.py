@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyproxycache.errors import NotImplementedHere
 from pyproxycache.facts import Came, Facts, Located
@@ -16,6 +16,7 @@ from pyproxycache.front.requests.target import (
     Local,
     Wanted,
     Way,
+    host_in,
     local_of,
     locate,
     locate_instead,
@@ -82,6 +83,9 @@ class Router:
     def _routed(self, gateway: Gateway, received: RawRequest, facts: Facts) -> Steps[Answered]:
         """The answer of the request's route, or of the cache itself where no route has its path."""
         local = local_of(received.target)
+        if host := host_in(received.target):
+            # The URL is what is asked for, whatever Host says (RFC 9112 section 3.2.2).
+            received = replace(received, headers=received.headers.with_field("Host", host))
         route = gateway.route_of(received, local)
         if route is None:
             facts.note(Came(_OWN))

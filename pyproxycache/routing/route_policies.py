@@ -38,7 +38,9 @@ def route_policies(
         # Of Authorization itself HTTP says whose answers are for all.
         unknown = frozenset() if options.key.headers is not None else tokens - {"authorization"}
         varies = named | (judged or unknown) | host
-        policy = Policy(stale_if_error=options.stale_if_error, query=query, varies=varies)
+        policy = Policy(
+            stale_if_error=options.stale_if_error, query=query, varies=varies, codings_vary=True
+        )
         return Policies((Rule(policy=policy),), targets, defaults=False)
     selecting = named if options.key.headers is not None else judged or CREDENTIALS | tokens
     policy = Policy(
@@ -48,6 +50,7 @@ def route_policies(
         respected=frozenset(options.respect),
         query=query,
         varies=selecting | judged | host,
+        codings_vary=True,  # what was made for no cache may look at Accept-Encoding, and not say so
         settled=CREDENTIALS,
         longest=options.longest if options.sliding else None,
     )

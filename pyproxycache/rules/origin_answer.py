@@ -48,7 +48,7 @@ class OriginAnswer:
                 return ServeStale(fetch.stale, f"origin-{self.head.status}")
         policy = self._policy(self.head)
         headers = effective_headers(self.head, policy)
-        fields = selecting_fields(self.request, headers, policy.varies)
+        fields = selecting_fields(self.request, headers, policy.selecting(headers))
         reason = why_not_storable(self.request, self.head, policy, self.response_time)
         if reason is not None or fields is None:
             return self._pass(reason or "vary", fetch)
@@ -121,7 +121,8 @@ class OriginAnswer:
         """The entry stored under this request's fields; None if the 304's Vary names other fields."""
         fields = [name for name, _value in variant.vary]
         policy = self._policy(variant.head)
-        selecting = selecting_fields(self.request, effective_headers(self.head, policy), policy.varies)
+        known = policy.selecting(variant.headers)
+        selecting = selecting_fields(self.request, effective_headers(self.head, policy), known)
         if "vary" in self.head.headers and (selecting is None or not {*selecting} <= {*fields}):
             return None
         return replace(variant, id=0, vary=vary_values(fields, self.request))

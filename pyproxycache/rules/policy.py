@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from pyproxycache.messages import Entry, Head
+from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.rules.cache_key import QueryMode, cache_key
 from pyproxycache.rules.digests import is_of_file
 from pyproxycache.rules.host_patterns import HostPatterns
 from pyproxycache.rules.immutable import is_immutable
+from pyproxycache.rules.negotiation import content_codings
 from pyproxycache.url import Url
 
 # A stream of events may be silent for long; clients reconnect when it ends.
@@ -31,7 +32,8 @@ class Policy:
     fields that are treated as absent. `targets` names targeted fields, of which the first valid one
     replaces Cache-Control (RFC 9213). All names are in lower case. `silence` is the longest wait for a byte
     (seconds; None: `fetch.silence`). `public`: answers are for all clients, but those to requests with
-    cookies. `varies` names request fields (in lower case) that select the response, in Vary or not.
+    cookies. `varies` names request fields (in lower case) that select the response, in Vary or not; with
+    `codings_vary` Accept-Encoding does so for a response in a content coding.
     `respected` are directives that count although `ignore` has Cache-Control. `settled` names fields of
     credentials that keep no answer from others: they are in `varies`, or were judged before. `longest`:
     each use prolongs the lifetime to `fresh` from then, up to this age (seconds); None: no use does.
@@ -51,9 +53,16 @@ class Policy:
     targets: tuple[str, ...] = ()
     public: bool = False
     varies: frozenset[str] = frozenset()
+    codings_vary: bool = False
     respected: frozenset[str] = frozenset()
     settled: frozenset[str] = frozenset()
     longest: float | None = None
+
+    def selecting(self, headers: Headers) -> frozenset[str]:
+        """The request fields that select a response with these fields, in Vary or not."""
+        if self.codings_vary and content_codings(headers.get("content-encoding")):
+            return self.varies | {"accept-encoding"}
+        return self.varies
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,11 @@ def local_of(target: str) -> Local:
     return _local(target.partition("#")[0])
 
 
+def host_in(target: str) -> str:
+    """The host, and port, in a target that is a whole URL; "" in others. Raises BadRequest."""
+    return wanted_url(target).url.authority if _ABSOLUTE.match(target) else ""
+
+
 def _local(target: str) -> Local:
     path, mark, query = target.partition("?")
     return Local(path, query, has_empty_query=bool(mark) and not query)

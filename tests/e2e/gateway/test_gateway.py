@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from harness import Proxy, Reply
-from origin import Origin
+from origin import Asked, Origin, Resource
 from raw import Conversation
 
 MakeProxy = Callable[..., Proxy]
@@ -72,6 +73,54 @@ def test_the_query_goes_on_as_it_is(
     origin.put(f"/api/v1/x{query}", b"answer")
     assert gateway(path=path).get(f"/api/v1/x{query}").body == b"answer"
     assert [asked.target for asked in origin.requests] == [f"/api/v1/x{query}"]
+
+
+@pytest.mark.parametrize("kept", [{"ttl": "1h"}, {}], ids=["ttl", "by HTTP"])
+def test_nobody_gets_a_coding_that_only_others_take(
+    gateway: Callable[..., Proxy], origin: Origin, kept: dict[str, str]
+) -> None:
+    """Upstreams that were made for no cache seldom say in Vary that they look at Accept-Encoding."""
+    coded = gzip.compress(b"answer")
+
+    def answer(asked: Asked) -> Resource:
+        fields = [("Cache-Control", "max-age=3600")]
+        if "gzip" not in (asked.get("Accept-Encoding") or ""):
+            return Resource(b"answer", headers=fields)
+        return Resource(coded, headers=[*fields, ("Content-Encoding", "gzip")])
+
+    origin.put("/api/v1/x", handler=answer)
+    cache, gate = gateway(cache=kept), origin.gate("/api/v1/x")
+    sent = [[("Accept-Encoding", one)] if one else [] for one in ("gzip", "", "br", "gzip")]
+    with ThreadPoolExecutor(4) as clients:
+        asking = [clients.submit(cache.get, "/api/v1/x", sent[0])]
+        gate.wait_reached()
+        asking += [clients.submit(cache.get, "/api/v1/x", fields) for fields in sent[1:]]
+        gate.open()
+        replies = [one.result() for one in asking]
+    replies += [cache.get("/api/v1/x", fields) for fields in sent]
+    # Who takes gzip may get what is not coded, too.
+    took = [reply.body for reply, fields in zip(replies, sent * 2, strict=True) if fields != sent[0]]
+    assert took == [b"answer"] * 4
+    assert {reply.body for reply in replies} == {coded, b"answer"}
+
+
+@pytest.mark.parametrize(
+    ("whole", "said", "who"),
+    [("http://a.test", "b.test", b"a"), ("http://B.test:80", "a.test", b"b"), ("", "a.test", b"a")],
+)
+def test_a_whole_url_says_for_which_host_it_is(
+    make_proxy: MakeProxy, origin: Origin, whole: str, said: str, who: bytes
+) -> None:
+    origin.put("/v/x", handler=lambda asked: Resource((asked.get("X-Who") or "").encode()))
+    route = {"upstream": origin.url("/"), "exclude": True}
+    hosts = {
+        f"{name}.test": {"routes": {"/v/": {**route, "headers": {"request": {"set": {"x-who": name}}}}}}
+        for name in "ab"
+    }
+    with Conversation(make_proxy(config={"hosts": hosts}).address) as client:
+        asked = f"GET {whole}/v/x HTTP/1.1\r\nHost: {said}\r\n\r\n"
+        assert client.send(asked.encode()).reply().body == who
+    assert origin.requests[0].get("X-Forwarded-Host") == (f"{who.decode()}.test")
 
 
 def test_methods_are_those_of_the_route(gateway: Callable[..., Proxy], origin: Origin) -> None:
