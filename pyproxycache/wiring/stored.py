@@ -126,6 +126,7 @@ def _mend(options: StoreOptions) -> bool:
     """Open and mend it; False where a damaged index was set aside for another one to be made."""
     store = open_store(options)
     try:
+        store.database.open_shared()  # workers that could not would be replaced again and again
         store.clock_changes.look()
         store.recovery.run()
     except (OSError, sqlite3.Error) as error:

@@ -107,6 +107,10 @@ class Database:
             self._claim_locks = ClaimLocks(self.path.with_name("claims"))
         return self._claim_locks
 
+    def open_shared(self) -> None:
+        """Open the files beside the index that workers share, or make them. Raises StoreError."""
+        _shared = self.versions, self.uses, self.claim_locks
+
     def migrate(self) -> bool:
         """Migrate the index to this program's schema; gives whether it is new.
 

@@ -229,6 +229,19 @@ def test_one_of_many_sets_it_aside(cache: CacheDir) -> None:
     assert (cache.path / "index.sqlite").stat().st_ino == inode
 
 
+@pytest.mark.parametrize("name", ["claims", "versions", "uses"])
+def test_a_store_that_workers_could_not_open_is_not_mended(tmp_path: Path, name: str) -> None:
+    """Else they are replaced again and again, as where the disk is full before these files are made."""
+    folder = tmp_path / "cache"
+    file = folder / name
+    file.mkdir(parents=True)
+    with pytest.raises(StoreError, match=name):
+        mend_store(options(folder))
+    file.rmdir()
+    mend_store(options(folder))
+    assert file.is_file()
+
+
 def test_what_workers_make_is_no_other_store(tmp_path: Path) -> None:
     fill(tmp_path)
     (tmp_path / "claims").unlink(missing_ok=True)
