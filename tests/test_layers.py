@@ -72,6 +72,7 @@ ROOMS = {
         "config",
         "checks",
         "loading",
+        "shown",
     ),
     "store": ("values", "ports", "store_errors", "files", "sqlite", "index", "bodies", "flights", "upkeep"),
     "serving": (

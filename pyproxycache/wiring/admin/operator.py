@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ from functools import partial
 from pyproxycache import __version__
 from pyproxycache.background import Count
 from pyproxycache.configuration.config import Config
-from pyproxycache.configuration.loading import dump
 from pyproxycache.configuration.secrets import resolved
-from pyproxycache.configuration.sections import written
+from pyproxycache.configuration.shown import shown_config, shown_routes
 from pyproxycache.errors import ConfigError, StoreError
 from pyproxycache.front.admin.admin_access import AdminAccess
 from pyproxycache.front.admin.admin_pages import AdminPage, AdminPages
@@ -34,7 +32,6 @@ from pyproxycache.report.metrics.named_counts import CountedAs, NamedCounts
 from pyproxycache.report.metrics.refresh_metrics import REFRESH_COUNTS
 from pyproxycache.report.metrics.request_metrics import RequestMetrics
 from pyproxycache.report.metrics.store_metrics import StoreMetrics
-from pyproxycache.route_options.route import RouteOptions
 from pyproxycache.wiring.admin.purging import Purging
 from pyproxycache.wiring.reporting import events_folder, target_of
 
@@ -122,8 +119,8 @@ class Operator:
             "/health/ready": AdminPage(Readiness(lambda: is_stopping() or board.stops, figures).answer),
             "/metrics": shown(lambda: exposed(self.metrics.look()), CONTENT_TYPE),
             "/purge": AdminPage(purge, METHODS),
-            "/config": shown(lambda: dump(self._config).encode(), YAML),
-            "/routes": shown(lambda: _routes(self._config), JSON),
+            "/config": shown(lambda: shown_config(self._config).encode(), YAML),
+            "/routes": shown(lambda: shown_routes(self._config).encode(), JSON),
             "/debug/stacks": AdminPage(Stacks(board.name, board.workers).answer),
         }
         return AdminPages(AdminAccess(self._config.admin, self._setup.token), pages)
@@ -131,15 +128,6 @@ class Operator:
 
 def _no_store(_request: AdminRequest) -> AdminReply:
     raise StoreError("there is no store, and nothing to purge")
-
-
-def _routes(config: Config) -> bytes:
-    """The routes of a gateway, each with its host and path and what it has inherited."""
-    routes = [
-        {"host": host, "path": path, "options": written(RouteOptions, options)}
-        for host, path, options in config.all_routes()
-    ]
-    return json.dumps(routes, indent=2).encode() + b"\n"
 
 
 def build_operator(config: Config, setup: OperatorSetup | None) -> Operator | None:
