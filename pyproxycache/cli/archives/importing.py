@@ -28,12 +28,13 @@ from pyproxycache.cli.common import (
     print_json,
 )
 from pyproxycache.errors import NoSpace
-from pyproxycache.messages import Entry
+from pyproxycache.messages import Entry, Part
 from pyproxycache.store.bodies.commits import Commit
 from pyproxycache.units import format_count, format_size
 from pyproxycache.wiring.stored import open_store
 
 _KEPT = "imported"
+_OUTDATED = "what is here is as new or newer"
 
 
 @click.command("import")
@@ -90,15 +91,15 @@ def _imported(cache: Cache, entry: Entry, body: Iterator[bytes]) -> str:
             if file.size + len(block) > allowed:
                 allowed = store.space.allow(file.size, len(block))
             file.write(block)
-        # Only now is it known that the bytes are those of the entry.
-        store.commits.store(Commit(entry, file, token, lambda _db: True))
+        # Only now is it known that the bytes are those of the entry. In the transaction nobody else stores.
+        id = store.commits.store(Commit(entry, file, token, lambda _db: not _is_outdated(cache, entry)))
     except NoSpace:
         for _block in body:
             pass
         return "there is no room for them"
     finally:
         file.discard()
-    return _KEPT
+    return _OUTDATED if id is None else _KEPT
 
 
 def _why_not(cache: Cache, entry: Entry) -> str:
@@ -110,12 +111,25 @@ def _why_not(cache: Cache, entry: Entry) -> str:
     why = cache.store.space.why_not_admitted(entry.size, entry.head.size)
     if why is not None:
         return "they are larger than what may be stored" if why == "size" else "there is no room for them"
-    for access in cache.store.listing.accesses(entry.key):
-        there = access.entry
-        same = (there.vary, there.part) == (entry.vary, entry.part)
-        if same and there.response_time >= entry.response_time:
-            return "what is here is as new or newer"
-    return ""
+    return _OUTDATED if _is_outdated(cache, entry) else ""
+
+
+def _is_outdated(cache: Cache, entry: Entry) -> bool:
+    """Whether something as new or newer is there whose place it would take, or that has all of it."""
+    found = [access.entry for access in cache.store.listing.accesses(entry.key)]
+    return any(
+        there.vary == entry.vary
+        and there.response_time >= entry.response_time
+        and (_has_all(there.part, entry.part) or _has_all(entry.part, there.part))
+        for there in found
+    )
+
+
+def _has_all(part: Part | None, other: Part | None) -> bool:
+    """Whether the part has all of the other one; None is the whole."""
+    if part is None or other is None:
+        return part is None
+    return part.start <= other.start and other.end <= part.end
 
 
 @contextlib.contextmanager

@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from commands import DONE, PROBLEMS, WRONG_USAGE, call, on_terminal, printed, run
@@ -288,6 +290,88 @@ def test_where_an_archive_cannot_be_written(cache: Proxy, origin: Origin, tmp_pa
     done = call("export", str(tmp_path / "pipe"), *of(cache))
     assert (done.status, "pipe is no file: name one" in done.stderr) == (WRONG_USAGE, True)
     assert (tmp_path / "pipe").is_fifo()
+
+
+@contextmanager
+def importing(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """An import from a pipe, and the pipe."""
+    command = [sys.executable, "-m", "pyproxycache", "import", "-", "--cache-dir", str(folder)]
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, env=clean_environment(), **pipes) as process:
+        assert process.stdin is not None
+        yield process, process.stdin
+
+
+def large(url: str, **changes: Any) -> tuple[bytes, bytes]:
+    """A response of 3 MB: its head, its body."""
+    body = b"x" * 3_000_000
+    digest = hashlib.sha256(body).hexdigest()
+    return head(key=url, digest=digest, size=len(body), **changes), member("00000001.body", body)
+
+
+def test_what_is_stored_while_an_older_one_is_imported_stays(cache: Proxy, origin: Origin) -> None:
+    url = origin.url("/x")
+    origin.put("/x", b"new", cache_control="max-age=600")
+    headed, body = large(url)
+    with importing(cache.cache_dir) as (process, pipe):
+        pipe.write(ABOUT + headed + body[:1_500_000])
+        pipe.flush()
+        until(lambda: list((cache.cache_dir / "partial").iterdir()))
+        assert cache.get(url).body == b"new"
+        out, said = process.communicate(body[1_500_000:] + END)
+    assert (out, b"what is here is as new or newer" in said) == (b"imported 0 responses, 0 B\n", True)
+    assert [one["size"] for one in printed("show", url, *of(cache))] == [3]
+
+
+def test_the_same_is_imported_twice_at_once(cache: Proxy, origin: Origin) -> None:
+    url = origin.url("/x")
+    headed, body = large(url, response_time=time.time() - 5, request_time=time.time() - 5)
+    with importing(cache.cache_dir) as (first, one), importing(cache.cache_dir) as (second, two):
+        for pipe in (one, two):
+            pipe.write(ABOUT + headed + body[:1_500_000])
+            pipe.flush()
+        until(lambda: len(list((cache.cache_dir / "partial").iterdir())) == 2)
+        outs = [process.communicate(body[1_500_000:] + END)[0] for process in (first, second)]
+    assert sorted(out.split()[1] for out in outs) == [b"0", b"1"]
+    assert cache.get(url).body == b"x" * 3_000_000
+    assert origin.count("/x") == 0
+    assert call("fsck", *of(cache)).stdout == "clean\n"
+
+
+def test_an_import_that_is_killed_leaves_what_gc_removes(cache: Proxy) -> None:
+    headed, body = large("http://host.test/x")
+    with importing(cache.cache_dir) as (process, pipe):
+        pipe.write(ABOUT + headed + body[:-1_000_000])
+        pipe.flush()
+        until(lambda: list((cache.cache_dir / "partial").iterdir()))
+        process.kill()
+    assert "1 leftover file" in call("gc", *of(cache)).stdout
+    assert list((cache.cache_dir / "partial").iterdir()) == []
+    assert call("fsck", *of(cache)).stdout == "clean\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        ("bytes=2-5", None),
+        ("bytes=3-4", {"start": 2, "end": 5, "total": 10}),
+        ("", {"start": 2, "end": 5, "total": 10}),
+    ],
+    ids=["the whole", "around it", "a part of the whole"],
+)
+def test_an_older_one_takes_nothing_newer_away(
+    cache: Proxy, origin: Origin, tmp_path: Path, asked: str, part: dict[str, int] | None
+) -> None:
+    """A whole response takes the place of its parts, and a part that of those within it."""
+    url = origin.url("/x")
+    origin.put("/x", b"0123456789", cache_control="max-age=600", etag='"new"')
+    wanted = cache.get(url, [("Range", asked)] if asked else ())
+    assert wanted.complete
+    before = [(one["part"], one["sha256"]) for one in printed("show", url, *of(cache))]
+    (tmp_path / "old.tar").write_bytes(ABOUT + head(key=url, part=part) + BODY + END)
+    done = call("import", str(tmp_path / "old.tar"), *of(cache))
+    assert "what is here is as new or newer" in done.stderr
+    assert [(one["part"], one["sha256"]) for one in printed("show", url, *of(cache))] == before
 
 
 def test_an_import_that_is_interrupted_keeps_what_is_whole(tmp_path: Path) -> None:
