@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import threading
 from collections.abc import Iterator
@@ -73,3 +74,33 @@ def test_a_torn_line_is_ended_first(carrier: FileCarrier, path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Undelivered, match="no/events: No such file or directory"):
         FileCarrier(tmp_path / "no" / "events", threading.Event()).deliver(EVENTS[:1], never)
+
+
+def test_a_pipe_that_nobody_reads_takes_nothing(carrier: FileCarrier, path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(Undelivered, match="nobody reads") as failure:
+        carrier.deliver(EVENTS[:3], never)
+    assert failure.value.delivered == 0
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        carrier.deliver(EVENTS[:3], never)
+        assert reader.read().splitlines() == EVENTS[:3]
+
+
+def test_a_full_pipe_says_how_many_are_in(carrier: FileCarrier, path: Path) -> None:
+    os.mkfifo(path)
+    every, read = [event.ljust(999) for event in EVENTS[:100]], b""
+    events = every
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        for _ in range(len(events)):
+            try:
+                carrier.deliver(events, never)
+            except Undelivered as failure:
+                events = events[failure.delivered :]
+                read += reader.read() or b""
+            else:
+                break
+        read += reader.read() or b""
+    lines = read.splitlines()
+    assert [line for line in lines if line in every] == every
+    # What was cut off is a line of its own.
+    assert all(any(event.startswith(line) for event in every) for line in lines)
