@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # Segments that lead upwards, also where an origin decodes them or takes a backslash for a slash.
-_UPWARD = re.compile(r"(?:[/\\]|%2F|%5C)(?:\.|%2E){2}(?:[/\\;]|%2F|%5C|\Z)", re.IGNORECASE)
+_UPWARD = re.compile(r"(?:[/\\]|%2F|%5C)(?:\.|%2E){2}(?:[/\\;]|%2F|%5C|%3B|\Z)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,19 @@ def test_the_longest_path_is_taken(host: str, path: str, expected: str) -> None:
     assert found.path == expected
 
 
-@pytest.mark.parametrize("path", ["/api/../x", "/api/v1/%2e%2e/x", "/api/..%2fx", "/a/..", "/a/.%2e/b"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/../x",
+        "/api/v1/%2e%2e/x",
+        "/api/..%2fx",
+        "/a/..",
+        "/a/.%2e/b",
+        "/a/..;x/b",
+        "/a/..%3Bx/b",
+        "/a/%2e%2e%3b",
+    ],
+)
 def test_a_path_that_leads_upward_is_refused(path: str) -> None:
     with pytest.raises(BadRequest, match="lead upward"):
         TABLE.find("", path)
