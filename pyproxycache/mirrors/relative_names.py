@@ -10,7 +10,7 @@ _SENT_AS_THEY_ARE = "/!$&'()*+,;=:@~^_-.[]{}|"
 _UPWARD = re.compile(r"(?:^|/)\.\.(?:/|$)")
 
 
-def is_below(path: str) -> bool:
+def is_relative(path: str) -> bool:
     """Whether it is a path below a folder: not absolute, not upward, of 2048 characters at most."""
     return bool(path) and path[0] != "/" and len(path) <= _LONGEST and not _UPWARD.search(path)
 

@@ -40,7 +40,7 @@ class Route:
         upstream, options = self.options.upstream, self.options.path
         if options != _AS_IT_IS:
             path, mark, query = target.partition("?")
-            target = rewritten(path, plain_path(path), options) + mark + query
+            target = rewritten(path, routed_path(path), options) + mark + query
         return Url(upstream.scheme, upstream.host, upstream.port, upstream.target.rstrip("/") + target)
 
 
@@ -57,7 +57,7 @@ class RouteTable:
 
         Raises BadRequest for a path that an upstream may take for one elsewhere.
         """
-        plain = plain_path(path)
+        plain = routed_path(path)
         for routes in (self._by_host.get(host, ()), self._by_host.get("", ())):
             for route in routes:
                 if route.has(plain):
@@ -70,7 +70,7 @@ def named_host(field: str) -> str:
     return host_and_port(field)[0].removesuffix(".") if field else ""
 
 
-def plain_path(path: str) -> str:
+def routed_path(path: str) -> str:
     """The path as routes are matched: decoded, without parameters and "." as segments, slashes as one.
 
     Backslashes count as slashes. Upstreams read paths so, and one that is written otherwise shall not get

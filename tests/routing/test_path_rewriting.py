@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyproxycache.errors import BadRequest
 from pyproxycache.route_options.around import PathOptions, PathReplacement
 from pyproxycache.routing.path_rewriting import rewritten
-from pyproxycache.routing.route_table import plain_path
+from pyproxycache.routing.route_table import routed_path
 from pyproxycache.url import leads_upward
 
 
@@ -40,7 +40,7 @@ def replacing(pattern: str, text: str) -> PathOptions:
     ],
 )
 def test_paths_as_they_are_asked_for(options: PathOptions, path: str, expected: str) -> None:
-    assert rewritten(path, plain_path(path), options) == expected
+    assert rewritten(path, routed_path(path), options) == expected
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_paths_as_they_are_asked_for(options: PathOptions, path: str, expected: 
 )
 def test_none_leads_elsewhere(options: PathOptions, path: str) -> None:
     with pytest.raises(BadRequest):
-        rewritten(path, plain_path(path), options)
+        rewritten(path, routed_path(path), options)
 
 
 SEGMENTS = st.sampled_from(["a", "api", ".", ".x.", "%2e", "%61pi", "x", "", ";p", "%2F", "\\\\"])
@@ -70,7 +70,7 @@ def test_whatever_is_replaced_stays_below(segments: list[str], found: str) -> No
         strip="/api", add="/v", replace=(PathReplacement(pattern=re.compile(re.escape(found)), text="."),)
     )
     try:
-        result = rewritten(path, plain_path(path), options)
+        result = rewritten(path, routed_path(path), options)
     except BadRequest:
         return
     assert result.startswith("/v/")

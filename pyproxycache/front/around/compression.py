@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pyproxycache.body import BytesBody, in_blocks
 from pyproxycache.front.around.coded_body import CodedBody, Coder
 from pyproxycache.front.around.cross_origin import with_vary
-from pyproxycache.front.gating.shown_tags import mark_of, split_mark, with_mark
+from pyproxycache.front.presentation.changed_bodies import OF_THE_BODY, mark_of, split_mark, with_mark
 from pyproxycache.messages import Head, Headers
 from pyproxycache.response import Response
 from pyproxycache.rules.grammar import media_type, split_list
@@ -20,10 +20,7 @@ _MOST = 1 << 20
 _WITHOUT_BODY = frozenset({101, 204, 205})
 _NOT_WHOLE = frozenset({206, 304})
 _EVENT_STREAM = "text/event-stream"
-# They are of the content as it was, or offer parts of it.
-_OF_THE_CONTENT = frozenset(
-    {"content-length", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"}
-)
+_OF_THE_CONTENT = OF_THE_BODY - {"content-base"}  # links in it stay as they are
 
 
 class Compression:

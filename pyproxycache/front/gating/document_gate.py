@@ -20,12 +20,14 @@ from pyproxycache.front.gating.asking import (
     pieces_of,
 )
 from pyproxycache.front.gating.gate_terms import GateTerms, nothing_is_allowed
-from pyproxycache.front.gating.judgements import Given, Judgement, ReleaseView, plain_path
+from pyproxycache.front.gating.judgements import Given, Judgement
 from pyproxycache.front.gating.known_releases import KnownReleases
 from pyproxycache.front.gating.release_reader import ReleaseReader, validator_with
 from pyproxycache.front.gating.release_refusals import refused
+from pyproxycache.front.gating.release_view import ReleaseView
 from pyproxycache.messages import Request
 from pyproxycache.mirrors.cooldown.media_forms import preferred
+from pyproxycache.mirrors.cooldown.plain_paths import plain_path
 from pyproxycache.mirrors.cooldown.release_documents import AboutReleases, ReleaseDocument, ReleaseDocuments
 from pyproxycache.mirrors.cooldown.release_rules import ReleaseRules
 from pyproxycache.mirrors.cooldown.releases import Releases, file_key

@@ -10,12 +10,13 @@ from urllib.parse import unquote
 from pyproxycache.engine import Engine
 from pyproxycache.errors import BadRequest
 from pyproxycache.facts import Attempted, Facts, ServedAs
-from pyproxycache.front.gating.judgements import Gate, ReleaseView, judged
+from pyproxycache.front.gating.judgements import Gate, judged
 from pyproxycache.front.gating.release_refusals import RefusedRelease
-from pyproxycache.front.gating.shown_tags import mark_of
+from pyproxycache.front.gating.release_view import ReleaseView
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.onward.forwarded import Forwarding
+from pyproxycache.front.presentation.changed_bodies import mark_of
 from pyproxycache.front.requests.raw_request import Present, RawRequest
 from pyproxycache.messages import Request
 from pyproxycache.outcome import Result

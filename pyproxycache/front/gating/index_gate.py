@@ -22,12 +22,14 @@ from pyproxycache.front.gating.asking import (
     validator_of,
 )
 from pyproxycache.front.gating.gate_terms import GateTerms, nothing_is_allowed
-from pyproxycache.front.gating.judgements import Given, Judgement, ReleaseView, plain_path
+from pyproxycache.front.gating.judgements import Given, Judgement
 from pyproxycache.front.gating.known_releases import KnownDocuments
 from pyproxycache.front.gating.release_refusals import refused
-from pyproxycache.front.gating.shown_tags import mark_of
+from pyproxycache.front.gating.release_view import ReleaseView
+from pyproxycache.front.presentation.changed_bodies import mark_of
 from pyproxycache.messages import Request
 from pyproxycache.mirrors.cooldown.by_ecosystem import conda_releases
+from pyproxycache.mirrors.cooldown.plain_paths import plain_path
 from pyproxycache.mirrors.cooldown.stamped_files import StampedFiles
 from pyproxycache.mirrors.documents.document_error import DocumentError
 from pyproxycache.mirrors.documents.packed import can_pack

@@ -2,56 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from pyproxycache import clock
-from pyproxycache.body import EMPTY
 from pyproxycache.facts import Facts
-from pyproxycache.front.gating.shown_body import ShownBody
-from pyproxycache.front.gating.shown_tags import as_origins, with_mark
-from pyproxycache.messages import Head, OwnAccess, Request
-from pyproxycache.mirrors.documents.plain_pieces import readable_coding
-from pyproxycache.mirrors.ecosystem import DocumentReading, Read
-from pyproxycache.mirrors.named_file import NamedFile
+from pyproxycache.front.gating.release_view import ReleaseView
+from pyproxycache.messages import OwnAccess, Request
 from pyproxycache.response import Response
-from pyproxycache.rules.grammar import media_type
-from pyproxycache.rules.redirection import found_at
-from pyproxycache.rules.validation import is_not_modified
-from pyproxycache.serving.responses import not_modified
 from pyproxycache.steps import Steps
-from pyproxycache.url import Url, without_query
-
-OF_THE_BODY = frozenset(
-    {
-        "content-length",
-        "content-encoding",
-        "content-digest",
-        "repr-digest",
-        "content-md5",
-        "accept-ranges",
-        "content-base",
-    }
-)
-"""Fields that tell of the bytes of a body, in lower case: not of those that are shown in its place."""
+from pyproxycache.url import Url
 
 _PUBLISHING = frozenset({"PUT", "DELETE", "PATCH"})
 """Methods by which releases come and go; no origin gives a file to them."""
-
-
-# Parameters of a segment, and what is no part of a name; then what stands for one slash, or for none.
-_NO_NAME = re.compile(r";[^/]*|[\x00-\x1f\x7f]|\s+(?=/|\Z)")
-_ONE_SLASH = re.compile(r"/(?:\.?(?:/|\Z))+")
-
-
-def plain_path(decoded: str) -> str:
-    """The path without %-encoding as origins may read it that leave out what tells them nothing.
-
-    Some take `a.jar;x`, `a.jar/`, `./a.jar` and `\\a.jar` for the file `a.jar`.
-    """
-    return _ONE_SLASH.sub("/", _NO_NAME.sub("", decoded.replace("\\", "/"))).rstrip("/")
 
 
 class ReleasePlace(Protocol):
@@ -73,74 +35,6 @@ class Given:
     """The request is answered as any other; where not `is_lasting`, by the gate each time it is asked."""
 
     is_lasting: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseView:
-    """A document out of `response`, as clients are to see it: as `made` makes it of its bytes.
-
-    `state` is a text that differs where something else is shown. Where not `is_settled`, the document has
-    changed while it was read, and may lack what is new. `key` is as in DocumentReading. `is_of_kind` says
-    that it is still a document as its ecosystem has them, whose links are to be changed as theirs.
-    """
-
-    response: Response
-    url: Url
-    state: str
-    made: Callable[[Iterable[bytes], DocumentReading], Iterator[bytes]]
-    is_settled: bool = True
-    key: bytes = b""
-    varies: bool = True
-    is_of_kind: bool = True
-
-    @property
-    def media_type(self) -> str:
-        """The media type of what is shown, in lower case, without parameters."""
-        return media_type(self.response.head.headers)
-
-    def around(self, read: Read) -> Read:
-        """Reads the document as `read` does what is left of it."""
-
-        def view(pieces: Iterable[bytes], reading: DocumentReading) -> Iterator[bytes]:
-            return read(self.made(pieces, reading), reading)
-
-        return view
-
-    def answer(
-        self, request: Request, mark: str, link: Callable[[str], str], read: Read | None = None
-    ) -> Response:
-        """The answer to the client: the document as `read` makes it, with the mark in its ETag.
-
-        Without `read` it is what is left of the document. `link` is as in DocumentReading.
-        """
-        head = self.response.head
-        headers = with_mark(head.headers.lacking(OF_THE_BODY), mark)
-        if self.varies:
-            headers = headers.with_field("Vary", "Accept")
-        if not self.is_settled:
-            headers = headers.without("ETag")
-        shown = Head(head.status, head.reason, headers)
-        # Of the request's conditions those count that are on the tags of this view.
-        conditions = as_origins(request.headers, mark)
-        if (
-            self.is_settled
-            and "If-None-Match" in conditions
-            and is_not_modified(conditions, head, clock.wall())
-        ):
-            self.response.body.close()
-            return Response(not_modified(shown))
-        if request.method == "HEAD":
-            self.response.body.close()
-            return Response(shown, EMPTY, 0)
-        reading = DocumentReading(str(self.url), link, _every_file, self.key, found_at(head))
-        coding = readable_coding(head.headers) or "identity"
-        body = ShownBody(
-            self.response.body,
-            coding,
-            without_query(reading.url),
-            lambda pieces: (read or self.made)(pieces, reading),
-        )
-        return Response(shown, body, None)
 
 
 Judgement = Given | ReleaseView | Response
@@ -174,7 +68,3 @@ def judged(gate: Gate, request: Request, path: str | None, facts: Facts) -> Step
         request, method="GET", headers=headers, body=None, content_key=None, interim=None, login=None
     )
     return (yield from gate.judge(reading, path, facts))
-
-
-def _every_file(_file: NamedFile) -> bool:
-    return True

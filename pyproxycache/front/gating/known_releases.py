@@ -14,8 +14,7 @@ from pyproxycache.mirrors.cooldown.releases import Releases
 
 T = TypeVar("T", bound=Sized)
 
-MOST_FILES = 100_000
-"""How many files of releases are remembered."""
+_MOST_FILES = 100_000
 
 
 @dataclass(slots=True)
@@ -91,4 +90,4 @@ class KnownReleases(KnownDocuments[Releases]):
     """Releases of packages by document and validator."""
 
     def __init__(self) -> None:
-        super().__init__(MOST_FILES)
+        super().__init__(_MOST_FILES)

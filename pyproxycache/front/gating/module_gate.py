@@ -23,8 +23,9 @@ from pyproxycache.front.gating.asking import (
     pieces_of,
 )
 from pyproxycache.front.gating.gate_terms import GateTerms, nothing_is_allowed
-from pyproxycache.front.gating.judgements import OF_THE_BODY, Given, Judgement, plain_path
+from pyproxycache.front.gating.judgements import Given, Judgement
 from pyproxycache.front.gating.release_refusals import RefusedRelease, refused
+from pyproxycache.front.presentation.changed_bodies import OF_THE_BODY
 from pyproxycache.messages import Head, Request
 from pyproxycache.mirrors.cooldown.by_ecosystem.go_releases import (
     LATEST,
@@ -37,6 +38,7 @@ from pyproxycache.mirrors.cooldown.by_ecosystem.go_releases import (
     told_by,
 )
 from pyproxycache.mirrors.cooldown.by_ecosystem.semantic_versions import newest
+from pyproxycache.mirrors.cooldown.plain_paths import plain_path
 from pyproxycache.mirrors.documents.document_error import DocumentError
 from pyproxycache.mirrors.ecosystem import ABSENT
 from pyproxycache.response import Response

@@ -6,11 +6,12 @@ from urllib.parse import unquote
 
 from pyproxycache.facts import Facts
 from pyproxycache.front.gating.asking import logged
-from pyproxycache.front.gating.judgements import Given, Judgement, plain_path
+from pyproxycache.front.gating.judgements import Given, Judgement
 from pyproxycache.front.gating.release_refusals import refused
 from pyproxycache.messages import Request
 from pyproxycache.mirrors.cooldown.admission import Admission
 from pyproxycache.mirrors.cooldown.by_ecosystem.named_releases import NamedReleases
+from pyproxycache.mirrors.cooldown.plain_paths import plain_path
 from pyproxycache.steps import Steps
 
 

@@ -11,15 +11,16 @@ from pyproxycache import clock
 from pyproxycache.body import EMPTY, BytesBody
 from pyproxycache.facts import Attempted, Came, Facts, Located, ServedAs
 from pyproxycache.front.gating.gated_answers import GatedPlaces
-from pyproxycache.front.gating.judgements import OF_THE_BODY, Gate, ReleaseView, judged
+from pyproxycache.front.gating.judgements import Gate, judged
 from pyproxycache.front.gating.release_refusals import RefusedRelease, refused
+from pyproxycache.front.gating.release_view import ReleaseView
 from pyproxycache.front.gating.shown_body import ShownBody
-from pyproxycache.front.gating.shown_tags import as_origins, mark_of, with_mark
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.mirroring.failing_upstreams import FailingUpstreams
 from pyproxycache.front.mirroring.mirror import Mirror
 from pyproxycache.front.presentation import cookies
+from pyproxycache.front.presentation.changed_bodies import OF_THE_BODY, as_origins, mark_of, with_mark
 from pyproxycache.front.presentation.references import as_it_is, mapped
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Local, Wanted
@@ -33,7 +34,7 @@ from pyproxycache.rules.grammar import media_type, split_list
 from pyproxycache.rules.redirection import found_at
 from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.steps import Steps
-from pyproxycache.url import without_query
+from pyproxycache.url import Url, without_query
 
 # It may be there for others: another upstream may have it, and let this cache read it.
 _REFUSED = frozenset({401, 403})
@@ -86,7 +87,7 @@ class Mirrors:
             facts.note(ServedAs(Result.LOCAL))
             return Answered(Response(Head(200, "OK")), is_of_cache=False)
         wanted = mirror.wanted(f"{path}?{target.query}" if target.query else path)
-        if received.method not in ("GET", "HEAD"):
+        if not _is_read(received):
             return (yield from self._asked(received, mirror, wanted[0], facts))
         failure: Answered | None = None
         own = wanted[:1] if mirror.own_first else ()
@@ -113,26 +114,12 @@ class Mirrors:
                 return failure
 
     def _asked(self, received: RawRequest, mirror: Mirror, wanted: Wanted, facts: Facts) -> Steps[Answered]:
+        """The answer of one upstream, as far as the gate before it gives what is asked for."""
         facts.note(Located(wanted.url))
-        is_read = received.method in ("GET", "HEAD")  # what changes something is sent once
         path = mirror.path_below(wanted.url)
-        follows = is_read and (path is None or not mirror.ecosystem.shows_redirects(path))
-        request = self._cached.request_for(received, wanted, as_it_is)
-        request = replace(request, follows_redirects=follows)
-        if is_read:
-            request = replace(request, repositories=mirror.repositories)
-        if is_read and "authorization" not in request.headers:
-            request = replace(request, access=mirror.access(wanted.url))
-        request = request.with_headers(_storable(request.headers))
-        base = self._public(received)
-        address = partial(mirror.reference, base)
-        asking = None if path is None else mirror.ecosystem.asked(path)
-        if asking is not None and is_read:
-            request = request.with_headers(request.headers.with_field("Accept", asking.accept))
+        request = self._request(received, mirror, wanted, path)
+        gate, below = self._gate(mirror, wanted.url, path)
         is_lasting = True
-        gate, below = self._gates.get(mirror.name), path
-        if gate is None and path is None:
-            gate, below = self._elsewhere.of(wanted.url) or (None, None)
         if gate is not None:
             said = yield from judged(gate, request, below, facts)
             if isinstance(said, Response):
@@ -140,27 +127,55 @@ class Mirrors:
             if isinstance(said, ReleaseView):
                 return self._viewed(received, mirror, request, path or "", said, facts)
             is_lasting = said.is_lasting
-        mark = ""
-        if path is not None and is_read and mirror.ecosystem.may_have_links(path):
+        base = self._public(received)
+        link = partial(mirror.reference, base)
+        if path is not None and _is_read(request) and mirror.ecosystem.may_have_links(path):
             mark = mark_of(base, mirror.name)
             request = _for_document(request, mark)
-        if request.method == "HEAD" and path is not None and mirror.ecosystem.heads_by_get(path):
-            whole = request.headers.without("Range", "If-Range")
-            response = yield from self._cached.handle(replace(request, method="GET", headers=whole), facts)
-            response.body.close()
-            response = Response(response.head, EMPTY, response.length)
+            response = yield from self._handled(mirror, request, path, facts)
+            response = self._shown(response, mirror, request, path, link, mark)
         else:
-            response = yield from self._cached.handle(request, facts)
-        if mark:
-            response = self._shown(response, mirror, request, path or "", address, mark)
+            response = yield from self._handled(mirror, request, path, facts)
         if not is_lasting:
             response = replace(response, reuse_terms=None)
 
         def present(head: Head) -> Head:
-            shown = mapped(head, wanted.url, address, cookies.none)
-            return replace(shown, headers=shown.headers.lacking(mirror.ecosystem.hidden))
+            shown = mapped(head, wanted.url, link, cookies.none)
+            return shown.with_headers(shown.headers.lacking(mirror.ecosystem.hidden))
 
         return self._cached.answered(received, response, present)
+
+    def _request(self, received: RawRequest, mirror: Mirror, wanted: Wanted, path: str | None) -> Request:
+        """The request as the upstream gets it, for this path below it, None: for another host."""
+        request = self._cached.request_for(received, wanted, as_it_is)
+        request = request.with_headers(_storable(request.headers))
+        if not _is_read(request):  # what changes something is sent once, as it came
+            return replace(request, follows_redirects=False)
+        follows = path is None or not mirror.ecosystem.shows_redirects(path)
+        access = None if "authorization" in request.headers else mirror.access(wanted.url)
+        request = replace(
+            request, follows_redirects=follows, repositories=mirror.repositories, access=access
+        )
+        asking = None if path is None else mirror.ecosystem.asked(path)
+        if asking is None:
+            return request
+        return request.with_headers(request.headers.with_field("Accept", asking.accept))
+
+    def _gate(self, mirror: Mirror, url: Url, path: str | None) -> tuple[Gate | None, str | None]:
+        """The gate before what is asked for, and the path as that takes it; raises BadRequest."""
+        gate = self._gates.get(mirror.name)
+        if gate is not None or path is not None:
+            return gate, path
+        return self._elsewhere.of(url) or (None, None)
+
+    def _handled(self, mirror: Mirror, request: Request, path: str | None, facts: Facts) -> Steps[Response]:
+        """The engine's answer; to a HEAD, where the ecosystem says so, that to a GET, without its body."""
+        if request.method != "HEAD" or path is None or not mirror.ecosystem.heads_by_get(path):
+            return (yield from self._cached.handle(request, facts))
+        whole = request.headers.without("Range", "If-Range")
+        response = yield from self._cached.handle(replace(request, method="GET", headers=whole), facts)
+        response.body.close()
+        return Response(response.head, EMPTY, response.length)
 
     def _viewed(
         self,
@@ -214,6 +229,11 @@ class Mirrors:
                 sized = replace(shown, headers=shown.headers.with_field("Content-Length", str(len(text))))
                 return Response(sized, BytesBody(text), len(text), reuse_terms=terms)
         return Response(shown, body, None)
+
+
+def _is_read(request: RawRequest | Request) -> bool:
+    """Whether the request only reads."""
+    return request.method in ("GET", "HEAD")
 
 
 def _refusal(response: Response, facts: Facts) -> Answered:

@@ -25,7 +25,7 @@ from pyproxycache.mirrors.ecosystem import (
     index,
 )
 from pyproxycache.mirrors.named_file import NamedFile
-from pyproxycache.mirrors.relative_names import as_path, folder_of, is_below
+from pyproxycache.mirrors.relative_names import as_path, folder_of, is_relative
 from pyproxycache.mirrors.stated_digests import stated_digests
 
 _FIELD = "repodata"
@@ -182,7 +182,7 @@ def _short(raw: msgspec.Raw) -> Any:
 
 
 def _note(reading: DocumentReading, folder: str, name: str, record: _Record) -> None:
-    if "/" in name or not is_below(name):
+    if "/" in name or not is_relative(name):
         return
     stated = [("sha256", _hex(record.sha256)), ("md5", _hex(record.md5))]
     package, version = (one if isinstance(one, str) else "" for one in (record.name, record.version))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pyproxycache.body import Body, BytesBody
 from pyproxycache.front.around.coded_body import CodedBody, coders
 from pyproxycache.front.around.compression import Compression
-from pyproxycache.front.gating.shown_tags import mark_of
+from pyproxycache.front.presentation.changed_bodies import mark_of
 from pyproxycache.messages import Head, Headers
 from pyproxycache.mirrors.documents.unpacked import zstd_library
 from pyproxycache.response import Response

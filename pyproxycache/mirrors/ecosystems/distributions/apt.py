@@ -30,7 +30,7 @@ from pyproxycache.mirrors.ecosystem import (
     index,
 )
 from pyproxycache.mirrors.named_file import NamedFile
-from pyproxycache.mirrors.relative_names import as_apt_asks, as_path, folder_of, is_below
+from pyproxycache.mirrors.relative_names import as_apt_asks, as_path, folder_of, is_relative
 from pyproxycache.mirrors.stated_digests import stated_digests
 from pyproxycache.rules.policy import Policy
 
@@ -127,7 +127,7 @@ def _by_name(listed: Iterable[ListedFile]) -> Iterable[tuple[str, list[tuple[str
 
 def _name(reading: DocumentReading, base: str, file: NamedFile) -> None:
     """Tell of a file whose `url` is a path below the base, by each URL that clients ask for it by."""
-    if not file.digests or not is_below(file.url):
+    if not file.digests or not is_relative(file.url):
         return
     for path in dict.fromkeys((as_path(file.url), as_apt_asks(file.url))):
         reading.is_shown(NamedFile(base + path, file.digests, file.package, file.version))

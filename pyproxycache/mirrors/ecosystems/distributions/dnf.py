@@ -19,7 +19,7 @@ from pyproxycache.mirrors.ecosystem import (
     index,
 )
 from pyproxycache.mirrors.named_file import NamedFile
-from pyproxycache.mirrors.relative_names import as_path, is_below
+from pyproxycache.mirrors.relative_names import as_path, is_relative
 from pyproxycache.mirrors.stated_digests import stated_digests
 
 
@@ -29,7 +29,7 @@ def _read(pieces: Iterable[bytes], reading: DocumentReading) -> Iterator[bytes]:
 
     def take(item: RpmItem) -> None:
         digests = stated_digests(own, [(item.algorithm, item.digest)])
-        if digests and not item.base and is_below(item.href):
+        if digests and not item.base and is_relative(item.href):
             url = repository + as_path(item.href, also="%")
             reading.is_shown(NamedFile(url, digests, item.name, item.version))
 
