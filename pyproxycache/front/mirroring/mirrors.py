@@ -5,41 +5,33 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 
 from pyproxycache import clock
-from pyproxycache.body import EMPTY, BytesBody
+from pyproxycache.body import EMPTY
 from pyproxycache.facts import Attempted, Came, Facts, Located, ServedAs
 from pyproxycache.front.gating.gated_answers import GatedPlaces
 from pyproxycache.front.gating.judgements import Gate, judged
-from pyproxycache.front.gating.release_refusals import RefusedRelease, refused
+from pyproxycache.front.gating.release_refusals import RefusedRelease
 from pyproxycache.front.gating.release_view import ReleaseView
-from pyproxycache.front.gating.shown_body import ShownBody
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.mirroring.failing_upstreams import FailingUpstreams
 from pyproxycache.front.mirroring.mirror import Mirror
-from pyproxycache.front.presentation import cookies
-from pyproxycache.front.presentation.changed_bodies import OF_THE_BODY, as_origins, mark_of, with_mark
-from pyproxycache.front.presentation.references import as_it_is, mapped
+from pyproxycache.front.mirroring.showing import Showing
+from pyproxycache.front.presentation.references import as_it_is
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import Local, Wanted
 from pyproxycache.messages import Head, Headers, Request
-from pyproxycache.mirrors.documents.plain_pieces import readable_coding
-from pyproxycache.mirrors.ecosystem import Document, DocumentReading
 from pyproxycache.mirrors.named_file import NamedFile
 from pyproxycache.outcome import Result
 from pyproxycache.response import Response
-from pyproxycache.rules.grammar import media_type, split_list
-from pyproxycache.rules.redirection import found_at
+from pyproxycache.rules.grammar import split_list
 from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.steps import Steps
-from pyproxycache.url import Url, without_query
+from pyproxycache.url import Url
 
 # It may be there for others: another upstream may have it, and let this cache read it.
 _REFUSED = frozenset({401, 403})
-_MOST = 1 << 20
-"""Bytes of a document that is shown whole, and kept in memory as it is shown."""
 
 
 class Mirrors:
@@ -118,6 +110,7 @@ class Mirrors:
         facts.note(Located(wanted.url))
         path = mirror.path_below(wanted.url)
         request = self._request(received, mirror, wanted, path)
+        showing = Showing(mirror, self._public(received), path or "")
         gate, below = self._gate(mirror, wanted.url, path)
         is_lasting = True
         if gate is not None:
@@ -125,25 +118,21 @@ class Mirrors:
             if isinstance(said, Response):
                 return _refusal(said, facts)
             if isinstance(said, ReleaseView):
-                return self._viewed(received, mirror, request, path or "", said, facts)
+                viewed = showing.viewed(said, request)
+                if isinstance(viewed, RefusedRelease):
+                    return _refusal(viewed, facts)
+                return self._cached.answered(received, viewed, showing.present(wanted.url))
             is_lasting = said.is_lasting
-        base = self._public(received)
-        link = partial(mirror.reference, base)
-        if path is not None and _is_read(request) and mirror.ecosystem.may_have_links(path):
-            mark = mark_of(base, mirror.name)
-            request = _for_document(request, mark)
+        may_have_links = path is not None and mirror.ecosystem.may_have_links(path)
+        if may_have_links and _is_read(request):
+            request = showing.asked(request)
             response = yield from self._handled(mirror, request, path, facts)
-            response = self._shown(response, mirror, request, path, link, mark)
+            response = showing.shown(response, request, self._is_shown)
         else:
             response = yield from self._handled(mirror, request, path, facts)
         if not is_lasting:
             response = replace(response, reuse_terms=None)
-
-        def present(head: Head) -> Head:
-            shown = mapped(head, wanted.url, link, cookies.none)
-            return shown.with_headers(shown.headers.lacking(mirror.ecosystem.hidden))
-
-        return self._cached.answered(received, response, present)
+        return self._cached.answered(received, response, showing.present(wanted.url))
 
     def _request(self, received: RawRequest, mirror: Mirror, wanted: Wanted, path: str | None) -> Request:
         """The request as the upstream gets it, for this path below it, None: for another host."""
@@ -177,59 +166,6 @@ class Mirrors:
         response.body.close()
         return Response(response.head, EMPTY, response.length)
 
-    def _viewed(
-        self,
-        received: RawRequest,
-        mirror: Mirror,
-        request: Request,
-        path: str,
-        view: ReleaseView,
-        facts: Facts,
-    ) -> Answered:
-        """The answer to a request for a document of which not all may be shown."""
-        base = self._public(received)
-        link = partial(mirror.reference, base)
-        document = mirror.ecosystem.document(path, view.media_type)
-        if document is None and view.is_of_kind:
-            view.response.body.close()
-            return _refusal(refused(403, "the document is in no form that is read here"), facts)
-        read = view.around(document.read) if document is not None and document.has_links else None
-        mark = mark_of(base, mirror.name, view.state, view.media_type)
-        response = view.answer(request, mark, link, read)
-        present = partial(mapped, base=request.url, address=link, cookie=cookies.none)
-        return self._cached.answered(received, response, present)
-
-    def _shown(
-        self,
-        response: Response,
-        mirror: Mirror,
-        request: Request,
-        path: str,
-        link: Callable[[str], str],
-        mark: str,
-    ) -> Response:
-        """The answer to a request that may be for a document, as it is shown if it is one."""
-        head = response.head
-        if head.status == 304:
-            return replace(response, head=_with_fields(head, mark), reuse_terms=None)
-        document = mirror.ecosystem.document(path, media_type(head.headers))
-        coding = readable_coding(head.headers)
-        if head.status != 200 or document is None or not document.has_links or coding is None:
-            return response
-        shown = _with_fields(head, mark)
-        if request.method != "GET":
-            return Response(shown, EMPTY, 0)
-        reading = DocumentReading(str(request.url), link, self._is_shown, found_at=found_at(head))
-        body = _body(response, coding, document, reading)
-        terms = response.reuse_terms
-        if terms is not None and terms.again is None and (response.length or _MOST) < _MOST:
-            # All of it is here: what is made once can be given again from memory.
-            text = body.whole(_MOST)
-            if text is not None:
-                sized = replace(shown, headers=shown.headers.with_field("Content-Length", str(len(text))))
-                return Response(sized, BytesBody(text), len(text), reuse_terms=terms)
-        return Response(shown, body, None)
-
 
 def _is_read(request: RawRequest | Request) -> bool:
     """Whether the request only reads."""
@@ -252,19 +188,3 @@ def _storable(headers: Headers) -> Headers:
         return headers
     rest = headers.without("Cache-Control")
     return rest.with_field("Cache-Control", ", ".join(kept)) if kept else rest
-
-
-def _for_document(request: Request, mark: str) -> Request:
-    """The request for a document, of which all is needed, in a coding that can be read."""
-    headers = as_origins(request.headers, mark).without("Range").with_field("Accept-Encoding", "gzip")
-    return request.with_headers(headers)
-
-
-def _with_fields(head: Head, mark: str) -> Head:
-    return Head(head.status, head.reason, with_mark(head.headers.lacking(OF_THE_BODY), mark))
-
-
-def _body(response: Response, coding: str, document: Document, reading: DocumentReading) -> ShownBody:
-    return ShownBody(
-        response.body, coding, without_query(reading.url), lambda pieces: document.read(pieces, reading)
-    )
