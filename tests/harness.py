@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from typing import IO, Any, Self
 import warm_python
 import yaml
 from load import Address, Download, Load, LoadProcess
+from readable import is_readable
 from warm_python import WarmProcess
 
 __all__ = [
@@ -314,7 +314,7 @@ class _Exits:
         """Waits so many seconds in all for each to end; returns those that did not."""
         left = []
         for descriptor, pid in self._open.items():
-            ended, _write, _error = select.select([descriptor], [], [], timeout)
+            ended = is_readable(descriptor, timeout)
             os.close(descriptor)
             if not ended:
                 left.append(pid)

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import pty
-import select
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -15,6 +14,7 @@ from unittest.mock import patch
 
 import warm_python
 from harness import Proxy, clean_environment, fetch
+from readable import is_readable
 
 from pyproxycache.cli import main
 
@@ -85,7 +85,7 @@ def reload(proxy: Proxy, config: Any) -> list[int]:
     proxy.configure(config)
     proxy.reload()
     for end in ends:
-        assert select.select([end], [], [], 10.0)[0]
+        assert is_readable(end, 10.0)
         os.close(end)
     fetch(proxy.address, "/")  # answered: a new worker is there
     return [pid for pid in proxy.worker_pids() if pid not in old]

@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import socket
@@ -21,6 +20,7 @@ import pytest
 from harness import REPOSITORY, Proxy
 from origin import Asked, Origin, Resource
 from raw import Conversation
+from readable import is_readable
 
 MakeProxy = Callable[..., Proxy]
 
@@ -308,7 +308,7 @@ def test_every_line_is_written_at_a_stop(
     ends = [os.pidfd_open(pid) for pid in proxy.worker_pids()]
     os.kill(proxy.pid, sent)
     for end in ends:
-        assert select.select([end], [], [], 20)[0]
+        assert is_readable(end, 20)
         os.close(end)
     assert len(path.read_text().splitlines()) == 20
 

@@ -1,7 +1,6 @@
 """The command `serve`: where it listens, how it ends, and how it takes a new configuration."""
 
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import yaml
 from commands import PROBLEMS, WRONG_USAGE, call, reload, run
 from harness import Proxy, clean_environment
 from origin import Origin
+from readable import is_readable
 from waiting import until
 
 
@@ -106,7 +106,7 @@ def test_interrupt_ends_serve_at_once(proxy: Proxy, origin: Origin, downloading:
     ends = [os.pidfd_open(pid) for pid in group]
     os.killpg(proxy.pid, signal.SIGINT)  # as a terminal does
     for end in ends:
-        assert select.select([end], [], [], 5.0)[0]
+        assert is_readable(end, 5.0)
         os.close(end)
     waiting.close()
     assert proxy.group() == []
@@ -120,7 +120,7 @@ def test_workers_end_with_their_master(make_proxy: Callable[..., Proxy], origin:
         waiting.take(1000)
         os.kill(proxy.pid, signal.SIGKILL)
         for end in ends:
-            assert select.select([end], [], [], 10.0)[0]
+            assert is_readable(end, 10.0)
             os.close(end)
     assert "Traceback" not in proxy.log()
 

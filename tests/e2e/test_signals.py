@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 from harness import Proxy
+from readable import is_readable
 
 MakeProxy = Callable[..., Proxy]
 
@@ -27,7 +27,7 @@ def ends_by(pid: int, number: signal.Signals, seconds: float) -> bool:
     process = os.pidfd_open(pid)  # before the signal: its master reaps it at once
     try:
         signal.pidfd_send_signal(process, number)
-        return bool(select.select([process], [], [], seconds)[0])
+        return is_readable(process, seconds)
     finally:
         os.close(process)
 
@@ -46,7 +46,7 @@ def test_a_worker_that_has_just_begun_ends_as_it_is_told(make_proxy: MakeProxy) 
 def test_a_master_that_is_told_again_and_again_ends_as_if_told_once(make_proxy: MakeProxy) -> None:
     proxy = make_proxy()
     end = os.pidfd_open(proxy.pid)
-    while not select.select([end], [], [], 0)[0]:
+    while not is_readable(end, 0):
         os.kill(proxy.pid, signal.SIGTERM)
     os.close(end)
     assert proxy.terminate() == 0

@@ -8,7 +8,6 @@ import json
 import os
 import random
 import re
-import select
 import shutil
 import signal
 import socket
@@ -32,6 +31,7 @@ from commands import DONE, PROBLEMS, WRONG_USAGE, call, printed, reload, run
 from harness import Proxy, clean_environment
 from origin import Asked, Generated, Origin, Resource
 from raw import Conversation, request
+from readable import is_readable
 from waiting import until
 
 BODY = Generated(3_000_000, seed=91)
@@ -633,6 +633,6 @@ def test_activated_sockets_speak_what_their_addresses_do(make_secured: MakeSecur
 def test_a_client_that_stays_silent_is_left(secured: Secured) -> None:
     with socket.create_connection(secured.address, 20) as client:
         client.sendall(b"\x16\x03")
-        assert select.select([client], [], [], 15)[0]
+        assert is_readable(client, 15)
         assert client.recv(10) == b""
     until(lambda: "failed: it was not finished in time" in secured.proxy.log())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import select
 import socket
 import ssl
 import struct
@@ -13,6 +12,7 @@ from functools import partial
 
 import pytest
 from certificates import Certificate, make_certificate
+from readable import is_readable
 
 from pyproxycache.net.handshake import HandshakeFailed, NoHandshake, ServerHandshake
 from pyproxycache.net.stream import PlainStream
@@ -210,7 +210,7 @@ def test_a_reset_is_a_failure_of_this_connection_alone(
                 handshake.advance()
         there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         there.close()
-        assert select.select([handshake.stream.fileno()], [], [], 10)[0]
+        assert is_readable(handshake.stream.fileno(), 10)
         with pytest.raises((ConnectionError, HandshakeFailed)):
             handshake.advance()
         handshake.stream.close()

@@ -77,7 +77,9 @@ class AdminServer:
             has_room = error.errno not in _NO_ROOM or any(close() for close in descriptors.closers)
             if not has_room:
                 log.warning("the admin listener can accept no connection for now: %s", error.strerror)
-                select.select([self._end], [], [], _REST)
+                rest = select.poll()  # select() takes no descriptor above 1023
+                rest.register(self._end, select.POLLIN)
+                rest.poll(_REST * 1000)
             return
         peer = address[0].partition("%")[0] if isinstance(address, tuple) else ""
         with self._changed:

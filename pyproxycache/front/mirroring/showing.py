@@ -24,6 +24,9 @@ from pyproxycache.rules.grammar import media_type
 from pyproxycache.rules.redirection import found_at
 from pyproxycache.url import Url, without_query
 
+IsShown = Callable[[NamedFile], bool]
+"""Takes each file that a document names, and says whether clients are to see it."""
+
 _MOST = 1 << 20
 """Bytes of a document that is shown whole, and kept in memory as it is shown."""
 
@@ -46,17 +49,12 @@ class Showing:
         return present
 
     def asked(self, request: Request) -> Request:
-        """The request where it may be for a document: of that all is needed, in a coding that can be read."""
+        """The request where it may be for a document: for all of it, in a coding that is read here."""
         headers = as_origins(request.headers, self._mark).without("Range")
         return request.with_headers(headers.with_field("Accept-Encoding", "gzip"))
 
-    def shown(
-        self, response: Response, request: Request, is_shown: Callable[[NamedFile], bool]
-    ) -> Response:
-        """The answer to a request that was asked() so, as it is shown if it is a document.
-
-        `is_shown` is as in DocumentReading.
-        """
+    def shown(self, response: Response, request: Request, is_shown: IsShown) -> Response:
+        """The answer to a request that was asked() so, as it is shown if it is a document."""
         head = response.head
         shown = Head(head.status, head.reason, with_mark(head.headers.lacking(OF_THE_BODY), self._mark))
         if head.status == 304:
@@ -81,7 +79,7 @@ class Showing:
         return Response(shown, body, None)
 
     def viewed(self, view: ReleaseView, request: Request) -> Response:
-        """The answer where a release gate has left something of a document; a RefusedRelease for no document."""
+        """The answer with what a release gate has left of a document; a RefusedRelease if that is none."""
         document = self.mirror.ecosystem.document(self.path, view.media_type)
         if document is None and view.is_of_kind:
             view.response.body.close()
