@@ -17,7 +17,11 @@ class Conversation:
         if isinstance(address, str):
             self.connection = socket.socket(socket.AF_UNIX)
             self.connection.settimeout(timeout)
-            self.connection.connect(address)
+            try:
+                self.connection.connect(address)
+            except OSError:
+                self.connection.close()
+                raise
         else:
             self.connection = socket.create_connection(address, timeout)
         self.wire = Wire(self.connection, 1)

@@ -13,6 +13,7 @@ from load import Address
 from prometheus_client.parser import text_string_to_metric_families
 from promtool import problems_of
 from raw import Conversation, request
+from waiting import until
 
 TOKEN = "a-token-of-this-test-alone"
 BEARER = f"Authorization: Bearer {TOKEN}"
@@ -36,6 +37,12 @@ class Admin:
     def __init__(self, proxy: Proxy, address: Address | str) -> None:
         self.proxy = proxy
         self.address = address
+        until(self._listens)  # the master listens there after it listens for clients
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), Conversation(self.address, timeout=30.0):
+            return True
+        return False
 
     def ask(self, line: str, *fields: str, body: bytes = b"") -> Reply:
         """The answer to a request; its Host is the address unless one is given."""
