@@ -128,7 +128,19 @@ class OriginConnection:
         return (text.replace("\n", "\r\n") + "\r\n\r\n").encode("latin-1")
 
     def _send_body(self, body: Iterable[bytes], heads: Heads) -> ParsedHead | None:
-        """Send the body; returns the answer's head if it comes before the end (RFC 9112 section 9.5)."""
+        """Send the body; returns the answer's head if it comes before the end (RFC 9112 section 9.5).
+
+        The deadline is for the answer, so it waits as long as the client sends.
+        """
+        deadline, began = self.reader.deadline, clock.steady()
+        self.reader.deadline = None
+        try:
+            return self._send_all(body, heads)
+        finally:
+            if deadline is not None:
+                self.reader.deadline = deadline + clock.steady() - began
+
+    def _send_all(self, body: Iterable[bytes], heads: Heads) -> ParsedHead | None:
         for data in body:
             view = memoryview(data)
             while view:
