@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pyproxycache.facts import Facts, Identified
@@ -88,6 +89,13 @@ class Visit:
         if around.compression is not None and not wanted_protocols(received):
             headers = around.compression.onward(headers, around.compression.chosen(received.headers))
         return headers
+
+    def interim(self) -> Callable[[Head], None] | None:
+        """What sends interim heads to the client, as they are for it; None if nothing does."""
+        send = self.received.interim
+        if send is None or self.around == NOTHING:
+            return send
+        return lambda head: send(self._shown(head))
 
     def left(self, answered: Answered) -> Answered:
         """The answer as it is for this client; memory gives it to those for whom it is the same."""

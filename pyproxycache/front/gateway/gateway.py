@@ -109,7 +109,7 @@ class Gateway:
             return _refused(replace(admitted, refusal_terms=terms), facts)
         fields, wanted = admitted.fields, replace(wanted, url=admitted.visitor.url)
         headers = admitted.visitor.headers.without(*unsent(options.cache))
-        admitted_request = replace(received, headers=visit.onward(headers))
+        admitted_request = replace(received, headers=visit.onward(headers), interim=visit.interim())
         try:
             if wanted_protocols(received):
                 answered = yield from parts.upgrade.answer(admitted_request, wanted, facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from harness import Proxy, Reply
-from origin import Origin
+from origin import Origin, Resource
 from raw import Conversation, request
 from scripted import Scripted
 from waiting import until
@@ -88,6 +89,39 @@ def test_nobody_is_shown_what_is_added_to_requests(
     assert (reply.status, reply.get("Allow")) == (405, "GET")
     assert b"s3cret" not in reply.body
     assert origin.requests == []
+
+
+def test_interim_answers_are_changed_as_final_ones_are(
+    gateway: Callable[..., Proxy], origin: Origin
+) -> None:
+    fields = "X-Internal: s3cret\r\nAccess-Control-Allow-Origin: *\r\nLink: </api/a.css>\r\n"
+    hints = f"HTTP/1.1 103 Early Hints\r\n{fields}\r\nHTTP/1.1 200 OK\r\n{fields}\r\nanswer"
+    origin.put("/api/x", handler=lambda _asked: hints.encode())
+    changes = {"remove": ["x-internal"], "set": {"x-frame-options": "DENY"}}
+    cache = gateway(headers={"response": changes}, cors={"origins": [APP]}, exclude=True)
+    with Conversation(cache.address) as client:
+        client.send(request("GET /api/x", f"Origin: {APP}", "Connection: close"))
+        heads = [client.head(), client.head()]
+    assert [head.status for head in heads] == [103, 200]
+    for head in heads:
+        assert head.get("X-Internal") is None
+        assert head.get("Access-Control-Allow-Origin") == APP
+        assert (head.get("X-Frame-Options"), head.get("Link")) == ("DENY", "</api/a.css>")
+
+
+def test_who_sends_content_slowly_takes_none_of_the_upstreams_time(
+    gateway: Callable[..., Proxy], origin: Origin
+) -> None:
+    origin.put("/api/x", handler=lambda asked: Resource(asked.body))
+    origin.put("/api/late", b"late", head_delay=5.0)
+    cache = gateway(timeout="1s")
+    with Conversation(cache.address) as client:
+        client.send(request("POST /api/x", "Transfer-Encoding: chunked"))
+        for _ in range(5):
+            client.send(b"2\r\nab\r\n")
+            time.sleep(0.4)
+        assert client.send(b"0\r\n\r\n").reply().body == b"ab" * 5
+    assert cache.get("/api/late", method="POST", body=b"x").status == 504
 
 
 def test_fields_are_changed_both_ways(
