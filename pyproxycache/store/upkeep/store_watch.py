@@ -16,6 +16,8 @@ log = logging.getLogger("pyproxycache.store")
 
 _NAMES = ("index.sqlite", "index.lock", "versions", "claims")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
+_LONGEST_REPRIEVE = 60.0
+"""Seconds after which workers without a store are replaced again, though one could be opened before."""
 
 
 class StoreWatch:
@@ -34,6 +36,7 @@ class StoreWatch:
         self._opened = self._identities()
         self._is_asked_for = False
         self._next_try, self._pause = 0.0, _FIRST_PAUSE
+        self._opened_at, self._reprieve = -_LONGEST_REPRIEVE, 0.0
 
     def ask(self) -> None:
         """Note, for a worker that has no store, that it is to be replaced once there is one."""
@@ -48,6 +51,9 @@ class StoreWatch:
         is_other = self._identities() != self._opened
         if not (is_other or self._is_asked_for) or clock.steady() < self._next_try:
             return False
+        # Workers that could not use what was opened last would not now, and each loses what waits in it.
+        if not is_other and clock.steady() < self._opened_at + self._reprieve:
+            return False
         try:
             self._open_anew()
         except StoreError as error:
@@ -59,6 +65,10 @@ class StoreWatch:
         is_other = self._opened != before or self._is_asked_for
         self._is_asked_for, self._next_try, self._pause = False, 0.0, _FIRST_PAUSE
         if is_other:
+            now = clock.steady()
+            is_soon = now < self._opened_at + 2 * self._reprieve + _FIRST_PAUSE
+            self._reprieve = min(2 * self._reprieve or _FIRST_PAUSE, _LONGEST_REPRIEVE) if is_soon else 0.0
+            self._opened_at = now
             log.warning("the store in %s is opened anew, by new workers", self._folder)
         return is_other
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cachedir import URL, CacheDir, asking, entry
 
+from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.options import StoreOptions
 from pyproxycache.routing.flight_key import FlightKey
@@ -259,6 +261,18 @@ def test_a_watch_that_is_given_up_leaves_no_descriptor(tmp_path: Path) -> None:
     for _ in range(3):  # one for each reload of the configuration
         StoreWatch(tmp_path, lambda: None)
     assert set(Path("/proc/self/fd").iterdir()) <= before
+
+
+def test_workers_that_cannot_use_what_was_opened_are_replaced_more_and_more_seldom(tmp_path: Path) -> None:
+    """As while the disk is full: each that is replaced takes with it what waits in its memory."""
+    fill(tmp_path)
+    watch = StoreWatch(tmp_path, lambda: None)
+    until, replaced = clock.steady() + 2.5, 0
+    while clock.steady() < until:
+        watch.ask()
+        replaced += watch.is_anew()
+        time.sleep(0.05)
+    assert replaced in (2, 3)
 
 
 def test_the_watch(tmp_path: Path) -> None:
