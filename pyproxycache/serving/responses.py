@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,7 +11,17 @@ from functools import partial
 from typing import TypeVar
 
 from pyproxycache.body import EMPTY, Body, BytesBody, Piece, WouldBlock, size_of
-from pyproxycache.errors import BrokenOff, ProxyError
+from pyproxycache.errors import (
+    BrokenOff,
+    NoMemberLeft,
+    Offline,
+    ProxyError,
+    TokenCheckFailed,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from pyproxycache.messages import Entry, Head, Headers, Part, Request
 from pyproxycache.response import Response
 from pyproxycache.rules.freshness import current_age
@@ -29,6 +40,8 @@ from pyproxycache.rules.ranges import (
 from pyproxycache.rules.validation import is_not_modified
 from pyproxycache.serving.status_fields import proxy_status
 from pyproxycache.store.values import BodyGone, Orphaned
+
+log = logging.getLogger("pyproxycache.serving")
 
 T = TypeVar("T")
 OpenBody = Callable[[int, int | None], Body]
@@ -233,6 +246,30 @@ def from_error(error: ProxyError) -> Response:
     """The answer to a request that ended by this error: a short text, and the header fields it brings."""
     text = from_text(error.status, error.public)
     return Failure(text.with_lines(error.headers).head, text.body, text.length, error=error)
+
+
+_WITHOUT_PLACES: dict[type[ProxyError], str] = {
+    Offline: "what is asked for is not stored, and the upstream is not asked now",
+    UpstreamUnreachable: "the upstream cannot be reached",
+    UpstreamTimeout: "the upstream did not answer in time",
+    UpstreamBusy: "the upstream takes no more requests for a while",
+}
+
+
+def without_places(response: Response) -> Response:
+    """The answer without what its error says of machines behind this one; the log has it."""
+    error = response.error if isinstance(response, Failure) else None
+    if not isinstance(error, UpstreamError | TokenCheckFailed) or isinstance(error, NoMemberLeft):
+        return response
+    if isinstance(error, TokenCheckFailed):
+        text = error.public
+    else:
+        log.warning("a client is answered with %d: %s", error.status, error)
+        text = next(
+            (text for kind, text in _WITHOUT_PLACES.items() if isinstance(error, kind)),
+            "the upstream's answer cannot be used",
+        )
+    return from_error(type(error)(text, error.proxy_error, headers=error.headers))
 
 
 def from_text(status: int, text: str) -> Response:

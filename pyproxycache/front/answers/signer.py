@@ -26,7 +26,7 @@ class Signed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Signs answers with the cache's `name`; `tells_key`: whether Cache-Status tells the cache key."""
+    """Signs answers with the cache's `name`; `tells_key`: whether they tell of what is behind it."""
 
     name: str
     tells_key: bool = True
@@ -34,6 +34,8 @@ class Signer:
     def signed(self, answered: Answered, facts: Facts) -> Signed:
         """The response as the client gets it; its status and Content-Type are noted as a fact."""
         response = answered.response
+        if not self.tells_key:
+            response = responses.without_places(response)
         head = answered.present(response.head)
         facts.note(HeadMade(head.status, head.headers.get("content-type") or ""))
         outcome = outcome_of(facts)

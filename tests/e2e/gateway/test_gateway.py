@@ -6,11 +6,13 @@ import gzip
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from harness import Proxy, Reply
 from origin import Asked, Origin, Resource
 from raw import Conversation
+from waiting import until
 
 MakeProxy = Callable[..., Proxy]
 API = "/api/v1/"
@@ -121,6 +123,28 @@ def test_a_whole_url_says_for_which_host_it_is(
         asked = f"GET {whole}/v/x HTTP/1.1\r\nHost: {said}\r\n\r\n"
         assert client.send(asked.encode()).reply().body == who
     assert origin.requests[0].get("X-Forwarded-Host") == (f"{who.decode()}.test")
+
+
+@pytest.mark.parametrize(
+    ("upstream", "status", "said"),
+    [
+        ("http://127.0.0.1:1", 502, "the upstream cannot be reached"),
+        ("http://inside.invalid", 502, "the upstream cannot be reached"),
+        ("http://127.0.0.1:{port}/slow", 504, "the upstream did not answer in time"),
+        ("https://127.0.0.1:{port}", 502, "the upstream cannot be reached"),
+    ],
+)
+def test_clients_are_not_told_what_is_behind_the_gateway(
+    make_proxy: MakeProxy, origin: Origin, upstream: str, status: int, said: str
+) -> None:
+    origin.put("/slow/a/x", b"late", head_delay=5)
+    url = upstream.format(port=urlsplit(origin.url("/")).port)
+    hidden = make_proxy(config={"routes": {"/a/": {"upstream": url, "timeout": "1s"}}}, workers=1)
+    reply = hidden.get("/a/x")
+    assert (reply.status, reply.body.decode()) == (status, f"{said}\n")
+    place = urlsplit(url).hostname or ""
+    assert place not in str(reply.headers)
+    until(lambda: place in hidden.log().partition("a client is answered with")[2])
 
 
 def test_methods_are_those_of_the_route(gateway: Callable[..., Proxy], origin: Origin) -> None:
