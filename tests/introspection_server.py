@@ -21,7 +21,7 @@ class IntrospectionServer:
 
     def __enter__(self) -> Self:
         self.origin.__enter__()
-        self.origin.put(PATH, handler=self._answer)
+        self.origin.put(PATH, handler=self.answer)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -48,7 +48,8 @@ class IntrospectionServer:
     def revoke(self, token: str) -> None:
         del self.tokens[token]
 
-    def _answer(self, asked: Asked) -> Resource | bytes:
+    def answer(self, asked: Asked) -> Resource | bytes:
+        """What it says of the token that it is asked for."""
         if self.lie is not None:
             return self.lie
         body = self.tokens.get(_token(asked), {"active": False})
