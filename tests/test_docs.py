@@ -16,6 +16,7 @@ from pyproxycache.configuration import loading
 
 ROOT = Path(__file__).parent.parent
 FIREWALL = ROOT / "contrib" / "firewall" / "pyproxycache-redirect"
+DECISIONS = ROOT / "docs" / "decisions"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FENCED = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -218,6 +219,30 @@ def test_each_term_is_explained_once() -> None:
     assert sorted(terms) == sorted(set(terms))
 
 
+CODE_NAME = re.compile(r"`(_?[A-Z][a-z]\w*(?:\.\w+)?|[a-z]+(?:_[a-z]+)+)(?:\(\))?`")
+WORD = re.compile(r"\w+")
+# Of other programs.
+NOT_OURS = {"Release.gpg"}
+
+
+def known_words() -> set[str]:
+    """All words in the source, in that of the tests too, as decisions tell how things are tested."""
+    sources = [*(ROOT / "pyproxycache").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    return {
+        word for path in sources if path.name != "test_docs.py" for word in WORD.findall(path.read_text())
+    }
+
+
+WORDS = known_words()
+OF_CODE = [ROOT / "docs" / "architecture.md", *sorted(DECISIONS.glob("[0-9]*.md"))]
+
+
+@pytest.mark.parametrize("page", OF_CODE, ids=lambda page: page.name)
+def test_names_of_code_exist(page: Path) -> None:
+    named = CODE_NAME.findall(page.read_text())
+    assert [name for name in named if not set(name.split(".")) <= WORDS and name not in NOT_OURS] == []
+
+
 def test_names_keep_to_the_glossary() -> None:
     unused = cells(GLOSSARY.partition("## Words that are not used")[2])
     instead = {word: row[1] for row in unused for word in row[0].split(", ")}
@@ -230,9 +255,6 @@ def test_names_keep_to_the_glossary() -> None:
         if word.lower() in instead
     ]
     assert wrong == []
-
-
-DECISIONS = ROOT / "docs" / "decisions"
 
 
 def test_decisions_are_numbered_without_gaps() -> None:
