@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from pyproxycache.configuration.config import Config
-from pyproxycache.errors import ConfigError, ProxyError
+from pyproxycache.errors import ConfigError, NoSpace, ProxyError
 from pyproxycache.front.processes.unix_sockets import check_is_free
 from pyproxycache.report.sinks import sink
+from pyproxycache.store.files.footprint import Disk
+from pyproxycache.units import format_count, format_size
 from pyproxycache.upstream.origin_tls import OriginTls
 from pyproxycache.wiring.credentials import parent_authorization, upstream_credentials
 from pyproxycache.wiring.front import build_welcome
@@ -19,11 +23,15 @@ from pyproxycache.wiring.routes.surroundings import try_surroundings
 from pyproxycache.wiring.stored import mend_store
 from pyproxycache.wiring.users import build_authentication, users_file
 
+_EMPTY_CACHE = 6 << 20
+"""What its files take, at least, rounded up."""
 
-def try_out(config: Config, *, listens: bool) -> Config:
+
+def try_out(config: Config, *, listens: bool, stores: bool = True) -> Config:
     """Return the configuration if all that it names works; with `listens` its addresses are tried too.
 
-    Raises ConfigError with a line for each thing that does not work.
+    With `stores` there has to be room for a cache. Raises ConfigError with a line for each thing that does
+    not work.
     """
     trials: list[Callable[[Config], None]] = [
         _try_log,
@@ -35,7 +43,7 @@ def try_out(config: Config, *, listens: bool) -> Config:
         _try_accounts,
         _try_interception,
         try_surroundings,
-        _try_store,
+        _try_store if stores else _try_store_unless_full,
     ]
     lines = _listening_problems(config) if listens else _name_problems(config)
     lines += tls_problems(config)
@@ -52,7 +60,28 @@ def try_out(config: Config, *, listens: bool) -> Config:
 
 
 def _try_store(config: Config) -> None:
-    mend_store(config.store)
+    try:
+        mend_store(config.store)
+    except NoSpace as error:
+        path = config.store.path
+        raise ConfigError(
+            f"{error}\nthe disk of {path} is full: {_free(path)} free, and an empty cache needs "
+            f"{format_size(_EMPTY_CACHE)}; make room there, or name another folder with --cache-dir or "
+            "store.path"
+        ) from error
+
+
+def _try_store_unless_full(config: Config) -> None:
+    with suppress(NoSpace):
+        mend_store(config.store)
+
+
+def _free(path: Path) -> str:
+    """What the disk of the path has free, be the path there or not."""
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    disk = Disk.of(there)
+    files = f" and {format_count(disk.free_files, 'file')}" if disk.files else ""
+    return f"{format_size(disk.free)}{files}"
 
 
 def _try_log(config: Config) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -354,15 +355,53 @@ def test_programs_of_other_users_get_nothing(home: Home, origin: Origin) -> None
     assert home.run("--allow-account", "nobody", "--", *command).stdout == "100\n"
 
 
+@contextmanager
+def disk(folder: Path, options: str) -> Iterator[Path]:
+    """A file system in memory, mounted there."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.parametrize(
+    "options",
+    ["size=4k", "size=64k", "size=4400k", "nr_inodes=1", "nr_inodes=5"],
+)
+def test_where_there_is_no_room_to_begin(home: Home, origin: Origin, tmp_path: Path, options: str) -> None:
+    """The command runs, and is told why nothing is stored; a server does not start, and says what to do."""
+    report = tmp_path / "report.json"
+    with disk(tmp_path / "disk", options) as full:
+        cache = ("--cache-dir", str(full / "cache"))
+        done = home.get(origin.url("/file"), origin.url("/file"), options=(*cache, "--report", str(report)))
+        assert (done.status, done.stdout) == (0, "the file\n" * 2), done.stderr
+        first, *_others, last = done.stderr.splitlines()
+        assert first.startswith("pyproxycache: there is no store, and requests are passed on: ")
+        assert first.endswith((str(full / "cache"), "is full", "No space left on device"))
+        assert last == "pyproxycache: 2 requests, 0 from the cache, 0 B not downloaded"
+        assert json.loads(report.read_text())["downloads"][0]["sha256"] is None
+        serve = [*RUN[:-1], "serve", *cache, "--listen", f"unix:{tmp_path}/socket"]
+        served = subprocess.run(
+            serve, env=home.environment, capture_output=True, text=True, timeout=110, check=False
+        )
+        assert served.returncode == 2
+        assert re.fullmatch(
+            rf"pyproxycache: .*{full}/cache.*\n"
+            rf"pyproxycache: the disk of {full}/cache is full: .* free, and an empty cache needs 6\.0 MiB; "
+            r"make room there, or name another folder with --cache-dir or store\.path\n",
+            served.stderr,
+        )
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_on_a_full_disk_the_command_runs(home: Home, origin: Origin, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "none", str(disk)], check=True)
-    try:
-        cache = ("--cache-dir", str(disk / "cache"))
+    with disk(tmp_path / "disk", "size=80m") as full:
+        cache = ("--cache-dir", str(full / "cache"))
         assert home.get(origin.url("/file"), options=cache).status == 0
-        with tempfile.NamedTemporaryFile(dir=disk) as filling:
+        with tempfile.NamedTemporaryFile(dir=full) as filling:
             with suppress(OSError):
                 while True:
                     filling.write(bytes(1 << 16))
@@ -370,5 +409,3 @@ def test_on_a_full_disk_the_command_runs(home: Home, origin: Origin, tmp_path: P
             running = home.start(*cache, "--", sys.executable, "-c", GET, *urls)
             output, errors = running.communicate(timeout=110)
             assert (running.returncode, output == b"the file\n" + origin_body()) == (0, True), errors
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

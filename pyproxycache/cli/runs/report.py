@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pyproxycache.cli.runs.records import Downloaded, Records
 from pyproxycache.configuration.config import Config
-from pyproxycache.errors import BadRequest
+from pyproxycache.errors import BadRequest, NoSpace
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.wiring.stored import OpenStore, open_store
 
@@ -19,14 +20,16 @@ from pyproxycache.wiring.stored import OpenStore, open_store
 def write_report(path: Path, records: Records, config: Config, command: Sequence[str], status: int) -> None:
     """Write the report; raises OSError, or StoreError if the digests cannot be looked up.
 
-    `status` is the command's wait status.
+    `status` is the command's wait status. Where there is no room for a store, there are no digests.
     """
-    store = open_store(config.store)
+    ordered = sorted(records.downloads.values(), key=lambda one: one.began)
     try:
-        ordered = sorted(records.downloads.values(), key=lambda one: one.began)
-        downloads = [_shown(one, _digest(store, config, one)) for one in ordered]
-    finally:
-        store.database.close()
+        store = open_store(config.store)
+    except NoSpace:
+        downloads = [_shown(one, None) for one in ordered]
+    else:
+        with closing(store.database):
+            downloads = [_shown(one, _digest(store, config, one)) for one in ordered]
     report = {
         "command": list(command),
         "exit_status": os.waitstatus_to_exitcode(status),

@@ -185,7 +185,9 @@ def _run_privately(
     around = Around(_HOST, port, folder, folder / _REPLACED_FILE, None)
     settings = write_settings(environ, around, authority.pem)
     records = Records(keeps=wanted.report is not None)
-    with PrivateServer(try_out(private, listens=False), listener, folder / "server.log") as server:
+    with PrivateServer(
+        try_out(private, listens=False, stores=False), listener, folder / "server.log"
+    ) as server:
         foreground = Foreground(executable, wanted.command, {**environ, **settings})
         reader = threading.Thread(target=records.read, args=(server.records,), name="records")
         reader.start()

@@ -51,7 +51,7 @@ class Blobs:
         except FileExistsError as error:
             raise StoreError(f"cannot use the cache folder {self.root}: it is not a folder") from error
         except OSError as error:
-            raise StoreError(f"cannot use the cache folder {self.root}: {error.strerror}") from error
+            raise as_store_error(f"cannot use the cache folder {self.root}", error) from error
 
     def discard(self) -> None:
         """Take all blobs out of use, because no index names them; raises StoreError."""

@@ -16,6 +16,7 @@ from zlib import crc32
 from pyproxycache.errors import StoreError
 from pyproxycache.routing.flight_key import FlightKey
 from pyproxycache.store.files.private import open_private
+from pyproxycache.store.files.writing import as_store_error
 
 _SLOTS = 1 << 12
 _WORD = 8
@@ -85,7 +86,7 @@ class ClaimLocks:
                 if file is None:
                     file = _files[mine] = _LockFile(path)
         except OSError as error:
-            raise StoreError(f"cannot use the claims {path}: {error.strerror}") from error
+            raise as_store_error(f"cannot use the claims {path}", error) from error
         self._file = file
         self._epochs = file.epochs
 

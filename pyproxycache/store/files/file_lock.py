@@ -14,6 +14,7 @@ from pathlib import Path
 from pyproxycache import clock
 from pyproxycache.errors import StoreError
 from pyproxycache.store.files.private import open_private
+from pyproxycache.store.files.writing import as_store_error
 
 _FLOCK = struct.Struct("hhqqi4x")
 
@@ -72,7 +73,7 @@ class FileLock:
             try:
                 self._fd, self._waiter = (pid, open_private(self._path)), None
             except OSError as error:
-                raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
+                raise as_store_error(f"cannot lock {self._path}", error) from error
         return self._fd[1]
 
     def _is_turn(self, patience: float) -> bool:
@@ -96,7 +97,7 @@ class FileLock:
                 if patience and self._waiting(fd).wait(patience):
                     return
             except OSError as error:
-                raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
+                raise as_store_error(f"cannot lock {self._path}", error) from error
         raise LockBusy(f"another process has had {self._path} locked for {waited:.0f} seconds")
 
     def _is_taken_at_once(self, fd: int) -> bool:
@@ -105,7 +106,7 @@ class FileLock:
         except BlockingIOError:
             return False
         except OSError as error:
-            raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
+            raise as_store_error(f"cannot lock {self._path}", error) from error
         return True
 
     def _waiting(self, fd: int) -> LockWaiter:

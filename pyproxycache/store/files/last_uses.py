@@ -6,8 +6,8 @@ import mmap
 import os
 from pathlib import Path
 
-from pyproxycache.errors import StoreError
 from pyproxycache.store.files.private import open_private
+from pyproxycache.store.files.writing import as_store_error
 from pyproxycache.store.values import Uses
 
 _SLOTS = 1 << 16
@@ -39,7 +39,7 @@ class LastUses:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise StoreError(f"cannot use the times of uses {path}: {error.strerror}") from error
+            raise as_store_error(f"cannot use the times of uses {path}", error) from error
 
     def note(self, entry_id: int, now: float, times: int) -> None:
         """Note that an entry was used so many times, at last at `now` (epoch seconds)."""

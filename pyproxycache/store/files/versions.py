@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from zlib import crc32
 
-from pyproxycache.errors import StoreError
 from pyproxycache.store.files.private import open_private
+from pyproxycache.store.files.writing import as_store_error
 from pyproxycache.store.values import Stamp
 
 _SLOTS = 1 << 19
@@ -38,7 +38,7 @@ class Versions:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise StoreError(f"cannot use the versions {path}: {error.strerror}") from error
+            raise as_store_error(f"cannot use the versions {path}", error) from error
 
     def slot(self, key: str) -> int:
         """The index in `counters` of the key's version."""

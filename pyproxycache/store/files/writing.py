@@ -29,7 +29,7 @@ def as_store_errors(path: Path) -> Iterator[None]:
         raise as_store_error(path, error) from error
 
 
-def as_store_error(path: Path | str, error: OSError) -> StoreError:
-    """The OSError as a StoreError; NoSpace where the disk is full."""
+def as_store_error(what: Path | str, error: OSError) -> StoreError:
+    """The OSError as a StoreError whose text begins with `what`; NoSpace where the disk is full."""
     kind = NoSpace if error.errno in _NO_SPACE else StoreError
-    return kind(f"{path}: {error.strerror}")
+    return kind(f"{what}: {error.strerror}")

@@ -18,6 +18,7 @@ from pyproxycache.store.files.footprint import LARGEST_LOG
 from pyproxycache.store.files.last_uses import LastUses
 from pyproxycache.store.files.private import create_private, keep_private
 from pyproxycache.store.files.versions import Versions
+from pyproxycache.store.files.writing import as_store_error
 from pyproxycache.store.sqlite.connections import PAGE_SIZE, connect, prepare_writer
 from pyproxycache.store.sqlite.damage import (
     DamagedRow,
@@ -137,7 +138,7 @@ class Database:
         try:
             create_private(self.path)
         except OSError as error:
-            raise StoreError(f"cannot make the index {self.path}: {error.strerror}") from error
+            raise as_store_error(f"cannot make the index {self.path}", error) from error
         keep_private(self.path.with_name(f"{self.path.name}{suffix}") for suffix in ("", "-wal", "-shm"))
         keep_private(self.path.with_name(name) for name in _BESIDE)
 
