@@ -81,7 +81,7 @@ def route(url: str, method: str, lines: tuple[str, ...], config_file: Path | Non
         found = table.find(named_host(host), path)
         if found is None:
             _unrouted(config, path, host)
-        told = told_of(found, method, headers, f"{path}?{query}" if query else path, config.targets)
+        told = told_of(found, method, headers, f"{path}?{query}" if query else path, config)
     except ProxyError as error:
         fail(f"{url}: refused with {error.status}: {error.public}", PROBLEMS)
     if as_json:
@@ -94,13 +94,11 @@ def route(url: str, method: str, lines: tuple[str, ...], config_file: Path | Non
         raise SystemExit(PROBLEMS)
 
 
-def told_of(
-    route: Route, method: str, headers: Headers, target: str, targets: tuple[str, ...]
-) -> dict[str, Any]:
+def told_of(route: Route, method: str, headers: Headers, target: str, config: Config) -> dict[str, Any]:
     """What is done with a request for the route: its facts by their names."""
     options = route.options
     url = route.url_of(target)
-    resource = realm_of(route, targets).resource(url)
+    resource = realm_of(route, config.targets).resource(url)
     told: dict[str, Any] = {
         "route": f"{route.host}{route.path}",
         "upstream": str(url),
@@ -121,7 +119,9 @@ def told_of(
     told["cached"] = _cached(options, method, resource.realm.by_content)
     if not told["cached"].startswith("no"):
         told["key"] = resource.key
-        told["selected_by"] = _selecting(policy, method, resource.realm.by_content)
+        told["selected_by"] = _selecting(
+            policy, method, resource.realm.by_content, tells_host=config.forwarded.send is not False
+        )
         told["refreshed"] = _refreshed(options.refresh)
     return told
 
@@ -225,14 +225,15 @@ def _refreshed(options: RefreshOptions) -> str:
     return ", and ".join(filter(None, (by_time, by_hits)))
 
 
-def _selecting(policy: Policy, method: str, by_content: frozenset[str]) -> list[str]:
+def _selecting(policy: Policy, method: str, by_content: frozenset[str], *, tells_host: bool) -> list[str]:
     query = {
         QueryMode.KEEP: "the query as it is",
         QueryMode.SORT: "the query, sorted by name",
         QueryMode.IGNORE: "no query",
     }
     content = ["the content"] if method in by_content else []
-    return [query[policy.query], *content, *sorted(policy.varies), "what the answer's Vary names"]
+    named = ["the host and scheme that the client has named"] if tells_host else []
+    return [query[policy.query], *content, *named, *sorted(policy.varies), "what the answer's Vary names"]
 
 
 def _named(url: str, headers: Headers) -> tuple[str, str, str]:

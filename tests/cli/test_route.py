@@ -98,7 +98,11 @@ def test_the_gates_of_a_route(configured: str) -> None:
 
 def test_what_selects_the_answer(configured: str) -> None:
     told = printed("route", "/api/v1/x", "-X", "POST", "-c", configured)
-    assert told["selected_by"][:3] == ["the query, sorted by name", "the content", "accept"]
+    named = "the host and scheme that the client has named"
+    assert told["selected_by"][:4] == ["the query, sorted by name", "the content", named, "accept"]
+    with Path(configured).open("a") as file:
+        file.write("forwarded: {send: false}\n")
+    assert named not in printed("route", "/api/v1/x", "-c", configured)["selected_by"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from commands import DONE, PROBLEMS, call, on_terminal, printed, run
 from harness import Proxy, clean_environment
 from origin import Origin
@@ -84,6 +85,24 @@ def test_fetch_into_a_reverse_proxy(
     assert "stands before" in got[1]["error"]
     assert printed("fetch", origin.url("/good"), "-c", str(file), "--proxy", proxy.netloc)[0]["bytes"] == 4
     assert [asked.target for asked in origin.requests] == ["/there", "/good"]
+
+
+def test_fetch_and_env_know_that_a_gateway_is_no_proxy(
+    make_proxy: Callable[..., Proxy], origin: Origin, tmp_path: Path
+) -> None:
+    route = {"routes": {"/a/": {"upstream": origin.url("")}}}
+    gateway = make_proxy(config=route)
+    file = tmp_path / "gateway.yaml"
+    file.write_text(
+        yaml.safe_dump({"listen": gateway.netloc, "store": {"path": str(gateway.cache_dir)}, **route})
+    )
+    fetched = call("fetch", gateway.url + "/a/x", "-c", str(file))
+    assert (fetched.status, fetched.stdout) == (PROBLEMS, "")
+    assert f"ask it by its own address, as in curl {gateway.url}/a/" in fetched.stderr
+    told = call("env", "-c", str(file))
+    assert (told.status, told.stdout) == (PROBLEMS, "")
+    assert "no server that programs can use" in told.stderr
+    assert not origin.requests
 
 
 @pytest.mark.parametrize("url", ["h/p", "-", "bad url", "ftp://h/p", "http://[", "http://[/x"])

@@ -51,6 +51,9 @@ def asked_cache(proxy: str | None, config_file: Path | None) -> CacheAddress:
             if address is None:
                 fail("the cache listens on Unix sockets only, which fetch cannot ask", PROBLEMS)
             fingerprint = None if listener.tls is None else _fingerprint(listener.tls.certificate)
+            for _host, path, _route in config.all_routes():
+                own = f"{listener.scheme}://{address}{path}"
+                fail(f"a gateway fetches no URLs: ask it by its own address, as in curl {own}", PROBLEMS)
             return CacheAddress(f"{listener.scheme}://{address}", config.upstream, fingerprint)
     try:
         return CacheAddress(cache_url(proxy), config.upstream if config_file is not None else None)

@@ -78,7 +78,7 @@ def server_of(config: Config) -> RunningServer | None:
     Raises ConfigError if its authority cannot be had.
     """
     server = configuration_beside(config)
-    if server is None or server.upstream is not None or server.proxy_auth is not None:
+    if server is None or not server.is_forward or server.proxy_auth is not None:
         return None
     listener = usable_listener(server.listen)
     address = usable_address((listener.address,))
