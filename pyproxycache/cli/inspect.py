@@ -25,11 +25,13 @@ from pyproxycache.cli.common import (
 )
 from pyproxycache.messages import Entry, Headers, Part, Request
 from pyproxycache.report.counters import hit_ratio
+from pyproxycache.report.events.progress import unsent_bytes
 from pyproxycache.rules.reuse import freshness_left
 from pyproxycache.rules.urls import parse_url
 from pyproxycache.store.index.listing import AccessNote, Listed
 from pyproxycache.store.upkeep.verifying import present_round
 from pyproxycache.units import format_age, format_count, format_duration, format_size
+from pyproxycache.wiring.reporting import events_folder
 
 _SHOWN = 10
 
@@ -163,6 +165,7 @@ def stats(cache: Cache, as_json: bool) -> None:
         usage, counters = store.index.usage(), store.index.counters()
         running = len(store.claims.running())
         verified = present_round(store.index).share
+        waiting = unsent_bytes(events_folder(cache.config.store.path))
     figures: dict[str, Any] = {
         "entries": usage.entries,
         "blobs": usage.blobs,
@@ -170,6 +173,7 @@ def stats(cache: Cache, as_json: bool) -> None:
         "downloading": running,
         "verified": round(verified, 4),
         "hit_ratio": round(hit_ratio(counters), 4),
+        "events_waiting": waiting,
         "counters": counters,
     }
     if as_json:
@@ -181,6 +185,8 @@ def stats(cache: Cache, as_json: bool) -> None:
     table.add_row("downloading", str(running))
     table.add_row("verified in this round", f"{100 * verified:.1f} %")
     table.add_row("answered without a download", f"{100 * hit_ratio(counters):.1f} %")
+    if waiting or cache.config.events is not None:
+        table.add_row("events that wait to be sent", format_size(waiting))
     for name, value in sorted(counters.items()):
         table.add_row(name, format_size(value) if name.startswith("bytes.") else str(value))
     Console().print(table)

@@ -23,7 +23,7 @@ from pyproxycache.mirrors.repositories import base_of
 from pyproxycache.options import LOOPBACK, ListenerOptions
 from pyproxycache.route_options.route import RouteOptions
 from pyproxycache.units import format_size
-from pyproxycache.wiring.listening import activated_addresses, with_activated
+from pyproxycache.wiring.listening import activated_addresses, addresses_of_operator, with_activated
 from pyproxycache.wiring.reporting import set_up_logging
 from pyproxycache.wiring.server import build_server
 
@@ -41,13 +41,14 @@ def serve(config_file: Path | None, flags: dict[str, Any]) -> None:
     names = given_by()
     set_up_logging("info")
     activated = activated_addresses()
+    of_operator = addresses_of_operator(activated, os.environ.get("LISTEN_FDNAMES", ""))
     listens = not activated
 
     def load_usable() -> Config:
         nonlocal listens
         config = load(config_file, flags, names)
         if activated:
-            config = with_activated(config, activated)
+            config = with_activated(config, activated, of_operator)
         config, lines = with_found_hosts(config, os.environ)
         for line in (*lines, *_doubtful(config)):
             log.warning("%s", line)

@@ -17,6 +17,8 @@ from pyproxycache.options import GuardOptions, ListenerOptions, TransparentOptio
 from pyproxycache.tls.server_tls import ServerTls
 from pyproxycache.tls.tls_files import read_tls_files
 
+_NAME_OF_OPERATOR = "admin"
+
 
 def listen_addresses(listen: tuple[str, ...]) -> list[tuple[str, int]]:
     """Address and port of each TCP listener; raises OSError where a name stands for none."""
@@ -36,11 +38,20 @@ def activated_addresses() -> tuple[str, ...]:
     return tuple(map(_address_of, range(first, first + count)))
 
 
-def with_activated(config: Config, activated: tuple[str, ...]) -> Config:
+def addresses_of_operator(activated: tuple[str, ...], names: str) -> tuple[str, ...]:
+    """Those that are the operator's by the names of their sockets, which are as LISTEN_FDNAMES has them."""
+    return tuple(
+        address
+        for address, name in zip(activated, names.split(":"), strict=False)
+        if name == _NAME_OF_OPERATOR
+    )
+
+
+def with_activated(config: Config, activated: tuple[str, ...], of_operator: tuple[str, ...] = ()) -> Config:
     """The configuration with the service manager's sockets in place of what is to be listened on.
 
-    Raises ConfigError where TLS, redirected connections or the operator have an address that is none of
-    theirs.
+    The operator has those of `admin.listen`, and those that are named as its own. Raises ConfigError where
+    TLS, redirected connections or the operator have an address that is none of theirs.
     """
     by_place = {_place_or_none(address): address for address in activated}
     found: dict[str, tuple[str, ...]] = {}
@@ -58,12 +69,12 @@ def with_activated(config: Config, activated: tuple[str, ...]) -> Config:
     if problems:
         raise ConfigError("\n".join(problems))
     transparent = TransparentOptions(http=found["transparent.http"], https=found["transparent.https"])
-    admin = replace(config.admin, listen=found["admin.listen"])
+    admin = replace(config.admin, listen=(*dict.fromkeys((*found["admin.listen"], *of_operator)),))
     others = tuple(
         address for address in activated if address not in (*transparent.addresses, *admin.listen)
     )
     if not others:
-        raise ConfigError("transparent: none of the service manager's sockets is left for other clients")
+        raise ConfigError("listen: none of the service manager's sockets is left for other clients")
     return replace(config, transparent=transparent, admin=admin, listen=as_activated(config.listen, others))
 
 

@@ -10,7 +10,7 @@ from pyproxycache.configuration.config import Config
 from pyproxycache.configuration.loading import parse
 from pyproxycache.errors import ConfigError
 from pyproxycache.options import ListenerOptions, TlsOptions
-from pyproxycache.wiring.listening import as_activated, with_activated
+from pyproxycache.wiring.listening import addresses_of_operator, as_activated, with_activated
 
 TLS = TlsOptions(certificate=Path("/c.pem"), key=Path("/k.pem"))
 SOCKETS = ("127.0.0.1:3128", "0.0.0.0:3129", "[2001:db8::1]:3130", "unix:/run/p.sock")
@@ -58,6 +58,46 @@ def test_no_socket_is_plain_that_is_to_speak_tls(address: str) -> None:
 def test_a_name_of_nobody_is_told_of() -> None:
     with pytest.raises(ConfigError, match=r"listen\[0\]\.address: no-such-host\.invalid:1: "):
         as_activated(secured("no-such-host.invalid:1"), SOCKETS)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("", ()),
+        ("admin", SOCKETS[:1]),
+        ("pyproxycache.socket:admin:unknown:admin", (SOCKETS[1], SOCKETS[3])),
+        ("a:b:c:d:admin", ()),
+        ("ADMIN:admin.socket:admin2", ()),
+    ],
+)
+def test_the_operators_sockets_have_a_name(names: str, expected: tuple[str, ...]) -> None:
+    assert len(SOCKETS) == 4
+    assert addresses_of_operator(SOCKETS, names) == expected
+
+
+@pytest.mark.parametrize(
+    ("admin", "of_operator", "expected"),
+    [
+        ("[]", (), ()),
+        ("[]", ("unix:/run/p.sock",), ("unix:/run/p.sock",)),
+        ("0.0.0.0:3129", (), ("0.0.0.0:3129",)),
+        ("0.0.0.0:3129", ("0.0.0.0:3129",), ("0.0.0.0:3129",)),
+        ("0.0.0.0:3129", ("unix:/run/p.sock",), ("0.0.0.0:3129", "unix:/run/p.sock")),
+    ],
+)
+def test_the_operators_sockets_are_found_by_address_and_by_name(
+    admin: str, of_operator: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    config = parse(f"admin: {{listen: {admin}}}", "proxy.yaml")
+    found = with_activated(config, SOCKETS, of_operator)
+    assert found.admin.listen == expected
+    assert sorted((*found.addresses, *found.admin.listen)) == sorted(SOCKETS)
+
+
+def test_there_is_a_socket_for_clients_besides_the_operators() -> None:
+    config = parse("admin: {token: '${env:A}'}", "proxy.yaml")
+    with pytest.raises(ConfigError, match="none of the service manager's sockets is left"):
+        with_activated(config, SOCKETS[:1], SOCKETS[:1])
 
 
 def transparent(http: str, https: str) -> Config:

@@ -181,12 +181,14 @@ def events_of(asked: Admin, target: str) -> dict[str, float]:
 
 def test_events_are_told_on_their_way(admin: MakeAdmin, origin: Origin, tmp_path: Path) -> None:
     origin.put("/api/x", b"answer")
-    folder = tmp_path / "not there yet"
+    folder = tmp_path / "goes and comes"
+    folder.mkdir()
     config: dict[str, Any] = {
         "routes": {"/api/": {"upstream": origin.url("/"), "events": {}, "cache": CACHED}},
         "events": {"file": str(folder / "events.jsonl")},
     }
     asked = admin(config, workers=2)
+    folder.rmdir()
     assert asked_at_once(asked, "/api/x", 40) == [200] * 40
     until(lambda: events_of(asked, "file") == {"queued": 40, "spooled": 40, "sent": 0})
     assert asked.total("pyproxycache_events_waiting_bytes", target="file") > 40 * 100

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import call, printed
 from harness import Proxy
 from origin import Origin
 from raw import Conversation
@@ -276,3 +278,35 @@ def test_where_events_go_has_to_be_said(make_proxy: MakeProxy, origin: Origin) -
     route = {"upstream": origin.url("/"), "events": {}}
     with pytest.raises(RuntimeError, match="where events go is not said"):
         make_proxy(config={"routes": {"/api/": route}})
+
+
+def test_stats_tells_of_events_on_their_way(
+    api: Callable[..., Api], origin: Origin, tmp_path: Path
+) -> None:
+    origin.put("/api/x", b"answer")
+    folder = tmp_path / "goes and comes"
+    folder.mkdir()
+    one = api(to={"file": str(folder / "events.jsonl")}, workers=2)
+    folder.rmdir()
+    where = ["-c", str(one.proxy.config_file), "--cache-dir", str(one.proxy.cache_dir)]
+
+    def figures() -> dict[str, int]:
+        found = printed("stats", *where)
+        names = ("queued", "spooled", "sent", "lost")
+        told = {name: found["counters"].get(f"events.{name}", 0) for name in names}
+        return {**told, "waiting": found["events_waiting"]}
+
+    for _ in range(5):
+        assert one.proxy.get("/api/x").status == 200
+    until(lambda: figures()["spooled"] == 5)
+    before = figures()
+    assert before == {"queued": 5, "spooled": 5, "sent": 0, "lost": 0, "waiting": before["waiting"]}
+    assert before["waiting"] > 5 * 100
+    text = call("stats", *where).stdout
+    assert re.search(r"events that wait to be sent +[0-9.]+ KiB", text), text
+    assert re.search(r"events\.spooled +5", text), text
+    folder.mkdir()
+    until(lambda: figures() == {"queued": 5, "spooled": 5, "sent": 5, "lost": 0, "waiting": 0})
+    one.proxy.terminate()
+    assert re.search(r"events that wait to be sent +0 B", call("stats", *where).stdout)
+    assert figures()["sent"] == 5
