@@ -46,8 +46,10 @@ class HostPatterns:
 
     def fits(self, host: str) -> bool:
         """Whether the host fits, a name in A-labels or an address, as URLs, CONNECT and SNI have them."""
-        if "*" in self._patterns:
-            return True
+        return "*" in self._patterns or self.names(host)
+
+    def names(self, host: str) -> bool:
+        """The same without "*"."""
         if not self._patterns:
             return False
         address = _address(host)

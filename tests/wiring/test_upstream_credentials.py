@@ -77,6 +77,10 @@ def test_netrc(tmp_path: Path) -> None:
     assert told("netrc", NETRC=path) == basic("me:s3cret")
     with pytest.raises(ConfigError, match=r"no login and password for index\.test"):
         told("netrc", NETRC=written(tmp_path, b"machine other.test login a password s3cret\n"))
+    either = b"default login any password s3cret\n"
+    assert told("netrc", NETRC=written(tmp_path, either)) == basic("any:s3cret")
+    named = b"machine index.test login me password s3cret\n"
+    assert told("netrc", NETRC=written(tmp_path, named + either)) == basic("me:s3cret")
     with pytest.raises(ConfigError, match="line 1 is not what netrc files have") as refused:
         told("netrc", NETRC=written(tmp_path, b"machin s3cret\n"))
     assert "s3cret" not in str(refused.value)

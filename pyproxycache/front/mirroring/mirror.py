@@ -88,6 +88,15 @@ class Mirror:
             return OwnAccess(upstream, space_of(url.path[len(base_of(upstream.path)) + 1 :]))
         return OwnAccess(upstream) if upstream in self.opened else None
 
+    def trusts(self, url: Url) -> bool:
+        """Whether clients' credentials and cookies go to this URL: those of the mirror are for it, too.
+
+        That is at its upstreams, of which only the first may be somebody's own, and on hosts that are named
+        as those of its files. Others are named by documents alone.
+        """
+        own = self.upstreams[:1] if self.own_first else self.upstreams
+        return any(one.origin == url.origin for one in own) or self.file_hosts.names(url.host)
+
     def upstreams_for(self, url: Url) -> tuple[Url, ...]:
         """The upstreams whose documents may name the file at this URL: its own, else all of them."""
         return tuple(one for one in self.upstreams if is_below(url, one)) or self.upstreams

@@ -138,6 +138,8 @@ class Mirrors:
         """The request as the upstream gets it, for this path below it, None: for another host."""
         request = self._cached.request_for(received, wanted, as_it_is)
         request = request.with_headers(_storable(request.headers))
+        if not mirror.trusts(wanted.url):
+            request = request.with_headers(request.headers.without("Authorization", "Cookie"))
         if not _is_read(request):  # what changes something is sent once, as it came
             return replace(request, follows_redirects=False)
         follows = path is None or not mirror.ecosystem.shows_redirects(path)

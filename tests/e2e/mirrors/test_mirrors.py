@@ -8,6 +8,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import Proxy
@@ -175,24 +176,83 @@ def test_an_upstream_that_is_down(make_proxy: MakeProxy, index: Origin, origin: 
     assert link(cache).endswith(WHEEL)
 
 
-def test_redirects_are_followed_inside(cache: Proxy, files: Origin) -> None:
+CREDENTIALS = [("Authorization", "Bearer s3cret"), ("Cookie", "a=b")]
+
+
+@pytest.mark.parametrize(
+    ("options", "index_gets", "files_get"),
+    [
+        ({}, True, False),
+        ({"file_hosts": ["*", "elsewhere.test"]}, True, False),
+        ({"file_hosts": ["127.0.0.1"]}, True, True),
+        ({"min_age": "1d"}, True, False),
+    ],
+    ids=["any", "others named", "named", "with rules"],
+)
+def test_credentials_of_clients_go_to_no_host_that_a_document_names(
+    make_proxy: MakeProxy,
+    index: Origin,
+    files: Origin,
+    options: dict[str, Any],
+    index_gets: bool,
+    files_get: bool,
+) -> None:
+    """Clients send them to one host, the cache, for all links there."""
+    mirror = {"ecosystem": "pypi", "upstream": index.url("/root/"), **options}
+    cache = make_proxy(config={"mirrors": {"py": mirror}})
+    named = f"/py/~/http/{netloc(files)}/packages/{WHEEL}"
+    for method, path in (("GET", "/py/simple/x/"), ("GET", named), ("HEAD", named), ("PUT", named)):
+        cache.get(path, CREDENTIALS, method=method)
+    own = f"/py/~/http/{netloc(index)}/elsewhere"
+    cache.get(own, CREDENTIALS)
+    for asked, expected in ((index.requests, index_gets), (files.requests, files_get)):
+        for name, value in CREDENTIALS:
+            # Without them for documents by which files elsewhere are judged.
+            assert (value in {one.get(name) for one in asked}) == expected, name
+
+
+@pytest.mark.parametrize("own_first", [False, True])
+def test_credentials_of_clients_go_to_own_upstreams(
+    make_proxy: MakeProxy, index: Origin, own_first: bool
+) -> None:
+    """Several are copies of one, unless the first has packages of its own."""
+    with Origin() as own:
+        mirror = {
+            "ecosystem": "pypi",
+            "upstream": [own.url("/"), index.url("/root/")],
+            "own_first": own_first,
+        }
+        cache = make_proxy(config={"mirrors": {"py": mirror}})
+        own.put("/simple/x/", status=404)
+        assert cache.get("/py/simple/x/", CREDENTIALS).status == 200
+        for name, value in CREDENTIALS:
+            assert own.requests[0].get(name) == value
+            assert index.requests[0].get(name) == (None if own_first else value)
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_redirects_are_followed_inside(
+    make_proxy: MakeProxy, index: Origin, files: Origin, is_named: bool
+) -> None:
     """What they lead to is stored under the URL that does not change, as the other one expires."""
+    mirror = {"ecosystem": "pypi", "upstream": index.url("/root/")}
+    hosts = {"file_hosts": ["127.0.0.1"]} if is_named else {}
+    cache = make_proxy(config={"mirrors": {"py": {**mirror, **hosts}}})
     with Origin() as signed:
         signed.put("/blob?signature=1", FILE, etag='"b"', cache_control="max-age=600")
         files.put(
             "/packages/y.whl", b"", status=302, headers=[("Location", signed.url("/blob?signature=1"))]
         )
-        fields = [("Authorization", "Bearer s3cret"), ("Cookie", "a=b")]
         for _ in range(2):
-            reply = cache.get(f"/py/~/http/{netloc(files)}/packages/y.whl", fields if _ else [])
+            reply = cache.get(f"/py/~/http/{netloc(files)}/packages/y.whl", CREDENTIALS if _ else [])
             assert (reply.status, reply.body) == (200, FILE)
         assert (files.count("/packages/y.whl"), signed.count("/blob")) == (1, 1)
         files.put(
             "/packages/z.whl", b"", status=307, headers=[("Location", signed.url("/blob?signature=1"))]
         )
-        assert cache.get(f"/py/~/http/{netloc(files)}/packages/z.whl", fields).body == FILE
+        assert cache.get(f"/py/~/http/{netloc(files)}/packages/z.whl", CREDENTIALS).body == FILE
         assert signed.requests[-1].get("Authorization") is signed.requests[-1].get("Cookie") is None
-        assert files.requests[-1].get("Authorization") == "Bearer s3cret"
+        assert files.requests[-1].get("Authorization") == ("Bearer s3cret" if is_named else None)
 
 
 @pytest.mark.parametrize(
