@@ -81,6 +81,20 @@ class Forbidden(ProxyError):
     proxy_error = "http_request_denied"
 
 
+class ClientNotAllowed(Forbidden):
+    """The client is in none of the networks that may use this cache."""
+
+
+class PortNotAllowed(Forbidden):
+    """The client asks for a tunnel to a port to which there are none."""
+
+
+class InwardAddress(Forbidden):
+    """The client asks for what is inside the cache's own machine or network, and is elsewhere."""
+
+    proxy_error = "destination_ip_prohibited"
+
+
 class AuthenticationRequired(ProxyError):
     """The client has to send the name and password of a user of this proxy; `headers` has the challenge."""
 

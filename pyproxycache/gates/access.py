@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from pyproxycache.errors import Forbidden, LoopDetected
+from pyproxycache.errors import ClientNotAllowed, InwardAddress, LoopDetected
 from pyproxycache.gates.embedded_ipv4 import embedded_addresses
 from pyproxycache.gates.interfaces import interfaces_of, interfaces_towards
 from pyproxycache.options import GuardOptions
@@ -32,7 +32,7 @@ class Access:
     def check(self, client: str) -> None:
         """Raise Forbidden if the client is in none of the networks."""
         if not self.admits(client):
-            raise Forbidden(
+            raise ClientNotAllowed(
                 f"{client} is not among the networks whose requests this cache takes: its operator can "
                 f"add it to '{self._key}'"
             )
@@ -70,10 +70,9 @@ class Guard:
     def admit_peer(self, client: str, address: str) -> None:
         """Raise Forbidden if the client must not get what came from the address ("": from a parent)."""
         if not is_local(client) and address and self._is_forbidden(_address(client), address):
-            raise Forbidden(
+            raise InwardAddress(
                 f"{address} is inside the cache's own machine or network, which clients elsewhere do not "
-                "reach: its operator can add it to 'guard.permit'",
-                "destination_ip_prohibited",
+                "reach: its operator can add it to 'guard.permit'"
             )
 
     def is_inward(self, address: str) -> bool:

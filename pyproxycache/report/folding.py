@@ -168,7 +168,7 @@ class _Attempt(Struct):
             case ServedAs():
                 self.result, self.ttl, self.detail = fact.result, fact.ttl, fact.detail
             case AttemptFailed(fault=Fault.CLIENT):
-                self.result, self.stored = Result.REFUSED, False
+                self.result, self.stored, self.detail = Result.REFUSED, False, self.detail or fact.kind
             case AttemptFailed():
                 self.result, self.stored, self.detail = Result.FAILED, False, fact.kind
             case _:

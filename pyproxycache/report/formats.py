@@ -67,10 +67,12 @@ def _squid_client(milliseconds: int, client: str) -> str:
 
 def _squid_rest(outcome: Outcome, query: bool) -> str:
     resource = fields.escaped(fields.resource(outcome, query))
+    # Clients show only the status of a CONNECT; what others read the log with passes over brackets.
+    why = f" [{fields.escaped(outcome.detail)}]" if outcome.method == "CONNECT" and outcome.detail else ""
     return (
         f"{result_code(outcome)}/{outcome.status:03d} {outcome.head_bytes + outcome.bytes_sent} "
         f"{fields.escaped(outcome.method)} {resource} {fields.escaped(outcome.user)} {hierarchy(outcome)} "
-        f"{fields.escaped(fields.media_type(outcome))}"
+        f"{fields.escaped(fields.media_type(outcome))}{why}"
     )
 
 
@@ -140,7 +142,10 @@ def _json_rest(outcome: Outcome, query: bool) -> str:
 
 
 squid = Format(_squid_opening, _squid_rest)
-"""Squid's native format: end time, milliseconds, client, result, bytes with the head, request, peer."""
+"""Squid's native format: end time, milliseconds, client, result, bytes with the head, request, peer.
+
+Behind that, of a CONNECT, why it was refused, failed, or was not intercepted.
+"""
 
 common = Format(_common_opening, _common_rest)
 """NCSA common: client, time of the beginning, request line, status, and bytes without the head."""

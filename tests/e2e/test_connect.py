@@ -552,9 +552,9 @@ def test_squid_has_a_word_for_it(make_proxy: MakeProxy, tmp_path: Path) -> None:
         refused(proxy, "h:1")
         proxy.terminate()
     words = [line.split() for line in log.read_text().splitlines()]
-    assert sorted((line[3], line[6], line[8]) for line in words) == [
-        ("NONE_NONE/400", "-@h:1", "HIER_NONE/-"),
-        ("TCP_DENIED/403", "h:1", "HIER_NONE/-"),
+    assert sorted((line[3], line[6], line[8], *line[10:]) for line in words) == [
+        ("NONE_NONE/400", "-@h:1", "HIER_NONE/-", "[BadRequest]"),
+        ("TCP_DENIED/403", "h:1", "HIER_NONE/-", "[PortNotAllowed]"),
         ("TCP_TUNNEL/200", f"[::1]:{end.port}", "HIER_DIRECT/::1"),
     ]
     assert "s3cret" not in log.read_text() + proxy.log()

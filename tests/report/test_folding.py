@@ -151,7 +151,7 @@ FAILED, REFUSED = Result.FAILED, Result.REFUSED
         ([AttemptFailed("StoreError", Fault.CACHE)], {"result": FAILED, "detail": "StoreError"}),
         (
             [BeingStored(), ServedAs(Result.FETCHED), AttemptFailed("Forbidden", Fault.CLIENT)],
-            {"result": REFUSED},
+            {"result": REFUSED, "detail": "Forbidden"},
         ),
         ([NotStored("x"), AttemptFailed("Forbidden", Fault.CLIENT)], {"result": REFUSED, "detail": "x"}),
         # The answer, and its end.

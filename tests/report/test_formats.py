@@ -58,6 +58,28 @@ COMBINED = re.compile(
                 "content_type": "",
             },
         ),
+        *(
+            (
+                f"1700000000.250      0 192.0.2.7 TCP_{code} 0 CONNECT a.test:22 - HIER_NONE/- - [{why}]",
+                {
+                    "seconds": 0.0,
+                    "result": result,
+                    "status": int(code[-3:]),
+                    "head_bytes": 0,
+                    "bytes_sent": 0,
+                    "method": "CONNECT",
+                    "url": None,
+                    "target": "a.test:22",
+                    "content_type": "",
+                    "detail": why,
+                },
+            )
+            for code, result, why in (
+                ("DENIED/403", Result.REFUSED, "PortNotAllowed"),
+                ("TUNNEL/502", Result.FAILED, "UpstreamUnreachable"),
+                ("TUNNEL/200", Result.TUNNELLED, "leaf-refused"),
+            )
+        ),
         (
             "        1.000      0 ::1 NONE_NONE/400 0 - error:invalid-request - HIER_NONE/- -",
             {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pyproxycache import clock
-from pyproxycache.errors import BadRequest, Forbidden
+from pyproxycache.errors import BadRequest, PortNotAllowed
 from pyproxycache.facts import Attempted, Facts, Forwarded, OriginReplied, ServedAs
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.interception.interception import Interception
@@ -37,7 +37,7 @@ class Connect:
         facts.note(Attempted(str(target)), Forwarded(Forward.METHOD))
         _refuse_content(received)
         if target.port not in self._options.ports:
-            raise Forbidden(
+            raise PortNotAllowed(
                 f"CONNECT to port {target.port} is not allowed here: the cache's operator can add it to "
                 "'connect.ports'"
             )
