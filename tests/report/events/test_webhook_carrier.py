@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +12,9 @@ from typing import Any
 import pytest
 from certificates import Certificate
 from origin import Origin
+from scripted import Scripted
 
+from pyproxycache import clock
 from pyproxycache.report.events.carrier import Undelivered
 from pyproxycache.report.events.webhook_carrier import WebhookCarrier
 from pyproxycache.route_options.events import WebhookOptions
@@ -87,6 +91,36 @@ def test_nobody_is_there(made: Callable[..., Made], origin: Origin) -> None:
     with pytest.raises(Undelivered, match="the webhook cannot be reached: ConnectionError") as failure:
         made(url).carrier.deliver(EVENTS, never)
     assert "s3cret" not in str(failure.value)
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "TLS"])
+def test_an_answer_that_drips_ends_in_time(
+    made: Callable[..., Made], certificate: Certificate, is_secure: bool
+) -> None:
+    with Origin(tls=certificate.server() if is_secure else None) as origin:
+        one = made(origin.url("/hook"), timeout=0.5, ca_file=certificate.certificate if is_secure else None)
+        # Its status is there, and says it all.
+        origin.put("/hook", b"thanks" * 100, rate=10.0)
+        begun = clock.steady()
+        one.carrier.deliver(EVENTS[:1], never)
+        one.carrier.deliver(EVENTS[1:2], never)
+        assert clock.steady() - begun < 10.0
+        assert bodies(origin) == [EVENTS[:1], EVENTS[1:2]]
+
+
+def test_a_head_that_drips_ends_in_time(made: Callable[..., Made]) -> None:
+    def drip(connection: socket.socket) -> None:
+        for letter in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100:
+            connection.sendall(bytes([letter]))
+            time.sleep(0.1)
+
+    with Scripted([drip]) as origin:
+        one = made(str(origin.url("/hook")), timeout=0.5)
+        begun = clock.steady()
+        with pytest.raises(Undelivered, match="the webhook cannot be reached") as failure:
+            one.carrier.deliver(EVENTS[:1], never)
+        assert failure.value.delivered == 0
+        assert clock.steady() - begun < 10.0
 
 
 def test_a_kept_connection_that_was_closed_costs_a_try(made: Callable[..., Made], origin: Origin) -> None:
