@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from pyproxycache.route_options.caching import RouteCacheOptions
@@ -11,6 +12,8 @@ from pyproxycache.rules.policy import Match, Policies, Policy, Rule
 CREDENTIALS = frozenset({"authorization", "cookie"})
 _IGNORED = frozenset({"cache-control", "expires", "pragma", "set-cookie"})
 _ERRORS = frozenset(range(400, 600))
+# It tells who listens what happens now; to others it would tell the past.
+_EVENT_STREAM = re.compile(r"^\s*text/event-stream\s*(;|$)", re.IGNORECASE)
 
 
 def route_policies(
@@ -58,4 +61,9 @@ def route_policies(
         of_errors = Policy(no_store=True)
     else:
         of_errors = replace(policy, fresh=options.ttl_error, stale_if_error=None, longest=None)
-    return Policies((Rule(Match(status=_ERRORS), of_errors), Rule(policy=policy)), defaults=False)
+    rules = (
+        Rule(Match(content_type=_EVENT_STREAM), Policy(no_store=True)),
+        Rule(Match(status=_ERRORS), of_errors),
+        Rule(policy=policy),
+    )
+    return Policies(rules, defaults=False)

@@ -125,6 +125,20 @@ def test_a_whole_url_says_for_which_host_it_is(
     assert origin.requests[0].get("X-Forwarded-Host") == (f"{who.decode()}.test")
 
 
+def test_each_client_has_an_event_stream_of_its_own(gateway: Callable[..., Proxy], origin: Origin) -> None:
+    count = iter(range(10))
+    kind = [("Content-Type", "text/event-stream; charset=utf-8")]
+    origin.put("/api/v1/x", handler=lambda _: Resource(b"data: %d\n\n" % next(count), headers=kind))
+    cache = gateway(cache=CACHED)
+    assert [cache.get("/api/v1/x").body for _ in range(2)] == [b"data: 0\n\n", b"data: 1\n\n"]
+    gate = origin.gate("/api/v1/x")
+    with ThreadPoolExecutor(3) as clients:
+        asking = [clients.submit(cache.get, "/api/v1/x") for _ in range(3)]
+        gate.wait_reached()
+        gate.open()
+        assert len({one.result().body for one in asking}) == 3
+
+
 @pytest.mark.parametrize(
     ("upstream", "status", "said"),
     [
