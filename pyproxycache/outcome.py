@@ -46,12 +46,11 @@ class Outcome(Struct, frozen=True):
     request target as it was sent, `url` what it means, None if it is invalid. `way` is how the cache is
     asked, `route` the gateway's route or the mirror that is asked, "" for none. `user` is who has logged in
     here, a character for each byte of the name. `request_id` is "" if the request has none. `peer` is the
-    IP address that the answer came from, the
-    parent's if it came `through_parent`. `head_bytes` and `bytes_sent` count the answer's head and body,
-    `bytes_received` what the origin sent, `bytes_uploaded` what it was sent through a tunnel; `aborted`:
-    the answer did not reach its end. `started` is in seconds since the epoch; `begun` is the same moment by
-    the monotonic clock, from which `seconds` is measured. `announced` is what an event of the request tells
-    besides; None if no route asks for one.
+    IP address that the answer came from, the parent's if it came `through_parent`. `head_bytes` and
+    `bytes_sent` count the answer's head and body, `bytes_received` what the origin sent, `bytes_uploaded`
+    what it was sent through a tunnel; `aborted`: the answer did not reach its end. `started` is in seconds
+    since the epoch; `begun` is the same moment by the monotonic clock, from which `seconds` is measured.
+    `announced` is what an event of the request tells besides; None if no route asks for one.
     """
 
     result: Result = Result.FAILED

@@ -21,6 +21,7 @@ from pyproxycache.store.index.listing import Listing
 from pyproxycache.store.index.pins import Pins
 from pyproxycache.store.index.removals import Removals
 from pyproxycache.store.sqlite.database import Database
+from pyproxycache.store.upkeep.adoption import Adoption
 from pyproxycache.store.upkeep.ballast import Ballast
 from pyproxycache.store.upkeep.clock_changes import ClockChanges
 from pyproxycache.store.upkeep.fsck import Fsck
@@ -47,6 +48,7 @@ class OpenStore:
     claims: Claims
     commits: Commits
     space: Space
+    adoption: Adoption
     full_disk: FullDisk
     fsck: Fsck
     recovery: Recovery
@@ -91,7 +93,7 @@ def _opened(options: StoreOptions, database: Database, blobs: Blobs, evicted: Ev
     space.restock()
     fsck = Fsck(index, blob_rows, blobs, whole_bodies)
     recovery = Recovery(space, index, blob_rows, blobs, fsck)
-    bodies = StoredBodies(blob_rows, blobs, whole_bodies)
+    bodies, listing = StoredBodies(blob_rows, blobs, whole_bodies), Listing(database)
     return OpenStore(
         database=database,
         blobs=blobs,
@@ -99,13 +101,14 @@ def _opened(options: StoreOptions, database: Database, blobs: Blobs, evicted: Ev
         whole_bodies=whole_bodies,
         index=index,
         stated=StatedRows(database, bodies, in_force),
-        listing=Listing(database),
+        listing=listing,
         pins=Pins(database),
         removals=removals,
         blob_rows=blob_rows,
         claims=claims,
         commits=commits,
         space=space,
+        adoption=Adoption(claims, space, commits, listing),
         full_disk=full_disk,
         fsck=fsck,
         recovery=recovery,

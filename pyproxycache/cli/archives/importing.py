@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -28,12 +27,12 @@ from pyproxycache.cli.common import (
     print_json,
 )
 from pyproxycache.errors import NoSpace
-from pyproxycache.messages import Entry, Part
-from pyproxycache.store.bodies.commits import Commit
+from pyproxycache.messages import Entry
 from pyproxycache.units import format_count, format_size
 from pyproxycache.wiring.stored import open_store
 
 _KEPT = "imported"
+_NO_ROOM = "there is no room for them"
 _OUTDATED = "what is here is as new or newer"
 
 
@@ -71,7 +70,7 @@ def import_archive(file: Path, config_file: Path | None, cache_dir: str | None, 
             click.echo(f"left out {format_count(count, 'response')}: {why}", err=True)
     if problem:
         fail(problem, PROBLEMS)
-    if any("newer" not in why for why in left_out):
+    if any(why != _OUTDATED for why in left_out):
         sys.exit(PROBLEMS)
 
 
@@ -82,24 +81,12 @@ def _imported(cache: Cache, entry: Entry, body: Iterator[bytes]) -> str:
         for _block in body:
             pass
         return why
-    store = cache.store
-    token = secrets.token_hex(8)
-    file = store.claims.new_file(token)
-    allowed = 0
     try:
-        for block in body:
-            if file.size + len(block) > allowed:
-                allowed = store.space.allow(file.size, len(block))
-            file.write(block)
-        # Only now is it known that the bytes are those of the entry. In the transaction nobody else stores.
-        id = store.commits.store(Commit(entry, file, token, lambda _db: not _is_outdated(cache, entry)))
+        return _KEPT if cache.store.adoption.adopt(entry, body) else _OUTDATED
     except NoSpace:
         for _block in body:
             pass
-        return "there is no room for them"
-    finally:
-        file.discard()
-    return _OUTDATED if id is None else _KEPT
+        return _NO_ROOM
 
 
 def _why_not(cache: Cache, entry: Entry) -> str:
@@ -110,26 +97,8 @@ def _why_not(cache: Cache, entry: Entry) -> str:
         return "they come from the future: one of the clocks is wrong"
     why = cache.store.space.why_not_admitted(entry.size, entry.head.size)
     if why is not None:
-        return "they are larger than what may be stored" if why == "size" else "there is no room for them"
-    return _OUTDATED if _is_outdated(cache, entry) else ""
-
-
-def _is_outdated(cache: Cache, entry: Entry) -> bool:
-    """Whether something as new or newer is there whose place it would take, or that has all of it."""
-    found = [access.entry for access in cache.store.listing.accesses(entry.key)]
-    return any(
-        there.vary == entry.vary
-        and there.response_time >= entry.response_time
-        and (_has_all(there.part, entry.part) or _has_all(entry.part, there.part))
-        for there in found
-    )
-
-
-def _has_all(part: Part | None, other: Part | None) -> bool:
-    """Whether the part has all of the other one; None is the whole."""
-    if part is None or other is None:
-        return part is None
-    return part.start <= other.start and other.end <= part.end
+        return "they are larger than what may be stored" if why == "size" else _NO_ROOM
+    return _OUTDATED if cache.store.adoption.is_outdated(entry) else ""
 
 
 @contextlib.contextmanager
