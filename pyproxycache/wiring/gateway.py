@@ -175,7 +175,7 @@ def _readmitting(
     return Readmitting(
         None if introspect is None else tokens.gate(introspect, route),
         None if counters is None or not limits else build_limit_gate(config, limits, counters, tallies),
-        TokenTally() if introspect is None else counting.tokens(route),
+        TokenTally() if introspect is None else counting.tokens_of_memory(route),
     )
 
 

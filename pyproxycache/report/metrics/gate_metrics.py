@@ -38,6 +38,14 @@ class GateMetrics:
         of = partial(self._metrics.counter, LIMITED, route, limit)
         return LimitTally(of("admitted"), of("refused"))
 
+    def of_limit_by_memory(self, route: str, limit: str) -> LimitTally:
+        """As `of_limit`, for memory, which one thread uses; what it refuses comes to the gates."""
+        return LimitTally(self._metrics.lone_counter(LIMITED, route, limit, "admitted"))
+
+    def of_tokens_by_memory(self, route: str) -> TokenTally:
+        """As `of_tokens`, for memory, which one thread uses."""
+        return TokenTally(remembered=self._metrics.lone_counter(TOKENS, route, "remembered"))
+
     def of_tokens(self, route: str) -> TokenTally:
         """What counts the requests for the route by their tokens."""
         of = partial(self._metrics.counter, TOKENS, route)

@@ -63,14 +63,33 @@ class Metrics:
             self.numbers[self.place(family, *labels)] = value
 
     def counter(self, family: Family, *labels: str) -> Callable[[int], None]:
-        """What adds to one counter, for what counts often; the counter is there from then on."""
+        """What adds to one counter, for what counts often; it is there once something was added."""
         numbers, lock = self.numbers, self.lock
-        with lock:
-            place = self.place(family, *labels)
+        place: int | None = None
 
         def add(amount: int) -> None:
+            nonlocal place
             with lock:
+                if place is None:
+                    place = self.place(family, *labels)
                 numbers[place] += amount
+
+        return add
+
+    def lone_counter(self, family: Family, *labels: str) -> Callable[[int], None]:
+        """As `counter`, for one thread of the worker alone, which has numbers of its own and takes no lock.
+
+        It may have several of these, also of one series.
+        """
+        numbers = self.numbers
+        place: int | None = None
+
+        def add(amount: int) -> None:
+            nonlocal place
+            if place is None:
+                with self.lock:
+                    place = self._place(family, labels, is_lone=True)
+            numbers[place] += amount
 
         return add
 
@@ -90,11 +109,11 @@ class Metrics:
                 self._places[family.name, labels] = place
         return place
 
-    def _place(self, family: Family, labels: tuple[str, ...]) -> int:
+    def _place(self, family: Family, labels: tuple[str, ...], *, is_lone: bool = False) -> int:
         count = self._counts[family.name] = self._counts.get(family.name, 0) + 1
         if count > _MOST_SERIES:
             labels = (OTHER,) * len(labels)
-        place = self._sheet.place(family.kind, family.name, labels, family.size)
+        place = self._sheet.place(family.kind, family.name, labels, family.size, is_lone=is_lone)
         return self._nowhere if place is None else place
 
     def look(self) -> list[tuple[Family, list[Series]]]:

@@ -27,6 +27,8 @@ class NamedCounts:
         metrics.declare(ERRORS, *(one.family for one in names.values()))
         self._metrics = metrics
         self._counters = {name: metrics.counter(one.family, *one.labels) for name, one in names.items()}
+        for counter in self._counters.values():
+            counter(0)  # what is there only once it is 1 has never grown, for who watches it
 
     def beside(self, count: Count) -> Count:
         """What counts by `count`, and here."""

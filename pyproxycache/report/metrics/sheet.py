@@ -13,6 +13,7 @@ _ENTRY = Struct("=II")  # bytes of the key, numbers
 _USED, _OWNER = 0, 1  # words of the head
 _HEAD = 8 * _WORD
 _SEPARATOR = "\0"
+_LONE = "+"  # behind the kind of numbers that one thread alone adds to
 
 
 class Noted(NamedTuple):
@@ -23,6 +24,7 @@ class Noted(NamedTuple):
     labels: tuple[str, ...]
     first: int
     size: int
+    is_lone: bool = False
 
 
 class Sheet:
@@ -52,7 +54,7 @@ class Sheet:
         """Take the sheet for a new worker, which goes on with the counts of the one before."""
         self._words[_USED] = self._words[_USED] or _HEAD
         for one in self.series():
-            self._places[_key(one.kind, one.name, one.labels), one.size] = one.first
+            self._places[_key(one.kind, one.name, one.labels, is_lone=one.is_lone), one.size] = one.first
             if one.kind == Kind.GAUGE.value:
                 self.numbers[one.first] = 0.0
         self._words[_OWNER] = owner
@@ -61,9 +63,14 @@ class Sheet:
         """Note that the sheet's worker has ended; its counts stay."""
         self._words[_OWNER] = 0
 
-    def place(self, kind: Kind, name: str, labels: tuple[str, ...], count: int) -> int | None:
-        """The word at which the numbers of this series begin; None if there is no room for it."""
-        key = _key(kind.value, name, labels)
+    def place(
+        self, kind: Kind, name: str, labels: tuple[str, ...], count: int, *, is_lone: bool = False
+    ) -> int | None:
+        """The word at which the numbers of this series begin; None if there is no room for it.
+
+        Those that one thread alone adds to are others than those of the same series that all do.
+        """
+        key = _key(kind.value, name, labels, is_lone=is_lone)
         found = self._places.get((key, count))
         if found is not None:
             return found
@@ -86,10 +93,11 @@ class Sheet:
             at += _ENTRY.size
             kind, name, *labels = bytes(self._bytes[at : at + length]).decode().split(_SEPARATOR)
             at += -(-length // _WORD) * _WORD
-            yield Noted(kind, name, tuple(labels), at // _WORD, count)
+            is_lone = kind.endswith(_LONE)
+            yield Noted(kind.removesuffix(_LONE), name, tuple(labels), at // _WORD, count, is_lone)
             at += count * _WORD
 
 
-def _key(kind: str, name: str, labels: tuple[str, ...]) -> bytes:
+def _key(kind: str, name: str, labels: tuple[str, ...], *, is_lone: bool = False) -> bytes:
     clean = (label.replace(_SEPARATOR, "") for label in labels)
-    return _SEPARATOR.join((kind, name, *clean)).encode("utf-8", "replace")
+    return _SEPARATOR.join((kind + _LONE * is_lone, name, *clean)).encode("utf-8", "replace")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from pyproxycache.gates.introspection.token_tally import NoteQuestion, TokenTally, unnoted
 from pyproxycache.gates.limits.limit_gate import RouteLimit
-from pyproxycache.gates.limits.limit_tally import UNCOUNTED, LimitTally
+from pyproxycache.gates.limits.limit_tally import LimitTally
 from pyproxycache.report.metrics.gate_metrics import GateMetrics
 from pyproxycache.report.metrics.metrics import Metrics
 from pyproxycache.routing.route_table import Route
@@ -27,12 +26,17 @@ class RouteCounting:
 
     def limits_of_memory(self, route: Route, limits: Sequence[RouteLimit]) -> Mapping[str, LimitTally]:
         """As `limits`, for memory: what it refuses comes to the gates, which count it."""
-        tallies = self.limits(route, limits)
-        return {name: replace(one, refused=UNCOUNTED.refused) for name, one in tallies.items()}
+        if self._gates is None:
+            return {}
+        return {one.name: self._gates.of_limit_by_memory(_name(route), one.name) for one in limits}
 
     def tokens(self, route: Route) -> TokenTally:
         """What counts the route's requests by their tokens."""
         return TokenTally() if self._gates is None else self._gates.of_tokens(_name(route))
+
+    def tokens_of_memory(self, route: Route) -> TokenTally:
+        """As `tokens`, for memory."""
+        return TokenTally() if self._gates is None else self._gates.of_tokens_by_memory(_name(route))
 
     def questions(self, route: Route) -> NoteQuestion:
         """What notes the questions that are asked for tokens."""

@@ -145,14 +145,43 @@ def test_where_a_sheet_is_full_nothing_fails_and_what_is_known_goes_on() -> None
     assert looked(metrics, SIZES) == {}
 
 
-def test_a_counter_is_there_from_the_start() -> None:
+def test_a_counter_is_there_once_something_was_added() -> None:
+    """Of thousands of routes, each with limits, many are never asked for."""
     metrics = Metrics()
     metrics.declare(COUNT)
     add = metrics.counter(COUNT, "x")
+    assert looked(metrics, COUNT) == {}
+    add(0)
     assert looked(metrics, COUNT) == {("x",): (0.0,)}
     add(2)
     add(3)
     assert looked(metrics, COUNT) == {("x",): (5.0,)}
+
+
+def test_what_one_thread_counts_without_a_lock_is_summed_with_what_others_count() -> None:
+    workers = Workers()
+    for name in ("a", "b", "c"):
+        metrics = workers.start(name)
+        locked = metrics.counter(COUNT, "x")
+        lone, another = metrics.lone_counter(COUNT, "x"), metrics.lone_counter(COUNT, "x")
+
+        def by_one(lone: Callable[[int], None] = lone, another: Callable[[int], None] = another) -> None:
+            for _ in range(5000):
+                lone(1)
+                another(2)
+
+        def by_others(locked: Callable[[int], None] = locked) -> None:
+            for _ in range(5000):
+                locked(1)
+
+        all_of([by_one, by_others, by_others])
+        if name == "a":
+            workers.end(name)  # "b" goes on with its sheet
+    assert looked(metrics, COUNT) == {("x",): (3 * 5 * 5000.0,)}
+    assert (
+        len([one for sheet in workers.board.sheets() for one in sheet.series() if one.name == COUNT.name])
+        == 4
+    )
 
 
 def test_no_count_of_any_thread_is_lost() -> None:

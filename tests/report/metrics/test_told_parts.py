@@ -73,6 +73,14 @@ def test_counts_by_names_are_shown_and_go_on_to_the_store() -> None:
     assert counted(metrics, ERRORS) == {("events",): 3, ("refresh",): 4}
 
 
+def test_counts_by_names_are_there_before_the_first_one() -> None:
+    metrics = Metrics()
+    names = event_counts("file")
+    NamedCounts(metrics, names)
+    there = {(family.name, one.labels) for family, series in metrics.look() for one in series}
+    assert there >= {(one.family.name, one.labels) for one in names.values()}
+
+
 def test_what_waits_is_told_where_that_can_be_known(tmp_path: Path) -> None:
     def gone() -> int:
         raise NotADirectoryError
@@ -93,10 +101,13 @@ def test_gates_count_by_route() -> None:
     tokens.remembered(2)
     tokens.refused(3)
     tokens.failed(4)
+    gates.of_limit_by_memory("/a/", "few").admitted(10)
+    gates.of_limit_by_memory("/a/", "few").refused(10)  # which comes to the gate
+    gates.of_tokens_by_memory("/a/").remembered(10)
     note(0.5, False)
     note(10.5, True)
-    assert counted(metrics, LIMITED) == {("/a/", "few", "admitted"): 3, ("/a/", "few", "refused"): 1}
-    found = {"valid": 1, "remembered": 2, "refused": 3, "failed": 4}
+    assert counted(metrics, LIMITED) == {("/a/", "few", "admitted"): 13, ("/a/", "few", "refused"): 1}
+    found = {"valid": 1, "remembered": 12, "refused": 3, "failed": 4}
     assert counted(metrics, TOKENS) == {("/a/", result): number for result, number in found.items()}
     assert counted(metrics, QUESTIONS) == {("/a/", "answered"): 1, ("/a/", "failed"): 1}
 
