@@ -74,6 +74,10 @@ class GatedPlaces:
     def __init__(self, places: Iterable[GatedPlace]) -> None:
         self._places = tuple(places)
 
+    def within(self, base: str) -> GatedPlaces:
+        """Those that lie further down than this path, which has no slash at its end."""
+        return GatedPlaces(one for one in self._places if one.base.startswith(f"{base}/"))
+
     def of(self, url: Url) -> tuple[Gate, str | None] | None:
         """The gate before the URL, and the URL's path as it takes that; None: the URL is open.
 

@@ -155,9 +155,11 @@ class Mirrors:
     def _gate(self, mirror: Mirror, url: Url, path: str | None) -> tuple[Gate | None, str | None]:
         """The gate before what is asked for, and the path as that takes it; raises BadRequest."""
         gate = self._gates.get(mirror.name)
-        if gate is not None or path is not None:
-            return gate, path
-        return self._elsewhere.of(url) or (None, None)
+        if path is not None:
+            # Its own, unless another mirror is of a part of the same server.
+            base = url.path[: len(url.path) - len(path) - 1]
+            return self._elsewhere.within(base).of(url) or (gate, path)
+        return (gate, path) if gate is not None else self._elsewhere.of(url) or (None, None)
 
     def _handled(self, mirror: Mirror, request: Request, path: str | None, facts: Facts) -> Steps[Response]:
         """The engine's answer; to a HEAD, where the ecosystem says so, that to a GET, without its body."""

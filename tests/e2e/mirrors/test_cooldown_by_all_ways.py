@@ -363,6 +363,29 @@ def test_a_mirror_without_rules_is_no_way_round(
     assert cache.get(origin.url("/otherwise/x")).body == b"open"
 
 
+@pytest.mark.parametrize("above", [{"ecosystem": "generic"}, {"ecosystem": "apt", "block": ["other"]}])
+def test_a_mirror_above_is_no_way_round(
+    make_proxy: MakeProxy, origin: Origin, above: dict[str, Any]
+) -> None:
+    """It may be one of a whole server, of which another one has a part; its own rules are for the rest."""
+    put_javascript(origin, "tiny", AGES)
+    whole = {**above, "upstream": origin.url("/")}
+    js = {"ecosystem": "npm", "upstream": origin.url("/js/"), "min_age": "7d"}
+    cache = make_proxy(config={"mirrors": {"all": whole, "js": js}})
+    young, there = archive("tiny", "2.1.0"), f"/all/~/http/{origin.host}:{origin.port}"
+    for method in ("GET", "HEAD", "POST"):
+        for target in (f"/all{young}", f"{there}{young}"):
+            assert cache.get(target, method=method).status == 403, target
+    for spelt in (f"/all//js{young[3:]}", f"/all/%6as{young[3:]}"):
+        assert cache.get(spelt).status == 400
+    assert b"2.1.0" not in cache.get("/all/js/tiny").body
+    assert origin.count(young) == 0
+    assert cache.get(f"/all{archive('tiny', '2.0.0')}").body == archive_of("tiny", "2.0.0")
+    origin.put("/js.txt", b"open")
+    assert cache.get("/all/js.txt").body == b"open"
+    assert cache.get(f"{there}/pool/other_1_all.deb").status == (403 if "block" in above else 404)
+
+
 @pytest.mark.parametrize("way", ["proxy", "prefix"])
 def test_presets(make_proxy: MakeProxy, origin: Origin, way: str) -> None:
     """Rules of hosts that clients ask by themselves, without a mirror."""
