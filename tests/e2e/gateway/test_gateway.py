@@ -230,7 +230,7 @@ def test_posts_are_cached_by_their_content(gateway: Callable[..., Proxy], origin
     assert origin.count("/api/v1/x") == 5
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_identical_requests_at_once_are_one(
     gateway: Callable[..., Proxy], origin: Origin, method: str, workers: int

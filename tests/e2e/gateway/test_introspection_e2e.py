@@ -15,7 +15,7 @@ from harness import Proxy, Reply
 from introspection_server import PATH, IntrospectionServer
 from jwt_made import CLAIMS, key, key_set, public, token
 from origin import Asked, Origin, Resource
-from raw import Conversation
+from raw import Conversation, request
 
 from pyproxycache import clock
 
@@ -150,6 +150,25 @@ def test_nobody_gets_what_another_token_has_brought_wherever_it_is(
     assert origin.count(ITEM) == (7 if not cache and name == "Authorization" else 2)
 
 
+@pytest.mark.parametrize("remember", ["0s", "1h"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_requests_at_once_by_many_tokens_with_one_body_are_one(
+    gateway: Callable[..., Proxy], origin: Origin, server: IntrospectionServer, method: str, remember: str
+) -> None:
+    origin.put(ITEM, handler=by_body)
+    gate = origin.gate(ITEM)
+    introspect = {"pass_on": {"header": "X-Token", "without": ["active"]}, "remember": remember}
+    cache = gateway(introspect, workers=4, cache={**CACHED, "key": {"body": True}})
+    tokens = [server.issue(f"t{number}", sub="ann") for number in range(20)] * 5
+    content = b"" if method == "GET" else b"{}"
+    with ThreadPoolExecutor(100) as clients:
+        asking = [clients.submit(ask, cache, bearer, method=method, body=content) for bearer in tokens]
+        gate.wait_reached()
+        gate.open()
+        assert {reply.result().body for reply in asking} == {b'{"sub": "ann"}'}
+    assert origin.count(ITEM) == 1
+
+
 @pytest.mark.parametrize("name", ["X-Token", "x_token", "X-TOKEN", "X.Token", "x!token"])
 def test_no_client_says_itself_who_it_is(
     gateway: Callable[..., Proxy], origin: Origin, server: IntrospectionServer, name: str
@@ -212,18 +231,17 @@ def test_an_endpoint_that_is_down_lets_nobody_through(
     assert ask(cache, "t").body == b"answer"
 
 
-@pytest.mark.parametrize(
-    "lie",
-    [
-        Resource(b"yes"),
-        Resource(b'{"active": "true"}'),
-        Resource(b'{"active": true}', status=500),
-        Resource(b'{"active": true}', status=302, headers=[("Location", PATH)]),
-        Resource(b'{"active": true, "x": "' + b"x" * (1 << 20) + b'"}'),
-        b"nonsense\r\n\r\n",
-    ],
-    ids=["text", "wrong type", "error", "redirect", "huge", "no HTTP"],
-)
+LIES: dict[str, Resource | bytes] = {
+    "text": Resource(b"yes"),
+    "wrong type": Resource(b'{"active": "true"}'),
+    "error": Resource(b'{"active": true}', status=500),
+    "redirect": Resource(b'{"active": true}', status=302, headers=[("Location", PATH)]),
+    "huge": Resource(b'{"active": true, "x": "' + b"x" * (1 << 20) + b'"}'),
+    "no HTTP": b"nonsense\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 def test_an_endpoint_that_lies_lets_nobody_through(
     gateway: Callable[..., Proxy], origin: Origin, server: IntrospectionServer, lie: Resource | bytes
 ) -> None:
@@ -251,6 +269,52 @@ def test_an_endpoint_that_is_slow_lets_nobody_through_and_holds_nobody_else(
         assert [one.result().status for one in waiting] == [503] * 50
     gate.open()
     assert ask(cache, "t").body == b"answer"
+
+
+@pytest.mark.parametrize("remember", ["0s", "2s"])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_whatever_becomes_of_endpoint_and_token_is_known_though_memory_has_the_answer(
+    gateway: Callable[..., Proxy], origin: Origin, server: IntrospectionServer, workers: int, remember: str
+) -> None:
+    """At once, or where tokens are remembered by the time that they may be: then nobody gets anything."""
+    origin.put(ITEM, b"answer")
+    endpoint = {"url": server.url, "timeout": "1s"}
+    cache = gateway({"endpoint": endpoint, "remember": remember}, workers=workers, **SHARED)
+    longest = float(remember[:-1])
+    sent = request(f"GET {ITEM}", f"Host: {cache.netloc}", "Authorization: Bearer t")
+
+    def is_answered() -> None:
+        server.issue("t")
+        with Conversation(cache.address) as client:
+            for _ in range(6):
+                assert client.send(sent).reply().body == b"answer"
+
+    def is_refused(status: int) -> None:
+        begun = clock.steady()
+        if not longest:
+            assert ask(cache, "t").status == status
+        while clock.steady() - begun < longest:
+            assert ask(cache, "t").status in (200, status)
+        assert {ask(cache, "t").status for _ in range(2 * workers)} == {status}
+
+    is_answered()
+    server.revoke("t")
+    is_refused(401)
+    for lie in LIES.values():
+        is_answered()
+        server.lie = lie
+        is_refused(503)
+        server.lie = None
+    is_answered()
+    gate = server.origin.gate(PATH)
+    is_refused(503)
+    gate.open()
+    is_answered()
+    server.origin.stop()
+    is_refused(503)
+    server.origin.start()
+    is_answered()
+    assert origin.count(ITEM) == 1
 
 
 def test_what_is_remembered_spares_questions(

@@ -22,6 +22,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from harness import Proxy
+from introspection_server import IntrospectionServer
 from origin import Origin
 from raw import Conversation
 
@@ -32,19 +33,36 @@ KINDS = ("fixed", "sliding", "bucket")
 BY_KEY = {"by": {"header": "x-key"}, "per": "31d"}
 
 
-def routes(origin: Origin) -> dict[str, Any]:
-    """A route for each kind, and one with all of them at once."""
+def routes(origin: Origin, server: IntrospectionServer) -> dict[str, Any]:
+    """A route for each kind, some with several at once, and one that counts by remembered tokens."""
     limits = {
         kind: {**BY_KEY, "kind": kind, "count": number}
         for kind, number in zip(KINDS, (REQUESTS // 2, 7, REQUESTS - 1), strict=True)
     }
     by_kind = {f"/{kind}/": {"limits": {kind: limits[kind]}} for kind in KINDS}
-    both = {"/both/": {"limits": {kind: limits[kind] for kind in ("fixed", "bucket")}}}
-    route = {"upstream": origin.url("/"), "cache": {"ttl": "1h"}, "routes": by_kind | both}
-    return {"routes": {"/": route}}
+    several = {
+        "/both/": {"limits": {kind: limits[kind] for kind in ("fixed", "bucket")}},
+        "/all/": {"limits": limits},
+    }
+    # By the token's body, and by a client as well, so that each request passes limits twice.
+    by_user = {kind: {**limits[kind], "by": {"token": "sub"}} for kind in ("fixed", "bucket")}
+    tokens = {
+        "introspect": {"endpoint": server.url, "token": [{"header": "x-key"}], "remember": "1h"},
+        "cache": {"key": {"headers": []}},
+        "limits": {**by_user, "ip": {"by": "client", "count": 1_000_000, "per": "31d"}},
+    }
+    nested = by_kind | several | {"/tokens/": tokens}
+    return {"routes": {"/": {"upstream": origin.url("/"), "cache": {"ttl": "1h"}, "routes": nested}}}
 
 
-EXPECTED = {"/fixed/": REQUESTS // 2, "/sliding/": 7, "/bucket/": REQUESTS - 1, "/both/": REQUESTS // 2}
+EXPECTED = {
+    "/fixed/": REQUESTS // 2,
+    "/sliding/": 7,
+    "/bucket/": REQUESTS - 1,
+    "/both/": REQUESTS // 2,
+    "/all/": 7,
+    "/tokens/": REQUESTS // 2,
+}
 
 
 def asked(address: tuple[str, int], path: str, key: str) -> list[int]:
@@ -54,13 +72,14 @@ def asked(address: tuple[str, int], path: str, key: str) -> list[int]:
         return [client.send(sent).reply().status for _ in range(OF_A_CLIENT)]
 
 
-def wrong_in_rounds(proxy: Proxy, rounds: int) -> list[str]:
+def wrong_in_rounds(proxy: Proxy, server: IntrospectionServer, rounds: int) -> list[str]:
     """In each round many clients ask each route at once, with a key that nobody had before."""
     wrong = []
     with ThreadPoolExecutor(CLIENTS) as pool:
         for round_ in range(rounds):
             for path, expected in EXPECTED.items():
-                ask = [(proxy.address, f"{path}x", f"{path}{round_}")] * CLIENTS
+                key = server.issue(f"{path}{round_}", sub=f"user-{round_}")
+                ask = [(proxy.address, f"{path}x", key)] * CLIENTS
                 statuses = Counter(
                     status for client in pool.map(lambda one: asked(*one), ask) for status in client
                 )
@@ -72,8 +91,9 @@ def wrong_in_rounds(proxy: Proxy, rounds: int) -> list[str]:
 def test_exactly_as_many_pass_as_limits_say(make_proxy: MakeProxy, origin: Origin) -> None:
     for path in EXPECTED:
         origin.put(f"{path}x", b"answer")
-    proxy = make_proxy(workers=WORKERS, config=routes(origin))
-    assert wrong_in_rounds(proxy, 4) == []
+    with IntrospectionServer() as server:
+        proxy = make_proxy(workers=WORKERS, config=routes(origin, server))
+        assert wrong_in_rounds(proxy, server, 4) == []
     # Hits are counted, and what is refused reaches nobody.
     assert all(origin.count(f"{path}x") == 1 for path in EXPECTED)
 
@@ -179,11 +199,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=100)
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as folder, Origin() as origin:
+    with tempfile.TemporaryDirectory() as folder, Origin() as origin, IntrospectionServer() as server:
         for path in EXPECTED:
             origin.put(f"{path}x", b"answer")
-        with Proxy(Path(folder), workers=WORKERS, config=routes(origin)) as proxy:
-            wrong = wrong_in_rounds(proxy, rounds)
+        with Proxy(Path(folder), workers=WORKERS, config=routes(origin, server)) as proxy:
+            wrong = wrong_in_rounds(proxy, server, rounds)
     told = f"exact in {rounds} rounds of {REQUESTS} requests for each of {len(EXPECTED)} routes"
     print("\n".join(wrong) or told)
     sys.exit(bool(wrong))
