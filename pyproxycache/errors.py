@@ -95,6 +95,10 @@ class InwardAddress(Forbidden):
     proxy_error = "destination_ip_prohibited"
 
 
+class UserChanged(Forbidden):
+    """The user who has logged in for the whole connection is none any more, or has another password."""
+
+
 class AuthenticationRequired(ProxyError):
     """The client has to send the name and password of a user of this proxy; `headers` has the challenge."""
 

@@ -93,8 +93,12 @@ class Authentication:
         verdict = None if pair is None else self._verdict(self._digest(pair))
         return verdict if verdict is not None and verdict.is_right else None
 
-    def user(self, lines: tuple[str, ...], client: str) -> Steps[str]:
-        """The name of the user whose credentials are in the lines of Proxy-Authorization.
+    def is_still(self, user: str, hashed: bytes) -> bool:
+        """Whether the user of this name has the password that was compared with this hash."""
+        return self._users.get(user.encode("latin-1")) == hashed
+
+    def verdict(self, lines: tuple[str, ...], client: str) -> Steps[Verdict]:
+        """The verdict on the credentials in the lines of Proxy-Authorization, which are a user's.
 
         `client` is the IP address that they came from. Raises AuthenticationRequired, and TooManyTries.
         """
@@ -112,7 +116,7 @@ class Authentication:
                 self._turns.end(turn, has_failed=is_wrong)
         if not verdict.is_right:
             raise self._required("the user name or the password is wrong")
-        return verdict.user
+        return verdict
 
     def _check(self, pair: Pair, digest: bytes) -> bool:
         """Compare the password with the user's; returns whether it is right, which is remembered."""

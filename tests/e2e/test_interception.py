@@ -9,7 +9,7 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from harness import Proxy
 from origin import Origin
 from raw import request
 from scripted import Scripted, read_head
+from strict_http2 import StrictClient
 from waiting import until
 
 from pyproxycache.tls.certificate_authority import CertificateAuthority
@@ -291,6 +292,78 @@ def test_an_unverified_origin_is_told_of_and_nothing_is_stored(
         assert b"vouches" in body
         assert "stored" not in told
     assert secure_origin.count("/") == 0
+
+
+class Kept:
+    """One intercepted connection of a user, on which the same is asked again and again."""
+
+    def __init__(self, intercepting: Intercepting, name: str, protocol: str) -> None:
+        self._host = f"{HOST}:{intercepting.port}"
+        self._http2 = StrictClient() if protocol == "h2" else None
+        token = b64encode(f"{name}:secret".encode()).decode()
+        sock = socket.create_connection(intercepting.proxy.address, 20)
+        sock.sendall(request(f"CONNECT {self._host}", f"Proxy-Authorization: Basic {token}"))
+        assert read_head(sock).startswith(b"HTTP/1.1 200 ")
+        context = intercepting.trusting()
+        context.set_alpn_protocols(list(dict.fromkeys((protocol, "http/1.1"))))
+        self._tls = context.wrap_socket(sock, server_hostname=HOST)
+        assert self._tls.selected_alpn_protocol() == protocol
+
+    def status(self) -> int:
+        if self._http2 is None:
+            self._tls.sendall(request("GET /", f"Host: {self._host}"))
+            answer = http.client.HTTPResponse(self._tls)
+            answer.begin()
+            answer.read()
+            return answer.status
+        fields = [(":method", "GET"), (":scheme", "https"), (":authority", self._host), (":path", "/")]
+        stream = self._http2.begin(fields)
+        self._tls.sendall(self._http2.h2.data_to_send())
+        while not self._http2.answers[stream].is_over:
+            self._tls.sendall(self._http2.receive(self._tls.recv(1 << 16)))
+        return int(self._http2.answers[stream].status)
+
+    def close(self) -> None:
+        self._tls.close()
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_who_is_no_user_any_more_gets_nothing_on_an_open_connection(
+    make_proxy: MakeProxy,
+    authority: Path,
+    secure_origin: Origin,
+    certificate: Certificate,
+    tmp_path: Path,
+    protocol: str,
+) -> None:
+    """Gone, or with another password: what is in memory is refused as well."""
+    bcrypt = pytest.importorskip("bcrypt")
+
+    def entry(name: bytes, password: bytes = b"secret") -> bytes:
+        return name + b":" + bcrypt.hashpw(password, bcrypt.gensalt(4)) + b"\n"
+
+    ann, users = entry(b"ann"), tmp_path / "users"
+    secure_origin.put("/", b"content", cache_control="max-age=60")
+    users.write_bytes(ann + entry(b"bob") + entry(b"eve"))
+    options = {"proxy_auth": {"users": str(users)}}
+    intercepting = Intercepting(make_proxy, authority, secure_origin, certificate, **options)
+    kept = [Kept(intercepting, name, protocol) for name in ("ann", "bob", "eve")]
+    for _ in range(3):
+        assert [one.status() for one in kept] == [200, 200, 200]
+    users.write_bytes(ann + entry(b"bob", b"other"))
+    for one in kept[1:]:
+        until(lambda one=one: one.status() == 403)  # type: ignore[misc]
+    for _ in range(3):
+        assert kept[0].status() == 200
+    with suppress(OSError):  # HTTP/2 goes on, and HTTP/1.1 ends
+        assert kept[1].status() == 403
+    for one in kept:
+        one.close()
+    refused = intercepting.logged("refused")
+    assert {(line["status"], line["user"], line["detail"]) for line in refused} == {
+        (403, "bob", "UserChanged"),
+        (403, "eve", "UserChanged"),
+    }
 
 
 def test_users_log_in_for_the_whole_connection(

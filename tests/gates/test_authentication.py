@@ -10,6 +10,7 @@ import pytest
 
 from pyproxycache.errors import AuthenticationRequired, TooManyTries
 from pyproxycache.gates.authentication import Authentication, pair_of
+from pyproxycache.gates.verdicts import Verdict
 from pyproxycache.steps import Steps, finished
 
 HERE, THERE = "192.0.2.7", "192.0.2.8"
@@ -96,11 +97,11 @@ class Gate:
         self.authentication = Authentication(self.users, "here", self.checks.matches, lambda: self.time)
         self._threads: list[threading.Thread] = []
 
-    def steps(self, text: str, client: str = HERE) -> Steps[str]:
-        return self.authentication.user((basic(text),), client)
+    def steps(self, text: str, client: str = HERE) -> Steps[Verdict]:
+        return self.authentication.verdict((basic(text),), client)
 
     def user(self, text: str, client: str = HERE) -> str:
-        return finished(self.steps(text, client))
+        return finished(self.steps(text, client)).user
 
     def is_refused(self, text: str, client: str = HERE) -> bool:
         with pytest.raises(AuthenticationRequired) as refused:
@@ -142,18 +143,18 @@ def test_users_alone(gate: Gate) -> None:
     assert gate.is_refused("ann:other")
     assert gate.is_refused("eve:s3cret")
     with pytest.raises(AuthenticationRequired, match="asks for a user name"):
-        finished(gate.authentication.user((), HERE))
+        finished(gate.authentication.verdict((), HERE))
 
 
 def test_a_name_has_a_character_for_each_byte() -> None:
     authentication = Authentication({"ä".encode(): b"x"}, "", lambda _password, _hashed: True)
-    assert finished(authentication.user((basic("ä:x"),), HERE)) == "Ã¤"
+    assert finished(authentication.verdict((basic("ä:x"),), HERE)).user == "Ã¤"
 
 
 @pytest.mark.parametrize(("realm", "shown"), [("", '""'), ('a "b"', '"a \\"b\\""'), ("a\\b", '"a\\\\b"')])
 def test_the_realm_is_quoted(realm: str, shown: str) -> None:
     with pytest.raises(AuthenticationRequired) as refused:
-        finished(Authentication({}, realm, lambda *_pair: True).user((), HERE))
+        finished(Authentication({}, realm, lambda *_pair: True).verdict((), HERE))
     assert refused.value.headers == (("Proxy-Authenticate", f'Basic realm={shown}, charset="UTF-8"'),)
 
 
@@ -161,7 +162,7 @@ def test_as_much_work_for_who_is_no_user(gate: Gate) -> None:
     users = {b"ann": b"$2y$12$abc"}
     authentication = Authentication(users, "", gate.checks.matches)
     with pytest.raises(AuthenticationRequired):
-        finished(authentication.user((basic("eve:x"),), HERE))
+        finished(authentication.verdict((basic("eve:x"),), HERE))
     assert gate.checks.made == [(b"x", b"$2b$12$" + b"." * 53)]
 
 
@@ -192,7 +193,7 @@ def test_memory_is_bounded() -> None:
     authentication = Authentication(users, "", matches, lambda: 0.0)
     first = authentication.known((basic("0:x"),))
     for name in users:
-        finished(authentication.user((basic(name + b":x"),), HERE))
+        finished(authentication.verdict((basic(name + b":x"),), HERE))
     assert first is None
     assert authentication.known((basic("0:x"),)) is None
     assert authentication.known((basic("10099:x"),)) is not None
@@ -254,7 +255,7 @@ def test_a_user_who_changes_during_the_check_is_checked_again() -> None:
 
     authentication = Authentication({b"ann": b"old"}, "", matches)
     with pytest.raises(AuthenticationRequired):
-        finished(authentication.user((basic("ann:x"),), HERE))
+        finished(authentication.verdict((basic("ann:x"),), HERE))
 
 
 def test_equal_requests_wait_for_one_check(gate: Gate) -> None:
@@ -264,7 +265,7 @@ def test_equal_requests_wait_for_one_check(gate: Gate) -> None:
     gate.end()
     for steps, turn in zip(waiting, awaited, strict=True):
         turn.wait()  # type: ignore[union-attr]
-        assert finished(steps) == "bob"
+        assert finished(steps).user == "bob"
     assert len(gate.checks.made) == 1
 
 
@@ -276,7 +277,7 @@ def test_one_check_at_a_time_for_each_client(gate: Gate) -> None:
     assert not turn.is_there()  # type: ignore[union-attr]
     gate.end()
     turn.wait()  # type: ignore[union-attr]
-    assert finished(waiting) == "ann"
+    assert finished(waiting).user == "ann"
 
 
 def test_a_network_of_ipv6_is_one_client(gate: Gate) -> None:
@@ -298,7 +299,7 @@ def test_a_client_that_leaves_gives_its_turn_away(gate: Gate) -> None:
     turns[2].wait()  # type: ignore[union-attr]
     waiting[2].close()
     turns[3].wait()  # type: ignore[union-attr]
-    assert finished(waiting[3]) == "ann"
+    assert finished(waiting[3]).user == "ann"
     assert [password for password, _hashed in gate.checks.made] == [b"slow", b"s3cret"]
 
 

@@ -20,7 +20,7 @@ def is_user(path: Path, name: str, password: str) -> bool:
     assert file is not None
     line = f"Basic {b64encode(f'{name}:{password}'.encode()).decode()}"
     try:
-        return finished(build_authentication(options, file).user((line,), "192.0.2.7")) == name
+        return finished(build_authentication(options, file).verdict((line,), "192.0.2.7")).user == name
     except AuthenticationRequired:
         return False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from pyproxycache.errors import Forbidden
+from pyproxycache.errors import Forbidden, UserChanged
 from pyproxycache.facts import Authenticated, Facts
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import is_for_proxy
@@ -28,8 +28,15 @@ class UserCheck:
         Raises ProxyError if it has not those of a user, or is not one to a proxy: the credentials in such a
         one are for the origin.
         """
-        if received.ingress.origin is not None:  # its connection was let in as a whole
-            facts.note(Authenticated(received.ingress.user))
+        ingress = received.ingress
+        if ingress.origin is not None:  # its connection was let in as a whole
+            facts.note(Authenticated(ingress.user))
+            if ingress.user and not self._authentication.is_still(ingress.user, ingress.password_hash):
+                raise UserChanged(
+                    "the user who has logged in for this connection is none any more, or has another "
+                    "password: log in on another connection",
+                    headers=(("Connection", "close"),),
+                )
             return replace(received, headers=received.headers.without(_FIELD))
         is_proxys = is_for_proxy(received.method, received.target)
         received.check_fields(names_cache=not is_proxys)  # for a doubtful one ends the connection
@@ -41,6 +48,7 @@ class UserCheck:
                 "this cache asks for a user name and a password, which only a proxy's clients can send: "
                 "name it as their proxy (http_proxy), and do not write URLs behind its address"
             )
-        user = yield from self._authentication.user(received.headers.lines(_FIELD), received.client)
-        facts.note(Authenticated(user))
-        return replace(stripped, ingress=replace(stripped.ingress, user=user))
+        verdict = yield from self._authentication.verdict(received.headers.lines(_FIELD), received.client)
+        facts.note(Authenticated(verdict.user))
+        known = replace(ingress, user=verdict.user, password_hash=verdict.hashed or b"")
+        return replace(stripped, ingress=known)

@@ -79,12 +79,8 @@ class MemoryResponder:
             return None
         if self._loop.is_stopping or not connection.is_admitted or connection.login.is_used:
             return None
-        authentication = None if connection.ingress.user else self._authentication
-        if authentication is not None and known.verdict.until <= begun:
-            verdict = authentication.known(known.credentials())
-            if verdict is None:
-                return None
-            known.verdict = verdict
+        if self._authentication is not None and not self._has_user(self._authentication, known, begun):
+            return None
         if isinstance(answer, Refusal):
             if not answer.refuses(connection.client):
                 self._memory.forget(known)
@@ -106,6 +102,18 @@ class MemoryResponder:
             answer.prolong(began)
         answer.uses += 1
         return self._give(connection, known, answer, began, begun, lines)
+
+    def _has_user(self, authentication: Authentication, known: Known, now: float) -> bool:
+        """Whether the request is known to be a user's: by its connection, or by its own credentials."""
+        ingress = known.ingress
+        if ingress.user:
+            return authentication.is_still(ingress.user, ingress.password_hash)
+        if known.verdict.until <= now:
+            verdict = authentication.known(known.credentials())
+            if verdict is None:
+                return False
+            known.verdict = verdict
+        return True
 
     def _give(
         self,

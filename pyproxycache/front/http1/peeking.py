@@ -138,7 +138,7 @@ class Peeking(Activity):
         """The activity that begins to answer in the origin's place; raises MintRefused."""
         transaction, pending = self._transaction, self._pending
         connection, came_by = transaction.connection, pending.ingress
-        ingress = standing_in_for(origin, came_by.user, came_by.destination)
+        ingress = standing_in_for(origin, came_by.user, came_by.password_hash, came_by.destination)
         if origin.scheme == "http":
             following: Activity = connection.reading
             connection.ingress = ingress

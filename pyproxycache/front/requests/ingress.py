@@ -14,18 +14,20 @@ _MOST_REMEMBERED = 4096
 class Ingress:
     """How the requests of one connection come in, and so what their targets mean.
 
-    `scheme` is that of the URLs by which the client reaches the cache, "" if what is spoken on a redirected
-    connection is not known. `origin` is the URL of the origin that the cache stands in for, with the target
-    "/", as on an intercepted connection; None: the client knows that it asks a cache, as a proxy or by the
-    cache's own address. `user` is who has logged in here for the whole connection, "" if nobody. `version`
-    is that of HTTP if all requests have the same one, as in HTTP/2. `destination` is the IP address and
-    port that the client has connected to, if a firewall has redirected the connection: then the client
-    takes the cache for what is there. `mark` tells it from others: "" for plain HTTP.
+    `scheme` is that of the URLs by which the client reaches the cache, "" if what is spoken on a
+    redirected connection is not known. `origin` is the URL of the origin that the cache stands in for,
+    with the target "/", as on an intercepted connection; None: the client knows that it asks a cache,
+    as a proxy or by the cache's own address. `user` is who has logged in here for the whole connection,
+    "" if nobody, and `password_hash` what the password was compared with. `version` is that of HTTP if
+    all requests have the same one, as in HTTP/2. `destination` is the IP address and port that the
+    client has connected to, if a firewall has redirected the connection: then the client takes the
+    cache for what is there. `mark` tells it from others: "" for plain HTTP.
     """
 
     scheme: str = "http"
     origin: Url | None = None
     user: str = ""
+    password_hash: bytes = field(default=b"", repr=False)
     version: tuple[int, int] | None = None
     destination: Authority | None = None
     mark: bytes = field(init=False, repr=False, compare=False)
@@ -63,9 +65,11 @@ SECURED = Ingress("https")
 
 
 @functools.lru_cache(_MOST_REMEMBERED)
-def standing_in_for(origin: Url, user: str = "", destination: Authority | None = None) -> Ingress:
+def standing_in_for(
+    origin: Url, user: str = "", password_hash: bytes = b"", destination: Authority | None = None
+) -> Ingress:
     """The ingress of connections on which the cache stands in for this origin; mostly the same object."""
-    return Ingress(origin.scheme, origin, user, destination=destination)
+    return Ingress(origin.scheme, origin, user, password_hash, destination=destination)
 
 
 @functools.lru_cache(_MOST_REMEMBERED)
