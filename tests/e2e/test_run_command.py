@@ -397,6 +397,29 @@ def test_where_there_is_no_room_to_begin(home: Home, origin: Origin, tmp_path: P
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_where_the_home_folder_has_no_room(home: Home, origin: Origin, tmp_path: Path) -> None:
+    """An authority of the run alone does as well; what cannot be written is said in words."""
+    with disk(tmp_path / "disk", "nr_inodes=1") as full:
+        report = str(full / "report")
+        options = ("--cache-dir", str(tmp_path / "cache"))
+        done = home.get(origin.url("/file"), options=options, HOME=str(full))
+        assert (done.status, done.stdout) == (0, "the file\n"), done.stderr
+        assert done.stderr == "pyproxycache: 1 request, 0 from the cache, 0 B not downloaded\n"
+        done = home.run("--report", report, "--", "true")
+        assert done.status == 125
+        assert done.stderr == f"pyproxycache: the command was not run: {report}: No space left on device\n"
+    with disk(tmp_path / "disk-2", "size=4k") as full:
+        (full / "other").write_bytes(bytes(4096))
+        done = home.run("--report", str(full / "report"), "--", "true")
+        assert done.status == 0
+        told = f"pyproxycache: {full}/report: the report is not written: No space left on device"
+        assert told in done.stderr.splitlines()
+    config = tmp_path / "config.yaml"
+    config.write_text("intercept: {ca: /proc/none}\n")
+    assert home.run("-c", str(config), "--", "true").status == 125  # what is configured has to be there
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_on_a_full_disk_the_command_runs(home: Home, origin: Origin, tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "size=80m") as full:
         cache = ("--cache-dir", str(full / "cache"))

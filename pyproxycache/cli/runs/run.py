@@ -44,7 +44,7 @@ from pyproxycache.cli.runs.surroundings import before_replacing
 from pyproxycache.cli.trial import try_out
 from pyproxycache.configuration.config import Config
 from pyproxycache.configuration.default_places import default_authority_path
-from pyproxycache.errors import ConfigError, ProxyError
+from pyproxycache.errors import ConfigError, ProxyError, reason
 from pyproxycache.tls.certificate_authority import CertificateAuthority
 
 CANNOT_BEGIN = 125
@@ -169,8 +169,7 @@ def _run_privately(
     """Run the command with a private server; returns the command's wait status."""
     if wanted.report is not None:
         wanted.report.touch()  # an error of it comes before the command, not after it
-    place = folder / "ca" if wanted.ephemeral else config.intercept.ca or default_authority_path(environ)
-    authority = authority_in(place)
+    place, authority = _authority(wanted, config, environ, folder)
     listener = socket.create_server((_HOST, 0))
     port = listener.getsockname()[1]
     private = private_config(
@@ -222,7 +221,21 @@ def _report(path: Path, records: Records, config: Config, command: tuple[str, ..
     try:
         write_report(path, records, config, command, status)
     except (OSError, ProxyError) as error:
-        _say(f"pyproxycache: {path}: the report is not written: {error}")
+        _say(f"pyproxycache: {path}: the report is not written: {reason(error)}")
+
+
+def _authority(
+    wanted: RunOptions, config: Config, environ: Mapping[str, str], folder: Path
+) -> tuple[Path, CertificateAuthority]:
+    """The authority, and its folder: the user's, or one of the run alone where that cannot be made."""
+    alone = folder / "ca"
+    place = alone if wanted.ephemeral else config.intercept.ca or default_authority_path(environ)
+    try:
+        return place, authority_in(place)
+    except ConfigError:
+        if config.intercept.ca is not None or place.exists():
+            raise
+    return alone, authority_in(alone)
 
 
 def authority_in(folder: Path) -> CertificateAuthority:
