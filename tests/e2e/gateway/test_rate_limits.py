@@ -19,9 +19,11 @@ import http_sf
 import pytest
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[2])]
+    sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
+from certificates import Certificate
 from harness import Proxy
+from http2_clients import Http2Client, tls_proxy
 from introspection_server import IntrospectionServer
 from origin import Origin
 from raw import Conversation
@@ -193,6 +195,32 @@ def test_sub_routes_share_what_they_inherit(make_proxy: MakeProxy, origin: Origi
     assert statuses(["/a/x", "/a/b/x", "/a/x", "/a/b/x"]) == [200, 200, 429, 429]
     assert statuses(["/a/c/x", "/a/c/x"]) == [200, 429]
     assert statuses(["/a/d/x"] * 4) == [200] * 4
+
+
+def test_who_goes_on_over_a_limit_is_refused_by_http2_too(
+    tmp_path: Path, certificate: Certificate, origin: Origin
+) -> None:
+    """On one connection, many at a time: by then memory refuses them, and each answer is whole."""
+    origin.put("/x", b"answer")
+    limits = {"key": {**BY_KEY, "count": 5}}
+    config = {"routes": {"/": {"upstream": origin.url("/"), "cache": {"ttl": "1h"}, "limits": limits}}}
+    fields = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "h"),
+        (":path", "/x"),
+        ("x-key", "a"),
+    ]
+    with (
+        tls_proxy(tmp_path / "proxy", certificate, config=config) as proxy,
+        Http2Client(proxy.address) as client,
+    ):
+        answers = [client.get(fields) for _ in range(10)]
+        for _ in range(5):
+            answers += client.all_of([client.ask(fields) for _ in range(50)])
+    assert [int(one.status) for one in answers] == [200] * 5 + [429] * 255
+    assert {bytes(one.body)[:18] for one in answers[5:]} == {b"too many requests:"}
+    assert all(int(one.fields[-1]["retry-after"]) > 30 * 86400 for one in answers[5:])
 
 
 def main() -> None:
