@@ -56,8 +56,8 @@ def test_what_is_in_use_outlives_its_lifetime(
 def test_what_nobody_uses_ends_and_is_validated(sliding: Callable[..., Proxy], origin: Origin) -> None:
     origin.put("/x", b"answer", etag='"1"')
     origin.put("/timer", b"other")
-    longer = {"cache": {"sliding": False, "ttl": f"{TTL + 1:g}s"}}  # as Date has whole seconds
-    proxy = sliding(routes={"timer": longer})
+    longer = {"cache": {"sliding": False, "ttl": "6s"}}  # as Date has whole seconds
+    proxy = sliding(routes={"timer": longer}, ttl="4s")
     for _ in range(3):
         assert proxy.get("/x").status == 200
     assert origin.count("/x") == 1
