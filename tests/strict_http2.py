@@ -88,7 +88,7 @@ class StrictClient:
                 count = min(
                     len(rest), self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size
                 )
-                if not count:
+                if count <= 0:  # the server may have made it smaller meanwhile
                     break
                 self.h2.send_data(stream, rest[:count])
                 rest = rest[count:]
