@@ -14,6 +14,7 @@ from pyproxycache.messages import Head, Headers
 from pyproxycache.response import Response
 from pyproxycache.rules.grammar import media_type, split_list
 from pyproxycache.rules.negotiation import content_codings, preferred_coding
+from pyproxycache.serving.responses import not_modified
 
 _MOST = 1 << 20
 """Stored bodies of more bytes are coded as they are sent, for each client anew."""
@@ -69,6 +70,9 @@ class Compression:
         head = response.head
         if head.status == 304:
             return self._not_modified(headers, coding, response)
+        if method in ("GET", "HEAD") and self._is_known(headers, coding, head):
+            response.body.close()
+            return Response(not_modified(head))
         if not coding or not self._may_be_coded(head) or not self._is_worth_it(method, response):
             return response
         fields = head.headers.lacking(_OF_THE_CONTENT).with_field("Content-Encoding", coding)
@@ -89,6 +93,16 @@ class Compression:
         if head.status != 304 and not (self._is_of_types(head) and head.status not in _WITHOUT_BODY):
             return head
         return head.with_headers(with_vary(head.headers, "Accept-Encoding"))
+
+    def _is_known(self, headers: Headers, coding: str, head: Head) -> bool:
+        """Whether the client has the answer, which an upstream has coded that marks tags as this one does.
+
+        The upstream was asked with the tag as it is without the mark.
+        """
+        tag, mark = head.headers.get("etag") or "", self._marks.get(coding, "")
+        if head.status != 200 or not mark or split_mark(tag)[1] != mark:
+            return False
+        return _opaque(tag) in map(_opaque, split_list(headers.get("if-none-match") or ""))
 
     def _not_modified(self, headers: Headers, coding: str, response: Response) -> Response:
         """The 304 with the tag that the client has."""

@@ -91,6 +91,24 @@ def test_nobody_is_shown_what_is_added_to_requests(
     assert origin.requests == []
 
 
+@pytest.mark.parametrize("kept", [CACHED, {}], ids=["ttl", "by HTTP"])
+def test_two_gateways_that_code_know_the_tags_of_both(
+    make_proxy: MakeProxy, origin: Origin, kept: dict[str, str]
+) -> None:
+    fields = [("Content-Type", "text/plain")]
+    origin.put("/api/x", b"text " * 1000, etag='"a"', cache_control="max-age=60", headers=fields)
+    options = {"cache": kept, "compress": {"codings": ["gzip"]}}
+    inner = make_proxy(config={"routes": {"/api/": {"upstream": origin.url("/"), **options}}})
+    outer = make_proxy(config={"routes": {"/api/": {"upstream": f"{inner.url}/", **options}}})
+    accepted = ("Accept-Encoding", "gzip")
+    tag = outer.get("/api/x", [accepted]).get("ETag") or ""
+    assert tag.startswith('"a~')
+    for name, status in (("If-None-Match", 304), ("If-Match", 200)):
+        reply = outer.get("/api/x", [accepted, (name, tag)])
+        assert (reply.status, reply.get("ETag")) == (status, tag)
+    assert outer.get("/api/x", [("If-None-Match", tag)]).body == b"text " * 1000
+
+
 def test_interim_answers_are_changed_as_final_ones_are(
     gateway: Callable[..., Proxy], origin: Origin
 ) -> None:
