@@ -100,7 +100,7 @@ class Compression:
         The upstream was asked with the tag as it is without the mark.
         """
         tag, mark = head.headers.get("etag") or "", self._marks.get(coding, "")
-        if head.status != 200 or not mark or split_mark(tag)[1] != mark:
+        if head.status != 200 or not mark or split_mark(tag)[1] != mark or "set-cookie" in head.headers:
             return False
         return _opaque(tag) in map(_opaque, split_list(headers.get("if-none-match") or ""))
 

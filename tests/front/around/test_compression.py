@@ -160,6 +160,17 @@ def test_not_modified_has_the_tag_of_the_client(sent: str, coding: str, expected
     assert coded.head.headers.get("etag") == expected
 
 
+@pytest.mark.parametrize(("extra", "status"), [([], 304), ([("Set-Cookie", "a=b")], 200)])
+def test_what_an_upstream_has_coded_alike_is_known_if_it_sets_no_cookie(
+    extra: list[tuple[str, str]], status: int
+) -> None:
+    tag = f'"a~{GZIP}"'
+    response = answer(("ETag", tag), ("Content-Encoding", "gzip"), *extra)
+    coded = compression().coded(Headers([("If-None-Match", tag)]), "gzip", "GET", response)
+    cookie = coded.head.headers.get("set-cookie")
+    assert (coded.head.status, cookie) == (status, dict(extra).get("Set-Cookie"))
+
+
 def test_all_that_may_be_coded_varies() -> None:
     shown = compression().shown
     assert shown(answer().head).headers.get("vary") == "Accept-Encoding"
