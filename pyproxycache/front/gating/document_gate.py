@@ -45,7 +45,7 @@ _TRIES = 3
 _LARGEST_KEY = 64 << 10
 
 
-class ReleaseGate:
+class DocumentGate:
     """Judges by the documents of packages, each of which names the files of one."""
 
     def __init__(self, terms: GateTerms, documents: ReleaseDocuments, known: KnownReleases) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from pyproxycache.engine import Engine
 from pyproxycache.errors import BadRequest
 from pyproxycache.facts import Attempted, Facts, ServedAs
-from pyproxycache.front.gating.judgements import Gate, judged
+from pyproxycache.front.gating.judgements import ReleaseGate, judged
 from pyproxycache.front.gating.release_refusals import RefusedRelease
 from pyproxycache.front.gating.release_view import ReleaseView
 from pyproxycache.front.handlers.cached import CachedAnswers
@@ -38,7 +38,7 @@ class GatedPlace:
     `has_documents`, only files are there, whose documents are elsewhere.
     """
 
-    gate: Gate | None
+    gate: ReleaseGate | None
     base: str
     upstream: Url | None = None
     hosts: HostPatterns | None = None
@@ -78,7 +78,7 @@ class GatedPlaces:
         """Those that lie further down than this path, which has no slash at its end."""
         return GatedPlaces(one for one in self._places if one.base.startswith(f"{base}/"))
 
-    def of(self, url: Url) -> tuple[Gate, str | None] | None:
+    def of(self, url: Url) -> tuple[ReleaseGate, str | None] | None:
         """The gate before the URL, and the URL's path as it takes that; None: the URL is open.
 
         Raises BadRequest.

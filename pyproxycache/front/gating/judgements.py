@@ -41,7 +41,7 @@ Judgement = Given | ReleaseView | Response
 """What a gate says: a Response, as a refusal, is the answer."""
 
 
-class Gate(Protocol):
+class ReleaseGate(Protocol):
     """Judges GET and HEAD requests, by the releases that they ask for; safe to call from any thread."""
 
     def judge(self, request: Request, path: str | None, facts: Facts) -> Steps[Judgement]:
@@ -54,8 +54,8 @@ class Gate(Protocol):
         """Whether a file is there, by the path's form: no document, and not what is nobody's release."""
 
 
-def judged(gate: Gate, request: Request, path: str | None, facts: Facts) -> Steps[Judgement]:
-    """What the gate says to a request of any method; the rest is as in Gate.judge().
+def judged(gate: ReleaseGate, request: Request, path: str | None, facts: Facts) -> Steps[Judgement]:
+    """What the gate says to a request of any method; the rest is as in ReleaseGate.judge().
 
     Origins may give a file to other methods than GET, too, such as POST: what a GET is refused, these are.
     """

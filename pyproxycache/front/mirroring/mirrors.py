@@ -10,7 +10,7 @@ from pyproxycache import clock
 from pyproxycache.body import EMPTY
 from pyproxycache.facts import Attempted, Came, Facts, Located, ServedAs
 from pyproxycache.front.gating.gated_answers import GatedPlaces
-from pyproxycache.front.gating.judgements import Gate, judged
+from pyproxycache.front.gating.judgements import ReleaseGate, judged
 from pyproxycache.front.gating.release_refusals import RefusedRelease
 from pyproxycache.front.gating.release_view import ReleaseView
 from pyproxycache.front.handlers.cached import CachedAnswers
@@ -49,7 +49,7 @@ class Mirrors:
         cached: CachedAnswers,
         public: Callable[[RawRequest], str],
         is_shown: Callable[[NamedFile], bool],
-        gates: Mapping[str, Gate],
+        gates: Mapping[str, ReleaseGate],
         elsewhere: GatedPlaces,
     ) -> None:
         self._mirrors = {one.name: one for one in mirrors}
@@ -152,7 +152,7 @@ class Mirrors:
             return request
         return request.with_headers(request.headers.with_field("Accept", asking.accept))
 
-    def _gate(self, mirror: Mirror, url: Url, path: str | None) -> tuple[Gate | None, str | None]:
+    def _gate(self, mirror: Mirror, url: Url, path: str | None) -> tuple[ReleaseGate | None, str | None]:
         """The gate before what is asked for, and the path as that takes it; raises BadRequest."""
         gate = self._gates.get(mirror.name)
         if path is not None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pyproxycache.configuration.config import Config
-from pyproxycache.front.gating.document_gate import ReleaseGate
+from pyproxycache.front.gating.document_gate import DocumentGate
 from pyproxycache.front.gating.gate_terms import GateTerms
 from pyproxycache.front.gating.gated_answers import GatedPlace, GatedPlaces
 from pyproxycache.front.gating.index_gate import IndexGate, KnownIndexes
-from pyproxycache.front.gating.judgements import Gate, ReleasePlace
+from pyproxycache.front.gating.judgements import ReleaseGate, ReleasePlace
 from pyproxycache.front.gating.known_releases import KnownReleases
 from pyproxycache.front.gating.module_gate import KnownTimes, ModuleGate
 from pyproxycache.front.gating.path_gate import PathGate
@@ -49,7 +49,7 @@ class GateParts:
         cached: CachedAnswers,
         *,
         is_strict: bool = True,
-    ) -> Gate:
+    ) -> ReleaseGate:
         """The gate before releases of the ecosystem, which has releases with names."""
         versions = partial(self.allowed.versions, admission.name)
         state = partial(self.allowed.state, admission.name)
@@ -59,7 +59,7 @@ class GateParts:
         if ecosystem == "go":
             return ModuleGate(terms, self.times)
         if ecosystem in RELEASE_DOCUMENTS:
-            return ReleaseGate(terms, RELEASE_DOCUMENTS[ecosystem], self.releases)
+            return DocumentGate(terms, RELEASE_DOCUMENTS[ecosystem], self.releases)
         return PathGate(admission, NAMED_RELEASES[ecosystem])
 
 
