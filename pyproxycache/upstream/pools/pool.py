@@ -23,7 +23,7 @@ from pyproxycache.url import Url
 log = logging.getLogger("pyproxycache.upstream")
 
 _UNWATCHED = Unwatched()
-SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class MemberAnswer(Protocol):
@@ -212,7 +212,7 @@ class Pool:
 
 def is_repeatable(request: Request) -> bool:
     """Whether the request may be sent again without harm."""
-    return request.body is None and request.method in SAFE
+    return request.body is None and request.method in _SAFE
 
 
 def _why_out(health: Health) -> str:
