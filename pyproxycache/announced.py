@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from pyproxycache.messages import Headers
 
-_REQUEST_ID = "x-request-id"
+REQUEST_ID = "X-Request-Id"
+"""The field with the id by which a request is found in logs and events."""
 
 
 class EventTerms(Struct, frozen=True):
@@ -26,15 +27,20 @@ class Announced(Struct, frozen=True):
     """What an event tells of a request that is in no other record, yet with all its secrets.
 
     `url` is the one that the client asked for. `content` is the beginning of the request's content;
-    `is_cut`: there was more of it. `request_id` is "" if the request has none but that of its event.
+    `is_cut`: there was more of it.
     """
 
     terms: EventTerms
     url: str
     headers: Headers
-    request_id: str = ""
     content: bytes = b""
     is_cut: bool = False
+
+    @property
+    def request_id(self) -> str:
+        """The id that the client has sent, in the last line of that field; "" if there is none."""
+        lines = self.headers.lines(REQUEST_ID)
+        return lines[-1] if lines else ""
 
     @property
     def size(self) -> int:
@@ -44,6 +50,4 @@ class Announced(Struct, frozen=True):
 
     def again(self, headers: Headers) -> Announced:
         """The same of a request for the same URL with these fields and no content."""
-        return replace(
-            self, headers=headers, request_id=headers.get(_REQUEST_ID) or "", content=b"", is_cut=False
-        )
+        return replace(self, headers=headers, content=b"", is_cut=False)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from pyproxycache.announced import REQUEST_ID
 from pyproxycache.cli.common import (
     PROBLEMS,
     WRONG_USAGE,
@@ -23,7 +24,6 @@ from pyproxycache.configuration.notations.route_notation import read_method
 from pyproxycache.errors import ProxyError
 from pyproxycache.front.around.body_limit import exceeds
 from pyproxycache.front.around.cross_origin import CrossOrigin
-from pyproxycache.front.around.request_ids import REQUEST_ID
 from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.target import host_in, local_of
 from pyproxycache.messages import Head, Headers

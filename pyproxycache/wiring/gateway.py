@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from pyproxycache.announced import EventTerms
+from pyproxycache.announced import REQUEST_ID, EventTerms
 from pyproxycache.configuration.config import Config
 from pyproxycache.engine import Engine
-from pyproxycache.front.around.request_ids import REQUEST_ID
 from pyproxycache.front.around.surroundings import Surroundings
 from pyproxycache.front.gateway.admission import RouteGate
 from pyproxycache.front.gateway.announcing import Announcing

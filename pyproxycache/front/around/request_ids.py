@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 
+from pyproxycache.announced import REQUEST_ID
 from pyproxycache.messages import Headers
 
-REQUEST_ID = "X-Request-Id"
 _PARENT, _STATE = "Traceparent", "Tracestate"
 # What is safe in any log and file name; a UUID, a ULID and what load balancers make are of it.
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+=~-]{0,127}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pyproxycache.announced import REQUEST_ID
 from pyproxycache.facts import Facts, Identified
 from pyproxycache.front.around.body_limit import LimitedInput, exceeds, too_large
 from pyproxycache.front.around.compression import Compression
 from pyproxycache.front.around.cross_origin import CrossOrigin
 from pyproxycache.front.around.header_changes import UNCHANGED, HeaderChanges
 from pyproxycache.front.around.maintenance import Maintenance
-from pyproxycache.front.around.request_ids import REQUEST_ID, with_request_id, with_trace
+from pyproxycache.front.around.request_ids import with_request_id, with_trace
 from pyproxycache.front.handlers.handler import Answered
 from pyproxycache.front.handlers.upgrade import wanted_protocols
 from pyproxycache.front.requests.raw_request import RawRequest

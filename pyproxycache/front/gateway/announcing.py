@@ -12,8 +12,6 @@ from pyproxycache.front.requests.raw_request import RawRequest
 from pyproxycache.front.requests.request_body import Input
 from pyproxycache.steps import Steps
 
-_REQUEST_ID = "x-request-id"
-
 
 class Announcing:
     """Announces requests by these terms, with up to `content` bytes of what they bring."""
@@ -35,7 +33,6 @@ class Announcing:
                 self._terms,
                 _url(received),
                 received.headers,
-                received.field(_REQUEST_ID),
                 bytes(copy.beginning),
                 copy.is_cut,
             )

@@ -98,6 +98,16 @@ def test_answers_from_memory_are_events_each_with_its_own_fields(
     assert [event["cache"] for event in events] == ["fetched", *["hit"] * 49]
 
 
+def test_the_id_of_a_request_is_the_same_from_memory(api: Callable[..., Api], origin: Origin) -> None:
+    origin.put("/api/x", b"answer")
+    one = api()
+    head = b"GET /api/x HTTP/1.1\r\nHost: api.example\r\nX-Request-Id: a\r\nX-Request-Id: b\r\n\r\n"
+    with Conversation(one.proxy.address) as client:
+        for _time in range(6):
+            assert client.send(head).reply().status == 200
+    assert told(one.events(6), "request_id") == [("b",)] * 6
+
+
 def test_large_answers_from_memory_are_events_once_they_are_sent(
     api: Callable[..., Api], origin: Origin
 ) -> None:

@@ -100,7 +100,6 @@ def told(address: tuple[str, int], sent: bytes) -> tuple[int, str, list[tuple[st
 
 def recorded(outcome: Outcome) -> Outcome:
     """The record without times, and sizes of heads."""
-    announced = outcome.announced and replace(outcome.announced, request_id="")
     return replace(
         outcome,
         started=0.0,
@@ -110,7 +109,6 @@ def recorded(outcome: Outcome) -> Outcome:
         head_bytes=0,
         bytes_sent=0,
         request_id="",
-        announced=announced,
         bytes_received=0,
         result=Result.HIT if outcome.status != 429 else outcome.result,
         peer="",

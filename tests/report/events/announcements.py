@@ -23,4 +23,4 @@ def announced(**changes: Any) -> Announced:
 
 def numbered(number: int) -> tuple[Outcome, Announced]:
     """A request that is told by its number."""
-    return finished(), announced(request_id=str(number))
+    return finished(), announced(headers=Headers((("X-Request-Id", str(number)),)))

@@ -28,7 +28,8 @@ def told(outcome: Any = None, **of_announced: Any) -> dict[str, Any]:
 
 def test_all_of_a_request_is_told() -> None:
     outcome = finished(result=Result.FETCHED, forward=Forward.URI_MISS, user="ann", bytes_received=7)
-    assert told(outcome, request_id="r-1", content=b'{"q": 1}') == {
+    headers = Headers((("Accept", "application/json"), ("X-Request-Id", "r-1")))
+    assert told(outcome, headers=headers, content=b'{"q": 1}') == {
         "id": "worker-1",
         "time": "2023-11-14T22:13:20.250Z",
         "route": "/api/v1/",
@@ -46,7 +47,7 @@ def test_all_of_a_request_is_told() -> None:
         "bytes": 1024,
         "received_bytes": 7,
         "aborted": False,
-        "headers": {"accept": "application/json"},
+        "headers": {"accept": "application/json", "x-request-id": "r-1"},
         "body": '{"q": 1}',
         "body_encoding": "utf-8",
         "body_is_cut": False,
