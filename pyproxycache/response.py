@@ -76,6 +76,10 @@ class Readmission:
 Readmit = Callable[[str], tuple[tuple[str, str], ...] | None]
 
 
+def left_to_a_thread(_client: str) -> None:
+    """Decide nothing, whoever the client is: a thread has to."""
+
+
 @dataclass(frozen=True, slots=True)
 class RefusalTerms:
     """When memory may give an answer again that has refused a request: while the same is `said` of others.

@@ -48,11 +48,16 @@ class Url:
 
     @property
     def query(self) -> str | None:
-        _path, mark, query = self.target.partition("?")
-        return query if mark else None
+        return query_of(self.target)
 
     def __str__(self) -> str:
         return f"{self.origin}{self.target}"
+
+
+def query_of(target: str) -> str | None:
+    """The query in a request's target as it was sent; None if there is none."""
+    _path, mark, query = target.partition("?")
+    return query if mark else None
 
 
 def origin_of(url: str) -> str:

@@ -9,18 +9,16 @@ from pyproxycache.facts import Facts
 from pyproxycache.front.gateway.admission import Admitted, RouteGate, Visitor
 from pyproxycache.gates.introspection.token_findings import RefusedRequest
 from pyproxycache.gates.introspection.token_gate import TokenGate
-from pyproxycache.gates.introspection.token_tally import TokenTally
+from pyproxycache.gates.introspection.token_tally import UNCOUNTED, TokenTally
 from pyproxycache.messages import Request
 from pyproxycache.response import Response
 from pyproxycache.steps import Steps
-
-_UNCOUNTED = TokenTally()
 
 
 class Introspecting(RouteGate):
     """Lets in who sends a valid token, whose body gates behind this one and the upstream may get."""
 
-    def __init__(self, gate: TokenGate, tally: TokenTally = _UNCOUNTED) -> None:
+    def __init__(self, gate: TokenGate, tally: TokenTally = UNCOUNTED) -> None:
         self._gate = gate
         self._tally = tally
 

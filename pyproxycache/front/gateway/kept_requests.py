@@ -89,9 +89,6 @@ class KeptRequests:
         """Keep the request by which the entry is given now, in place of the one before.
 
         Gives how many others had to go.
-
-        That it is given while it arrives, before it has an id, is no use of it: else what is asked for
-        once would be fetched twice.
         """
         if request.size > self._most_bytes:
             return 0
@@ -106,7 +103,7 @@ class KeptRequests:
                 record.request = request
                 self._records.move_to_end(name)
             self._bytes += request.size
-            if entry.id:
+            if entry.id:  # else it still arrives: what was asked for once would be fetched twice
                 record.used = now
             self._learn(record, entry)
             before = len(self._records)

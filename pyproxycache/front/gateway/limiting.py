@@ -8,6 +8,7 @@ from pyproxycache.gates.limits.limit_gate import LimitGate, OverLimit
 from pyproxycache.gates.limits.limited_values import LimitedRequest
 from pyproxycache.response import Response
 from pyproxycache.steps import Steps
+from pyproxycache.url import query_of
 
 
 class Limiting(RouteGate):
@@ -25,10 +26,8 @@ class Limiting(RouteGate):
         if visitor.is_repeated:
             return Admitted(visitor)  # no client has asked
         received = visitor.received
-        _path, mark, query = received.target.partition("?")
-        found = self._gate.check(
-            LimitedRequest(received.client, received.headers, query if mark else None, visitor.token)
-        )
+        query = query_of(received.target)
+        found = self._gate.check(LimitedRequest(received.client, received.headers, query, visitor.token))
         if isinstance(found, OverLimit):
             return found.response
         return Admitted(visitor, found.fields)

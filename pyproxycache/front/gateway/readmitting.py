@@ -9,13 +9,13 @@ from typing import Any
 from pyproxycache.errors import BadRequest
 from pyproxycache.front.gateway.admission import Visitor
 from pyproxycache.gates.introspection.token_gate import TokenGate
-from pyproxycache.gates.introspection.token_tally import TokenTally
+from pyproxycache.gates.introspection.token_tally import UNCOUNTED, TokenTally
 from pyproxycache.gates.limits.limit_gate import LIMIT_FIELDS, LimitGate, WithinLimits
 from pyproxycache.messages import Headers
-from pyproxycache.response import Readmission, Readmit
+from pyproxycache.response import Readmission, Readmit, left_to_a_thread
+from pyproxycache.url import query_of
 
 _NONE: frozenset[str] = frozenset()
-_UNCOUNTED = TokenTally()
 
 
 class Readmitting:
@@ -27,7 +27,7 @@ class Readmitting:
     """
 
     def __init__(
-        self, tokens: TokenGate | None, limits: LimitGate | None, tally: TokenTally = _UNCOUNTED
+        self, tokens: TokenGate | None, limits: LimitGate | None, tally: TokenTally = UNCOUNTED
     ) -> None:
         self._tokens = tokens
         self._limits = limits
@@ -39,13 +39,12 @@ class Readmitting:
         return Readmission(partial(self._readmit, admitted.token), names)
 
     def _readmit(self, body: Mapping[str, Any], target: str, headers: Headers) -> Readmit:
-        _path, mark, rest = target.partition("?")
-        query = rest if mark else None
+        query = query_of(target)
         recall = None if self._tokens is None else self._tokens.recalling(headers, query)
         try:
             count = None if self._limits is None else self._limits.counting(headers, query, body)
         except BadRequest:
-            return _refuse
+            return left_to_a_thread
 
         remembered = self._tally.remembered
 
@@ -67,10 +66,6 @@ class Readmitting:
             return fields
 
         return decide
-
-
-def _refuse(_client: str) -> None:
-    return None
 
 
 def are_equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

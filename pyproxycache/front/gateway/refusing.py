@@ -10,11 +10,11 @@ from pyproxycache.errors import BadRequest
 from pyproxycache.front.gateway.admission import Visitor
 from pyproxycache.front.gateway.readmitting import are_equal
 from pyproxycache.gates.introspection.token_gate import TokenGate
-from pyproxycache.gates.introspection.token_tally import TokenTally
+from pyproxycache.gates.introspection.token_tally import UNCOUNTED, TokenTally
 from pyproxycache.gates.limits.limit_gate import LimitGate, OverLimit
-from pyproxycache.response import RefusalTerms, Response
+from pyproxycache.response import RefusalTerms, Response, left_to_a_thread
+from pyproxycache.url import query_of
 
-_UNCOUNTED = TokenTally()
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -27,7 +27,7 @@ class Refusing:
     """
 
     def __init__(
-        self, limits: LimitGate, tokens: TokenGate | None = None, tally: TokenTally = _UNCOUNTED
+        self, limits: LimitGate, tokens: TokenGate | None = None, tally: TokenTally = UNCOUNTED
     ) -> None:
         self._limits = limits
         self._tokens = tokens
@@ -54,12 +54,11 @@ class Refusing:
     def _deciding(self, visitor: Visitor) -> Callable[[str], OverLimit | None]:
         """What decides of requests like the visitor's by their clients' addresses; raises BadRequest."""
         headers = visitor.received.headers
-        _path, mark, rest = visitor.received.target.partition("?")
-        query = rest if mark else None
+        query = query_of(visitor.received.target)
         recall = None if self._tokens is None else self._tokens.recalling(headers, query)
         known = None if recall is None else recall()
         if recall is not None and known is None:
-            return _leave
+            return left_to_a_thread
         token = _NOTHING if known is None else known.body
         look = self._limits.looking(headers, query, token)
 
@@ -74,7 +73,3 @@ class Refusing:
             return ruled if isinstance(ruled, OverLimit) else None
 
         return decide
-
-
-def _leave(_client: str) -> None:
-    return None

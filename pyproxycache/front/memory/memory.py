@@ -17,7 +17,7 @@ from pyproxycache.front.requests.simple import is_simple, simple_parts
 from pyproxycache.gates.verdicts import NO_VERDICT
 from pyproxycache.outcome import Outcome
 from pyproxycache.report.formats import Lines
-from pyproxycache.response import Readmission, Readmit
+from pyproxycache.response import Readmission, Readmit, left_to_a_thread
 from pyproxycache.rules.variants import OVERRIDING
 
 _LONGEST_HEAD = 8 << 10
@@ -99,17 +99,15 @@ class Known:
         """What decides whether requests with this head get its answer, by the answer's readmission."""
         if self._readmit is None:
             parsed = simple_parts(self.head)
-            # A thread has to parse other heads.
-            self._readmit = _refuse if parsed is None else readmission.of(parsed.target, parsed.headers)
+            if parsed is None:
+                self._readmit = left_to_a_thread
+            else:
+                self._readmit = readmission.of(parsed.target, parsed.headers)
         return self._readmit
 
     def credentials(self) -> tuple[str, ...]:
         """The lines of Proxy-Authorization in the head."""
         return tuple(map(_without_name, _CREDENTIALS.findall(self.head)))
-
-
-def _refuse(_client: str) -> None:
-    return None
 
 
 class _Selected:

@@ -29,3 +29,7 @@ class TokenTally:
     remembered: Callable[[int], None] = _nobody
     refused: Callable[[int], None] = _nobody
     failed: Callable[[int], None] = _nobody
+
+
+UNCOUNTED = TokenTally()
+"""For nobody."""

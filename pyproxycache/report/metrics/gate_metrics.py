@@ -42,14 +42,14 @@ class GateMetrics:
         """As `of_limit`, for memory, which one thread uses; what it refuses comes to the gates."""
         return LimitTally(self._metrics.lone_counter(LIMITED, route, limit, "admitted"))
 
-    def of_tokens_by_memory(self, route: str) -> TokenTally:
-        """As `of_tokens`, for memory, which one thread uses."""
-        return TokenTally(remembered=self._metrics.lone_counter(TOKENS, route, "remembered"))
-
     def of_tokens(self, route: str) -> TokenTally:
         """What counts the requests for the route by their tokens."""
         of = partial(self._metrics.counter, TOKENS, route)
         return TokenTally(of("valid"), of("remembered"), of("refused"), of("failed"))
+
+    def of_tokens_by_memory(self, route: str) -> TokenTally:
+        """As `of_tokens`, for memory, which one thread uses."""
+        return TokenTally(remembered=self._metrics.lone_counter(TOKENS, route, "remembered"))
 
     def of_questions(self, route: str) -> NoteQuestion:
         """What notes the questions that are asked for tokens of the route."""

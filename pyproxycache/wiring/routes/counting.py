@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pyproxycache.gates.introspection.token_tally import NoteQuestion, TokenTally, unnoted
+from pyproxycache.gates.introspection.token_tally import UNCOUNTED, NoteQuestion, TokenTally, unnoted
 from pyproxycache.gates.limits.limit_gate import RouteLimit
 from pyproxycache.gates.limits.limit_tally import LimitTally
 from pyproxycache.report.metrics.gate_metrics import GateMetrics
@@ -32,11 +32,11 @@ class RouteCounting:
 
     def tokens(self, route: Route) -> TokenTally:
         """What counts the route's requests by their tokens."""
-        return TokenTally() if self._gates is None else self._gates.of_tokens(_name(route))
+        return UNCOUNTED if self._gates is None else self._gates.of_tokens(_name(route))
 
     def tokens_of_memory(self, route: Route) -> TokenTally:
         """As `tokens`, for memory."""
-        return TokenTally() if self._gates is None else self._gates.of_tokens_by_memory(_name(route))
+        return UNCOUNTED if self._gates is None else self._gates.of_tokens_by_memory(_name(route))
 
     def questions(self, route: Route) -> NoteQuestion:
         """What notes the questions that are asked for tokens."""
