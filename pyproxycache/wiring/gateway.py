@@ -13,12 +13,8 @@ from pyproxycache.front.gateway.admission import RouteGate
 from pyproxycache.front.gateway.announcing import Announcing
 from pyproxycache.front.gateway.client_fields import ClientFields
 from pyproxycache.front.gateway.gateway import Gateway, RouteParts, unsent
-from pyproxycache.front.gateway.introspecting import Introspecting
-from pyproxycache.front.gateway.limiting import Limiting
 from pyproxycache.front.gateway.pooled_answers import PooledAnswers
-from pyproxycache.front.gateway.readmitting import Readmitting
 from pyproxycache.front.gateway.refreshed_route import RefreshedRoute
-from pyproxycache.front.gateway.refusing import Refusing
 from pyproxycache.front.gateway.route_refresher import RouteRefresher
 from pyproxycache.front.handlers.cached import CachedAnswers
 from pyproxycache.front.handlers.purge import Purge
@@ -26,8 +22,6 @@ from pyproxycache.front.handlers.upgrade import Upgrade
 from pyproxycache.front.onward.forwarded import Forwarding
 from pyproxycache.front.requests.raw_request import Present
 from pyproxycache.gates.access import Access
-from pyproxycache.gates.introspection.token_tally import TokenTally
-from pyproxycache.gates.limits.limit_gate import RouteLimit
 from pyproxycache.gates.limits.shared_counters import SharedCounters
 from pyproxycache.passing_engine import PassingEngine
 from pyproxycache.report.metrics.metrics import Metrics
@@ -41,8 +35,8 @@ from pyproxycache.rules.refreshing import RefreshRule
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.url import Url
 from pyproxycache.wiring.introspection import TokenGates, asking
-from pyproxycache.wiring.rate_limits import build_limit_gate, limits_of
 from pyproxycache.wiring.routes.counting import RouteCounting
+from pyproxycache.wiring.routes.gates import RouteGates
 from pyproxycache.wiring.routes.pools import pool_of
 from pyproxycache.wiring.routes.surroundings import build_surroundings, shown_by
 
@@ -68,13 +62,14 @@ def build_gateway(
     purgers = Access(config.allow_purge, "allow_purge")
     counting = RouteCounting(metrics)
     tokens = TokenGates(asking(upstream), counting)
+    route_gates = RouteGates(config, routes, counters, tokens, counting)
     parts: dict[Route, RouteParts] = {}
     for route in routes:
         realm = realm_of(route, config.targets)
         cached = _answers(config, route, realm, engine)
         upgrade: Callable[..., Upgrade] = partial(Upgrade, cached, upstream, patience=config.connect.idle)
         shown = partial(shown_by, route.options)
-        gates, around = _gates(config, route, routes, counters, tokens, counting), build_surroundings(route)
+        gates, around = route_gates.gates(route), build_surroundings(route)
         watch = None
         if refresher is not None and _is_refreshed(route.options):
             refreshed = _refreshed(route.options, realm, cached, shown, gates, around)
@@ -85,8 +80,8 @@ def build_gateway(
             Purge(realm, purgers, engine),
             shown,
             gates,
-            _readmitting(config, route, routes, counters, tokens, counting),
-            _refusing(config, route, routes, counters, tokens, counting),
+            route_gates.readmitting(route),
+            route_gates.refusing(route),
             _secret_parameters(route),
             around,
             watch,
@@ -118,86 +113,6 @@ def _refreshed(
         unsent=unsent(options.cache),
         stands_in=options.cache.stale_if_error is not None,
     )
-
-
-def _gates(
-    config: Config,
-    route: Route,
-    routes: Sequence[Route],
-    counters: SharedCounters | None,
-    tokens: TokenGates,
-    counting: RouteCounting,
-) -> tuple[RouteGate, ...]:
-    """The gates of a route in their order.
-
-    Limits by client spare who is asked for tokens; others count valid tokens alone, so that nobody fills
-    them with invented ones.
-    """
-    introspect = route.options.introspect
-    checks: tuple[RouteGate, ...] = ()
-    if introspect is not None:
-        checks = (Introspecting(tokens.gate(introspect, route), counting.tokens(route)),)
-    if counters is None:
-        return checks
-    before, behind = (
-        (Limiting(build_limit_gate(config, some, counters, counting.limits(route, some))),) if some else ()
-        for some in _before_and_behind(route, routes)
-    )
-    return (*before, *checks, *behind)
-
-
-def _before_and_behind(
-    route: Route, routes: Sequence[Route]
-) -> tuple[Sequence[RouteLimit], Sequence[RouteLimit]]:
-    """The limits of a route that come before the check of tokens, and those behind it."""
-    limits = limits_of(route, routes)
-    if route.options.introspect is None:
-        return limits, ()
-    first = [one for one in limits if all(by.kind == "client" for by in one.by)]
-    return first, [one for one in limits if one not in first]
-
-
-def _readmitting(
-    config: Config,
-    route: Route,
-    routes: Sequence[Route],
-    counters: SharedCounters | None,
-    tokens: TokenGates,
-    counting: RouteCounting,
-) -> Readmitting | None:
-    """What decides in the place of the route's gates; None if these have to look at each request."""
-    introspect = route.options.introspect
-    if introspect is not None and not introspect.remember:
-        return None
-    limits = [] if counters is None else limits_of(route, routes)
-    tallies = counting.limits_of_memory(route, limits)
-    return Readmitting(
-        None if introspect is None else tokens.gate(introspect, route),
-        None if counters is None or not limits else build_limit_gate(config, limits, counters, tallies),
-        TokenTally() if introspect is None else counting.tokens_of_memory(route),
-    )
-
-
-def _refusing(
-    config: Config,
-    route: Route,
-    routes: Sequence[Route],
-    counters: SharedCounters | None,
-    tokens: TokenGates,
-    counting: RouteCounting,
-) -> Refusing | None:
-    """What decides whether requests are still refused by limits; None if threads have to."""
-    if counters is None:
-        return None
-    introspect = route.options.introspect
-    before, behind = _before_and_behind(route, routes)
-    first = before or behind
-    if not first or (not before and introspect is not None and not introspect.remember):
-        return None
-    limits = build_limit_gate(config, first, counters, counting.limits(route, first))
-    if before or introspect is None:
-        return Refusing(limits)
-    return Refusing(limits, tokens.gate(introspect, route), counting.tokens(route))
 
 
 def _client_fields(routes: Sequence[Route]) -> ClientFields:
