@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,7 @@ class Proxy:
         self.log_file = folder / "proxy.log"
         self.config_file = folder / "config.yaml"
         self.ready = ready
+        self._workers = workers
         self.environment = clean_environment(environment)
         self._process: subprocess.Popen[bytes] | WarmProcess | None = None
         self._downloads: list[Download] = []
@@ -160,12 +162,16 @@ class Proxy:
         self.config_file.write_text(config)
 
     def start(self) -> Self:
-        """Starts it and waits until it accepts; RuntimeError with the log if it ends or takes too long."""
+        """Starts it and waits until it accepts and has its workers, if it gets any.
+
+        RuntimeError with the log if it ends or takes too long.
+        """
         assert self._process is None, "the proxy runs already"
         with self.log_file.open("ab") as log:
             self._process = self._begun(log)
         for _attempt in range(int(self.ready / 0.05)):
             if self._accepts():
+                self._wait_for_workers()
                 return self
             try:
                 self._process.wait(0.05)
@@ -175,6 +181,18 @@ class Proxy:
         status = self._process.poll()
         self.kill9()
         raise RuntimeError(f"{' '.join(self.command)}: does not accept (status {status})\n{self.log()}")
+
+    def _wait_for_workers(self) -> None:
+        """The master accepts before its first worker is there; what cannot work has none that last."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end:
+            try:
+                if len(children.read_text().split()) >= self._workers:
+                    return
+            except FileNotFoundError:  # it has ended, or this kernel does not tell
+                return
+            time.sleep(0.002)
 
     def _begun(self, log: IO[bytes]) -> subprocess.Popen[bytes] | WarmProcess:
         """Its process: a fork, unless something is to be different from the start of Python on."""

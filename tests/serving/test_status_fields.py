@@ -95,6 +95,7 @@ def all_errors(base: type[ProxyError] = ProxyError) -> list[type[ProxyError]]:
 # RFC 9209 section 2.3, those that can happen here.
 REGISTERED = {
     "connection_read_timeout",
+    "destination_ip_prohibited",
     "destination_unavailable",
     "http_protocol_error",
     "http_request_denied",

@@ -180,9 +180,11 @@ class Locked:
 
 @pytest.mark.usefixtures("_cargo")
 def test_a_registry_that_wants_a_token(
-    cache: Proxy, origin: Origin, files: Origin, crates: dict[str, bytes], tmp_path: Path
+    make_proxy: MakeProxy, origin: Origin, files: Origin, crates: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """What is behind a token is given to nobody without it."""
+    """What is behind a token is given to nobody without it; the host of crates gets it, for it is named."""
+    mirror = {"ecosystem": "cargo", "upstream": origin.url("/rs/"), "file_hosts": [files.host]}
+    cache = make_proxy(config={"mirrors": {"rs": mirror}})
     for path in ("ti/ny/tiny", "3/l/low"):
         Locked(
             origin,
