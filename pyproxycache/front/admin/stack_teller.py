@@ -26,11 +26,12 @@ def teller_address(name: str, pid: int) -> str:
 class StackTeller:
     """Tells the stacks of this worker, on a thread of its own that ends with it.
 
-    Nobody but its own user is told, who can guess no `name`; what is told has no end that could be held up.
+    Nobody but its own user is told, though all can see the `name` once a worker listens; what is told has
+    no end that could be held up.
     """
 
     def __init__(self, name: str) -> None:
-        """Listen at once; raises OSError."""
+        """Listen at once; raises OSError, also where another user listens there already."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(teller_address(name, os.getpid()))
         self._socket.listen()

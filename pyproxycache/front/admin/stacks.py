@@ -14,6 +14,7 @@ from pyproxycache.front.admin.own_stacks import own_stacks
 from pyproxycache.front.admin.stack_teller import stacks_told
 
 _AT_ONCE = 32
+_ENDED = "ZX"  # the master has not been told yet
 _STATE = re.compile(r"^State:\s+(.+)$", re.MULTILINE)
 
 
@@ -44,4 +45,7 @@ def _seen_of(pid: int) -> str:
         found = _STATE.search(Path(f"/proc/{pid}/status").read_text())
     except OSError:
         return f"worker {pid} has ended\n"
-    return f"worker {pid} does not answer; it is {found[1] if found else 'there'}\n"
+    state = found[1] if found else "there"
+    if state[0] in _ENDED:
+        return f"worker {pid} has ended\n"
+    return f"worker {pid} does not answer; it is {state}\n"

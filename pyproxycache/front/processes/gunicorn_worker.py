@@ -88,7 +88,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         if parts.admin is not None:
             admin = AdminServer(of_admin, parts.admin.pages(lambda: not self.alive))
             admin.start()
-            StackTeller(parts.admin.server_name).start()
+            self._tell_stacks(parts.admin.server_name)
         self._poller.run(self._beat)
         if admin is not None and not self._server_stops():
             admin.close()  # the workers that stay answer the operator
@@ -97,6 +97,13 @@ class Worker(base.Worker):  # type: ignore[misc]
         if admin is not None:
             admin.finish(_GRACE_OF_OPERATOR)
         os._exit(0)
+
+    def _tell_stacks(self, name: str) -> None:
+        """Tell the other workers of the server with this name the own stacks, if that can be done."""
+        try:
+            StackTeller(name).start()
+        except OSError as error:  # another user may have taken the address, which all can see
+            self.log.warning("other workers cannot show this one's stacks: %s", error.strerror)
 
     def _beat(self) -> bool:
         """Tell the master that this worker lives; returns false once the worker is to end."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import resource
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from commands import reload
 from harness import Proxy
 from origin import Generated, Origin
 from waiting import until
+
+from pyproxycache.front.admin.stack_teller import teller_address
 
 MakeProxy = Callable[..., Proxy]
 
@@ -155,8 +159,9 @@ def answering(asked: Admin) -> int:
 
 
 def workers_told(asked: Admin) -> list[int]:
+    """Those that tell their stacks, which new ones do only once they listen."""
     lines = asked.ask("GET /debug/stacks").body.decode().splitlines()
-    return [int(line.split()[1].rstrip(",")) for line in lines if line.startswith("worker ")]
+    return [int(line.split()[1].rstrip(",")) for line in lines if re.match("worker [0-9]+, threads", line)]
 
 
 def test_stacks_are_those_of_all_workers_old_ones_too(admin: MakeAdmin, origin: Origin) -> None:
@@ -365,3 +370,33 @@ def test_stacks_name_threads_and_show_no_values(admin: MakeAdmin) -> None:
     assert "thread admin" in shown
     assert "poller.py" in shown
     assert "secret-in-the-query" not in shown
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    was = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, was[1]), was[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, was)
+
+
+@pytest.mark.usefixtures("many_files")
+def test_who_takes_the_addresses_of_stacks_ends_no_worker(admin: MakeAdmin) -> None:
+    """All users can see the name in them once a worker listens, and the next process ids."""
+    asked = admin(workers=2)
+    until(lambda: len(workers_told(asked)) == 2)
+    first, second = asked.proxy.worker_pids()
+    listening = f"@pyproxycache-stacks-([0-9a-f]+)-{first}$"
+    found = re.search(listening, Path("/proc/net/unix").read_text(), re.MULTILINE)
+    assert found is not None
+    newest = int(Path("/proc/loadavg").read_text().split()[-1])
+    with contextlib.ExitStack() as held:
+        for pid in range(newest + 1, newest + 2000):
+            held.enter_context(socket.socket(socket.AF_UNIX)).bind(teller_address(found[1], pid))
+        asked.proxy.kill_worker(second)
+        until(lambda: "other workers cannot show this one's stacks" in asked.proxy.log())
+        replaced = asked.proxy.worker_pids()
+        assert first in replaced
+        assert len(replaced) == 2
+        told = asked.ask("GET /debug/stacks").body.decode()
+        assert all(f"worker {pid}" in told for pid in replaced)

@@ -93,6 +93,19 @@ def test_workers_that_cannot_answer_are_told_of_and_hold_up_no_other(name: str) 
     assert f"worker {2**22 + 1} has ended" in text
 
 
+def test_a_worker_whose_end_nobody_has_noted_has_ended(name: str) -> None:
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert (
+            Stacks(name, lambda: [pid]).answer(ASKED).content.endswith(b"\n\nworker %d has ended\n" % pid)
+        )
+    finally:
+        os.waitpid(pid, 0)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_is_told_nothing(name: str) -> None:
     with worker(telling(name)) as pid:
