@@ -22,17 +22,14 @@ from pyproxycache.response import Response, ReuseTerms
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a route does around its requests; with nothing of it, they and their answers stay as they are.
-
-    `most` is how many bytes of content they may have.
-    """
+    """What a route does around its requests; without any of it, they and the answers stay as they are."""
 
     has_ids: bool = False
     has_traces: bool = False
     cross_origin: CrossOrigin | None = None
     compression: Compression | None = None
     maintenance: Maintenance | None = None
-    most: int | None = None
+    content_limit: int | None = None
     of_requests: HeaderChanges = UNCHANGED
     of_answers: HeaderChanges = UNCHANGED
 
@@ -44,7 +41,9 @@ class Surroundings:
             facts.note(Identified(identity))
         if self.has_traces:
             headers = with_trace(headers)
-        body = received.body if self.most is None else LimitedInput(received.body, self.most)
+        body = (
+            received.body if self.content_limit is None else LimitedInput(received.body, self.content_limit)
+        )
         return Visit(self, replace(received, headers=headers, body=body), identity)
 
     @property
@@ -76,8 +75,8 @@ class Visit:
         around, received = self.around, self.received
         if around.maintenance is not None:
             return around.maintenance.answer(received.method)
-        if around.most is not None and exceeds(received.headers, around.most):
-            raise too_large(around.most)
+        if around.content_limit is not None and exceeds(received.headers, around.content_limit):
+            raise too_large(around.content_limit)
         return None
 
     def onward(self, headers: Headers) -> Headers:

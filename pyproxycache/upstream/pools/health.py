@@ -64,15 +64,15 @@ class Health:
         """After it was given a request, which tries it if it is not in."""
         return self if self.until is None else replace(self, is_tried=True)
 
-    def succeeded(self, now: float, *, has_tried: bool) -> Health:
-        """After an answer; only a request that has tried it brings it in."""
-        if has_tried:
+    def succeeded(self, now: float, *, is_trial: bool) -> Health:
+        """After an answer; only that to a trial brings it in."""
+        if is_trial:
             return replace(self, failures=0, until=None, is_tried=False, since=now)
         return self if self.until is not None or not self.failures else replace(self, failures=0)
 
-    def failed(self, now: float, terms: HealthTerms, *, has_tried: bool) -> Health:
-        """After a failure; those of requests from before it went out say nothing new."""
-        if has_tried:
+    def failed(self, now: float, terms: HealthTerms, *, is_trial: bool) -> Health:
+        """After a failure; while it is out, only that of a trial says anything new."""
+        if is_trial:
             return self._out(now, terms)
         if self.until is not None:
             return self
@@ -81,9 +81,9 @@ class Health:
             return replace(self, failures=failures)
         return self._out(now, terms)
 
-    def left(self, *, has_tried: bool) -> Health:
+    def left(self, *, is_trial: bool) -> Health:
         """After a request that has shown nothing, as its client has left: the next one may try."""
-        return replace(self, is_tried=False) if has_tried else self
+        return replace(self, is_tried=False) if is_trial else self
 
     def checked(self, now: float, *, is_well: bool) -> Health:
         """After a health check; one that finds it well again forgets what requests have met."""

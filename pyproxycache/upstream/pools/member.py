@@ -25,14 +25,15 @@ class Member:
 class Handed:
     """One request that is sent to a member, and counts as being answered until it is ended.
 
-    `has_tried`: it shows whether the member is well again. `was_sent`: the member may have acted on it.
+    `is_trial`: the member is out, and this shows whether it is well again. `was_sent`: the member may have
+    acted on it.
     """
 
-    __slots__ = ("_number", "has_tried", "member", "was_sent")
+    __slots__ = ("_number", "is_trial", "member", "was_sent")
 
-    def __init__(self, member: Member, *, has_tried: bool) -> None:
+    def __init__(self, member: Member, *, is_trial: bool) -> None:
         self.member = member
-        self.has_tried = has_tried
+        self.is_trial = is_trial
         self.was_sent = False
         self._number = next(_numbers)
         member.answering.add(self._number)

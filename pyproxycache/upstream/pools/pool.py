@@ -115,7 +115,7 @@ class Pool:
             handed.end()
             raise
         except BaseException:
-            self._change(handed.member, lambda health: health.left(has_tried=handed.has_tried))
+            self._change(handed.member, lambda health: health.left(is_trial=handed.is_trial))
             handed.end()
             raise
         self._note(handed, is_failure=answered.head.status in self._terms.statuses)
@@ -156,7 +156,7 @@ class Pool:
                 eligible = eligible[:1]  # where its connection is
             place = choose(eligible, self._turn, self._terms.way)
             member = self.members[place]
-            handed = Handed(member, has_tried=not member.health.is_in)
+            handed = Handed(member, is_trial=not member.health.is_in)
             self._set(member, member.health.given())
             return handed
 
@@ -177,13 +177,13 @@ class Pool:
         return other
 
     def _note(self, handed: Handed, *, is_failure: bool) -> None:
-        now, has_tried = clock.steady(), handed.has_tried
+        now, is_trial = clock.steady(), handed.is_trial
         self._watch.answered(handed.member.url, has_failed=is_failure)
 
         def changed(health: Health) -> Health:
             if is_failure:
-                return health.failed(now, self._terms.health, has_tried=has_tried)
-            return health.succeeded(now, has_tried=has_tried)
+                return health.failed(now, self._terms.health, is_trial=is_trial)
+            return health.succeeded(now, is_trial=is_trial)
 
         self._change(handed.member, changed)
 

@@ -44,7 +44,7 @@ def build_surroundings(route: Route, environ: Mapping[str, str] = os.environ) ->
         compression=None if options.compress is None else _compression(options.compress),
         cross_origin=None if options.cors is None else CrossOrigin(options.cors, options.methods),
         maintenance=None if maintained is None else _maintenance(maintained, f"{key}.maintenance"),
-        most=options.limit_body,
+        content_limit=options.limit_body,
         of_requests=_changes(options.headers.request, f"{key}.headers.request.set", environ),
         of_answers=_changes(options.headers.response, f"{key}.headers.response.set", environ),
     )

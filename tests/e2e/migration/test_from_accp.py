@@ -17,6 +17,7 @@ from asked_admin import reserved
 from certificates import Certificate
 from harness import Proxy, Reply
 from introspection_server import IntrospectionServer
+from migration.row_checks import Checks
 from migration.told_tables import example, one_each, rows
 from origin import Asked, Origin, Resource
 from rabbitmq import Broker, needed
@@ -118,18 +119,8 @@ def accp(tmp_path: Path) -> Iterator[Accp]:
         yield made
 
 
-Check = Callable[[Accp], None]
-CHECKS: dict[str, Check] = {}
-
-
-def shows(setting: str) -> Callable[[Check], Check]:
-    """Makes the check that of the row that begins with the setting."""
-
-    def noted(check: Check) -> Check:
-        CHECKS[setting] = check
-        return check
-
-    return noted
+CHECKS = Checks[Accp]()
+shows = CHECKS.shows
 
 
 @shows("logger.level")
@@ -305,14 +296,15 @@ def _command(accp: Accp) -> None:
 OF_THE_BROKER = {"rabbitmq.dsn", "parameters.routekey"}
 
 
-@pytest.mark.parametrize("check", dict.fromkeys(CHECKS.values()), ids=lambda check: check.__name__)
-def test_rows_have_the_effects_that_they_claim(check: Check, accp: Accp) -> None:
+@pytest.mark.parametrize("check", CHECKS.different(), ids=lambda check: check.__name__)
+def test_rows_have_the_effects_that_they_claim(check: Callable[[Accp], None], accp: Accp) -> None:
     check(accp)
 
 
 def test_each_row_with_a_counterpart_is_tried() -> None:
     told = {row.name: row.has_counterpart for row in rows(PAGE)}
-    assert {name for name, has_one in told.items() if has_one} <= {*CHECKS, *OF_THE_BROKER} <= {*told}
+    with_one = {name for name, has_one in told.items() if has_one}
+    assert with_one <= {*CHECKS.by_setting, *OF_THE_BROKER} <= {*told}
 
 
 @pytest.mark.timeout(400)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from harness import Proxy, Reply
+from migration.row_checks import Checks
 from migration.told_tables import example, one_each, rows
 from namespaces import HERE, elsewhere
 from origin import Asked, Origin, Resource
@@ -76,18 +77,8 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield Lab(stack, tmp_path)
 
 
-Check = Callable[[Lab], None]
-CHECKS: dict[str, Check] = {}
-
-
-def shows(setting: str) -> Callable[[Check], Check]:
-    """Makes the check that of the row that begins with the setting."""
-
-    def noted(check: Check) -> Check:
-        CHECKS[setting] = check
-        return check
-
-    return noted
+CHECKS = Checks[Lab]()
+shows = CHECKS.shows
 
 
 @shows("ALLOWED_NETWORKS")
@@ -225,12 +216,12 @@ def _threads(lab: Lab) -> None:
         assert client.reply().body == b"kernel"
 
 
-@pytest.mark.parametrize("check", dict.fromkeys(CHECKS.values()), ids=lambda check: check.__name__)
-def test_rows_have_the_effects_that_they_claim(check: Check, lab: Lab) -> None:
+@pytest.mark.parametrize("check", CHECKS.different(), ids=lambda check: check.__name__)
+def test_rows_have_the_effects_that_they_claim(check: Callable[[Lab], None], lab: Lab) -> None:
     check(lab)
 
 
 def test_each_row_with_a_counterpart_is_tried() -> None:
     told = {row.name: row.has_counterpart for row in rows(PAGE)}
     with_one = {name for name, has_one in told.items() if has_one and MIRRORS not in name}
-    assert with_one <= {*CHECKS} <= {*told}
+    assert with_one <= {*CHECKS.by_setting} <= {*told}

@@ -21,14 +21,14 @@ def after(events: str, terms: HealthTerms = TERMS) -> tuple[Health, float]:
     for event in events:
         match event:
             case "f" | "F":
-                health = health.failed(now, terms, has_tried=event == "F")
+                health = health.failed(now, terms, is_trial=event == "F")
             case "s" | "S":
-                health = health.succeeded(now, has_tried=event == "S")
+                health = health.succeeded(now, is_trial=event == "S")
             case "g":
                 assert health.takes(now)
                 health = health.given()
             case "l":
-                health = health.left(has_tried=True)
+                health = health.left(is_trial=True)
             case "i" | "w":
                 health = health.checked(now, is_well=event == "w")
             case _:
