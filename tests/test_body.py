@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyproxycache.body import EMPTY, Body, BytesBody, FileSlice, Piece, WouldBlock, in_blocks, size_of
-from pyproxycache.front.memory.reusable_answers import AnswerFile, FileBody
+from pyproxycache.front.memory.answer_file import AnswerFile, FileBody
 from pyproxycache.store.bodies.blobs import BlobReader
 
 DATA = bytes(range(200))

@@ -14,9 +14,10 @@ from pyproxycache.front.loop.activity import NEVER, Activity
 from pyproxycache.front.loop.answer_writer import TURN_BYTES
 from pyproxycache.front.loop.connection import ClientConnection
 from pyproxycache.front.loop.lingering import Lingering
+from pyproxycache.front.memory.arriving import Arriving
 from pyproxycache.front.memory.memory import Known, Memory
 from pyproxycache.front.memory.refusal import Refusal
-from pyproxycache.front.memory.reusable_answers import Arriving, Repeated
+from pyproxycache.front.memory.reusable_answers import Repeated
 from pyproxycache.front.requests.simple import fields_of
 from pyproxycache.gates.authentication import Authentication
 from pyproxycache.http1.answer_heads import head_bytes
@@ -132,32 +133,32 @@ class MemoryResponder:
         return Lingering(connection, self._loop, is_due=False) if answer.closes else connection.reading
 
     def _note(
-        self, known: Known, stored: Repeated, began: float, seconds: float, client: str, more: int
+        self, known: Known, repeated: Repeated, began: float, seconds: float, client: str, more: int
     ) -> None:
         """Note an answer that was sent whole, with `more` bytes, for report, log, and as an event."""
-        if not stored.hits:
-            self._served.append(stored)
+        if not repeated.hits:
+            self._served.append(repeated)
             if self.report_at is NEVER:
                 self.report_at = clock.steady() + self._report_after
-        stored.hits += 1
+        repeated.hits += 1
         if self._format is not None:
             if more:
-                outcome = self._memory.outcome(known.head, stored)
+                outcome = self._memory.outcome(known.head, repeated)
                 rest = self._format.rest(replace(outcome, head_bytes=outcome.head_bytes + more))
             else:
-                if known.line_until != stored.renew_at:
-                    self._memory.tell(known, stored)
+                if known.line_until != repeated.renew_at:
+                    self._memory.tell(known, repeated)
                 rest = known.line
-            self._lines.append(self._format.opening(began, seconds, client, stored.user) + rest)
-        if stored.announced is not None:
-            outcome = replace(stored.outcome(), started=began, seconds=seconds, client=client)
-            self._reporter.announce(outcome, _announced(known, stored.announced))
+            self._lines.append(self._format.opening(began, seconds, client, repeated.user) + rest)
+        if repeated.announced is not None:
+            outcome = replace(repeated.outcome(), started=began, seconds=seconds, client=client)
+            self._reporter.announce(outcome, _announced(known, repeated.announced))
 
     def _send(
         self,
         connection: ClientConnection,
         known: Known,
-        stored: Repeated,
+        repeated: Repeated,
         began: float,
         taken: int,
         lines: bytes = b"",
@@ -166,8 +167,8 @@ class MemoryResponder:
 
         `lines` are those of fields that its head has for this request alone.
         """
-        outcome = self._memory.outcome(known.head, stored)
-        head = stored.data[: outcome.head_bytes]
+        outcome = self._memory.outcome(known.head, repeated)
+        head = repeated.data[: outcome.head_bytes]
         if lines:
             head = _with_lines(head, lines)
         outcome = replace(
@@ -175,15 +176,15 @@ class MemoryResponder:
             started=began,
             begun=clock.steady(),
             client=connection.client,
-            announced=stored.announced and _announced(known, stored.announced),
+            announced=repeated.announced and _announced(known, repeated.announced),
             head_bytes=len(head),
         )
-        if stored.entry_id:
-            self._reporter.accessed(stored.entry_id, began)
+        if repeated.entry_id:
+            self._reporter.accessed(repeated.entry_id, began)
         transaction = Transaction(connection)
-        transaction.closes = stored.closes
-        answer = self._reuse.from_memory(outcome, stored.body())
-        writer = transaction.prepare(answer, head, stored.framing)
+        transaction.closes = repeated.closes
+        answer = self._reuse.from_memory(outcome, repeated.body())
+        writer = transaction.prepare(answer, head, repeated.framing)
         if taken:
             writer.skip(taken)
         transaction.advance(waits=False)
@@ -212,10 +213,10 @@ class MemoryResponder:
     def report(self) -> None:
         """Report the answers given since the last report."""
         self.report_at = NEVER
-        given = [GivenAgain(stored.outcome(), stored.entry_id, stored.hits) for stored in self._served]
+        given = [GivenAgain(one.outcome(), one.entry_id, one.hits) for one in self._served]
         self._reporter.repeated(given, clock.wall())
-        for stored in self._served:
-            stored.hits = 0
+        for one in self._served:
+            one.hits = 0
         self._served.clear()
         self.write_lines()
 

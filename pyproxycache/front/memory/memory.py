@@ -9,9 +9,11 @@ import resource
 from msgspec.structs import replace
 
 from pyproxycache.announced import Announced
+from pyproxycache.front.memory.arriving import Arriving
 from pyproxycache.front.memory.refusal import Refusal
-from pyproxycache.front.memory.reusable_answers import Arriving, Repeated, ReusableAnswer, Stored
+from pyproxycache.front.memory.reusable_answers import Repeated, ReusableAnswer
 from pyproxycache.front.memory.s3fifo import S3Fifo
+from pyproxycache.front.memory.stored import Stored
 from pyproxycache.front.requests.ingress import PLAIN, Ingress
 from pyproxycache.front.requests.simple import is_simple, simple_parts
 from pyproxycache.gates.verdicts import NO_VERDICT
@@ -175,19 +177,19 @@ class Memory:
             found = found.answers.get(found.lines(head))
         return None if found is None else self._know(head, found, ingress)
 
-    def outcome(self, head: bytes, stored: Repeated) -> Outcome:
+    def outcome(self, head: bytes, repeated: Repeated) -> Outcome:
         """The record of a request with this head that gets the answer."""
         if self._lines is None or not self._lines.by_agent:
-            return stored.outcome()
+            return repeated.outcome()
         agent, referer = _value(_USER_AGENT, head), _value(_REFERER, head)
-        return replace(stored.outcome(), user_agent=agent, referer=referer)
+        return replace(repeated.outcome(), user_agent=agent, referer=referer)
 
-    def tell(self, known: Known, stored: Repeated) -> None:
+    def tell(self, known: Known, repeated: Repeated) -> None:
         """Make the line for the access log that is right until the answer is renewed."""
         assert self._lines is not None, "there is a log"
-        if self._lines.by_agent or not stored.line:
-            stored.line = self._lines.rest(self.outcome(known.head, stored))
-        known.line, known.line_until = stored.line, stored.renew_at
+        if self._lines.by_agent or not repeated.line:
+            repeated.line = self._lines.rest(self.outcome(known.head, repeated))
+        known.line, known.line_until = repeated.line, repeated.renew_at
 
     def sweep(self, versions: memoryview) -> None:
         """Drop the outdated ones of the answers that hold files or downloads."""

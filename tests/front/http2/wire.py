@@ -24,7 +24,7 @@ from pyproxycache.facts import Facts
 from pyproxycache.front.http2.http2_sessions import Http2Sessions
 from pyproxycache.front.loop.adaptive_pool import AdaptivePool
 from pyproxycache.front.loop.client_loop import ClientLoop
-from pyproxycache.front.memory.reusable_answers import AnswerFile, FileBody
+from pyproxycache.front.memory.answer_file import AnswerFile, FileBody
 from pyproxycache.front.requests.ingress import SECURED
 from pyproxycache.messages import Head, Headers, Request
 from pyproxycache.response import Response

@@ -7,8 +7,10 @@ from typing import Any
 
 from pyproxycache.body import FileSlice
 from pyproxycache.front.answers.answer import Answer
+from pyproxycache.front.memory.arriving import Arriving
+from pyproxycache.front.memory.head_template import template_of
 from pyproxycache.front.memory.refusal import Refusal
-from pyproxycache.front.memory.reusable_answers import Arriving, Stored, template_of
+from pyproxycache.front.memory.stored import Stored
 from pyproxycache.http1.answer_heads import Framing
 from pyproxycache.messages import Entry, Head, Headers
 from pyproxycache.outcome import Outcome, Result

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from repeated import BORN, EXPIRES, head_of, stored
 
 from pyproxycache.body import FileSlice
-from pyproxycache.front.memory.reusable_answers import FileBody, template_of
+from pyproxycache.front.memory.answer_file import FileBody
+from pyproxycache.front.memory.head_template import template_of
 
 OTHERS = [
     "Cache-Status: up; hit; ttl=77",
