@@ -31,7 +31,7 @@ from pyproxycache.rules.urls import parse_url
 from pyproxycache.store.index.listing import AccessNote, Listed
 from pyproxycache.store.upkeep.verifying import present_round
 from pyproxycache.units import format_age, format_count, format_duration, format_size
-from pyproxycache.wiring.reporting import events_folder
+from pyproxycache.wiring.events import events_folder
 
 _SHOWN = 10
 

@@ -24,7 +24,7 @@ from pyproxycache.options import LOOPBACK, ListenerOptions
 from pyproxycache.route_options.route import RouteOptions
 from pyproxycache.units import format_size
 from pyproxycache.wiring.listening import activated_addresses, addresses_of_operator, with_activated
-from pyproxycache.wiring.reporting import set_up_logging
+from pyproxycache.wiring.logs import set_up_logging
 from pyproxycache.wiring.server import build_server
 
 log = logging.getLogger("pyproxycache")

@@ -17,8 +17,8 @@ from pyproxycache.upstream.origin_tls import OriginTls
 from pyproxycache.wiring.credentials import parent_authorization, upstream_credentials
 from pyproxycache.wiring.front import build_welcome
 from pyproxycache.wiring.interception import build_leaf_tls
-from pyproxycache.wiring.introspection import try_token_gates
 from pyproxycache.wiring.listening import listen_addresses, tls_problems
+from pyproxycache.wiring.routes.introspection import try_token_gates
 from pyproxycache.wiring.routes.surroundings import try_surroundings
 from pyproxycache.wiring.stored import mend_store
 from pyproxycache.wiring.users import build_authentication, users_file

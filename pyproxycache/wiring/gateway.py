@@ -34,9 +34,9 @@ from pyproxycache.routing.route_table import Route
 from pyproxycache.rules.refreshing import RefreshRule
 from pyproxycache.upstream.client import Upstream
 from pyproxycache.url import Url
-from pyproxycache.wiring.introspection import TokenGates, asking
 from pyproxycache.wiring.routes.counting import RouteCounting
 from pyproxycache.wiring.routes.gates import RouteGates
+from pyproxycache.wiring.routes.introspection import TokenGates, asking
 from pyproxycache.wiring.routes.pools import pool_of
 from pyproxycache.wiring.routes.surroundings import build_surroundings, shown_by
 

@@ -21,10 +21,11 @@ from pyproxycache.store.upkeep.store_watch import StoreWatch
 from pyproxycache.tls.leaf_tls import LeafTls
 from pyproxycache.tls.server_tls import ServerTls
 from pyproxycache.wiring.admin.operator import OperatorSetup, prepare_operator
+from pyproxycache.wiring.events import check_events
 from pyproxycache.wiring.interception import build_leaf_tls, interception_warnings
 from pyproxycache.wiring.listening import build_tls
-from pyproxycache.wiring.rate_limits import build_counters
-from pyproxycache.wiring.reporting import check_events, set_up_logging
+from pyproxycache.wiring.logs import set_up_logging
+from pyproxycache.wiring.routes.rate_limits import build_counters
 from pyproxycache.wiring.stored import mend_store
 from pyproxycache.wiring.users import look_for_all, users_file
 from pyproxycache.wiring.worker import build_worker

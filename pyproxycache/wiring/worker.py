@@ -15,7 +15,7 @@ from pyproxycache.tls.leaf_tls import LeafTls
 from pyproxycache.wiring.admin.operator import OperatorSetup, build_operator
 from pyproxycache.wiring.front import Gates
 from pyproxycache.wiring.interception import build_interception, build_leaf_tls
-from pyproxycache.wiring.rate_limits import build_counters
+from pyproxycache.wiring.routes.rate_limits import build_counters
 from pyproxycache.wiring.users import build_authentication, with_changes
 from pyproxycache.wiring.workers.shared import MakeReporter, WorkerTerms
 from pyproxycache.wiring.workers.with_store import build_with_store

@@ -15,7 +15,7 @@ from pyproxycache.gates.limits.limit_rule import SECOND
 from pyproxycache.gates.limits.sliding_window import SlidingWindow
 from pyproxycache.gates.limits.token_bucket import TokenBucket
 from pyproxycache.routing.route_table import Route
-from pyproxycache.wiring.rate_limits import build_counters, limits_of
+from pyproxycache.wiring.routes.rate_limits import build_counters, limits_of
 
 IP = {"by": "client", "count": 5, "per": "90s"}
 

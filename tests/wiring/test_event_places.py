@@ -9,7 +9,7 @@ from certificates import Certificate
 
 from pyproxycache.errors import ConfigError
 from pyproxycache.route_options.events import EventsOptions, RabbitmqOptions, WebhookOptions
-from pyproxycache.wiring.reporting import check_events
+from pyproxycache.wiring.events import check_events
 
 BROKER = "amqps://broker.test"
 HOOK = "https://hook.test"

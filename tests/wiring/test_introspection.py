@@ -23,7 +23,7 @@ from pyproxycache.messages import Headers, Request
 from pyproxycache.route_options.introspection import IntrospectOptions
 from pyproxycache.steps import finished
 from pyproxycache.url import Url
-from pyproxycache.wiring.introspection import build_token_gate
+from pyproxycache.wiring.routes.introspection import build_token_gate
 
 ENVIRON = {"ID": "gate:way", "SECRET": "s3c&r/t", "TOKEN": "abc", "BAD": "a\nb"}
 

@@ -33,7 +33,7 @@ from pyproxycache.report.metrics.refresh_metrics import REFRESH_COUNTS
 from pyproxycache.report.metrics.request_metrics import RequestMetrics
 from pyproxycache.report.metrics.store_metrics import StoreMetrics
 from pyproxycache.wiring.admin.purging import Purging
-from pyproxycache.wiring.reporting import events_folder, target_of
+from pyproxycache.wiring.events import events_folder, target_of
 
 CONNECTIONS = Family("pyproxycache_connections", "Clients that are connected.", Kind.GAUGE)
 BUILD = Family("pyproxycache_build_info", "The version that runs.", Kind.GAUGE, ("version",))

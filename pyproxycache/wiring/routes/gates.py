@@ -14,9 +14,9 @@ from pyproxycache.gates.introspection.token_tally import UNCOUNTED
 from pyproxycache.gates.limits.limit_gate import LimitGate, RouteLimit
 from pyproxycache.gates.limits.shared_counters import SharedCounters
 from pyproxycache.routing.route_table import Route
-from pyproxycache.wiring.introspection import TokenGates
-from pyproxycache.wiring.rate_limits import build_limit_gate, limits_of
 from pyproxycache.wiring.routes.counting import RouteCounting
+from pyproxycache.wiring.routes.introspection import TokenGates
+from pyproxycache.wiring.routes.rate_limits import build_limit_gate, limits_of
 
 
 class RouteGates:

@@ -18,10 +18,11 @@ from pyproxycache.report.reporter import NoteAccess, Reporter
 from pyproxycache.upstream.pools.health_checks import HealthChecks
 from pyproxycache.wiring.admin.operator import Operator
 from pyproxycache.wiring.admin.purging import Purging
+from pyproxycache.wiring.events import build_events
 from pyproxycache.wiring.fetching import build_upstream
 from pyproxycache.wiring.front import Below, Gates, build_parts
 from pyproxycache.wiring.listening import build_guard
-from pyproxycache.wiring.reporting import build_access_log, build_events
+from pyproxycache.wiring.logs import build_access_log
 from pyproxycache.wiring.routes.pools import build_health_checks, build_pools
 
 _LOG_SECONDS = 1.0

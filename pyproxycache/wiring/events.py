@@ -1,11 +1,9 @@
-"""Builds the server's own log, the access log, and what sends events."""
+"""Builds what sends events, and tries out where they go."""
 
 from __future__ import annotations
 
-import logging
 import os
 import ssl
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -17,41 +15,15 @@ from msgspec.structs import replace
 from pyproxycache.background import Count
 from pyproxycache.configuration.secrets import resolved
 from pyproxycache.errors import ConfigError
-from pyproxycache.options import LogOptions
-from pyproxycache.report.access_log import AccessLog
 from pyproxycache.report.events.carrier import Carrier
 from pyproxycache.report.events.events import Events
 from pyproxycache.report.events.file_carrier import FileCarrier
 from pyproxycache.report.events.sender import Sender
 from pyproxycache.report.events.spool import Spool
 from pyproxycache.report.events.webhook_carrier import WebhookCarrier
-from pyproxycache.report.formats import FORMATS
-from pyproxycache.report.repetition_filter import RepetitionFilter
-from pyproxycache.report.sinks import sink
 from pyproxycache.route_options.events import EventsOptions, RabbitmqOptions, WebhookOptions
 
-_LOG_FORMAT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"
 _FOLDER = "events"
-_LOG_TIME = "%Y-%m-%d %H:%M:%S %z"
-
-
-def set_up_logging(level: str) -> None:
-    """Send the package's log to standard error, in the form of gunicorn's own."""
-    package = logging.getLogger("pyproxycache")
-    package.setLevel(level.upper())
-    package.propagate = False
-    if not package.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter(_LOG_FORMAT, _LOG_TIME))
-        handler.addFilter(RepetitionFilter())
-        package.addHandler(handler)
-
-
-def build_access_log(options: LogOptions, count: Count) -> AccessLog | None:
-    """Build the access log; None if the configuration has none."""
-    if options.access is None:
-        return None
-    return AccessLog(sink(options.access), FORMATS[options.format], query=options.query, count=count)
 
 
 def build_events(options: EventsOptions | None, store: Path, count: Count) -> Events | None:
