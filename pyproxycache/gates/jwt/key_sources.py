@@ -65,17 +65,8 @@ class FetchedKeys:
 
     def keys(self, kid: str | None) -> Steps[PublicKeys]:
         """The keys, fetched again if need be; raises TokenCheckFailed if they are not there."""
-        known = self._at_hand(kid)
-        if known is not None:
-            return known
-        authority = self._request.url.authority
-        # Before there is a question: who waits for that one is not to wait for another client's turn.
-        yield Asks(authority)
-        known = self._at_hand(kid)
-        if known is not None:
-            return known
         try:
-            return (yield from self._joint.answered(b"", authority, self._fetch))
+            return (yield from self._got(lambda: self._at_hand(kid)))
         except TokenCheckFailed:
             with self._lock:
                 if self._known is not None and self._known.fitting(kid) and not self._is_outdated():
@@ -84,18 +75,21 @@ class FetchedKeys:
 
     def newer(self, than: PublicKeys) -> Steps[PublicKeys]:
         """The keys as they are now, fetched again unless that was just done; the same if that fails."""
-        newest = self._newest(than)
-        if newest is not None:
-            return newest
-        authority = self._request.url.authority
-        yield Asks(authority)
-        newest = self._newest(than)
-        if newest is not None:
-            return newest
         try:
-            return (yield from self._joint.answered(b"", authority, self._fetch))
+            return (yield from self._got(lambda: self._newest(than)))
         except TokenCheckFailed:
             return than
+
+    def _got(self, at_hand: Callable[[], PublicKeys | None]) -> Steps[PublicKeys]:
+        """The keys at hand, else those that are fetched now; raises TokenCheckFailed."""
+        authority, known = self._request.url.authority, at_hand()
+        if known is None:
+            # Before there is a question: who waits for that one is not to wait for another client's turn.
+            yield Asks(authority)
+            known = at_hand()
+        if known is None:
+            known = yield from self._joint.answered(b"", authority, self._fetch)
+        return known
 
     def _newest(self, than: PublicKeys) -> PublicKeys | None:
         """The newest keys if they are not to be fetched now."""

@@ -6,7 +6,7 @@ from functools import partial
 
 from pyproxycache.gates.introspection.token_tally import NoteQuestion, TokenTally
 from pyproxycache.gates.limits.limit_tally import LimitTally
-from pyproxycache.report.metrics.family import Family, Kind
+from pyproxycache.report.metrics.family import SECONDS, Family, Kind
 from pyproxycache.report.metrics.metrics import Metrics
 
 LIMITED = Family(
@@ -22,7 +22,7 @@ QUESTIONS = Family(
     "Seconds that endpoints and sources of keys took to answer.",
     Kind.HISTOGRAM,
     ("route", "result"),
-    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    SECONDS,
 )
 
 

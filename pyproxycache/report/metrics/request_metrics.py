@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from pyproxycache.outcome import Outcome, Result
-from pyproxycache.report.metrics.family import Family, Kind
+from pyproxycache.report.metrics.family import SECONDS, Family, Kind
 from pyproxycache.report.metrics.metrics import Metrics
 
 _BY = ("way", "route", "result")
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_SECONDS = (*SECONDS, 30.0, 60.0)
 
 REQUESTS = Family("pyproxycache_requests", "Requests that have ended.", labels=_BY)
 DURATION = Family(

@@ -4,27 +4,24 @@
 local AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:%d.0) Gecko/20100101 Bench/%d.%d"
 
 function init(args)
-  local count = 0
+  local count, requests = 0, {}
+  local function in_turn()
+    count = count + 1
+    return requests[count % 1000]
+  end
   if args[1] == "agents" then
-    local requests = {}
     for number = 0, 999 do
       wrk.headers["User-Agent"] = AGENT:format(number, number, number * 7919 % 1000)
       requests[number] = wrk.format()
     end
-    request = function()
-      count = count + 1
-      return requests[count % 1000]
-    end
+    request = in_turn
   elseif args[1] == "tokens" then
-    local requests, token = {}, wrk.headers["Authorization"]
+    local token = wrk.headers["Authorization"]
     for number = 0, 999 do
       wrk.headers["Authorization"] = ("%s-%03d"):format(token, number)
       requests[number] = wrk.format()
     end
-    request = function()
-      count = count + 1
-      return requests[count % 1000]
-    end
+    request = in_turn
   elseif args[1] == "misses" then
     local head, tail = wrk.format(nil, "@"):match("^(.-)@(.*)$")
     request = function()
