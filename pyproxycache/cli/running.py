@@ -7,6 +7,7 @@ a server that has ended is known as such, and the next server removes it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -37,7 +38,7 @@ class Running:
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
-                with os.fdopen(fd, "w", closefd=False) as file:
+                with os.fdopen(fd, "w", encoding="utf-8", closefd=False) as file:
                     file.write(dump(config))
                 _remove_ended(config.store.path)
                 new.replace(path)
@@ -56,12 +57,16 @@ class Running:
 def running(folder: Path) -> str | None:
     """The configuration, as YAML, of a server that uses this cache folder; None if none runs.
 
-    Of several servers, that of the one which started or reloaded last. Raises OSError.
+    Of several servers, that of the one which started or reloaded last. Raises OSError, also if it is no
+    text.
     """
     for path in _files(folder):
-        with contextlib.suppress(FileNotFoundError), path.open() as file:
+        with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8") as file:
             if not _has_ended(file.fileno()):
-                return file.read()
+                try:
+                    return file.read()
+                except UnicodeDecodeError as error:
+                    raise OSError(errno.EILSEQ, "is not UTF-8 text", str(path)) from error
     return None
 
 

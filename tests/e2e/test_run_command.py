@@ -314,6 +314,36 @@ def test_the_environment_s_proxy_is_the_parent(home: Home, origin: Origin, tmp_p
     assert (done.status, "the environment's proxy cannot be the parent" in done.stderr) == (125, True)
 
 
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"what_is_newer: yes\n", "what_is_newer"),
+        (b"]", "expected <block end>"),
+    ],
+)
+def test_beside_a_server_whose_configuration_cannot_be_read(
+    home: Home, origin: Origin, tmp_path: Path, more: bytes, why: str
+) -> None:
+    cache = tmp_path / ".cache" / "pyproxycache"
+    with Proxy(tmp_path / "server", cache_dir=cache):
+        (file,) = cache.glob("running-*.yaml")
+        with file.open("ab") as opened:
+            opened.write(more)
+        done = home.get(origin.url("/file"))
+        assert (done.status, done.stdout) == (0, "the file\n"), done.stderr
+        first, *_between, told, last = done.stderr.splitlines()
+        assert first.startswith("pyproxycache: the running server")
+        assert why in first
+        assert "so the defaults count for this command" in told
+        assert "1 request, 0 from the cache" in last
+        with subprocess.Popen(
+            [sys.executable, "-m", "pyproxycache", "env"], env=home.environment, stderr=subprocess.PIPE
+        ) as env:
+            _out, errors = env.communicate(timeout=60)
+        assert (env.returncode, why in errors.decode()) == (1, True), errors
+
+
 def test_beside_a_server_its_configuration_counts(home: Home, origin: Origin, tmp_path: Path) -> None:
     """What the command was worth is told, also if a server runs on the cache folder already."""
     origin.put("/undated", b"undated\n", headers=[("Cache-Control", "max-age=0")])

@@ -24,6 +24,7 @@ from pyproxycache.cli.common import (
     fail,
     flag_or_variable,
     load_config,
+    printable,
 )
 from pyproxycache.cli.runs.client_variables import REPLACED, Around
 from pyproxycache.cli.runs.foreground import CannotRun, Foreground, end_as, executable_of
@@ -132,7 +133,7 @@ def run(
                 status = _run_by(found, wanted, executable, environ, folder)
             else:
                 if config_file is None:
-                    config = configuration_beside(config) or config
+                    config = _as_beside(config)
                 status = _run_privately(wanted, executable, config, environ, folder)
     except CannotRun as error:
         fail(str(error), error.status)
@@ -144,6 +145,17 @@ def run(
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         fail(f"the command was not run: {what}", CANNOT_BEGIN)
     sys.exit(end_as(status))
+
+
+def _as_beside(config: Config) -> Config:
+    """The configuration of the server that runs on the cache folder, if one does and it can be read."""
+    try:
+        return configuration_beside(config) or config
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            _say(f"pyproxycache: {line}")
+        _say("pyproxycache: so the defaults count for this command: name a configuration with -c")
+        return config
 
 
 def _run_by(
@@ -214,7 +226,7 @@ def _tell(records: Records, logged: str) -> None:
 def _say(text: str) -> None:
     """Print a line to standard error; if nobody can read it, the command's end counts all the same."""
     with suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(printable(text), err=True)
 
 
 def _report(path: Path, records: Records, config: Config, command: tuple[str, ...], status: int) -> None:

@@ -63,19 +63,19 @@ def configuration_beside(config: Config) -> Config | None:
     """The configuration of the server that runs on this configuration's cache folder; None if none does.
 
     It is known by its file in that folder, which is this user's: whoever else listens on a port is not
-    trusted by it.
+    trusted by it. Raises ConfigError if it cannot be read here.
     """
     try:
         text = running(config.store.path)
-        return None if text is None else parse(text, "the running server")
-    except (OSError, ConfigError):
-        return None
+    except OSError as error:
+        raise ConfigError(f"the running server: {error.filename}: {reason(error)}") from error
+    return None if text is None else parse(text, "the running server")
 
 
 def server_of(config: Config) -> RunningServer | None:
     """The server that runs on this configuration's cache folder, if programs here can use it.
 
-    Raises ConfigError if its authority cannot be had.
+    Raises ConfigError if its configuration or its authority cannot be had.
     """
     server = configuration_beside(config)
     if server is None or not server.is_forward or server.proxy_auth is not None:
