@@ -92,10 +92,13 @@ class Mirror:
         """Whether clients' credentials and cookies go to this URL: those of the mirror are for it, too.
 
         That is at its upstreams, of which only the first may be somebody's own, and on hosts that are named
-        as those of its files. Others are named by documents alone.
+        as those of its files, in TLS if the upstreams are. Others are named by documents alone.
         """
         own = self.upstreams[:1] if self.own_first else self.upstreams
-        return any(one.origin == url.origin for one in own) or self.file_hosts.names(url.host)
+        if any(one.origin == url.origin for one in own):
+            return True
+        is_as_safe = url.scheme == "https" or any(one.scheme == "http" for one in own)
+        return is_as_safe and self.file_hosts.names(url.host)
 
     def upstreams_for(self, url: Url) -> tuple[Url, ...]:
         """The upstreams whose documents may name the file at this URL: its own, else all of them."""
