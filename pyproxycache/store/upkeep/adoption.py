@@ -24,7 +24,7 @@ class Adoption:
     def adopt(self, entry: Entry, body: Iterable[bytes]) -> bool:
         """Store the entry with its body; False if it is outdated by now.
 
-        Raises NoSpace, StoreError, and what reading the body raises, which may be known at its end alone.
+        Raises NoSpace, StoreError, and what reading the body raises, perhaps only at its end.
         """
         token = secrets.token_hex(8)
         file = self._claims.new_file(token)
