@@ -36,6 +36,18 @@ _NO_ROOM = "there is no room for them"
 _OUTDATED = "what is here is as new or newer"
 
 
+class _Evictions:
+    """How many responses this command has evicted, and their bytes: some may be of its own file."""
+
+    def __init__(self) -> None:
+        self.entries = self.bytes = 0
+
+    def count(self, entries: int, freed: int) -> None:
+        """Take further ones in."""
+        self.entries += entries
+        self.bytes += freed
+
+
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @config_option
@@ -51,8 +63,9 @@ def import_archive(file: Path, config_file: Path | None, cache_dir: str | None, 
     outcomes: Counter[str] = Counter()
     size = 0
     problem = ""
+    evictions = _Evictions()
     with errors_for_people():
-        cache = Cache(open_store(config.store), config, config.policies())
+        cache = Cache(open_store(config.store, evictions.count), config, config.policies())
         with _opened(file) as opened:
             try:
                 for entry, body in ArchiveReader(opened).entries():
@@ -63,11 +76,15 @@ def import_archive(file: Path, config_file: Path | None, cache_dir: str | None, 
                 problem = f"{file}: {error}"
     left_out = {why: count for why, count in outcomes.items() if why != _KEPT}
     if as_json:
-        print_json({"entries": outcomes[_KEPT], "bytes": size, "left_out": left_out, "problem": problem})
+        told = {"entries": outcomes[_KEPT], "bytes": size, "left_out": left_out, "problem": problem}
+        print_json({**told, "evicted": evictions.entries})
     else:
         click.echo(f"imported {format_count(outcomes[_KEPT], 'response')}, {format_size(size)}")
         for why, count in left_out.items():
             click.echo(f"left out {format_count(count, 'response')}: {why}", err=True)
+        if evictions.entries:
+            evicted = f"{format_count(evictions.entries, 'response')}, {format_size(evictions.bytes)}"
+            click.echo(f"evicted {evicted}, to make room for others", err=True)
     if problem:
         fail(problem, PROBLEMS)
     if any(why != _OUTDATED for why in left_out):

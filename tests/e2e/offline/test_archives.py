@@ -87,6 +87,26 @@ def test_all_of_it_to_another_machine(
     assert len(printed("ls", "--cache-dir", str(new))) == 2
 
 
+def test_who_has_too_little_room_is_told_what_was_evicted(
+    cache: Proxy, origin: Origin, tmp_path: Path
+) -> None:
+    """Else all would seem to be there, of which the last ones have taken the place of the first."""
+    for number in range(40):
+        origin.put(f"/{number}", f"{number:02}".encode() * 50_000, cache_control="max-age=600")
+        assert cache.get(origin.url(f"/{number}")).status == 200
+    archive, small = tmp_path / "all.tar", ("--cache-dir", str(tmp_path / "small"))
+    assert call("export", str(archive), *of(cache)).status == DONE
+    config = tmp_path / "small.yaml"
+    config.write_text("store: {max_size: 2M, reserve: 0}\n")
+    done = call("import", str(archive), "-c", str(config), *small)
+    there = len(printed("ls", *small))
+    assert there < 40
+    assert done.stdout.startswith("imported 40 responses")
+    assert done.stderr.startswith(f"evicted {40 - there} responses, ")
+    again = printed("import", str(archive), "-c", str(config), *small)
+    assert again["evicted"] > 0
+
+
 def test_by_lock_files_for_pip_and_npm(
     cache: Proxy, make_proxy: MakeProxy, shelf: PackageShelf, origin: Origin, tmp_path: Path
 ) -> None:
