@@ -15,8 +15,12 @@ from pyproxycache.rules.urls import parse_url, sendable
 from pyproxycache.rules.userinfo import basic_credentials, split_userinfo
 from pyproxycache.url import Url
 
-# Fields of a request that no other origin may see.
-_FOR_ONE_ORIGIN = ("Authorization", "Cookie")
+FOR_ONE_ORIGIN = (
+    *("Authorization", "Cookie"),
+    *("Private-Token", "Job-Token", "Deploy-Token"),  # GitLab's
+    "X-JFrog-Art-Api",
+)
+"""Fields of a request by which clients log in, and which no other origin may see."""
 # Fields by which a redirect tells of the file that it leads to, and not of itself.
 _OF_THE_TARGET = (
     "X-Repo-Commit",
@@ -54,7 +58,7 @@ def redirected(request: Request, head: Head) -> Request | None:
     url = parse_url(plain)
     headers = request.headers
     if url.origin != request.url.origin:
-        headers = headers.without(*_FOR_ONE_ORIGIN)
+        headers = headers.without(*FOR_ONE_ORIGIN)
     if userinfo and "authorization" not in headers:
         headers = headers.with_field("Authorization", basic_credentials(userinfo))
     return replace(request, url=url, headers=headers)

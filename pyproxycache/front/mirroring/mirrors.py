@@ -26,6 +26,7 @@ from pyproxycache.mirrors.named_file import NamedFile
 from pyproxycache.outcome import Result
 from pyproxycache.response import Response
 from pyproxycache.rules.grammar import split_list
+from pyproxycache.rules.redirection import FOR_ONE_ORIGIN
 from pyproxycache.rules.userinfo import without_userinfo
 from pyproxycache.steps import Steps
 from pyproxycache.url import Url
@@ -139,7 +140,7 @@ class Mirrors:
         request = self._cached.request_for(received, wanted, as_it_is)
         request = request.with_headers(_storable(request.headers))
         if not mirror.trusts(wanted.url):
-            request = request.with_headers(request.headers.without("Authorization", "Cookie"))
+            request = request.with_headers(request.headers.without(*FOR_ONE_ORIGIN))
         if not _is_read(request):  # what changes something is sent once, as it came
             return replace(request, follows_redirects=False)
         follows = path is None or not mirror.ecosystem.shows_redirects(path)

@@ -176,7 +176,14 @@ def test_an_upstream_that_is_down(make_proxy: MakeProxy, index: Origin, origin: 
     assert link(cache).endswith(WHEEL)
 
 
-CREDENTIALS = [("Authorization", "Bearer s3cret"), ("Cookie", "a=b")]
+CREDENTIALS = [
+    ("Authorization", "Bearer s3cret"),
+    ("Cookie", "a=b"),
+    ("Private-Token", "glpat-1"),
+    ("Job-Token", "glcbt-1"),
+    ("Deploy-Token", "gldt-1"),
+    ("X-JFrog-Art-Api", "AKC1"),
+]
 
 
 @pytest.mark.parametrize(
