@@ -13,7 +13,10 @@ WebhookUrl = Annotated[str, "webhook url"]
 ShortName = Annotated[str, "short name"]
 ParameterName = Annotated[str, "parameter name"]
 
-SECRET_FIELDS = ("authorization", "proxy-authorization", "cookie")
+SECRET_FIELDS = (
+    *("authorization", "proxy-authorization", "cookie"),
+    *("private-token", "job-token", "deploy-token", "x-jfrog-art-api"),
+)
 SECRET_PARAMETERS = ("access_token",)
 """What no event has the values of (RFC 6750 section 2.3)."""
 

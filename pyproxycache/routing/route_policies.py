@@ -8,8 +8,8 @@ from dataclasses import replace
 from pyproxycache.route_options.caching import RouteCacheOptions
 from pyproxycache.rules.cache_key import QueryMode
 from pyproxycache.rules.policy import Match, Policies, Policy, Rule
+from pyproxycache.rules.storing import CREDENTIALS
 
-CREDENTIALS = frozenset({"authorization", "cookie"})
 _IGNORED = frozenset({"cache-control", "expires", "pragma", "set-cookie"})
 _ERRORS = frozenset(range(400, 600))
 # It tells who listens what happens now; to others it would tell the past.

@@ -17,6 +17,7 @@ from pyproxycache.rules.grammar import end_to_end, format_http_date
 from pyproxycache.rules.parts import part_of
 from pyproxycache.rules.policy import Policy
 from pyproxycache.rules.ranges import answers_range
+from pyproxycache.rules.redirection import FOR_ONE_ORIGIN
 from pyproxycache.rules.representation import is_unmarked_part
 from pyproxycache.rules.validation import resolved, validators
 from pyproxycache.rules.variants import METHOD_OVERRIDES
@@ -34,7 +35,8 @@ _OF_THIS_REQUEST = frozenset({"method", "request", "authorization", "partial", "
 _USUAL_SIZE = 4096
 
 _COOKIES = frozenset({"set-cookie", "set-cookie2"})
-_CREDENTIALS = frozenset({"authorization", "cookie"})
+CREDENTIALS = frozenset(name.lower() for name in FOR_ONE_ORIGIN)
+"""The request fields by which clients log in, in lower case."""
 _FOR_ONE = frozenset({"private", "no-store", "authorization", "request", "set-cookie", "policy"})
 
 
@@ -139,11 +141,11 @@ def _forbidden(request: Request, head: Head, policy: Policy, directives: Respons
     if request.logs_in or head.logs_in:
         return "authorization"  # the connection was authenticated, not the request
     is_for_all = policy.immutable or policy.public
-    unsettled = request.headers.among(_CREDENTIALS - policy.settled)
+    unsettled = request.headers.among(CREDENTIALS - policy.settled)
     if is_for_all and "cookie" in unsettled and not _is_shared(directives):
         return "request"  # whatever its path, it may be that client's own page
     shareable = directives.public or directives.must_revalidate or directives.s_maxage is not None
-    if "authorization" in unsettled and not shareable:
+    if (unsettled - {"cookie"}) and not shareable:
         return "authorization"
     return None
 
